@@ -1,0 +1,70 @@
+"""The framework under optkit: what plugin authors import, and all of it is here."""
+
+from optkit_core.algorithm import Elementwise
+from optkit_core.api import available, create, describe, get, register, unregister
+from optkit_core.buffers import Buffer
+from optkit_core.config import use
+from optkit_core.declaration import hyperparameter, option
+from optkit_core.describe import Description
+from optkit_core.errors import (
+    AmbiguousAlgorithmError,
+    ConfigError,
+    GradientError,
+    GroupError,
+    HyperparameterError,
+    ImplementationError,
+    OptkitError,
+    ParametersError,
+    PluginError,
+    PluginWarning,
+    RegistrationError,
+    UnknownAlgorithmError,
+    UnknownHyperparameterError,
+)
+from optkit_core.hooks import register_plugin, unregister_plugin
+from optkit_core.hookspecs import hookimpl
+from optkit_core.optimizer import Optimizer
+from optkit_core.protocols import OptimizerProtocol
+from optkit_core.ranges import Range, at_least, each, one_of, whole, within
+from optkit_core.selector import Choice, Offer
+
+__all__ = [
+    "AmbiguousAlgorithmError",
+    "Buffer",
+    "Choice",
+    "ConfigError",
+    "Description",
+    "Elementwise",
+    "GradientError",
+    "GroupError",
+    "HyperparameterError",
+    "ImplementationError",
+    "Offer",
+    "Optimizer",
+    "OptimizerProtocol",
+    "OptkitError",
+    "ParametersError",
+    "PluginError",
+    "PluginWarning",
+    "Range",
+    "RegistrationError",
+    "UnknownAlgorithmError",
+    "UnknownHyperparameterError",
+    "at_least",
+    "available",
+    "create",
+    "describe",
+    "each",
+    "get",
+    "hookimpl",
+    "hyperparameter",
+    "one_of",
+    "option",
+    "register",
+    "register_plugin",
+    "unregister",
+    "unregister_plugin",
+    "use",
+    "whole",
+    "within",
+]

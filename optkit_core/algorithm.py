@@ -1,0 +1,140 @@
+"""Elementwise algorithms: one update body, run by whichever implementation is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from optkit_core import buffers, config, implementations
+from optkit_core.buckets import Kind, gather, kind_of
+from optkit_core.declaration import option
+from optkit_core.errors import GradientError, ImplementationError
+from optkit_core.optimizer import Optimizer
+from optkit_core.ranges import one_of
+from optkit_core.selector import Choice, Offer, select
+
+BOOLEAN = one_of(True, False)
+FLAG = one_of(None, True, False)
+
+
+class Elementwise(Optimizer):
+    """Base of algorithms whose update of an element depends on that element alone.
+
+    A subclass declares its hyperparameters and buffers and writes `update`, once, in
+    plain tensor methods. for-loop and foreach are interpreters of that body.
+
+    Args:
+        params: tensors, ``(name, tensor)`` pairs, or group dicts.
+        foreach: torch's flag; True means ``implementation="foreach"``, False ``"forloop"``.
+        maximize: ascend instead of descend.
+        differentiable: let autograd record the step; it runs the for-loop.
+        capturable: keep step counters on the device, so that a graph can capture the step.
+        fused: torch's flag; True means ``implementation="fused"``, False ``"forloop"``.
+        implementation: see `Optimizer`.
+    """
+
+    offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
+    eager_state: ClassVar[bool] = False
+    update_sparse: ClassVar[Callable[..., None] | None] = None
+
+    foreach: bool | None = option(None, FLAG, doc="torch's flag for foreach", kw_only=False)
+    maximize: bool = option(False, BOOLEAN, doc="ascend instead of descend", kw_only=True)
+    differentiable: bool = option(False, BOOLEAN, doc="record the step for autograd", kw_only=True)
+    capturable: bool = option(False, BOOLEAN, doc="can be captured in a graph", kw_only=True)
+    fused: bool | None = option(None, FLAG, doc="torch's flag for fused", kw_only=True)
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        """Update one parameter in place; the body that a subclass writes.
+
+        Args:
+            p: the parameter; update it with in-place methods.
+            g: its gradient; never update it in place.
+            s: its buffers as attributes, by their declared names; update them in place.
+            h: the hyperparameters as attributes; numbers, computed with on the host.
+            t: the number of this step, from 1.
+        """
+        raise NotImplementedError
+
+    def advance(self, closure: Callable[[], Any] | None) -> Any:
+        """Call the closure, if there is one, then step every bucket of every group."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._refuse_uncapturable()
+        for group in self.param_groups:
+            with torch.set_grad_enabled(group["differentiable"]):
+                self._step_group(group)
+        return loss
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        h = self._values(group)
+        for bucket in gather(group, self.state, self._allocate):
+            choice = self._choice(group, bucket.kind)
+            choice.offer.run(type(self), bucket, h)
+
+    def _values(self, group: dict[str, Any]) -> SimpleNamespace:
+        values = {name: group[name] for name in self.hyperparameter_names}
+        lr = values.get("lr")
+        if isinstance(lr, Tensor) and lr.dim():
+            values["lr"] = lr.reshape(())
+        return SimpleNamespace(**values)
+
+    def _choice(self, group: dict[str, Any], kind: Kind) -> Choice:
+        wish = (str(group["implementation"]), group["foreach"], group["fused"])
+        choice = self._choices.get((kind, wish))
+        if choice is None:
+            self._refuse_gradient(kind)
+            request = config.requested(group) or self.request
+            choice = select(request, kind, self.offers, type(self))
+            self._choices[(kind, wish)] = choice
+        return choice
+
+    def _allocate(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
+        return buffers.allocate(self.buffers, parameter, group)
+
+    def _accept_group(self, group: dict[str, Any]) -> None:
+        self._check_request(group)
+        if self.eager_state:
+            for p in group["params"]:
+                self.state[p].update(self._allocate(p, group))
+
+    def _check_request(self, group: dict[str, Any]) -> None:
+        request = config.requested(group) or self.request
+        if not request.is_explicit:
+            return
+        kinds = {kind_of(group, p.device, p.dtype, torch.strided, type(p)) for p in group["params"]}
+        for kind in kinds:
+            select(request, kind, self.offers, type(self))
+
+    def _refuse_gradient(self, kind: Kind) -> None:
+        if kind.layout == torch.strided or (
+            kind.layout == torch.sparse_coo and self.update_sparse is not None
+        ):
+            return
+        layout = str(kind.layout).removeprefix("torch.")
+        raise GradientError(
+            f"{type(self).__name__} does not support sparse gradients, got one of layout {layout}. "
+            "Make the layer's gradient dense, or use an algorithm such as adagrad that takes "
+            "sparse_coo gradients."
+        )
+
+    def _refuse_uncapturable(self) -> None:
+        if not _cuda_in_use() or torch.compiler.is_compiling():
+            return
+        capturing = torch.cuda.is_current_stream_capturing()
+        if capturing and not all(group["capturable"] for group in self.param_groups):
+            raise ImplementationError(
+                f"{type(self).__name__} is being captured in a CUDA graph, but not every group "
+                "has capturable=True; construct it with capturable=True."
+            )
+
+
+def _cuda_in_use() -> bool:
+    in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return in_use

@@ -1,0 +1,179 @@
+"""What a user calls: create, get, available, describe, register."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, overload
+
+import torch
+
+from optkit_core import foreign
+from optkit_core.describe import Description
+from optkit_core.describe import describe as describe_entry
+from optkit_core.optimizer import Optimizer
+from optkit_core.protocols import ParamsLike
+from optkit_core.registry import Entry, registry
+
+Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
+
+
+def create(
+    name: str,
+    params: ParamsLike,
+    *,
+    implementation: str | Mapping[str, str] | None = None,
+    **hyperparameters: Any,
+) -> torch.optim.Optimizer:
+    """Return a new optimizer of the algorithm called `name`.
+
+    Args:
+        name: without regard to case, ``-`` and ``_``; ``"distribution:name"`` where several
+            distributions claim it.
+        params: ``model.named_parameters()``, ``model.parameters()``, or group dicts.
+        implementation: ``"auto"``, ``"forloop"``, ``"foreach"``, ``"fused"``, or a mapping such as
+            ``{"cpu": "foreach", "cuda": "fused"}``; None asks `use`, the environment and the
+            configuration file.
+        **hyperparameters: the algorithm's own; ``optkit.describe(name)`` lists them.
+
+    Returns:
+        A ``torch.optim.Optimizer``.
+
+    Raises:
+        UnknownAlgorithmError: no algorithm is called that.
+        AmbiguousAlgorithmError: several distributions claim the name.
+        HyperparameterError: a value is out of its range, or a name isn't declared.
+        ImplementationError: the implementation asked for can't run here.
+
+    >>> import torch, optkit
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer = optkit.create("adamax", model.named_parameters(), lr=2e-3)
+    >>> optimizer.param_groups[0]["param_names"]
+    ['weight', 'bias']
+    """
+    algorithm = get(name)
+    if issubclass(algorithm, Optimizer):
+        return algorithm(params, implementation=implementation, **hyperparameters)
+    built: torch.optim.Optimizer = foreign.create(
+        algorithm, params, implementation, hyperparameters
+    )
+    return built
+
+
+def get(name: str) -> type[Any]:
+    """Return the class of the algorithm called `name`, imported on first use.
+
+    Args:
+        name: as for `create`.
+
+    Returns:
+        A subclass of ``torch.optim.Optimizer``, to be called as torch's own.
+
+    Raises:
+        UnknownAlgorithmError: no algorithm is called that.
+        PluginError: its distribution is broken.
+
+    >>> import optkit
+    >>> optkit.get("Ada-Max").__name__
+    'Adamax'
+    """
+    return registry.algorithm(registry.find(name))
+
+
+def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[str]:
+    """Return the names of all algorithms that fit, importing none of them.
+
+    Args:
+        pattern: a shell pattern, ``"ada*"`` for example; case doesn't matter.
+        exclude: one or more patterns of names to leave out.
+
+    Returns:
+        Sorted names; as ``"distribution:name"`` where several distributions claim one. Names
+        that whole plugins register appear once those plugins are loaded.
+
+    >>> import optkit
+    >>> optkit.available("ada*")
+    ['adagrad', 'adamax']
+    >>> optkit.available("ada*", exclude="*grad")
+    ['adamax']
+    """
+    unwanted = [exclude] if isinstance(exclude, str) else list(exclude)
+    entries = list(registry.entries())
+    names = [entry.name for entry in entries]
+    return sorted(
+        entry.qualified if names.count(entry.name) > 1 else entry.name
+        for entry in entries
+        if _fits(entry, pattern) and not any(_fits(entry, item) for item in unwanted)
+    )
+
+
+def describe(name: str) -> Description:
+    """Return what is known about the algorithm called `name`.
+
+    Args:
+        name: as for `create`.
+
+    Returns:
+        Summary, paper, hyperparameters with types, ranges and defaults, buffers,
+        implementations, and the distribution that provides it; prints as text.
+
+    Raises:
+        UnknownAlgorithmError: no algorithm is called that.
+
+    >>> import optkit
+    >>> [h.name for h in optkit.describe("adamax").hyperparameters]
+    ['lr', 'betas', 'eps', 'weight_decay']
+    """
+    entry = registry.find(name)
+    return describe_entry(entry, registry.algorithm(entry))
+
+
+@overload
+def register(
+    name: str, algorithm: None = None, *, replace: bool = False
+) -> Callable[[Class], Class]: ...
+
+
+@overload
+def register(name: str, algorithm: Class, *, replace: bool = False) -> Class: ...
+
+
+def register(name: str, algorithm: Any = None, *, replace: bool = False) -> Any:
+    """Add an algorithm at run time; also as a decorator, ``@optkit.register("lion")``.
+
+    Args:
+        name: the name to create it by.
+        algorithm: an `Optimizer` or any other subclass of ``torch.optim.Optimizer``.
+        replace: whether the name may be taken already.
+
+    Returns:
+        The class, or the decorator where no class is given.
+
+    Raises:
+        RegistrationError: the name is taken, or `algorithm` isn't an optimizer class.
+
+    >>> import torch, optkit
+    >>> optkit.register("torch-sgd", torch.optim.SGD) is torch.optim.SGD
+    True
+    >>> optkit.create("torch_sgd", [torch.zeros(1)], lr=0.1).defaults["lr"]
+    0.1
+    >>> optkit.unregister("torch-sgd")
+    """
+    if algorithm is None:
+        return lambda decorated: register(name, decorated, replace=replace)
+    registry.add(name, algorithm, provider="run time", replace=replace)
+    return algorithm
+
+
+def unregister(name: str) -> None:
+    """Take back what `register` added; an algorithm that it replaced shows again.
+
+    Raises:
+        RegistrationError: `name` wasn't registered at run time.
+    """
+    registry.remove(name)
+
+
+def _fits(entry: Entry, pattern: str) -> bool:
+    names = (entry.name.lower(), entry.qualified.lower())
+    return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names)

@@ -1,0 +1,121 @@
+"""Buckets: the parameters of one group that can step together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from optkit_core.buffers import STEP
+
+NATIVE = (Tensor, torch.nn.Parameter)
+
+
+@attrs.frozen
+class Kind:
+    """What all parameters of a bucket have in common."""
+
+    device: torch.device
+    dtype: torch.dtype
+    layout: torch.layout = torch.strided
+    native: bool = True
+    differentiable: bool = False
+    capturable: bool = False
+
+    def __str__(self) -> str:
+        words = [str(self.device), str(self.dtype).removeprefix("torch.")]
+        if self.layout != torch.strided:
+            words.append(str(self.layout).removeprefix("torch."))
+        words += [] if self.native else ["tensor subclass"]
+        words += ["differentiable"] if self.differentiable else []
+        return " ".join([*words, "capturable"] if self.capturable else words)
+
+
+@attrs.define
+class Bucket:
+    """Parameters of one kind with their gradients and states, position by position."""
+
+    kind: Kind
+    maximize: bool = False
+    params: list[Tensor] = attrs.Factory(list)
+    grads: list[Tensor] = attrs.Factory(list)
+    states: list[dict[str, Tensor]] = attrs.Factory(list)
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    @property
+    def steps(self) -> list[Tensor]:
+        """The step counters, one for each parameter."""
+        return [state[STEP] for state in self.states]
+
+    def as_real(self) -> Bucket:
+        """Return the same bucket with every complex tensor viewed as pairs of real numbers."""
+        if not self.kind.dtype.is_complex:
+            return self
+        return attrs.evolve(
+            self,
+            params=[torch.view_as_real(p) for p in self.params],
+            grads=[torch.view_as_real(g) for g in self.grads],
+            states=[{k: real(v) for k, v in state.items()} for state in self.states],
+        )
+
+    def subset(self, positions: list[int]) -> Bucket:
+        """Return the bucket of the parameters at `positions`."""
+        return attrs.evolve(
+            self,
+            params=[self.params[i] for i in positions],
+            grads=[self.grads[i] for i in positions],
+            states=[self.states[i] for i in positions],
+        )
+
+
+def real(tensor: Tensor) -> Tensor:
+    """Return a complex tensor as pairs of real numbers, and a real one as it is."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def gather(
+    group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Tensor]], allocate: Any
+) -> list[Bucket]:
+    """Sort the parameters of a group that have a gradient into buckets.
+
+    Args:
+        group: one of the optimizer's parameter groups.
+        state: the optimizer's state by parameter.
+        allocate: called as ``allocate(parameter, group)`` where there is no state yet.
+
+    Returns:
+        The buckets, in the order in which their first parameter comes.
+    """
+    buckets: dict[Any, Bucket] = {}
+    for p in group["params"]:
+        g = p.grad
+        if g is None:
+            continue
+        key = (p.device, p.dtype, g.layout, type(p))
+        bucket = buckets.get(key)
+        if bucket is None:
+            bucket = buckets[key] = Bucket(kind_of(group, *key), group["maximize"])
+        own = state[p]
+        if not own:
+            own.update(allocate(p, group))
+        bucket.params.append(p)
+        bucket.grads.append(g)
+        bucket.states.append(own)
+    return list(buckets.values())
+
+
+def kind_of(
+    group: Mapping[str, Any],
+    device: torch.device,
+    dtype: torch.dtype,
+    layout: torch.layout,
+    tensor_type: type,
+) -> Kind:
+    """Return the kind of bucket that a parameter of a group belongs to."""
+    native = tensor_type in NATIVE
+    return Kind(device, dtype, layout, native, group["differentiable"], group["capturable"])

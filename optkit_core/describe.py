@@ -1,0 +1,116 @@
+"""Descriptions: what `optkit.describe` and ``optkit show`` tell about an algorithm."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import attrs
+import torch
+
+from optkit_core.optimizer import Optimizer
+from optkit_core.registry import Entry
+
+
+@attrs.frozen
+class HyperparameterInfo:
+    """One hyperparameter: its name, type, range, default, and what it means."""
+
+    name: str
+    type: str
+    range: str
+    default: Any
+    doc: str = ""
+
+
+@attrs.frozen
+class BufferInfo:
+    """One state tensor for each parameter: its name, kind, dtype and initial value."""
+
+    name: str
+    kind: str
+    dtype: str
+    init: str
+    doc: str = ""
+
+
+@attrs.frozen
+class Description:
+    """Everything that is known about an algorithm, as plain values."""
+
+    name: str
+    summary: str
+    paper: str
+    hyperparameters: tuple[HyperparameterInfo, ...]
+    buffers: tuple[BufferInfo, ...]
+    implementations: tuple[str, ...]
+    distribution: str
+    version: str
+    location: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.summary}"]
+        lines += [f"paper: {self.paper}"] if self.paper else []
+        lines += [f"  {h.name}: {h.type} = {h.default!r}, {h.range}" for h in self.hyperparameters]
+        lines += [f"  buffer {b.name}: {b.kind}, {b.dtype}, from {b.init}" for b in self.buffers]
+        lines.append(f"implementations: {', '.join(self.implementations)}")
+        lines.append(f"provided by {self.distribution} {self.version} ({self.location})".rstrip())
+        return "\n".join(lines)
+
+
+def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Description:
+    """Describe an algorithm from its declarations, or a torch class from its signature."""
+    declared = issubclass(algorithm, Optimizer)
+    return Description(
+        name=entry.name,
+        summary=_summary(algorithm),
+        paper=getattr(algorithm, "paper", ""),
+        hyperparameters=_declared(algorithm) if declared else _from_signature(algorithm),
+        buffers=_buffers(algorithm) if declared else (),
+        implementations=_implementations(algorithm) if declared else ("its own",),
+        distribution=entry.provider,
+        version=entry.version,
+        location=entry.location,
+    )
+
+
+def _summary(algorithm: type) -> str:
+    lines = (inspect.getdoc(algorithm) or "").splitlines()
+    return lines[0] if lines else ""
+
+
+def _declared(algorithm: Any) -> tuple[HyperparameterInfo, ...]:
+    return tuple(
+        HyperparameterInfo(name, item.type, str(item.range), item.default, item.doc)
+        for name, item in algorithm.declarations.items()
+        if not item.is_option
+    )
+
+
+def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
+    arguments = list(inspect.signature(algorithm).parameters.values())
+    return tuple(
+        HyperparameterInfo(
+            argument.name,
+            inspect.formatannotation(argument.annotation)
+            if argument.annotation is not argument.empty
+            else "",
+            "not declared",
+            None if argument.default is argument.empty else argument.default,
+        )
+        for argument in arguments
+        if argument.name != "params" and argument.kind is not argument.VAR_KEYWORD
+    )
+
+
+def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
+    step = [BufferInfo("step", "scalar", "float32", "0", "number of steps so far")]
+    declared = [
+        BufferInfo(name, "per element", "the parameter's", str(item.init), item.doc)
+        for name, item in algorithm.buffers.items()
+    ]
+    return tuple(step + declared) if declared else ()
+
+
+def _implementations(algorithm: Any) -> tuple[str, ...]:
+    return tuple(offer.name for offer in algorithm.offers)

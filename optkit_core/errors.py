@@ -1,0 +1,75 @@
+"""Every error that optkit raises: one base class, one way of speaking.
+
+A message names the thing, the value, what was expected, and the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class OptkitError(Exception):
+    """Base class of all errors that optkit raises on purpose."""
+
+
+class HyperparameterError(OptkitError, ValueError):
+    """A hyperparameter has a value outside its range or of the wrong type."""
+
+
+class UnknownHyperparameterError(HyperparameterError, TypeError):
+    """A name was given that the algorithm doesn't declare."""
+
+
+class ParametersError(OptkitError, TypeError):
+    """What was given as parameters to optimize isn't tensors or groups of them."""
+
+
+class GroupError(OptkitError, ValueError):
+    """Parameter groups don't fit the optimizer or each other."""
+
+
+class GradientError(OptkitError, RuntimeError):
+    """A gradient is of a kind that the algorithm can't use."""
+
+
+class ImplementationError(OptkitError, RuntimeError):
+    """An implementation was requested explicitly that can't run here."""
+
+
+class ConfigError(OptkitError, ValueError):
+    """A setting from the environment or a configuration file is wrong."""
+
+
+class UnknownAlgorithmError(OptkitError, LookupError):
+    """No algorithm goes by that name."""
+
+
+class AmbiguousAlgorithmError(OptkitError, LookupError):
+    """Several distributions claim one name."""
+
+
+class RegistrationError(OptkitError, ValueError):
+    """An algorithm can't be registered as asked."""
+
+
+class PluginError(OptkitError, RuntimeError):
+    """A plugin failed while it was imported or registered."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin was left out because it failed; everything else works."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the names close to `name`, or ``""``.
+
+    >>> did_you_mean("lrr", ["lr", "betas"])
+    " Did you mean 'lr'?"
+    >>> did_you_mean("zzz", ["lr", "betas"])
+    ''
+    """
+    close = get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
+    if not close:
+        return ""
+    return f" Did you mean {' or '.join(repr(match) for match in close)}?"

@@ -1,0 +1,60 @@
+"""Every hook that a plugin may implement. Hooks fire per optimizer or step, never per tensor.
+
+A plugin is a module or an object with functions marked ``@optkit_core.hookimpl``, named by
+an entry point of the group ``optkit.plugins``. An unknown hook name fails when the plugin
+loads. Around one step the order is:
+
+1. torch's global step pre-hooks, then the optimizer's own
+2. `optkit_before_step`
+3. the closure, if there is one, and the update
+4. `optkit_after_step`
+5. the optimizer's own step post-hooks, then torch's global ones
+
+Around ``state_dict`` and ``load_state_dict``, optkit's hook comes after torch's post-hooks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import torch
+
+    from optkit_core.registry import Registrar
+
+PROJECT = "optkit"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def optkit_register(registrar: Registrar) -> None:
+    """Register algorithms: ``registrar.register("lion", Lion)``. Called once, at load."""
+
+
+@hookspec
+def optkit_created(optimizer: torch.optim.Optimizer) -> None:
+    """See an optimizer that has just been constructed."""
+
+
+@hookspec
+def optkit_before_step(optimizer: torch.optim.Optimizer) -> None:
+    """See an optimizer before its closure and update; gradients may be changed here."""
+
+
+@hookspec
+def optkit_after_step(optimizer: torch.optim.Optimizer, loss: Any) -> None:
+    """See an optimizer after its update, with the closure's loss (None without a closure)."""
+
+
+@hookspec
+def optkit_state_saved(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
+    """See, or change in place, what ``state_dict()`` is about to return."""
+
+
+@hookspec
+def optkit_state_loaded(optimizer: torch.optim.Optimizer) -> None:
+    """See an optimizer after ``load_state_dict``."""

@@ -1,0 +1,12 @@
+"""The implementations: interpreters of the one update body that an algorithm declares."""
+
+from __future__ import annotations
+
+from optkit_core.implementations.foreach import FOREACH
+from optkit_core.implementations.forloop import FORLOOP
+from optkit_core.selector import Offer
+
+ELEMENTWISE: tuple[Offer, ...] = (FORLOOP, FOREACH)
+"""What every elementwise algorithm is offered, for one update body."""
+
+__all__ = ["ELEMENTWISE", "FOREACH", "FORLOOP"]

@@ -1,0 +1,73 @@
+"""Bundles: lists of tensors that answer tensor methods with ``torch._foreach_*``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core.implementations.operators import Operators
+
+FACTORS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
+"""Methods that scale their first argument, and the keyword that says by how much."""
+
+
+class Bundle(Operators):
+    """Tensors of one device and dtype that one call updates together.
+
+    A method for which torch has no multi-tensor operation is applied tensor by tensor.
+    A factor that is itself a tensor (``value=`` and ``alpha=`` take numbers only) is
+    multiplied into an argument first, so that nothing waits for the device.
+
+    >>> import torch
+    >>> pair = Bundle([torch.ones(2), torch.zeros(1)])
+    >>> pair.add_(Bundle([torch.ones(2), torch.ones(1)]), alpha=3).tensors
+    [tensor([4., 4.]), tensor([3.])]
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        """Wrap a list of tensors; in-place methods update these very tensors."""
+        self.tensors = list(tensors)
+
+    def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Apply a tensor method to every tensor of the bundle."""
+        keyword = FACTORS.get(method.removesuffix("_"), "")
+        if keyword in keywords:
+            arguments, keywords = _with_factor(keyword, keywords[keyword], arguments)
+        kernel = getattr(torch, f"_foreach_{method}", None)
+        if kernel is None or keywords.keys() - {keyword}:
+            results = self._one_by_one(method, arguments, keywords)
+        else:
+            results = kernel(self.tensors, *map(_plain, arguments), **keywords)
+        return self if method.endswith("_") else Bundle(results)
+
+    def rpow(self, base: float) -> Bundle:
+        """Return ``base ** x`` for every tensor x."""
+        return Bundle(torch._foreach_pow(base, self.tensors))
+
+    def _one_by_one(self, method: str, arguments: Any, keywords: Any) -> list[Tensor]:
+        return [
+            getattr(tensor, method)(
+                *(_at(argument, i) for argument in arguments),
+                **{key: _at(value, i) for key, value in keywords.items()},
+            )
+            for i, tensor in enumerate(self.tensors)
+        ]
+
+
+def _with_factor(keyword: str, factor: Any, arguments: Any) -> tuple[Any, dict[str, Any]]:
+    if isinstance(factor, Tensor) and factor.is_cpu and not torch.compiler.is_compiling():
+        factor = factor.item()
+    if isinstance(factor, (Tensor, Bundle)):
+        return (arguments[0] * factor, *arguments[1:]), {}
+    return arguments, {keyword: factor}
+
+
+def _plain(value: Any) -> Any:
+    return value.tensors if isinstance(value, Bundle) else value
+
+
+def _at(value: Any, position: int) -> Any:
+    return value.tensors[position] if isinstance(value, Bundle) else value

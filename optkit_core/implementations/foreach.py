@@ -1,0 +1,51 @@
+"""``foreach``: the update body called with bundles, so that one call steps many tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from optkit_core.buckets import Bucket, Kind
+from optkit_core.implementations import counting, forloop
+from optkit_core.implementations.bundle import Bundle
+from optkit_core.selector import Offer
+
+
+def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
+    """Step all parameters of the bucket together by the algorithm's update body.
+
+    Sparse gradients have no multi-tensor operations and go one by one.
+    """
+    if bucket.kind.layout != torch.strided:
+        forloop.run(algorithm, bucket, h)
+        return
+    steps = bucket.steps
+    if bucket.kind.capturable:
+        counting.require_capturable(steps, bucket.kind.device)
+        counting.advance(steps)
+        _update(algorithm, bucket.as_real(), h, Bundle(steps))
+        return
+    counting.advance(steps)
+    together = counting.by_count(counting.read(steps))
+    for count, positions in together.items():
+        part = bucket if len(together) == 1 else bucket.subset(positions)
+        _update(algorithm, part.as_real(), h, count)
+
+
+def refuse(algorithm: Any, kind: Kind) -> str:
+    """Return why foreach can't run a kind of bucket, or an empty string."""
+    if kind.differentiable:
+        return "multi-tensor operations don't record a graph, and differentiable=True needs one"
+    return ""
+
+
+def _update(algorithm: Any, bucket: Bucket, h: Any, t: Any) -> None:
+    grads = list(torch._foreach_neg(bucket.grads)) if bucket.maximize else bucket.grads
+    view = forloop.StateView()
+    names = algorithm.buffers
+    view.__dict__ = {name: Bundle([state[name] for state in bucket.states]) for name in names}
+    algorithm.update(Bundle(bucket.params), Bundle(grads), view, h, t)
+
+
+FOREACH = Offer("foreach", run, refuse)

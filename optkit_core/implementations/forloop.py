@@ -1,0 +1,71 @@
+"""``forloop``: the update body called with real tensors, one parameter at a time.
+
+This is the reference that the other implementations must agree with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from optkit_core.buckets import Bucket, Kind
+from optkit_core.implementations import counting
+from optkit_core.implementations.bundle import Bundle
+from optkit_core.implementations.recorded import Recorded
+from optkit_core.selector import Offer
+
+
+class StateView:
+    """The buffers of one parameter as attributes; its ``__dict__`` is the state itself."""
+
+
+def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
+    """Step every parameter of the bucket by the algorithm's update body."""
+    if bucket.kind.layout != torch.strided:
+        _run_sparse(algorithm, bucket, h)
+    elif bucket.kind.capturable:
+        _run_capturable(algorithm, bucket.as_real(), h)
+    elif bucket.kind.differentiable:
+        _run_differentiable(algorithm, bucket.as_real(), h)
+    else:
+        _run_dense(algorithm.update, bucket.as_real(), h)
+
+
+def refuse(algorithm: Any, kind: Kind) -> str:
+    """Return why the for-loop can't run a kind of bucket, or an empty string."""
+    return ""
+
+
+def _run_dense(update: Any, bucket: Bucket, h: Any) -> None:
+    counting.advance(bucket.steps)
+    view = StateView()
+    for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
+        view.__dict__ = state
+        update(p, -g if bucket.maximize else g, view, h, state["step"].item())
+
+
+def _run_sparse(algorithm: Any, bucket: Bucket, h: Any) -> None:
+    _run_dense(algorithm.update_sparse, bucket, h)
+
+
+def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
+    counting.advance(bucket.steps)
+    for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
+        view = StateView()
+        view.__dict__ = {name: Recorded(buffer) for name, buffer in state.items()}
+        gradient = Recorded(-g if bucket.maximize else g)
+        algorithm.update(Recorded(p), gradient, view, h, state["step"].item())
+
+
+def _run_capturable(algorithm: Any, bucket: Bucket, h: Any) -> None:
+    counting.require_capturable(bucket.steps, bucket.kind.device)
+    counting.advance(bucket.steps)
+    for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
+        view = StateView()
+        view.__dict__ = {name: Bundle([buffer]) for name, buffer in state.items()}
+        gradient = Bundle([-g if bucket.maximize else g])
+        algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
+
+
+FORLOOP = Offer("forloop", run, refuse)

@@ -1,0 +1,190 @@
+"""The base class of every optkit optimizer: a ``torch.optim.Optimizer`` that is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, dataclass_transform, overload
+
+import torch
+from torch import Tensor
+
+from optkit_core import buffers, config, declaration, groups, hooks
+from optkit_core.buffers import STEP, Buffer
+from optkit_core.config import Request
+from optkit_core.declaration import Declaration, hyperparameter, option
+from optkit_core.protocols import ParamsLike
+from optkit_core.registry import registry
+from optkit_core.selector import Choice, Offer
+
+LIVE = ("implementation", "foreach", "fused")
+"""Options that say how to run; a checkpoint doesn't override them."""
+
+
+@dataclass_transform(field_specifiers=(hyperparameter, option))
+class Declared:
+    """Turns the declarations in a class body into checked classes and a signature."""
+
+    declarations: ClassVar[Mapping[str, Declaration]] = {}
+    Hyperparameters: ClassVar[type[Any]]
+    Options: ClassVar[type[Any]]
+    buffers: ClassVar[Mapping[str, Buffer]] = {}
+    hyperparameter_names: ClassVar[tuple[str, ...]] = ()
+    default_values: ClassVar[Mapping[str, Any]] = {}
+    positional: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Read what the class body declares."""
+        super().__init_subclass__(**keywords)
+        cls.declarations = dict(declaration.in_order(declaration.read(cls)))
+        cls.buffers = buffers.collect(cls)
+        cls.Hyperparameters = declaration.checked_class(
+            f"{cls.__name__}Hyperparameters", cls.declarations, options=False
+        )
+        cls.Options = declaration.checked_class(
+            f"{cls.__name__}Options", cls.declarations, options=True
+        )
+        cls.hyperparameter_names = tuple(
+            name for name, item in cls.declarations.items() if not item.is_option
+        )
+        cls.default_values = {name: item.default for name, item in cls.declarations.items()}
+        cls.positional = declaration.positional(cls.declarations)
+
+
+class Optimizer(Declared, torch.optim.Optimizer):
+    """Base of all optkit optimizers; a plugin derives from it or from `Elementwise`.
+
+    A subclass declares hyperparameters and implements `advance`. The constructor, its
+    signature and the checks of every group follow from the declarations.
+
+    Args:
+        params: tensors, ``(name, tensor)`` pairs, or group dicts with options of their own.
+        implementation: ``"auto"``, ``"forloop"``, ``"foreach"``, ``"fused"``, or a mapping of
+            these by device type. None (default): what `optkit.use`, the environment or
+            the configuration file say.
+
+    Raises:
+        HyperparameterError: a value is out of range, or a name isn't declared.
+        ParametersError: `params` isn't what can be optimized.
+        ImplementationError: an explicitly requested implementation can't run here.
+
+    >>> import torch, optkit
+    >>> Adamax = optkit.get("adamax")
+    >>> optimizer = Adamax([torch.zeros(3)], lr=0.1)
+    >>> isinstance(optimizer, torch.optim.Optimizer)
+    True
+    """
+
+    paper: ClassVar[str] = ""
+    requires_closure: ClassVar[bool] = False
+    offers: ClassVar[tuple[Offer, ...]] = ()
+
+    params: ParamsLike
+    implementation: str | Mapping[str, str] | None = option(
+        None, config.ImplementationRange(), doc="which implementation to run", kw_only=True
+    )
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Give the class the signature that follows from its declarations."""
+        super().__init_subclass__(**keywords)
+        if cls.__init__ is Optimizer.__init__:
+            cls.__signature__ = declaration.signature(cls.declarations)  # type: ignore[attr-defined]
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        """Check everything that was given, then take the parameters in."""
+        params, defaults = groups.bind(type(self), arguments, keywords)
+        self.request: Request = config.requested(defaults) or config.ambient()
+        self._choices: dict[Any, Choice] = {}
+        super().__init__(groups.checked_params(params), defaults)
+        registry.load_plugins()
+        hooks.fire("optkit_created", optimizer=self)
+
+    @property
+    def plan(self) -> tuple[Choice, ...]:
+        """What runs for each kind of parameter seen so far, with the reasons."""
+        return tuple(self._choices.values())
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take further parameters in, with options of their own.
+
+        Args:
+            param_group: ``"params"`` and any hyperparameters or options that differ from the
+                constructor's.
+
+        Raises:
+            HyperparameterError: a key isn't declared, or its value is out of range.
+            ImplementationError: the group asks for an implementation that can't run it.
+            ParametersError: something in ``"params"`` can't be optimized.
+        """
+        with groups.restored_on_error(self, param_group):
+            groups.check(type(self), param_group, self.defaults)
+            super().add_param_group(param_group)
+            self._accept_group(param_group)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], Any]) -> Any: ...
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: reevaluates the model, calls ``backward`` and returns the loss.
+
+        Returns:
+            The closure's loss; None without a closure.
+        """
+        hooks.fire("optkit_before_step", optimizer=self)
+        with torch.no_grad():
+            loss = self.advance(closure)
+        hooks.fire("optkit_after_step", optimizer=self, loss=loss)
+        return loss
+
+    def advance(self, closure: Callable[[], Any] | None) -> Any:
+        """Do one step and return the closure's loss; gradients are off. Subclasses define it."""
+        raise NotImplementedError(f"{type(self).__name__} defines no advance(closure)")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of every parameter and the options of every group."""
+        saved = super().state_dict()
+        hooks.fire("optkit_state_saved", optimizer=self, state_dict=saved)
+        return saved
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a state that ``state_dict()`` of this algorithm returned.
+
+        How to run (``implementation``, ``foreach``, ``fused``) stays as it is; everything
+        else comes from the checkpoint.
+
+        Args:
+            state_dict: from optkit or from the torch.optim class of the same name.
+        """
+        super().load_state_dict(state_dict)
+        hooks.fire("optkit_state_loaded", optimizer=self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or copy keeps: torch's part and the request."""
+        return {**super().__getstate__(), "request": self.request}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take in a pickle's or a checkpoint's state, older shapes of it too."""
+        live = self.__dict__.get("param_groups", [])
+        super().__setstate__(state)
+        self._choices = {}
+        for position, group in enumerate(self.param_groups):
+            older = live[position] if position < len(live) else self.defaults
+            self._complete(group, older, bool(live))
+
+    def _complete(self, group: dict[str, Any], older: Mapping[str, Any], is_load: bool) -> None:
+        for name, item in self.declarations.items():
+            group.setdefault(name, older.get(name, item.default))
+            if is_load and name in LIVE:
+                group[name] = older[name]
+        for p in group["params"]:
+            state: dict[str, Any] = self.state.get(p, {})
+            if STEP in state and not isinstance(state[STEP], Tensor):
+                state[STEP] = buffers.step_counter(float(state[STEP]), p, group)
+
+    def _accept_group(self, group: dict[str, Any]) -> None:
+        """See a group that has just been added; an error here takes it back."""

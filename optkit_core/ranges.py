@@ -1,0 +1,149 @@
+"""Ranges of hyperparameters: each knows what it allows and says what is wrong.
+
+Every complaint reads ``betas[0] must be in [0, 1), got 1.2.``, followed in brackets by
+the words that torch.optim uses for the same fault, so that code which matches those
+keeps working.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import attrs
+from torch import Tensor
+
+TORCH_LABELS = {"lr": "learning rate", "eps": "epsilon value", "betas": "beta parameter"}
+
+
+class Range(Protocol):
+    """What is allowed for one hyperparameter."""
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        ...
+
+
+@attrs.frozen
+class Interval:
+    """Real numbers from `low` to `high`; a one-element tensor counts as its number."""
+
+    low: float
+    high: float = float("inf")
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g})"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if isinstance(value, Tensor):
+            return self._tensor_complaint(name, value)
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return f"{name} must be a number in {self}, got {value!r}."
+        if not self.low <= float(value) < self.high:
+            return f"{name} must be in {self}, got {value!r}. [{_in_torch_words(name, value)}]"
+        return ""
+
+    def _tensor_complaint(self, name: str, value: Tensor) -> str:
+        if value.numel() != 1:
+            return (
+                f"{name} must be a number or a tensor of one element, got a tensor of shape "
+                f"{tuple(value.shape)}. [Tensor {name} must be 1-element]"
+            )
+        if value.is_complex() or value.device.type == "meta":
+            return f"{name} must be a real number in {self}, got {value!r}."
+        return self.complaint(name, value.item())
+
+
+@attrs.frozen
+class Each:
+    """A fixed number of values, each inside the same range."""
+
+    range: Range
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.length} × {self.range}"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != self.length:
+            return f"{name} must be {self.length} values, each in {self.range}, got {value!r}."
+        found = (self.range.complaint(f"{name}[{i}]", item) for i, item in enumerate(value))
+        return next(filter(None, found), "")
+
+
+@attrs.frozen
+class Whole:
+    """Whole numbers from `low` up; None too where `optional`."""
+
+    low: int
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return f"whole, ≥ {self.low}{' or None' if self.optional else ''}"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if value is None and self.optional:
+            return ""
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if whole and value >= self.low:
+            return ""
+        return f"{name} must be a whole number of at least {self.low}, got {value!r}."
+
+
+@attrs.frozen
+class Choice:
+    """One of a few values."""
+
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(repr(value) for value in self.values)
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if any(type(value) is type(item) and value == item for item in self.values):
+            return ""
+        return f"{name} must be one of {self}, got {value!r}."
+
+
+def at_least(low: float) -> Range:
+    """Allow any finite real number from `low` up.
+
+    >>> at_least(0.0).complaint("lr", -1.0)
+    'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
+    """
+    return Interval(low)
+
+
+def within(low: float, high: float) -> Range:
+    """Allow real numbers from `low` (included) to `high` (excluded)."""
+    return Interval(low, high)
+
+
+def each(range: Range, length: int = 2) -> Range:
+    """Allow a tuple or list of `length` values, each inside `range`.
+
+    >>> each(within(0.0, 1.0)).complaint("betas", (0.9, 1.0))
+    'betas[1] must be in [0, 1), got 1.0. [Invalid beta parameter at index 1: 1.0]'
+    """
+    return Each(range, length)
+
+
+def whole(low: int, *, optional: bool = False) -> Range:
+    """Allow whole numbers from `low` up, and None where `optional`."""
+    return Whole(low, optional)
+
+
+def one_of(*values: Any) -> Range:
+    """Allow the listed values and no others."""
+    return Choice(values)
+
+
+def _in_torch_words(name: str, value: Any) -> str:
+    base, _, index = name.rstrip("]").partition("[")
+    label = TORCH_LABELS.get(base, f"{base} value")
+    return f"Invalid {label}{f' at index {index}' if index else ''}: {value}"

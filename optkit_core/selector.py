@@ -1,0 +1,106 @@
+"""The selector: which implementation runs a bucket, as a pure function with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from optkit_core.buckets import Bucket, Kind
+from optkit_core.config import AUTO, Request
+from optkit_core.errors import ImplementationError
+
+PREFERENCE = {
+    "cpu": ("forloop", "foreach", "fused"),
+    "cuda": ("foreach", "forloop", "fused"),
+    "xpu": ("foreach", "forloop", "fused"),
+    "mtia": ("foreach", "forloop", "fused"),
+}
+"""What ``auto`` tries first on each device type.
+
+On CPU the for-loop is bit-equal to torch.optim's default there; on accelerators one
+launch for many tensors wins, which is torch's default too.
+"""
+
+
+@attrs.frozen
+class Offer:
+    """An implementation and where it can run.
+
+    Args:
+        name: ``"forloop"``, ``"foreach"`` or ``"fused"``.
+        run: called as ``run(algorithm, bucket, hyperparameters)``; updates the bucket in place.
+        refuse: returns why it can't run a kind of bucket, or ``""`` when it can.
+    """
+
+    name: str
+    run: Callable[[Any, Bucket, Any], None]
+    refuse: Callable[[Any, Kind], str]
+
+
+@attrs.frozen
+class Choice:
+    """The offer that runs one kind of bucket, with the reason, and those that don't."""
+
+    kind: Kind
+    offer: Offer
+    reason: str
+    rejected: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the implementation that runs."""
+        return self.offer.name
+
+
+def select(request: Request, kind: Kind, offers: Sequence[Offer], algorithm: Any) -> Choice:
+    """Choose the implementation for a kind of bucket.
+
+    Args:
+        request: what was asked for, and by whom.
+        kind: device, dtype, layout and mode of the bucket.
+        offers: what the algorithm can be run by.
+        algorithm: the optimizer class.
+
+    Returns:
+        The choice, its reason, and for every other offer why not.
+
+    Raises:
+        ImplementationError: an explicit request can't be met; the message lists what could run.
+    """
+    wish = request.on(kind.device.type)
+    refusals = {offer.name: offer.refuse(algorithm, kind) for offer in offers}
+    able = [offer for offer in offers if not refusals[offer.name]]
+    if wish == AUTO:
+        chosen = min(able, key=lambda offer: _rank(kind.device.type, offer.name))
+        reason = f"first choice on {kind.device.type} that can run it"
+    else:
+        chosen = _wished(wish, request, kind, able, refusals, algorithm)
+        reason = f"requested by {request.source}"
+    rejected = ((n, r or "not preferred") for n, r in refusals.items() if n != chosen.name)
+    return Choice(kind, chosen, reason, tuple(rejected))
+
+
+def _rank(device_type: str, name: str) -> int:
+    order = PREFERENCE.get(device_type, PREFERENCE["cpu"])
+    return order.index(name) if name in order else len(order)
+
+
+def _wished(
+    wish: str,
+    request: Request,
+    kind: Kind,
+    able: Sequence[Offer],
+    refusals: dict[str, str],
+    algorithm: Any,
+) -> Offer:
+    for offer in able:
+        if offer.name == wish:
+            return offer
+    why = refusals.get(wish) or f"{algorithm.__name__} has no {wish} implementation"
+    names = ", ".join(offer.name for offer in able)
+    raise ImplementationError(
+        f"implementation {wish!r}, requested by {request.source}, can't run {algorithm.__name__} "
+        f"on {kind}: {why}. What could run: {names}; or say implementation='auto'."
+    )

@@ -1,0 +1,1 @@
+"""The algorithms that ship with optkit; they enter by the door that third parties use."""

@@ -1,0 +1,94 @@
+"""Adagrad: steps divided by the root of the sum of all squared gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core import Buffer, Elementwise, GradientError, at_least, hyperparameter
+
+
+class Adagrad(Elementwise):
+    r"""Gradient descent with a rate of its own for each element, from its past gradients.
+
+    With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), to which
+    :math:`\lambda\theta_{t-1}` is added if ``weight_decay`` isn't zero,
+
+    .. math::
+        s_t &= s_{t-1} + g_t^2 \\
+        \theta_t &= \theta_{t-1} - \frac{\gamma}{1 + (t-1)\eta}\, \frac{g_t}{\sqrt{s_t} + \epsilon}
+
+    from :math:`s_0 = \tau`. The buffer ``sum`` holds :math:`s`, of the parameter's shape and
+    dtype, and exists from construction on. Sparse gradients (``sparse_coo``) change only
+    the elements that they name.
+
+    Args:
+        params: tensors of any shape, ``(name, tensor)`` pairs, or group dicts.
+        lr: learning rate :math:`\gamma \ge 0`, a number or a one-element tensor (default 1e-2).
+        lr_decay: decay of the rate :math:`\eta \ge 0` (default 0).
+        weight_decay: L2 penalty :math:`\lambda \ge 0` (default 0); not with sparse gradients.
+        initial_accumulator_value: :math:`\tau \ge 0` (default 0); each group's own counts.
+        eps: :math:`\epsilon \ge 0`, keeps the root from zero (default 1e-10).
+        foreach: torch's flag (default None); see `optkit_core.Elementwise` for this and the
+            options ``maximize``, ``differentiable``, ``capturable``, ``fused``, ``implementation``.
+
+    Raises:
+        HyperparameterError: a value is out of its range.
+
+    Example:
+        >>> import torch
+        >>> theta = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        >>> optimizer = Adagrad([theta], lr=0.1)
+        >>> theta.grad = torch.tensor([4.0, -0.5])
+        >>> optimizer.step()
+        >>> theta.data
+        tensor([ 0.9000, -1.9000])
+
+    Source:
+        Duchi, Hazan and Singer, *Adaptive Subgradient Methods for Online Learning and
+        Stochastic Optimization*, JMLR 12, 2011, https://jmlr.org/papers/v12/duchi11a.html
+        (the diagonal form of figure 1).
+    """
+
+    paper = "Duchi, Hazan & Singer 2011, https://jmlr.org/papers/v12/duchi11a.html"
+    eager_state = True
+
+    lr: float | Tensor = hyperparameter(1e-2, at_least(0.0), doc="learning rate")
+    lr_decay: float = hyperparameter(0.0, at_least(0.0), doc="decay of the learning rate")
+    weight_decay: float = hyperparameter(0.0, at_least(0.0), doc="L2 penalty")
+    initial_accumulator_value: float = hyperparameter(
+        0.0, at_least(0.0), doc="where the sum of squares starts"
+    )
+    eps: float = hyperparameter(1e-10, at_least(0.0), doc="keeps the root from zero")
+
+    sum = Buffer(init="initial_accumulator_value", doc="sum of the squared gradients")
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        """Update one parameter in place."""
+        if h.weight_decay:
+            g = g.add(p, alpha=h.weight_decay)
+        s.sum.addcmul_(g, g)
+        p.addcdiv_(g, s.sum.sqrt().add_(h.eps), value=-h.lr / (1 + (t - 1) * h.lr_decay))
+
+    @staticmethod
+    def update_sparse(p: Tensor, g: Tensor, s: Any, h: Any, t: float) -> None:
+        """Update the elements of one parameter that a sparse gradient names."""
+        if h.weight_decay:
+            raise GradientError("weight_decay option is not compatible with sparse gradients")
+        g = g.coalesce()
+        at, values = g.indices(), g.values()
+        s.sum.add_(_sparse(at, values.square(), g))
+        step = values / s.sum.sparse_mask(g).values().sqrt_().add_(h.eps)
+        p.add_(_sparse(at, step, g), alpha=-h.lr / (1 + (t - 1) * h.lr_decay))
+
+    def share_memory(self) -> None:
+        """Move the sums to shared memory, for training by several processes."""
+        for state in self.state.values():
+            state["sum"].share_memory_()
+
+
+def _sparse(indices: Tensor, values: Tensor, like: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(indices, values, like.shape, is_coalesced=True)
