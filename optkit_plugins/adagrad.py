@@ -91,4 +91,7 @@ class Adagrad(Elementwise):
 
 
 def _sparse(indices: Tensor, values: Tensor, like: Tensor) -> Tensor:
-    return torch.sparse_coo_tensor(indices, values, like.shape, is_coalesced=True)
+    """Return a sparse tensor with the indices of a coalesced one, which hold by construction."""
+    return torch.sparse_coo_tensor(
+        indices, values, like.shape, is_coalesced=True, check_invariants=False
+    )

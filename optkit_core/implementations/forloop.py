@@ -27,7 +27,7 @@ def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
     elif bucket.kind.capturable:
         _run_capturable(algorithm, bucket.as_real(), h)
     elif bucket.kind.differentiable:
-        _run_differentiable(algorithm, bucket.as_real(), h)
+        _run_differentiable(algorithm, bucket, h)
     else:
         _run_dense(algorithm.update, bucket.as_real(), h)
 
@@ -50,12 +50,17 @@ def _run_sparse(algorithm: Any, bucket: Bucket, h: Any) -> None:
 
 
 def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
+    """Step under autograd; buffers become new tensors, so that many steps can be unrolled."""
     counting.advance(bucket.steps)
-    for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
+    real = bucket.as_real()
+    for p, g, state, kept in zip(real.params, real.grads, real.states, bucket.states, strict=True):
         view = StateView()
-        view.__dict__ = {name: Recorded(buffer) for name, buffer in state.items()}
+        view.__dict__ = {k: Recorded(state[k], replaceable=True) for k in algorithm.buffers}
         gradient = Recorded(-g if bucket.maximize else g)
         algorithm.update(Recorded(p), gradient, view, h, state["step"].item())
+        for name, value in vars(view).items():
+            complex_pair = kept[name].is_complex()
+            kept[name] = torch.view_as_complex(value.tensor) if complex_pair else value.tensor
 
 
 def _run_capturable(algorithm: Any, bucket: Bucket, h: Any) -> None:

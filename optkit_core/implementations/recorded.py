@@ -1,8 +1,9 @@
 """Recorded tensors: the update body under autograd, for ``differentiable=True``.
 
-An in-place method on an intermediate result could overwrite what autograd saved for the
-way back (``x.sqrt().add_(eps)`` does). Such a result is nobody else's, so the method
-without the underscore has the same effect. Parameters and buffers stay in place.
+An in-place method could overwrite what autograd saved for the way back: that of
+``x.sqrt().add_(eps)`` does, and so does a buffer's update in the next step. On a value
+that may be replaced, the method without the underscore has the same effect. Only the
+parameter itself has to stay the same tensor.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from optkit_core.implementations.operators import Operators
 class Recorded(Operators):
     """A tensor inside a differentiable step."""
 
-    def __init__(self, tensor: Tensor, intermediate: bool = False) -> None:
-        """Wrap a tensor; `intermediate` says that the body itself has made it."""
+    def __init__(self, tensor: Tensor, replaceable: bool = False) -> None:
+        """Wrap a tensor; `replaceable` says that another may take its place."""
         self.tensor = tensor
-        self.intermediate = intermediate
+        self.replaceable = replaceable
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        """Apply a tensor method, out of place on an intermediate result."""
+        """Apply a tensor method, out of place where the tensor may be replaced."""
         plain = [_unwrap(argument) for argument in arguments]
         named = {key: _unwrap(value) for key, value in keywords.items()}
         in_place = method.endswith("_")
-        if not (in_place and self.intermediate):
+        if not (in_place and self.replaceable):
             result = getattr(self.tensor, method)(*plain, **named)
-            return self if in_place else Recorded(result, intermediate=True)
+            return self if in_place else Recorded(result, replaceable=True)
         self.tensor = getattr(self.tensor, method[:-1])(*plain, **named)
         return self
 

@@ -1,0 +1,22 @@
+"""Every test starts from the same place: no settings from outside, a fixed seed, one thread."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import optkit
+
+SETTINGS = ("OPTKIT_IMPLEMENTATION", "OPTKIT_CONFIG", "OPTKIT_DISABLE_PLUGINS")
+
+
+def pytest_report_header() -> str:
+    return f"optkit {optkit.__version__} from {optkit.__file__}; torch {torch.__version__}"
+
+
+@pytest.fixture(autouse=True)
+def clean_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    torch.manual_seed(0)
+    torch.set_num_threads(1)

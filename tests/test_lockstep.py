@@ -1,0 +1,178 @@
+"""In lock step with torch.optim, over every input that torch's own tests list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from problems import DTYPES, INFOS, TORCH, copies, gradients, parameters, set_gradients
+
+import optkit
+from optkit_core.testing import assert_agree
+
+STEPS = 25
+CASES = [
+    pytest.param(name, case.kwargs, id=f"{name}-{case.desc.replace(' ', '_')}")
+    for name in TORCH
+    for case in INFOS[name].optim_inputs_func(device="cpu")
+]
+
+
+def step_both(ours: Any, theirs: Any, mine: Any, other: Any) -> Any:
+    """Step both optimizers; yield after each step so that the caller compares."""
+    for grads in gradients(mine, STEPS):
+        for params, optimizer in ((mine, ours), (other, theirs)):
+            set_gradients(params, grads)
+            optimizer.step()
+        yield
+
+
+def assert_same_bits(ours: Any, theirs: Any) -> None:
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.dtype == other.dtype
+        torch.testing.assert_close(mine, other, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_forloop_equals_torch_bit_for_bit(name: str, options: Any, dtype: torch.dtype) -> None:
+    mine, other = parameters(dtype), parameters(dtype)
+    ours = optkit.create(name, mine, implementation="forloop", **options)
+    theirs = TORCH[name](other, foreach=False, **options)
+    for _ in step_both(ours, theirs, mine, other):
+        if dtype.is_complex:
+            assert_agree(mine, other)
+        else:
+            assert_same_bits(mine, other)
+    for p, q in zip(mine, other, strict=True):
+        assert ours.state[p].keys() == theirs.state[q].keys()
+        for key, value in theirs.state[q].items():
+            assert_agree([ours.state[p][key]], [value])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_foreach_agrees_with_forloop(name: str, options: Any, dtype: torch.dtype) -> None:
+    mine, other = parameters(dtype), parameters(dtype)
+    foreach = optkit.create(name, mine, implementation="foreach", **options)
+    forloop = optkit.create(name, other, implementation="forloop", **options)
+    for _ in step_both(foreach, forloop, mine, other):
+        assert_agree(mine, other)
+    assert {choice.name for choice in foreach.plan} == {"foreach"}
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)], ids=str)
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+@pytest.mark.parametrize("name", TORCH)
+def test_tensor_lr_of_any_rank(name: str, implementation: str, shape: tuple[int, ...]) -> None:
+    mine, other = parameters(torch.float64), parameters(torch.float64)
+    lr = torch.full(shape, 0.01)
+    ours = optkit.create(name, mine, lr=lr, implementation=implementation)
+    theirs = TORCH[name](other, lr=lr.clone(), foreach=False)
+    for _ in step_both(ours, theirs, mine, other):
+        assert_agree(mine, other, dtype=torch.float32)
+        ours.param_groups[0]["lr"].mul_(0.9)
+        theirs.param_groups[0]["lr"].mul_(0.9)
+
+
+@pytest.mark.parametrize("name", TORCH)
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "maximize": True}], ids=str)
+def test_differentiable_has_torchs_values_and_gradients(name: str, options: Any) -> None:
+    results = []
+    for cls in (optkit.get(name), TORCH[name]):
+        lr_of_loss = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+        theta = torch.linspace(-1, 1, 37, dtype=torch.float64) * lr_of_loss
+        optimizer = cls([theta], lr=0.1, differentiable=True, **options)
+        theta.grad = (theta.detach() + 1) * lr_of_loss
+        optimizer.step()
+        (gradient,) = torch.autograd.grad(theta.sin().sum(), lr_of_loss)
+        results.append((theta.detach(), gradient))
+    (ours, our_gradient), (theirs, their_gradient) = results
+    assert_agree([ours, our_gradient], [theirs, their_gradient])
+    assert our_gradient != 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
+@pytest.mark.parametrize("name", TORCH)
+def test_differentiable_unrolls_many_steps(name: str, dtype: torch.dtype) -> None:
+    """torch.optim.Adamax can't: its second step overwrites what the first one saved."""
+
+    def unrolled(scale: torch.Tensor) -> torch.Tensor:
+        turned = scale * (1 + 0.5j) if dtype.is_complex else scale
+        theta = torch.linspace(-1, 1.1, 37, dtype=torch.float64) * turned
+        optimizer = optkit.get(name)([theta], lr=0.1, weight_decay=0.1, differentiable=True)
+        for step in range(4):
+            theta.grad = (theta.clone() + step + 1) * scale
+            optimizer.step()
+        return torch.view_as_real(theta).sin().sum() if dtype.is_complex else theta.sin().sum()
+
+    assert torch.autograd.gradcheck(
+        unrolled, torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    )
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_mixed_dtypes_and_strides_in_one_group(name: str) -> None:
+    mine = [p for dtype in DTYPES for p in parameters(dtype)]
+    other = copies(mine)
+    ours = optkit.create(name, mine, implementation="foreach")
+    theirs = TORCH[name](other, foreach=False)
+    for _ in step_both(ours, theirs, mine, other):
+        assert_agree(mine, other)
+    assert {choice.kind.dtype for choice in ours.plan} == set(DTYPES)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_sparse_adagrad(implementation: str, dtype: torch.dtype) -> None:
+    mine = [torch.nn.Parameter(torch.randn(50, 9, dtype=dtype)) for _ in range(3)]
+    other = copies(mine)
+    ours = optkit.create("adagrad", mine, lr_decay=0.1, implementation=implementation)
+    theirs = torch.optim.Adagrad(other, lr_decay=0.1, foreach=False)
+    for step in range(STEPS):
+        for params, optimizer in ((mine, ours), (other, theirs)):
+            generator = torch.Generator().manual_seed(step)
+            for position, p in enumerate(params):
+                at = torch.randint(0, 50, (1, 12), generator=generator)
+                values = torch.randn(12, 9, generator=generator, dtype=dtype)
+                sparse = torch.sparse_coo_tensor(at, values, p.shape, check_invariants=True)
+                p.grad = sparse if position else sparse.to_dense()
+            optimizer.step()
+        assert_same_bits(mine, other)
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+@pytest.mark.parametrize("name", TORCH)
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"maximize": True}], ids=str)
+def test_gradients_are_never_modified(name: str, implementation: str, options: Any) -> None:
+    params = parameters(torch.float32)
+    optimizer = optkit.create(name, params, implementation=implementation, **options)
+    for grads in gradients(params, 3):
+        set_gradients(params, grads)
+        before = [None if p.grad is None else (p.grad, p.grad.clone()) for p in params]
+        optimizer.step()
+        for p, kept in zip(params, before, strict=True):
+            assert (p.grad is None) == (kept is None)
+            if kept is not None:
+                assert p.grad is kept[0]
+                assert torch.equal(p.grad, kept[1])
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_other_default_dtype_gives_torchs_step_counter(name: str) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        ours, theirs = optkit.get(name), TORCH[name]
+        counters = []
+        for cls in (ours, theirs):
+            p = torch.nn.Parameter(torch.ones(3))
+            p.grad = torch.ones(3)
+            optimizer = cls([p])
+            optimizer.step()
+            counters.append(optimizer.state[p]["step"])
+        assert counters[0].dtype == counters[1].dtype == torch.float64
+        assert torch.equal(*counters)
+    finally:
+        torch.set_default_dtype(torch.float32)
