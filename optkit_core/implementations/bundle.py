@@ -43,8 +43,7 @@ class Bundle(Operators):
             results = kernel(self.tensors, *map(_plain, arguments), **keywords)
         return self if method.endswith("_") else Bundle(results)
 
-    def rpow(self, base: float) -> Bundle:
-        """Return ``base ** x`` for every tensor x."""
+    def __rpow__(self, base: float) -> Bundle:
         return Bundle(torch._foreach_pow(base, self.tensors))
 
     def _one_by_one(self, method: str, arguments: Any, keywords: Any) -> list[Tensor]:

@@ -53,9 +53,6 @@ class Operators:
     def __pow__(self, other: Any) -> Any:
         return self.apply("pow", other)
 
-    def __rpow__(self, other: Any) -> Any:
-        return self.apply("rpow", other)
-
     def __lt__(self, other: Any) -> Any:
         return self.apply("lt", other)
 

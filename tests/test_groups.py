@@ -1,0 +1,239 @@
+"""Parameter groups: torch's promises, and the faults of torch that fail here by name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from problems import INFOS, TORCH
+from torch.testing._internal.common_optimizers import OptimizerErrorEnum
+
+import optkit
+from optkit import HyperparameterError
+from optkit_core import GroupError, OptkitError, ParametersError
+
+
+def parameter(*shape: int) -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.randn(*shape))
+
+
+ERROR_INPUTS = [
+    pytest.param(name, case, id=f"{name}-{case.optimizer_error_input.desc.replace(' ', '_')}")
+    for name in TORCH
+    for case in INFOS[name].optim_error_inputs_func(device="cpu", dtype=torch.float32)
+]
+
+
+@pytest.mark.parametrize(("name", "case"), ERROR_INPUTS)
+def test_torchs_error_inputs_fail_as_in_torch(name: str, case: Any) -> None:
+    given = case.optimizer_error_input
+    assert case.error_on == OptimizerErrorEnum.CONSTRUCTION_ERROR
+    expect = pytest.warns if issubclass(case.error_type, Warning) else pytest.raises
+    for cls in (optkit.get(name), TORCH[name]):
+        params = given.params if isinstance(given.params, torch.Tensor) else _fresh(given.params)
+        with expect(case.error_type, match=case.error_regex):
+            cls(params, **given.kwargs)
+
+
+def _fresh(params: Any) -> Any:
+    return [dict(p) if isinstance(p, dict) else p for p in params] if params else params
+
+
+BAD_GROUPS = [
+    ("adamax", {"lrr": 3}, ["'lrr'", "lrr=3", "'lr'"]),
+    ("adamax", {"lr": -3}, ["lr must be in [0, inf)", "-3"]),
+    ("adamax", {"betas": (0.9, 2.0)}, ["betas[1] must be in [0, 1)", "2.0"]),
+    ("adamax", {"betas": 0.9}, ["betas must be 2 values", "0.9"]),
+    ("adamax", {"betas": (0.9,)}, ["betas must be 2 values", "(0.9,)"]),
+    ("adamax", {"eps": float("nan")}, ["eps must be in [0, inf)", "nan"]),
+    ("adamax", {"weight_decay": "big"}, ["weight_decay must be a number", "'big'"]),
+    ("adamax", {"lr": None}, ["lr must be a number", "None"]),
+    ("adamax", {"lr": torch.ones(2)}, ["lr must be", "(2,)"]),
+    ("adamax", {"maximize": "yes"}, ["maximize must be one of", "'yes'"]),
+    ("adagrad", {"initial_accumulator_value": -1}, ["initial_accumulator_value must be", "-1"]),
+    ("adagrad", {"lr_decay": -0.5}, ["lr_decay must be in [0, inf)", "-0.5"]),
+    ("adagrad", {"betas": (0.9, 0.9)}, ["'betas'"]),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong", "words"), BAD_GROUPS, ids=str)
+@pytest.mark.parametrize("way", ["constructor", "group", "add_param_group"])
+def test_wrong_values_fail_by_name(name: str, wrong: Any, words: list[str], way: str) -> None:
+    make, p = optkit.get(name), parameter(3)
+    with pytest.raises(HyperparameterError) as raised:
+        if way == "constructor":
+            make([p], **wrong)
+        elif way == "group":
+            make([{"params": [p], **wrong}])
+        else:
+            make([parameter(2)]).add_param_group({"params": [p], **wrong})
+    for word in words:
+        assert word in str(raised.value)
+    assert isinstance(raised.value, OptkitError)
+
+
+@pytest.mark.parametrize("name", TORCH)
+@pytest.mark.parametrize(
+    "group",
+    [
+        {"lrr": 3},
+        {"lr": -1.0},
+        {"params": "weights"},
+        {"params": {parameter(2)}},
+        {"params": [parameter(2), 3]},
+        {"params": [("a", parameter(2))]},
+    ],
+    ids=str,
+)
+def test_a_refused_group_leaves_everything_as_it_was(name: str, group: Any) -> None:
+    first = parameter(3)
+    optimizer = optkit.create(name, [first])
+    group = {"params": [parameter(4)], **group}
+    before = dict(group)
+    with pytest.raises((OptkitError, TypeError, ValueError)):
+        optimizer.add_param_group(group)
+    assert group == before
+    assert len(optimizer.param_groups) == 1
+    assert set(optimizer.state) <= {first}
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (torch.nn.Linear(2, 2), "pass its .named_parameters()"),
+        ({"params": [parameter(2)]}, "put the group in a list"),
+        (None, "NoneType"),
+        (3.0, "float"),
+        ("weights", "str"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_iterable_of_parameters(params: Any, words: str) -> None:
+    with pytest.raises(ParametersError, match=re.escape(words)):
+        optkit.create("adamax", params)
+
+
+def test_empty_and_unpaired_arguments() -> None:
+    with pytest.raises(ValueError, match="empty parameter list"):
+        optkit.create("adamax", [])
+    with pytest.raises(GroupError, match="needs 'params'"):
+        optkit.create("adamax", [{"lr": 0.1}])
+    with pytest.raises(ParametersError, match="twice"):
+        optkit.get("adamax")([parameter(2)], 0.1, lr=0.2)
+    with pytest.raises(ParametersError, match="at most 6 positional"):
+        optkit.get("adamax")([parameter(2)], 0.1, (0.9, 0.9), 1e-8, 0.0, None, False)
+    with pytest.raises(ParametersError, match="needs params"):
+        optkit.get("adamax")(lr=0.1)
+    with pytest.raises(ValueError, match="non-leaf"):
+        optkit.create("adamax", [parameter(2) * 2])
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_arguments_come_in_torchs_order(name: str) -> None:
+    values = {
+        "adagrad": (0.5, 0.1, 0.2, 0.3, 1e-3, False),
+        "adamax": (0.5, (0.1, 0.2), 1e-3, 0.3, False),
+    }[name]
+    ours = optkit.get(name)([parameter(2)], *values).param_groups[0]
+    theirs = TORCH[name]([parameter(2)], *values).param_groups[0]
+    assert {key: ours[key] for key in theirs if key != "params"} == {
+        key: value for key, value in theirs.items() if key != "params"
+    }
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_defaults_are_torchs(name: str) -> None:
+    ours, theirs = optkit.get(name)([parameter(2)]), TORCH[name]([parameter(2)])
+    assert theirs.defaults.items() <= ours.defaults.items()
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+def test_the_groups_own_initial_accumulator_value_counts(implementation: str) -> None:
+    """torch.optim.Adagrad ignores it: known fault 9."""
+    groups = [
+        {"params": [parameter(3)]},
+        {"params": [parameter(3)], "initial_accumulator_value": 0.5},
+    ]
+    later = {"params": [parameter(3)], "initial_accumulator_value": 2.0}
+    starts = []
+    for cls in (optkit.get("adagrad"), torch.optim.Adagrad):
+        optimizer = cls([dict(group) for group in groups], foreach=implementation == "foreach")
+        optimizer.add_param_group(dict(later))
+        for group in optimizer.param_groups:
+            group["params"][0].grad = torch.zeros(3)
+        optimizer.step()
+        starts.append(
+            [optimizer.state[g["params"][0]]["sum"][0].item() for g in optimizer.param_groups]
+        )
+    assert starts[0] == [0.0, 0.5, 2.0]
+    assert starts[1] != starts[0]
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_group_options_override_and_follow_changes(name: str) -> None:
+    params = [[torch.nn.Parameter(torch.ones(40)) for _ in range(2)] for _ in range(2)]
+    optimizers = []
+    for cls, (p, q) in zip((optkit.get(name), TORCH[name]), params, strict=True):
+        optimizer = cls([{"params": p, "lr": 0.5}, {"params": [q], "weight_decay": 0.3}], lr=0.1)
+        optimizers.append(optimizer)
+        for step in range(6):
+            p.grad, q.grad = torch.full((40,), step - 2.0), torch.full((40,), 1.0 + step)
+            optimizer.step()
+            optimizer.param_groups[0]["lr"] *= 0.5
+    for mine, theirs in zip(*params, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_named_parameters_keep_their_names() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    optimizer = optkit.create("adamax", model.named_parameters())
+    assert optimizer.param_groups[0]["param_names"] == [n for n, _ in model.named_parameters()]
+    assert optimizer.state_dict()["param_groups"][0]["param_names"][0] == "0.weight"
+
+
+def test_a_group_is_stored_as_the_dict_that_was_given() -> None:
+    group = {"params": [parameter(3)], "name": "decoder", "initial_lr": 0.3}
+    optimizer = optkit.create("adamax", [group])
+    assert optimizer.param_groups[0] is group
+    assert optimizer.param_groups[0]["name"] == "decoder"
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+def test_zero_grad(implementation: str, set_to_none: bool) -> None:
+    p = parameter(3)
+    p.grad = torch.ones(3)
+    optkit.create("adamax", [p], implementation=implementation).zero_grad(set_to_none)
+    assert p.grad is None if set_to_none else torch.equal(p.grad, torch.zeros(3))
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_adding_a_group_trains_it(name: str) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimizer = optkit.create(name, [model.weight], lr=0.1)
+    optimizer.add_param_group({"params": model.bias, "lr": 0.2})
+    before = model.bias.detach().clone()
+    model(torch.ones(3)).sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(model.bias.detach(), before - 0.2)
+
+
+def test_a_sparse_gradient_is_refused_by_adamax_before_anything_moves() -> None:
+    dense, sparse = parameter(4), parameter(4)
+    optimizer = optkit.create("adamax", [sparse, dense])
+    dense.grad, sparse.grad = torch.ones(4), torch.ones(4).to_sparse()
+    before = [dense.detach().clone(), sparse.detach().clone()]
+    with pytest.raises(RuntimeError, match="Adamax does not support sparse gradients"):
+        optimizer.step()
+    assert torch.equal(dense, before[0])
+    assert torch.equal(sparse, before[1])
+
+
+def test_sparse_gradients_and_weight_decay_dont_mix() -> None:
+    p = parameter(4)
+    optimizer = optkit.create("adagrad", [p], weight_decay=0.1)
+    p.grad = torch.ones(4).to_sparse()
+    with pytest.raises(RuntimeError, match="not compatible with sparse gradients"):
+        optimizer.step()
