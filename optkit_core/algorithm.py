@@ -41,11 +41,19 @@ class Elementwise(Optimizer):
     eager_state: ClassVar[bool] = False
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
-    foreach: bool | None = option(None, FLAG, doc="torch's flag for foreach", kw_only=False)
-    maximize: bool = option(False, BOOLEAN, doc="ascend instead of descend", kw_only=True)
-    differentiable: bool = option(False, BOOLEAN, doc="record the step for autograd", kw_only=True)
-    capturable: bool = option(False, BOOLEAN, doc="can be captured in a graph", kw_only=True)
-    fused: bool | None = option(None, FLAG, doc="torch's flag for fused", kw_only=True)
+    foreach: bool | None = option(
+        default=None, range=FLAG, doc="torch's flag for foreach", kw_only=True, by_position=True
+    )
+    maximize: bool = option(default=False, range=BOOLEAN, doc="ascend", kw_only=True)
+    differentiable: bool = option(
+        default=False, range=BOOLEAN, doc="record the step for autograd", kw_only=True
+    )
+    capturable: bool = option(
+        default=False, range=BOOLEAN, doc="can be captured in a graph", kw_only=True
+    )
+    fused: bool | None = option(
+        default=None, range=FLAG, doc="torch's flag for fused", kw_only=True
+    )
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -62,6 +62,18 @@ class Bucket:
             grads=[torch.view_as_real(g) for g in self.grads],
             states=[{k: real(v) for k, v in state.items()} for state in self.states],
         )
+
+    def chunks(self, limit: float) -> Iterator[Bucket]:
+        """Split into buckets of at most `limit` bytes of parameters, or of one parameter."""
+        positions: list[int] = []
+        size = 0
+        for position, p in enumerate(self.params):
+            if positions and size + p.nbytes > limit:
+                yield self.subset(positions)
+                positions, size = [], 0
+            positions.append(position)
+            size += p.nbytes
+        yield self if len(positions) == len(self) else self.subset(positions)
 
     def subset(self, positions: list[int]) -> Bucket:
         """Return the bucket of the parameters at `positions`."""

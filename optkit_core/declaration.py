@@ -1,8 +1,10 @@
 """Declarations: what an algorithm says about itself, once, in its class body.
 
-An annotated attribute ``lr: float = hyperparameter(1e-2, at_least(0.0))`` declares a
-hyperparameter. `read` gathers these into frozen attrs classes, whose validators check
-the constructor's arguments, each parameter group and every later one.
+An annotated attribute ``lr: float = hyperparameter(default=1e-2, range=at_least(0.0))``
+declares a hyperparameter; the keywords are those that type checkers look for, so that
+they know the constructor's signature too. `read` gathers the declarations, from which
+come frozen attrs classes whose validators check the constructor's arguments, each
+parameter group and every later one.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class Declaration:
     type: str = ""
 
 
-def hyperparameter(default: Any, range: Range, *, doc: str = "", kw_only: bool = False) -> Any:
+def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool = False) -> Any:
     """Declare a hyperparameter: something that the mathematics depends on.
 
     Args:
@@ -49,19 +51,30 @@ def hyperparameter(default: Any, range: Range, *, doc: str = "", kw_only: bool =
     return Declaration(default, range, doc, is_option=False, kw_only=kw_only)
 
 
-def option(default: Any, range: Range, *, doc: str = "", kw_only: bool = True) -> Any:
+def option(
+    *,
+    default: Any,
+    range: Range,
+    doc: str = "",
+    kw_only: bool = True,
+    by_position: bool = False,
+) -> Any:
     """Declare an option: how a step is carried out.
 
     Args:
         default: the value used when neither the constructor nor a group gives one.
         range: what is allowed.
         doc: one phrase, for the reader of the class.
-        kw_only: whether the constructor takes it by keyword only.
+        kw_only: whether type checkers allow it by keyword only; options are declared on
+            base classes, whose fields would come before the hyperparameters.
+        by_position: whether the constructor takes it by position after the
+            hyperparameters all the same, as torch does with ``foreach``.
 
     Returns:
         A declaration that the class consumes when it is created.
     """
-    return Declaration(default, range, doc, is_option=True, kw_only=kw_only)
+    by_keyword = kw_only and not by_position
+    return Declaration(default, range, doc, is_option=True, kw_only=by_keyword)
 
 
 def read(cls: type) -> dict[str, Declaration]:

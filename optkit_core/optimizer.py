@@ -80,7 +80,10 @@ class Optimizer(Declared, torch.optim.Optimizer):
 
     params: ParamsLike
     implementation: str | Mapping[str, str] | None = option(
-        None, config.ImplementationRange(), doc="which implementation to run", kw_only=True
+        default=None,
+        range=config.ImplementationRange(),
+        doc="which implementation to run",
+        kw_only=True,
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:

@@ -55,13 +55,15 @@ class Adagrad(Elementwise):
     paper = "Duchi, Hazan & Singer 2011, https://jmlr.org/papers/v12/duchi11a.html"
     eager_state = True
 
-    lr: float | Tensor = hyperparameter(1e-2, at_least(0.0), doc="learning rate")
-    lr_decay: float = hyperparameter(0.0, at_least(0.0), doc="decay of the learning rate")
-    weight_decay: float = hyperparameter(0.0, at_least(0.0), doc="L2 penalty")
-    initial_accumulator_value: float = hyperparameter(
-        0.0, at_least(0.0), doc="where the sum of squares starts"
+    lr: float | Tensor = hyperparameter(default=1e-2, range=at_least(0.0), doc="learning rate")
+    lr_decay: float = hyperparameter(
+        default=0.0, range=at_least(0.0), doc="decay of the learning rate"
     )
-    eps: float = hyperparameter(1e-10, at_least(0.0), doc="keeps the root from zero")
+    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="L2 penalty")
+    initial_accumulator_value: float = hyperparameter(
+        default=0.0, range=at_least(0.0), doc="where the sum of squares starts"
+    )
+    eps: float = hyperparameter(default=1e-10, range=at_least(0.0), doc="keeps the root from zero")
 
     sum = Buffer(init="initial_accumulator_value", doc="sum of the squared gradients")
 

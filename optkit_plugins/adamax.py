@@ -52,12 +52,12 @@ class Adamax(Elementwise):
 
     paper = "Kingma & Ba 2015, section 7.1, https://arxiv.org/abs/1412.6980"
 
-    lr: float | Tensor = hyperparameter(2e-3, at_least(0.0), doc="learning rate")
+    lr: float | Tensor = hyperparameter(default=2e-3, range=at_least(0.0), doc="learning rate")
     betas: tuple[float, float] = hyperparameter(
-        (0.9, 0.999), each(within(0.0, 1.0)), doc="decay of the mean and of the norm"
+        default=(0.9, 0.999), range=each(within(0.0, 1.0)), doc="decay of the mean and of the norm"
     )
-    eps: float = hyperparameter(1e-8, at_least(0.0), doc="keeps the norm from zero")
-    weight_decay: float = hyperparameter(0.0, at_least(0.0), doc="L2 penalty")
+    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the norm from zero")
+    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="L2 penalty")
 
     exp_avg = Buffer(doc="mean of the gradients")
     exp_inf = Buffer(doc="infinity norm of the gradients")

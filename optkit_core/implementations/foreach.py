@@ -11,6 +11,13 @@ from optkit_core.implementations import counting, forloop
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.selector import Offer
 
+CHUNK_BYTES = {"cpu": 4 * 2**20}
+"""How many bytes of parameters one call steps, by device type; no limit where none is given.
+
+On CPU a call has no launch to save, and intermediate results of 4 MiB stay in the cache:
+for 16 tensors of 1024×1024 a step of Adamax took 0.66 of the time without the limit.
+"""
+
 
 def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
     """Step all parameters of the bucket together by the algorithm's update body.
@@ -30,7 +37,8 @@ def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
     together = counting.by_count(counting.read(steps))
     for count, positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)
-        _update(algorithm, part.as_real(), h, count)
+        for chunk in part.chunks(CHUNK_BYTES.get(part.kind.device.type, float("inf"))):
+            _update(algorithm, chunk.as_real(), h, count)
 
 
 def refuse(algorithm: Any, kind: Kind) -> str:

@@ -1,0 +1,1 @@
+"""Benchmarks: optkit beside torch.optim, interleaved in one process; ratios, not times."""

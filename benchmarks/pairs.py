@@ -1,0 +1,52 @@
+"""Measuring two sides in turn, so that both see the same neighbors on the machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def interleaved(
+    theirs: Callable[[], Any], ours: Callable[[], Any], repeats: int
+) -> tuple[float, float, float]:
+    """Return the median seconds of both sides and the median of the pairwise ratios.
+
+    The order within a pair alternates, so that neither side always runs on a warm cache.
+    """
+    for _ in range(3):
+        theirs()
+        ours()
+    pairs = []
+    for repeat in range(repeats):
+        if repeat % 2:
+            mine, other = seconds(ours), seconds(theirs)
+        else:
+            other, mine = seconds(theirs), seconds(ours)
+        pairs.append((other, mine))
+    return (
+        statistics.median(other for other, _ in pairs),
+        statistics.median(mine for _, mine in pairs),
+        statistics.median(mine / other for other, mine in pairs),
+    )
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def row(what: str, threads: int, pair: Any, unit: str, limit: float) -> dict[str, Any]:
+    """Return one line of the results; times are given in `unit`, ``"ms"`` or ``"us"``."""
+    scale = {"ms": 1e3, "us": 1e6}[unit]
+    return {
+        "what": what,
+        "threads": threads,
+        "torch": pair[0] * scale,
+        "optkit": pair[1] * scale,
+        "unit": unit,
+        "ratio": pair[2],
+        "limit": limit,
+    }

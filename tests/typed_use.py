@@ -1,0 +1,21 @@
+"""What a type checker must see: right calls pass, and each wrong call is an error.
+
+Checked by ``mypy --strict``, which also reports an ignore that isn't needed.
+"""
+
+import torch
+
+from optkit_plugins.adagrad import Adagrad
+from optkit_plugins.adamax import Adamax
+from optkit_plugins.lbfgs import LBFGS
+
+params = [torch.nn.Parameter(torch.zeros(2))]
+
+Adamax(params, 1e-3, (0.9, 0.999), 1e-8, weight_decay=0.1, maximize=True)
+Adagrad(params, lr=torch.tensor(0.1), implementation={"cpu": "foreach"})
+LBFGS(params, history_size=10, line_search_fn="strong_wolfe")
+
+Adamax(params, lrr=3)  # type: ignore[call-arg]
+Adamax(params, lr="fast")  # type: ignore[arg-type]
+Adagrad(params, betas=(0.9, 0.9))  # type: ignore[call-arg]
+Adagrad()  # type: ignore[call-arg]
