@@ -2,6 +2,7 @@
 
 from optkit_core.algorithm import Elementwise
 from optkit_core.api import available, create, describe, get, register, unregister
+from optkit_core.buckets import kind_of
 from optkit_core.buffers import Buffer
 from optkit_core.config import use
 from optkit_core.declaration import hyperparameter, option
@@ -58,6 +59,7 @@ __all__ = [
     "get",
     "hookimpl",
     "hyperparameter",
+    "kind_of",
     "one_of",
     "option",
     "register",

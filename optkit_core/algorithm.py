@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optkit_core import buffers, config, implementations
-from optkit_core.buckets import Kind, gather, kind_of
+from optkit_core import buffers, implementations
+from optkit_core.buckets import Bucket, Kind, gather
 from optkit_core.declaration import option
 from optkit_core.errors import GradientError, ImplementationError
 from optkit_core.optimizer import Optimizer
 from optkit_core.ranges import one_of
-from optkit_core.selector import Choice, Offer, select
+from optkit_core.selector import Choice, Offer
 
 BOOLEAN = one_of(True, False)
 FLAG = one_of(None, True, False)
@@ -75,16 +75,18 @@ class Elementwise(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         self._refuse_uncapturable()
-        for group in self.param_groups:
+        planned = [(group, self._planned(group)) for group in self.param_groups]
+        for group, pairs in planned:
+            h = self._values(group)
             with torch.set_grad_enabled(group["differentiable"]):
-                self._step_group(group)
+                for bucket, choice in pairs:
+                    choice.offer.run(type(self), bucket, h)
         return loss
 
-    def _step_group(self, group: dict[str, Any]) -> None:
-        h = self._values(group)
-        for bucket in gather(group, self.state, self._allocate):
-            choice = self._choice(group, bucket.kind)
-            choice.offer.run(type(self), bucket, h)
+    def _planned(self, group: dict[str, Any]) -> list[tuple[Bucket, Choice]]:
+        """Return a group's buckets with what runs them; a refusal comes before any update."""
+        buckets = gather(group, self.state, self._allocate)
+        return [(bucket, self.choose(group, bucket.kind)) for bucket in buckets]
 
     def _values(self, group: dict[str, Any]) -> SimpleNamespace:
         values = {name: group[name] for name in self.hyperparameter_names}
@@ -93,34 +95,16 @@ class Elementwise(Optimizer):
             values["lr"] = lr.reshape(())
         return SimpleNamespace(**values)
 
-    def _choice(self, group: dict[str, Any], kind: Kind) -> Choice:
-        wish = (str(group["implementation"]), group["foreach"], group["fused"])
-        choice = self._choices.get((kind, wish))
-        if choice is None:
-            self._refuse_gradient(kind)
-            request = config.requested(group) or self.request
-            choice = select(request, kind, self.offers, type(self))
-            self._choices[(kind, wish)] = choice
-        return choice
-
     def _allocate(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
         return buffers.allocate(self.buffers, parameter, group)
 
     def _accept_group(self, group: dict[str, Any]) -> None:
-        self._check_request(group)
+        super()._accept_group(group)
         if self.eager_state:
             for p in group["params"]:
                 self.state[p].update(self._allocate(p, group))
 
-    def _check_request(self, group: dict[str, Any]) -> None:
-        request = config.requested(group) or self.request
-        if not request.is_explicit:
-            return
-        kinds = {kind_of(group, p.device, p.dtype, torch.strided, type(p)) for p in group["params"]}
-        for kind in kinds:
-            select(request, kind, self.offers, type(self))
-
-    def _refuse_gradient(self, kind: Kind) -> None:
+    def _refuse_kind(self, kind: Kind) -> None:
         if kind.layout == torch.strided or (
             kind.layout == torch.sparse_coo and self.update_sparse is not None
         ):

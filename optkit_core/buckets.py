@@ -111,7 +111,7 @@ def gather(
         key = (p.device, p.dtype, g.layout, type(p))
         bucket = buckets.get(key)
         if bucket is None:
-            bucket = buckets[key] = Bucket(kind_of(group, *key), group["maximize"])
+            bucket = buckets[key] = Bucket(kind_of(group, p, g.layout), group["maximize"])
         own = state[p]
         if not own:
             own.update(allocate(p, group))
@@ -122,12 +122,14 @@ def gather(
 
 
 def kind_of(
-    group: Mapping[str, Any],
-    device: torch.device,
-    dtype: torch.dtype,
-    layout: torch.layout,
-    tensor_type: type,
+    group: Mapping[str, Any], parameter: Tensor, layout: torch.layout = torch.strided
 ) -> Kind:
-    """Return the kind of bucket that a parameter of a group belongs to."""
-    native = tensor_type in NATIVE
-    return Kind(device, dtype, layout, native, group["differentiable"], group["capturable"])
+    """Return the kind of bucket for a parameter of a group and its gradient's layout."""
+    return Kind(
+        parameter.device,
+        parameter.dtype,
+        layout,
+        type(parameter) in NATIVE,
+        group.get("differentiable", False),
+        group.get("capturable", False),
+    )

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from optkit_core import buffers, config, declaration, groups, hooks
+from optkit_core.buckets import Kind, kind_of
 from optkit_core.buffers import STEP, Buffer
 from optkit_core.config import Request
 from optkit_core.declaration import Declaration, hyperparameter, option
 from optkit_core.protocols import ParamsLike
 from optkit_core.registry import registry
-from optkit_core.selector import Choice, Offer
+from optkit_core.selector import Choice, Offer, select
 
 LIVE = ("implementation", "foreach", "fused")
 """Options that say how to run; a checkpoint doesn't override them."""
@@ -190,4 +191,22 @@ class Optimizer(Declared, torch.optim.Optimizer):
                 state[STEP] = buffers.step_counter(float(state[STEP]), p, group)
 
     def _accept_group(self, group: dict[str, Any]) -> None:
-        """See a group that has just been added; an error here takes it back."""
+        """Check what a group that has just been added asks for; an error takes it back."""
+        request = config.requested(group) or self.request
+        if request.is_explicit:
+            for kind in dict.fromkeys(kind_of(group, p) for p in group["params"]):
+                select(request, kind, self.offers, type(self))
+
+    def choose(self, group: dict[str, Any], kind: Kind) -> Choice:
+        """Return what runs a kind of bucket of a group, chosen once while nothing changes."""
+        wish = (str(group["implementation"]), group.get("foreach"), group.get("fused"))
+        choice = self._choices.get((kind, wish))
+        if choice is None:
+            self._refuse_kind(kind)
+            request = config.requested(group) or self.request
+            choice = select(request, kind, self.offers, type(self))
+            self._choices[(kind, wish)] = choice
+        return choice
+
+    def _refuse_kind(self, kind: Kind) -> None:
+        """Raise for a kind of bucket that no implementation of the algorithm can run."""

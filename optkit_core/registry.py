@@ -174,7 +174,7 @@ class Registry:
         known = [entry.name for entry in self.entries()]
         return UnknownAlgorithmError(
             f"no algorithm is called {name!r}.{did_you_mean(name, known)} "
-            "optkit.available() lists all names."
+            "optkit.available() and `optkit list` give all names."
         )
 
     def _ambiguous(self, name: str, found: list[Entry]) -> AmbiguousAlgorithmError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from optkit_core.buckets import Bucket, Kind
+from optkit_core.buckets import Kind
 from optkit_core.config import AUTO, Request
 from optkit_core.errors import ImplementationError
 
@@ -30,12 +30,13 @@ class Offer:
 
     Args:
         name: ``"forloop"``, ``"foreach"`` or ``"fused"``.
-        run: called as ``run(algorithm, bucket, hyperparameters)``; updates the bucket in place.
+        run: called as ``run(algorithm, bucket, hyperparameters)``, and updates the bucket in
+            place; an algorithm that isn't elementwise may call it in its own way.
         refuse: returns why it can't run a kind of bucket, or ``""`` when it can.
     """
 
     name: str
-    run: Callable[[Any, Bucket, Any], None]
+    run: Callable[..., None]
     refuse: Callable[[Any, Kind], str]
 
 

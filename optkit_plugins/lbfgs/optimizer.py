@@ -6,7 +6,16 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import GroupError, Optimizer, at_least, hyperparameter, one_of, whole
+from optkit_core import (
+    GroupError,
+    Offer,
+    Optimizer,
+    at_least,
+    hyperparameter,
+    kind_of,
+    one_of,
+    whole,
+)
 from optkit_plugins.lbfgs.descent import Limits, minimize
 from optkit_plugins.lbfgs.objective import Closure, ClosureError, Objective
 
@@ -43,7 +52,8 @@ class LBFGS(Optimizer):
         history_size: number of pairs remembered; at least 1. Default: 100.
         line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` looks for
             one that satisfies the strong Wolfe conditions. Default: None.
-        implementation: see `optkit_core.Optimizer`; the mathematics has one so far.
+        implementation: see `optkit_core.Optimizer`; there is one so far, ``"forloop"``, on one
+            flat vector.
 
     Returns:
         ``step(closure)`` returns what the closure returned when it was called first, before
@@ -82,6 +92,7 @@ class LBFGS(Optimizer):
         "https://doi.org/10.1007/BF01589116"
     )
     requires_closure = True
+    offers = (Offer("forloop", minimize, lambda algorithm, kind: ""),)
 
     lr: float | Tensor = hyperparameter(
         default=1.0, range=at_least(0.0), doc="step length, or the first one tried"
@@ -140,8 +151,9 @@ class LBFGS(Optimizer):
             state = self.state[params[0]]
             state.setdefault("func_evals", 0)
             state.setdefault("n_iter", 0)
+            choice = self.choose(group, kind_of(group, params[0]))
             try:
-                minimize(objective, start, state, Limits.from_group(group))
+                choice.offer.run(objective, start, state, Limits.from_group(group))
             finally:
                 state["func_evals"] += objective.evaluations
         return returned
