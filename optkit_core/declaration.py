@@ -148,4 +148,6 @@ def _validator(allowed: Range) -> Callable[[Any, Any, Any], None]:
 
 
 def _spelled(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    if annotation is None or isinstance(annotation, str):
+        return annotation or ""
+    return inspect.formatannotation(annotation)

@@ -54,7 +54,8 @@ class Description:
         lines += [f"  {h.name}: {h.type} = {h.default!r}, {h.range}" for h in self.hyperparameters]
         lines += [f"  buffer {b.name}: {b.kind}, {b.dtype}, from {b.init}" for b in self.buffers]
         lines.append(f"implementations: {', '.join(self.implementations)}")
-        lines.append(f"provided by {self.distribution} {self.version} ({self.location})".rstrip())
+        owner = f"{self.distribution} {self.version}".rstrip()
+        lines.append(f"provided by {owner} ({self.location})")
         return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,8 +95,14 @@ def _random(shape: Any, dtype: torch.dtype, generator: torch.Generator) -> Tenso
 
 
 def _revived(optimizer: Any) -> tuple[Any, list[Tensor]]:
-    revived = pickle.loads(pickle.dumps(copy.deepcopy(optimizer)))
+    revived = copy.deepcopy(optimizer)
+    if _is_importable(type(optimizer)):
+        revived = pickle.loads(pickle.dumps(revived))
     return revived, revived.param_groups[0]["params"]
+
+
+def _is_importable(cls: type) -> bool:
+    return getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
 
 
 def _assert_untouched(params: list[Tensor], grads: list[Tensor | None]) -> None:

@@ -11,7 +11,7 @@ from optkit_core import Buffer, Elementwise, GradientError, at_least, hyperparam
 
 
 class Adagrad(Elementwise):
-    r"""Gradient descent with a rate of its own for each element, from its past gradients.
+    r"""Adagrad: gradient divided by the root of the sum of all squared gradients.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), to which
     :math:`\lambda\theta_{t-1}` is added if ``weight_decay`` isn't zero,

@@ -10,7 +10,7 @@ from optkit_core import Buffer, Elementwise, at_least, each, hyperparameter, wit
 
 
 class Adamax(Elementwise):
-    r"""Adam's step, divided by an exponentially weighted infinity norm of the gradients.
+    r"""Adamax: mean gradient divided by an exponentially weighted infinity norm.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), to which
     :math:`\lambda\theta_{t-1}` is added if ``weight_decay`` isn't zero,
