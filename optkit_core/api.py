@@ -13,7 +13,7 @@ from optkit_core.describe import Description
 from optkit_core.describe import describe as describe_entry
 from optkit_core.optimizer import Optimizer
 from optkit_core.protocols import ParamsLike
-from optkit_core.registry import Entry, registry
+from optkit_core.registry import Entry, check_name, normalized, registry
 
 Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
 
@@ -99,9 +99,9 @@ def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[
     """
     unwanted = [exclude] if isinstance(exclude, str) else list(exclude)
     entries = list(registry.entries())
-    names = [entry.name for entry in entries]
+    keys = [normalized(entry.name) for entry in entries]
     return sorted(
-        entry.qualified if names.count(entry.name) > 1 else entry.name
+        entry.qualified if keys.count(normalized(entry.name)) > 1 else entry.name
         for entry in entries
         if _fits(entry, pattern) and not any(_fits(entry, item) for item in unwanted)
     )
@@ -159,6 +159,7 @@ def register(name: str, algorithm: Any = None, *, replace: bool = False) -> Any:
     0.1
     >>> optkit.unregister("torch-sgd")
     """
+    check_name(name)
     if algorithm is None:
         return lambda decorated: register(name, decorated, replace=replace)
     registry.add(name, algorithm, provider="run time", replace=replace)

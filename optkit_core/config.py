@@ -26,6 +26,9 @@ NAMES = ("auto", "forloop", "foreach", "fused")
 ENVIRONMENT = "OPTKIT_IMPLEMENTATION"
 CONFIG_FILE = "OPTKIT_CONFIG"
 
+SPELLINGS = {"implementation": "foreach", "foreach": "implementation", "fused": "implementation"}
+"""Which option of the constructor a group's own option sets aside."""
+
 
 @attrs.frozen
 class Request:

@@ -24,9 +24,9 @@ def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, optio
     Raises:
         ImplementationError: the class has no flag for the implementation asked for.
     """
-    request = config.ambient() if wish is None else config.parse(wish, "implementation=")
-    if request.is_explicit:
-        options = {**_flags(algorithm, request), **options}
+    request = config.requested({**options, "implementation": wish}) or config.ambient()
+    if request.is_explicit and not any(options.get(f) is not None for f in ("foreach", "fused")):
+        options = {**options, **_flags(algorithm, request)}
     registry.load_plugins()
     optimizer = algorithm(params, **options)
     watch(optimizer)
@@ -35,7 +35,11 @@ def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, optio
 
 
 def watch(optimizer: torch.optim.Optimizer) -> None:
-    """Fire optkit's hooks from torch's own, which the optimizer calls anyway."""
+    """Fire optkit's hooks from torch's own, which the optimizer calls anyway.
+
+    They are the first that are registered on the optimizer, and so run before those that
+    are registered later.
+    """
     losses: list[Any] = []
 
     def before(_: Any, arguments: Any, keywords: Any) -> Any:

@@ -72,6 +72,9 @@ def check(owner: type[Optimizer], group: Any, defaults: Mapping[str, Any]) -> No
         raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r}.")
     if "params" not in group:
         raise GroupError(f"a parameter group needs 'params'; this one has {sorted(group)}.")
+    for key, other in config.SPELLINGS.items():
+        if group.get(key) is not None and other in owner.declarations:
+            group.setdefault(other, None)
     own = {key: value for key, value in group.items() if key not in ANNOTATIONS}
     declaration.refuse_unknown(
         f"a parameter group of {owner.__name__}", own, tuple(owner.declarations)

@@ -49,15 +49,40 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
     """
     from optkit_core.registry import registry
 
+    registered = add(plugin, name)
+    own = (i for i in manager.hook.optkit_register.get_hookimpls() if i.plugin is plugin)
+    try:
+        with registry.restored_on_error():
+            for implementation in own:
+                implementation.function(
+                    *[registry.registrar(registered)][: len(implementation.argnames)]
+                )
+    except Exception as error:
+        manager.unregister(plugin)
+        raise PluginError(
+            f"plugin {registered!r} failed in optkit_register: {type(error).__name__}: {error}"
+        ) from error
+    return registered
+
+
+def add(plugin: object, name: str | None) -> str:
+    """Add a plugin's hooks and return its name; a wrong plugin leaves nothing.
+
+    Raises:
+        PluginError: it is registered already, or implements a hook that doesn't exist.
+    """
     try:
         registered = manager.register(plugin, name)
-        _check_hooks(plugin)
+        manager.check_pending()
     except ValueError as error:
         raise PluginError(f"plugin {name or plugin!r} is registered already: {error}.") from error
+    except pluggy.PluginValidationError as error:
+        if manager.is_registered(plugin):
+            manager.unregister(plugin)
+        known = ", ".join(hook for hook in vars(hookspecs) if hook.startswith("optkit_"))
+        raise PluginError(f"{error}. The hooks are {known}.") from error
     if registered is None:
         raise PluginError(f"plugin {name!r} is blocked.")
-    if hasattr(plugin, "optkit_register"):
-        plugin.optkit_register(registrar=registry.registrar(registered))
     return registered
 
 
@@ -103,8 +128,6 @@ def load_plugin(entry_point: EntryPoint) -> None:
     try:
         register_plugin(load(entry_point), entry_point.name)
     except Exception as error:
-        if manager.has_plugin(entry_point.name):
-            manager.unregister(name=entry_point.name)
         said = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
         owner = f"plugin {entry_point.name!r} of distribution {provider(entry_point)}"
         warnings.warn(f"{owner} is left out: {said}{error}", PluginWarning, stacklevel=2)
@@ -114,12 +137,3 @@ def provider(entry_point: EntryPoint) -> str:
     """Return the distribution that brings an entry point, with its version."""
     dist = entry_point.dist
     return f"{dist.name} {dist.version}" if dist is not None else "(unknown)"
-
-
-def _check_hooks(plugin: object) -> None:
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        manager.unregister(plugin)
-        known = ", ".join(name for name in vars(hookspecs) if name.startswith("optkit_"))
-        raise PluginError(f"{error}. The hooks are {known}.") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -32,6 +34,12 @@ def normalized(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
+def is_disabled(name: str, provider: str) -> bool:
+    """Whether ``OPTKIT_DISABLE_PLUGINS`` names an entry point or its distribution."""
+    blocked = {normalized(item) for item in hooks.disabled()}
+    return any(normalized(item) in blocked for item in (name, provider, f"{provider}:{name}"))
+
+
 @attrs.frozen
 class Entry:
     """One algorithm as the registry knows it, imported or not."""
@@ -51,7 +59,7 @@ class Entry:
     @property
     def is_disabled(self) -> bool:
         """Whether ``OPTKIT_DISABLE_PLUGINS`` names it."""
-        return not hooks.disabled().isdisjoint({self.name, self.qualified, self.provider})
+        return is_disabled(self.name, self.provider)
 
 
 @attrs.frozen
@@ -71,14 +79,15 @@ class Registry:
 
     def __init__(self) -> None:
         """Start empty; the metadata is read when it is first needed."""
-        self._added: dict[str, Entry] = {}
+        self._added: dict[str, list[Entry]] = {}
         self._imported: dict[str, type[torch.optim.Optimizer]] = {}
         self._scanned: tuple[tuple[str, ...], dict[str, list[Entry]]] | None = None
         self._plugins_loaded = False
+        self._lock = threading.RLock()
 
     def entries(self) -> Iterator[Entry]:
         """Yield every entry that isn't disabled, by name, importing nothing."""
-        merged = {**self._declared(), **{key: [entry] for key, entry in self._added.items()}}
+        merged = {**self._declared(), **{key: own[-1:] for key, own in self._added.items()}}
         for key in sorted(merged):
             yield from (entry for entry in merged[key] if not entry.is_disabled)
 
@@ -107,9 +116,10 @@ class Registry:
         """
         if entry.algorithm is not None:
             return entry.algorithm
-        if entry.qualified not in self._imported:
-            self._imported[entry.qualified] = _import(entry)
-        return self._imported[entry.qualified]
+        with self._lock:
+            if entry.qualified not in self._imported:
+                self._imported[entry.qualified] = _import(entry)
+            return self._imported[entry.qualified]
 
     def add(self, name: str, algorithm: type, *, provider: str, replace: bool = False) -> None:
         """Register an algorithm at run time.
@@ -118,22 +128,36 @@ class Registry:
             RegistrationError: the name is taken and `replace` isn't given, or what is
                 registered isn't an optimizer class.
         """
-        _check_name(name)
+        check_name(name)
         _check_class(f"register({name!r}, ...)", algorithm, RegistrationError)
         key = normalized(name)
-        taken = [self._added[key]] if key in self._added else self._declared().get(key, [])
+        taken = self._added.get(key, [])[-1:] or self._declared().get(key, [])
         if taken and not replace:
             raise RegistrationError(
                 f"the name {name!r} is taken by {taken[0].location} of {taken[0].provider}. "
                 f"Choose another, or say replace=True."
             )
         location = f"{algorithm.__module__}:{algorithm.__qualname__}"
-        self._added[key] = Entry(name, provider, "", location, algorithm)
+        self._added.setdefault(key, []).append(Entry(name, provider, "", location, algorithm))
 
     def remove(self, name: str) -> None:
         """Take back a registration made at run time; one that it replaced shows again."""
-        if self._added.pop(normalized(name), None) is None:
+        own = self._added.get(normalized(name), [])
+        if not own:
             raise RegistrationError(f"{name!r} wasn't registered at run time.")
+        own.pop()
+        if not own:
+            del self._added[normalized(name)]
+
+    @contextmanager
+    def restored_on_error(self) -> Iterator[None]:
+        """Take back the registrations made in the block if it raises."""
+        before = {key: list(own) for key, own in self._added.items()}
+        try:
+            yield
+        except BaseException:
+            self._added = before
+            raise
 
     def registrar(self, provider: str) -> Registrar:
         """Return what the plugin named `provider` registers its algorithms with."""
@@ -141,22 +165,25 @@ class Registry:
 
     def load_plugins(self) -> None:
         """Load the whole plugins of the group ``optkit.plugins``, once."""
-        if self._plugins_loaded:
-            return
-        self._plugins_loaded = True
-        for entry_point in entry_points(group=PLUGINS):
-            if hooks.disabled().isdisjoint(_names(entry_point)):
-                hooks.load_plugin(entry_point)
+        with self._lock:
+            if self._plugins_loaded:
+                return
+            self._plugins_loaded = True
+            for entry_point in entry_points(group=PLUGINS):
+                if not is_disabled(entry_point.name, _owner(entry_point)[0]):
+                    hooks.load_plugin(entry_point)
 
     def _matching(self, name: str) -> list[Entry]:
         provider, _, bare = name.rpartition(":")
         key = normalized(bare)
-        added = [self._added[key]] if key in self._added else []
+        added = self._added.get(key, [])[-1:]
         declared = self._declared().get(key, [])
         if provider:
             both = [*added, *declared]
-            return [e for e in both if normalized(e.provider) == normalized(provider)]
-        return [entry for entry in added or declared if not entry.is_disabled]
+            found = [e for e in both if normalized(e.provider) == normalized(provider)]
+        else:
+            found = added or declared
+        return [entry for entry in found if not entry.is_disabled]
 
     def _declared(self) -> dict[str, list[Entry]]:
         path = tuple(sys.path)
@@ -168,12 +195,13 @@ class Registry:
         return self._scanned[1]
 
     def _unknown(self, name: str) -> UnknownAlgorithmError:
-        key = normalized(name.rpartition(":")[2])
-        if any(entry.is_disabled for entry in self._declared().get(key, [])):
+        bare = name.rpartition(":")[2]
+        same = [*self._declared().get(normalized(bare), []), *self._added.get(normalized(bare), [])]
+        if any(entry.is_disabled for entry in same):
             return UnknownAlgorithmError(f"{name!r} is blocked by the variable {hooks.DISABLED}.")
         known = [entry.name for entry in self.entries()]
         return UnknownAlgorithmError(
-            f"no algorithm is called {name!r}.{did_you_mean(name, known)} "
+            f"no algorithm is called {name!r}.{did_you_mean(bare, known)} "
             "optkit.available() and `optkit list` give all names."
         )
 
@@ -187,8 +215,7 @@ registry = Registry()
 
 
 def _entry(entry_point: EntryPoint) -> Entry:
-    dist = entry_point.dist
-    name, version = (dist.name, dist.version) if dist is not None else ("unknown", "")
+    name, version = _owner(entry_point)
     return Entry(entry_point.name, name, version, entry_point.value, entry_point=entry_point)
 
 
@@ -196,7 +223,8 @@ def _import(entry: Entry) -> type[torch.optim.Optimizer]:
     assert entry.entry_point is not None
     algorithm = hooks.load(entry.entry_point)
     _check_class(f"{entry.location} of distribution {entry.provider}", algorithm, PluginError)
-    hooks.manager.register(algorithm, entry.qualified)
+    if not hooks.manager.is_registered(algorithm):
+        hooks.add(algorithm, entry.qualified)
     found: type[torch.optim.Optimizer] = algorithm
     return found
 
@@ -206,14 +234,20 @@ def _check_class(what: str, algorithm: Any, error: type[Exception]) -> None:
         raise error(f"{what} must be a subclass of torch.optim.Optimizer, got {algorithm!r}.")
 
 
-def _check_name(name: str) -> None:
-    plain = isinstance(name, str) and normalized(name).isidentifier()
+def check_name(name: str) -> None:
+    """Raise unless `name` can be an algorithm's name.
+
+    Raises:
+        RegistrationError: it isn't letters, digits, ``-`` and ``_``.
+    """
+    plain = isinstance(name, str) and f"_{normalized(name)}".isidentifier() and normalized(name)
     if not plain:
         raise RegistrationError(
             f"an algorithm's name must be letters, digits, '-' and '_', got {name!r}."
         )
 
 
-def _names(entry_point: EntryPoint) -> set[str]:
-    dist = entry_point.dist.name if entry_point.dist is not None else ""
-    return {entry_point.name, dist, f"{dist}:{entry_point.name}"}
+def _owner(entry_point: EntryPoint) -> tuple[str, str]:
+    """Return a distribution's name and version; a broken one may lack them."""
+    dist = entry_point.dist
+    return (dist.name or "unknown", dist.version or "") if dist is not None else ("unknown", "")

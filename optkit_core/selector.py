@@ -73,6 +73,11 @@ def select(request: Request, kind: Kind, offers: Sequence[Offer], algorithm: Any
     wish = request.on(kind.device.type)
     refusals = {offer.name: offer.refuse(algorithm, kind) for offer in offers}
     able = [offer for offer in offers if not refusals[offer.name]]
+    if wish == AUTO and not able:
+        why = "; ".join(f"{name}: {reason}" for name, reason in refusals.items()) or "none exists"
+        raise ImplementationError(
+            f"no implementation can run {algorithm.__name__} on {kind}: {why}."
+        )
     if wish == AUTO:
         chosen = min(able, key=lambda offer: _rank(kind.device.type, offer.name))
         reason = f"first choice on {kind.device.type} that can run it"
