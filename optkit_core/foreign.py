@@ -42,20 +42,20 @@ def watch(optimizer: torch.optim.Optimizer) -> None:
     """
     losses: list[Any] = []
 
-    def before(_: Any, arguments: Any, keywords: Any) -> Any:
-        hooks.fire("optkit_before_step", optimizer=optimizer)
+    def before(watched: Any, arguments: Any, keywords: Any) -> Any:
+        hooks.fire("optkit_before_step", optimizer=watched)
         losses.clear()
         return _with_recorder(arguments, keywords, losses)
 
-    def after(*_: Any) -> None:
+    def after(watched: Any, *_: Any) -> None:
         loss = losses[0] if losses else None
-        hooks.fire("optkit_after_step", optimizer=optimizer, loss=loss)
+        hooks.fire("optkit_after_step", optimizer=watched, loss=loss)
 
-    def saved(_: Any, state_dict: dict[str, Any]) -> None:
-        hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=state_dict)
+    def saved(watched: Any, state_dict: dict[str, Any]) -> None:
+        hooks.fire("optkit_state_saved", optimizer=watched, state_dict=state_dict)
 
-    def loaded(_: Any) -> None:
-        hooks.fire("optkit_state_loaded", optimizer=optimizer)
+    def loaded(watched: Any) -> None:
+        hooks.fire("optkit_state_loaded", optimizer=watched)
 
     optimizer.register_step_pre_hook(before)
     optimizer.register_step_post_hook(after)

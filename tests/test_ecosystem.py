@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
+import weakref
 from typing import Any
 
 import pytest
 import torch
 from problems import TORCH
+from torch.distributed.checkpoint import state_dict as dcp
 from torch.optim import lr_scheduler, swa_utils
 
 import optkit
@@ -211,3 +214,49 @@ def test_moving_the_model_after_construction(name: str) -> None:
     model(inputs).square().mean().backward()
     optimizer.step()
     assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs", "torch-adam"])
+def test_no_cycle_keeps_a_dropped_optimizer_alive(name: str) -> None:
+    optkit.register("torch-adam", torch.optim.Adam)
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    optimizer = optkit.create(name, [p])
+    optimizer.step(lambda: 1.0)
+    alive = weakref.ref(optimizer)
+    gc.disable()
+    try:
+        del optimizer
+        assert alive() is None
+    finally:
+        gc.enable()
+        optkit.unregister("torch-adam")
+
+
+@pytest.mark.parametrize("tensor_lr", [False, True])
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+def test_a_checkpoint_of_the_distributed_layer_goes_both_ways(
+    implementation: str, tensor_lr: bool
+) -> None:
+    model, inputs, lr = problem(tensor_lr)
+    optimizer = optkit.create("adamax", model.parameters(), lr=lr, implementation=implementation)
+    model(inputs).square().mean().backward()
+    optimizer.step()
+    saved = dcp.get_optimizer_state_dict(model, optimizer)
+    again = optkit.create("adamax", model.parameters(), implementation=implementation)
+    dcp.set_optimizer_state_dict(model, again, saved)
+    for p in model.parameters():
+        assert_agree([again.state[p]["exp_inf"]], [optimizer.state[p]["exp_inf"]])
+        assert again.state[p]["step"] == 1
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+@pytest.mark.parametrize("name", TORCH)
+def test_a_profiler_sees_the_step(name: str, implementation: str) -> None:
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    optimizer = optkit.create(name, [p], implementation=implementation)
+    with torch.profiler.profile() as profile:
+        optimizer.step()
+    names = {event.key for event in profile.key_averages()}
+    assert f"Optimizer.step#{name.capitalize()}.step" in names
