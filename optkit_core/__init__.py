@@ -22,9 +22,9 @@ from optkit_core.errors import (
     UnknownAlgorithmError,
     UnknownHyperparameterError,
 )
-from optkit_core.hooks import register_plugin, unregister_plugin
 from optkit_core.hookspecs import hookimpl
 from optkit_core.optimizer import Optimizer
+from optkit_core.plugins import register_plugin, unregister_plugin
 from optkit_core.protocols import OptimizerProtocol
 from optkit_core.ranges import Range, at_least, each, one_of, whole, within
 from optkit_core.selector import Choice, Offer

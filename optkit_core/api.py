@@ -8,9 +8,10 @@ from typing import Any, TypeVar, overload
 
 import torch
 
-from optkit_core import foreign
+from optkit_core import foreign, plugins
 from optkit_core.describe import Description
 from optkit_core.describe import describe as describe_entry
+from optkit_core.errors import UnknownAlgorithmError
 from optkit_core.optimizer import Optimizer
 from optkit_core.protocols import ParamsLike
 from optkit_core.registry import Entry, check_name, normalized, registry
@@ -77,7 +78,7 @@ def get(name: str) -> type[Any]:
     >>> optkit.get("Ada-Max").__name__
     'Adamax'
     """
-    return registry.algorithm(registry.find(name))
+    return registry.algorithm(_find(name))
 
 
 def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[str]:
@@ -124,7 +125,7 @@ def describe(name: str) -> Description:
     >>> [h.name for h in optkit.describe("adamax").hyperparameters]
     ['lr', 'betas', 'eps', 'weight_decay']
     """
-    entry = registry.find(name)
+    entry = _find(name)
     return describe_entry(entry, registry.algorithm(entry))
 
 
@@ -173,6 +174,15 @@ def unregister(name: str) -> None:
         RegistrationError: `name` wasn't registered at run time.
     """
     registry.remove(name)
+
+
+def _find(name: str) -> Entry:
+    """Return the entry for a name; whole plugins are loaded only if nobody else knows it."""
+    try:
+        return registry.find(name)
+    except UnknownAlgorithmError:
+        plugins.load_all()
+        return registry.find(name)
 
 
 def _fits(entry: Entry, pattern: str) -> bool:

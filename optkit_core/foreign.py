@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 
-from optkit_core import config, hooks
+from optkit_core import config, hooks, plugins
 from optkit_core.errors import ImplementationError
-from optkit_core.registry import registry
 
 
 def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, options: Any) -> Any:
@@ -27,7 +26,7 @@ def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, optio
     request = config.requested({**options, "implementation": wish}) or config.ambient()
     if request.is_explicit and not any(options.get(f) is not None for f in ("foreach", "fused")):
         options = {**options, **_flags(algorithm, request)}
-    registry.load_plugins()
+    plugins.load_all()
     optimizer = algorithm(params, **options)
     watch(optimizer)
     hooks.fire("optkit_created", optimizer=optimizer)

@@ -8,13 +8,12 @@ from typing import Any, ClassVar, dataclass_transform, overload
 import torch
 from torch import Tensor
 
-from optkit_core import buffers, config, declaration, groups, hooks
+from optkit_core import buffers, config, declaration, groups, hooks, plugins
 from optkit_core.buckets import Kind, kind_of
 from optkit_core.buffers import STEP, Buffer
 from optkit_core.config import Request
 from optkit_core.declaration import Declaration, hyperparameter, option
 from optkit_core.protocols import ParamsLike
-from optkit_core.registry import registry
 from optkit_core.selector import Choice, Offer, select
 
 LIVE = ("implementation", "foreach", "fused")
@@ -99,7 +98,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         self.request: Request = config.requested(defaults) or config.ambient()
         self._choices: dict[Any, Choice] = {}
         super().__init__(groups.checked_params(params), defaults)
-        registry.load_plugins()
+        plugins.load_all()
         hooks.fire("optkit_created", optimizer=self)
 
     @property

@@ -22,7 +22,6 @@ from optkit_core.errors import (
 )
 
 ALGORITHMS = "optkit.algorithms"
-PLUGINS = "optkit.plugins"
 
 
 def normalized(name: str) -> str:
@@ -82,7 +81,6 @@ class Registry:
         self._added: dict[str, list[Entry]] = {}
         self._imported: dict[str, type[torch.optim.Optimizer]] = {}
         self._scanned: tuple[tuple[str, ...], dict[str, list[Entry]]] | None = None
-        self._plugins_loaded = False
         self._lock = threading.RLock()
 
     def entries(self) -> Iterator[Entry]:
@@ -101,9 +99,6 @@ class Registry:
         if not isinstance(name, str):
             raise UnknownAlgorithmError(f"an algorithm's name must be a string, got {name!r}.")
         found = self._matching(name)
-        if not found:
-            self.load_plugins()
-            found = self._matching(name)
         if len(found) == 1:
             return found[0]
         raise self._ambiguous(name, found) if found else self._unknown(name)
@@ -163,16 +158,6 @@ class Registry:
         """Return what the plugin named `provider` registers its algorithms with."""
         return Registrar(self, provider)
 
-    def load_plugins(self) -> None:
-        """Load the whole plugins of the group ``optkit.plugins``, once."""
-        with self._lock:
-            if self._plugins_loaded:
-                return
-            self._plugins_loaded = True
-            for entry_point in entry_points(group=PLUGINS):
-                if not is_disabled(entry_point.name, _owner(entry_point)[0]):
-                    hooks.load_plugin(entry_point)
-
     def _matching(self, name: str) -> list[Entry]:
         provider, _, bare = name.rpartition(":")
         key = normalized(bare)
@@ -215,7 +200,7 @@ registry = Registry()
 
 
 def _entry(entry_point: EntryPoint) -> Entry:
-    name, version = _owner(entry_point)
+    name, version = owner(entry_point)
     return Entry(entry_point.name, name, version, entry_point.value, entry_point=entry_point)
 
 
@@ -247,7 +232,7 @@ def check_name(name: str) -> None:
         )
 
 
-def _owner(entry_point: EntryPoint) -> tuple[str, str]:
+def owner(entry_point: EntryPoint) -> tuple[str, str]:
     """Return a distribution's name and version; a broken one may lack them."""
     dist = entry_point.dist
     return (dist.name or "unknown", dist.version or "") if dist is not None else ("unknown", "")

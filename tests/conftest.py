@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 import torch
 
@@ -20,3 +22,17 @@ def clean_start(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[[str, type], None]]:
+    """Register algorithms for one test."""
+    names: list[str] = []
+
+    def register(name: str, algorithm: type) -> None:
+        optkit.register(name, algorithm)
+        names.append(name)
+
+    yield register
+    for name in names:
+        optkit.unregister(name)

@@ -14,7 +14,7 @@ import pluggy
 import pytest
 
 import optkit_core
-from optkit_core import api, foreign, hooks, hookspecs, optimizer
+from optkit_core import api, hooks, hookspecs, plugins
 from optkit_core import registry as registries
 
 OPTIMIZER = """
@@ -95,11 +95,13 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Yield a world; make it a fixture by ``world = pytest.fixture(distributions.world)``."""
     fresh = registries.Registry()
-    for module in (api, foreign, optimizer, registries):
+    for module in (api, plugins, registries):
         monkeypatch.setattr(module, "registry", fresh)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     monkeypatch.setattr(hooks, "manager", manager)
+    for flag in ("_begun", "_finished"):
+        monkeypatch.setattr(plugins, flag, False)
     made = World(tmp_path, monkeypatch, fresh)
     yield made
     for name in made.imported():

@@ -21,19 +21,6 @@ def eighty_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
 
-@pytest.fixture
-def registered():
-    names = []
-
-    def register(name, algorithm):
-        optkit.register(name, algorithm)
-        names.append(name)
-
-    yield register
-    for name in names:
-        optkit.unregister(name)
-
-
 def refusal(capsys, *words):
     """Run a command that must fail, and return its one line."""
     assert main(words) == 2

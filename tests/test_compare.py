@@ -29,19 +29,6 @@ def own_directory(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def registered():
-    names = []
-
-    def register(name, algorithm):
-        optkit.register(name, algorithm)
-        names.append(name)
-
-    yield register
-    for name in names:
-        optkit.unregister(name)
-
-
-@pytest.fixture
 def csv_file(tmp_path):
     def write(text, encoding="utf-8"):
         path = tmp_path / "flowers.csv"
