@@ -2,7 +2,7 @@
 
 from optkit_core.algorithm import Elementwise
 from optkit_core.api import available, create, describe, get, register, unregister
-from optkit_core.buckets import kind_of
+from optkit_core.buckets import Kind, kind_of
 from optkit_core.buffers import Buffer
 from optkit_core.config import use
 from optkit_core.declaration import hyperparameter, option
@@ -10,6 +10,7 @@ from optkit_core.describe import Description
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     ConfigError,
+    DeclarationError,
     GradientError,
     GroupError,
     HyperparameterError,
@@ -34,12 +35,14 @@ __all__ = [
     "Buffer",
     "Choice",
     "ConfigError",
+    "DeclarationError",
     "Description",
     "Elementwise",
     "GradientError",
     "GroupError",
     "HyperparameterError",
     "ImplementationError",
+    "Kind",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",

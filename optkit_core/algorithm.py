@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -13,11 +14,12 @@ from optkit_core import buffers, implementations
 from optkit_core.buckets import Bucket, Kind, gather
 from optkit_core.declaration import option
 from optkit_core.errors import GradientError, ImplementationError
+from optkit_core.implementations import counting
 from optkit_core.optimizer import Optimizer
-from optkit_core.ranges import one_of
+from optkit_core.ranges import boolean, one_of
 from optkit_core.selector import Choice, Offer
 
-BOOLEAN = one_of(True, False)
+BOOLEAN = boolean()
 FLAG = one_of(None, True, False)
 
 
@@ -68,6 +70,24 @@ class Elementwise(Optimizer):
         """
         raise NotImplementedError
 
+    @classmethod
+    def refuse(cls, kind: Kind, h: Any) -> str:
+        """Return why gradients of a kind can't be used, or ``""``; a subclass may know more.
+
+        Args:
+            kind: device, dtype, layout and mode of the parameters and their gradients.
+            h: the hyperparameters as attributes.
+        """
+        sparse = kind.layout == torch.sparse_coo and cls.update_sparse is not None
+        if kind.layout == torch.strided or sparse:
+            return ""
+        layout = str(kind.layout).removeprefix("torch.")
+        return (
+            f"{cls.__name__} does not support sparse gradients, got one of layout {layout}. Make "
+            "the layer's gradient dense, or use an algorithm such as adagrad, which takes "
+            "sparse_coo gradients."
+        )
+
     def advance(self, closure: Callable[[], Any] | None) -> Any:
         """Call the closure, if there is one, then step every bucket of every group."""
         loss = None
@@ -75,18 +95,26 @@ class Elementwise(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         self._refuse_uncapturable()
-        planned = [(group, self._planned(group)) for group in self.param_groups]
-        for group, pairs in planned:
-            h = self._values(group)
-            with torch.set_grad_enabled(group["differentiable"]):
-                for bucket, choice in pairs:
-                    choice.offer.run(type(self), bucket, h)
+        for bucket, choice, h in self._planned():
+            with torch.set_grad_enabled(bucket.kind.differentiable):
+                choice.offer.run(type(self), bucket, h)
         return loss
 
-    def _planned(self, group: dict[str, Any]) -> list[tuple[Bucket, Choice]]:
-        """Return a group's buckets with what runs them; a refusal comes before any update."""
-        buckets = gather(group, self.state, self._allocate)
-        return [(bucket, self.choose(group, bucket.kind)) for bucket in buckets]
+    def _planned(self) -> list[tuple[Bucket, Choice, SimpleNamespace]]:
+        """Return every bucket with what runs it; each refusal comes before any update."""
+        planned = []
+        for group in self.param_groups:
+            h = self._values(group)
+            for bucket in gather(group):
+                refusal = self.refuse(bucket.kind, h)
+                if refusal:
+                    raise GradientError(refusal)
+                choice = self.choose(group, bucket.kind)
+                bucket.attach(self.state, partial(self._allocate, group=group))
+                if bucket.kind.capturable:
+                    counting.require_capturable(bucket.steps, bucket.kind.device)
+                planned.append((bucket, choice, h))
+        return planned
 
     def _values(self, group: dict[str, Any]) -> SimpleNamespace:
         values = {name: group[name] for name in self.hyperparameter_names}
@@ -104,26 +132,15 @@ class Elementwise(Optimizer):
             for p in group["params"]:
                 self.state[p].update(self._allocate(p, group))
 
-    def _refuse_kind(self, kind: Kind) -> None:
-        if kind.layout == torch.strided or (
-            kind.layout == torch.sparse_coo and self.update_sparse is not None
-        ):
-            return
-        layout = str(kind.layout).removeprefix("torch.")
-        raise GradientError(
-            f"{type(self).__name__} does not support sparse gradients, got one of layout {layout}. "
-            "Make the layer's gradient dense, or use an algorithm such as adagrad that takes "
-            "sparse_coo gradients."
-        )
-
     def _refuse_uncapturable(self) -> None:
         if not _cuda_in_use() or torch.compiler.is_compiling():
             return
         capturing = torch.cuda.is_current_stream_capturing()
-        if capturing and not all(group["capturable"] for group in self.param_groups):
+        if capturing and not all(group.get("capturable") for group in self.param_groups):
             raise ImplementationError(
                 f"{type(self).__name__} is being captured in a CUDA graph, but not every group "
-                "has capturable=True; construct it with capturable=True."
+                "has capturable=True; construct it with capturable=True. "
+                "[Attempting CUDA graph capture of step()]"
             )
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 import torch
+from torch.optim.optimizer import ParamsT
 
 from optkit_core import foreign, plugins
 from optkit_core.describe import Description
 from optkit_core.describe import describe as describe_entry
 from optkit_core.errors import UnknownAlgorithmError
 from optkit_core.optimizer import Optimizer
-from optkit_core.protocols import ParamsLike
 from optkit_core.registry import Entry, check_name, normalized, registry
 
 Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
@@ -21,7 +21,7 @@ Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
 
 def create(
     name: str,
-    params: ParamsLike,
+    params: ParamsT,
     *,
     implementation: str | Mapping[str, str] | None = None,
     **hyperparameters: Any,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import attrs
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from optkit_core.buffers import STEP
+
+Allocate = Callable[[Tensor], dict[str, Any]]
 
 NATIVE = (Tensor, torch.nn.Parameter)
 
@@ -42,7 +44,7 @@ class Bucket:
     maximize: bool = False
     params: list[Tensor] = attrs.Factory(list)
     grads: list[Tensor] = attrs.Factory(list)
-    states: list[dict[str, Tensor]] = attrs.Factory(list)
+    states: list[dict[str, Any]] = attrs.Factory(list)
 
     def __len__(self) -> int:
         return len(self.params)
@@ -52,27 +54,35 @@ class Bucket:
         """The step counters, one for each parameter."""
         return [state[STEP] for state in self.states]
 
+    def attach(self, state: MutableMapping[Tensor, dict[str, Any]], allocate: Allocate) -> None:
+        """Take in the state of every parameter, and allocate it where there is none."""
+        for p in self.params:
+            own = state[p]
+            if not own:
+                own.update(allocate(p))
+            self.states.append(own)
+
     def as_real(self) -> Bucket:
         """Return the same bucket with every complex tensor viewed as pairs of real numbers."""
         if not self.kind.dtype.is_complex:
             return self
         return attrs.evolve(
             self,
-            params=[torch.view_as_real(p) for p in self.params],
-            grads=[torch.view_as_real(g) for g in self.grads],
-            states=[{k: real(v) for k, v in state.items()} for state in self.states],
+            params=[real(p) for p in self.params],
+            grads=[real(g.resolve_conj()) for g in self.grads],
+            states=[{key: real(value) for key, value in state.items()} for state in self.states],
         )
 
     def chunks(self, limit: float) -> Iterator[Bucket]:
         """Split into buckets of at most `limit` bytes of parameters, or of one parameter."""
         positions: list[int] = []
-        size = 0
+        size, room = 0, limit / self.kind.dtype.itemsize
         for position, p in enumerate(self.params):
-            if positions and size + p.nbytes > limit:
+            size += p.numel()
+            if positions and size > room:
                 yield self.subset(positions)
-                positions, size = [], 0
+                positions, size = [], p.numel()
             positions.append(position)
-            size += p.nbytes
         yield self if len(positions) == len(self) else self.subset(positions)
 
     def subset(self, positions: list[int]) -> Bucket:
@@ -85,20 +95,18 @@ class Bucket:
         )
 
 
-def real(tensor: Tensor) -> Tensor:
-    """Return a complex tensor as pairs of real numbers, and a real one as it is."""
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+def real(value: Any) -> Any:
+    """Return a complex tensor as pairs of real numbers, and anything else as it is."""
+    if isinstance(value, Tensor) and value.is_complex():
+        return torch.view_as_real(value)
+    return value
 
 
-def gather(
-    group: Mapping[str, Any], state: Mapping[Tensor, dict[str, Tensor]], allocate: Any
-) -> list[Bucket]:
-    """Sort the parameters of a group that have a gradient into buckets.
+def gather(group: Mapping[str, Any]) -> list[Bucket]:
+    """Sort the parameters of a group that have a gradient into buckets, as yet without state.
 
     Args:
         group: one of the optimizer's parameter groups.
-        state: the optimizer's state by parameter.
-        allocate: called as ``allocate(parameter, group)`` where there is no state yet.
 
     Returns:
         The buckets, in the order in which their first parameter comes.
@@ -111,13 +119,10 @@ def gather(
         key = (p.device, p.dtype, g.layout, type(p))
         bucket = buckets.get(key)
         if bucket is None:
-            bucket = buckets[key] = Bucket(kind_of(group, p, g.layout), group["maximize"])
-        own = state[p]
-        if not own:
-            own.update(allocate(p, group))
+            maximize = group.get("maximize", False)
+            bucket = buckets[key] = Bucket(kind_of(group, p, g.layout), bool(maximize))
         bucket.params.append(p)
         bucket.grads.append(g)
-        bucket.states.append(own)
     return list(buckets.values())
 
 
@@ -130,6 +135,6 @@ def kind_of(
         parameter.dtype,
         layout,
         type(parameter) in NATIVE,
-        group.get("differentiable", False),
-        group.get("capturable", False),
+        bool(group.get("differentiable", False)),
+        bool(group.get("capturable", False)),
     )

@@ -26,8 +26,12 @@ NAMES = ("auto", "forloop", "foreach", "fused")
 ENVIRONMENT = "OPTKIT_IMPLEMENTATION"
 CONFIG_FILE = "OPTKIT_CONFIG"
 
-SPELLINGS = {"implementation": "foreach", "foreach": "implementation", "fused": "implementation"}
-"""Which option of the constructor a group's own option sets aside."""
+SET_ASIDE = {
+    "implementation": ("foreach", "fused"),
+    "foreach": ("implementation",),
+    "fused": ("implementation",),
+}
+"""Which options of the constructor a group's own option sets aside."""
 
 
 @attrs.frozen
@@ -140,6 +144,12 @@ def requested(options: Mapping[str, Any]) -> Request | None:
     return request
 
 
+def set_aside(own: Mapping[str, Any]) -> list[str]:
+    """Return the options of the constructor that a group's own options replace."""
+    given = [key for key in SET_ASIDE if own.get(key) is not None]
+    return [other for key in given for other in SET_ASIDE[key] if own.get(other) is None]
+
+
 @attrs.frozen
 class ImplementationRange:
     """What ``implementation=`` may be: None, a name, or a mapping of names by device type."""
@@ -179,7 +189,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _name(value: Any, source: str) -> str:
-    if value in NAMES:
+    if isinstance(value, str) and value in NAMES:
         return str(value)
     hint = did_you_mean(value, NAMES) if isinstance(value, str) else ""
     raise ConfigError(

@@ -77,15 +77,26 @@ def option(
     return Declaration(default, range, doc, is_option=True, kw_only=by_keyword)
 
 
-def read(cls: type) -> dict[str, Declaration]:
-    """Take the declarations out of the body of `cls` and add them to its bases'."""
-    known: dict[str, Declaration] = dict(getattr(super(cls, cls), "declarations", {}))
+def take(cls: type) -> dict[str, Declaration]:
+    """Take the declarations out of the body of `cls`, with their types."""
     types = inspect.get_annotations(cls)
-    for name, item in list(vars(cls).items()):
-        if isinstance(item, Declaration):
-            known[name] = attrs.evolve(item, type=_spelled(types.get(name)))
-            delattr(cls, name)
-    return known
+    own = {
+        name: attrs.evolve(item, type=_spelled(types.get(name)))
+        for name, item in vars(cls).items()
+        if isinstance(item, Declaration)
+    }
+    for name in own:
+        delattr(cls, name)
+    return own
+
+
+def collect(cls: type) -> dict[str, Declaration]:
+    """Return the declarations of `cls` and of all its bases, bases first."""
+    found: dict[str, Declaration] = {}
+    for base in reversed(cls.__mro__):
+        mixed_in = {k: v for k, v in vars(base).items() if isinstance(v, Declaration)}
+        found.update(vars(base).get("own_declarations", mixed_in))
+    return found
 
 
 def checked_class(name: str, declared: Mapping[str, Declaration], options: bool) -> type[Any]:
@@ -112,6 +123,12 @@ def signature(declared: Mapping[str, Declaration]) -> inspect.Signature:
             for name, item in in_order(declared)
         ]
     )
+
+
+def without_self(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a method as its callers see it."""
+    signature = inspect.signature(function)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 def in_order(declared: Mapping[str, Declaration]) -> list[tuple[str, Declaration]]:

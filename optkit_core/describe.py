@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import torch
 
+from optkit_core.buffers import step_dtype
 from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry
 
@@ -105,7 +106,7 @@ def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
 
 
 def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
-    step = [BufferInfo("step", "scalar", "float32", "0", "number of steps so far")]
+    step = [BufferInfo("step", "scalar", _step_dtype(), "0", "number of steps so far")]
     declared = [
         BufferInfo(name, "per element", "the parameter's", str(item.init), item.doc)
         for name, item in algorithm.buffers.items()
@@ -115,3 +116,7 @@ def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
 
 def _implementations(algorithm: Any) -> tuple[str, ...]:
     return tuple(offer.name for offer in algorithm.offers)
+
+
+def _step_dtype() -> str:
+    return str(step_dtype()).removeprefix("torch.")

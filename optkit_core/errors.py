@@ -21,6 +21,10 @@ class UnknownHyperparameterError(HyperparameterError, TypeError):
     """A name was given that the algorithm doesn't declare."""
 
 
+class DeclarationError(OptkitError, TypeError):
+    """The body of an algorithm's class declares something that can't be."""
+
+
 class ParametersError(OptkitError, TypeError):
     """What was given as parameters to optimize isn't tensors or groups of them."""
 

@@ -6,10 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from optkit_core import config, declaration
+from optkit_core import config, declaration, parameters
 from optkit_core.errors import GroupError, ParametersError
 
 if TYPE_CHECKING:
@@ -60,27 +57,28 @@ def bind(owner: type[Optimizer], arguments: Any, keywords: Any) -> tuple[Any, di
     return params, values
 
 
-def check(owner: type[Optimizer], group: Any, defaults: Mapping[str, Any]) -> None:
-    """Check a group's keys, and its values together with the defaults.
+def complete(owner: type[Optimizer], group: Any, defaults: Mapping[str, Any]) -> None:
+    """Check a group, list its parameters, and set aside what its own options replace.
 
     Raises:
-        ParametersError: the group isn't a dict.
+        ParametersError: the group isn't a dict, or something in it can't be optimized.
         GroupError: it has no ``"params"``.
         HyperparameterError: a key isn't declared, or its value is out of range.
     """
     if not isinstance(group, dict):
-        raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r}.")
+        raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r:.80}.")
     if "params" not in group:
         raise GroupError(f"a parameter group needs 'params'; this one has {sorted(group)}.")
-    for key, other in config.SPELLINGS.items():
-        if group.get(key) is not None and other in owner.declarations:
-            group.setdefault(other, None)
     own = {key: value for key, value in group.items() if key not in ANNOTATIONS}
-    declaration.refuse_unknown(
-        f"a parameter group of {owner.__name__}", own, tuple(owner.declarations)
-    )
+    name = f"a parameter group of {owner.__name__}"
+    declaration.refuse_unknown(name, own, tuple(owner.declarations))
+    for key in config.set_aside(own):
+        if key in owner.declarations:
+            own[key] = group[key] = None
     if own:
         check_values(owner, {**defaults, **own})
+    allow_non_leaf = bool(defaults.get("differentiable"))
+    group["params"] = parameters.checked_entries(group["params"], allow_non_leaf)
 
 
 def check_values(owner: type[Optimizer], values: Mapping[str, Any]) -> None:
@@ -91,29 +89,23 @@ def check_values(owner: type[Optimizer], values: Mapping[str, Any]) -> None:
     config.requested(values)
 
 
-def checked_params(params: Any) -> Any:
-    """Return `params` if it can be iterated over as parameters or groups.
-
-    Raises:
-        ParametersError: it can't; says what was probably meant.
-    """
-    wanted = "params argument given to the optimizer should be an iterable of Tensors or dicts"
-    if isinstance(params, Tensor):
-        raise ParametersError(f"{wanted}, but got {torch.typename(params)}; put it in a list.")
-    if isinstance(params, torch.nn.Module):
-        name = type(params).__name__
-        raise ParametersError(f"{wanted}, but got the module {name}; pass its .named_parameters().")
-    if isinstance(params, (dict, str)) or not isinstance(params, Iterable):
-        hint = "; put the group in a list" if isinstance(params, dict) else ""
-        raise ParametersError(f"{wanted}, but got {type(params).__name__}: {params!r:.80}{hint}.")
-    return params
+@contextmanager
+def restored_on_error(groups: Iterable[Any]) -> Iterator[None]:
+    """Give the dicts among `groups` back as they were if the block raises."""
+    before = [(group, dict(group)) for group in groups if isinstance(group, dict)]
+    try:
+        yield
+    except BaseException:
+        for group, content in before:
+            group.clear()
+            group.update(content)
+        raise
 
 
 @contextmanager
-def restored_on_error(optimizer: Optimizer, group: Any) -> Iterator[None]:
-    """Leave the optimizer and the group as they were if the block raises."""
+def taken_back_on_error(optimizer: Optimizer) -> Iterator[None]:
+    """Remove the groups that the block has added, with their state, if it raises."""
     count = len(optimizer.param_groups)
-    before = dict(group) if isinstance(group, dict) else None
     try:
         yield
     except BaseException:
@@ -121,7 +113,4 @@ def restored_on_error(optimizer: Optimizer, group: Any) -> Iterator[None]:
             for p in added["params"]:
                 optimizer.state.pop(p, None)
         del optimizer.param_groups[count:]
-        if before is not None:
-            group.clear()
-            group.update(before)
         raise

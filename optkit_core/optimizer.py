@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, dataclass_transform, overload
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from optkit_core import buffers, config, declaration, groups, hooks, plugins
+from optkit_core import buffers, config, declaration, groups, hooks, parameters, plugins
 from optkit_core.buckets import Kind, kind_of
-from optkit_core.buffers import STEP, Buffer
+from optkit_core.buffers import STEP
 from optkit_core.config import Request
-from optkit_core.declaration import Declaration, hyperparameter, option
-from optkit_core.protocols import ParamsLike
+from optkit_core.declaration import option
+from optkit_core.declared import Declared
 from optkit_core.selector import Choice, Offer, select
 
 LIVE = ("implementation", "foreach", "fused")
 """Options that say how to run; a checkpoint doesn't override them."""
-
-
-@dataclass_transform(field_specifiers=(hyperparameter, option))
-class Declared:
-    """Turns the declarations in a class body into checked classes and a signature."""
-
-    declarations: ClassVar[Mapping[str, Declaration]] = {}
-    Hyperparameters: ClassVar[type[Any]]
-    Options: ClassVar[type[Any]]
-    buffers: ClassVar[Mapping[str, Buffer]] = {}
-    hyperparameter_names: ClassVar[tuple[str, ...]] = ()
-    default_values: ClassVar[Mapping[str, Any]] = {}
-    positional: ClassVar[tuple[str, ...]] = ()
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Read what the class body declares."""
-        super().__init_subclass__(**keywords)
-        cls.declarations = dict(declaration.in_order(declaration.read(cls)))
-        cls.buffers = buffers.collect(cls)
-        cls.Hyperparameters = declaration.checked_class(
-            f"{cls.__name__}Hyperparameters", cls.declarations, options=False
-        )
-        cls.Options = declaration.checked_class(
-            f"{cls.__name__}Options", cls.declarations, options=True
-        )
-        cls.hyperparameter_names = tuple(
-            name for name, item in cls.declarations.items() if not item.is_option
-        )
-        cls.default_values = {name: item.default for name, item in cls.declarations.items()}
-        cls.positional = declaration.positional(cls.declarations)
 
 
 class Optimizer(Declared, torch.optim.Optimizer):
@@ -78,7 +49,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
     requires_closure: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
 
-    params: ParamsLike
+    params: ParamsT  # for type checkers: the first argument
     implementation: str | Mapping[str, str] | None = option(
         default=None,
         range=config.ImplementationRange(),
@@ -90,14 +61,19 @@ class Optimizer(Declared, torch.optim.Optimizer):
         """Give the class the signature that follows from its declarations."""
         super().__init_subclass__(**keywords)
         if cls.__init__ is Optimizer.__init__:
-            cls.__signature__ = declaration.signature(cls.declarations)  # type: ignore[attr-defined]
+            signature = declaration.signature(cls.declarations)
+        else:
+            signature = declaration.without_self(cls.__init__)
+        cls.__signature__ = signature  # type: ignore[attr-defined]
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Check everything that was given, then take the parameters in."""
         params, defaults = groups.bind(type(self), arguments, keywords)
         self.request: Request = config.requested(defaults) or config.ambient()
         self._choices: dict[Any, Choice] = {}
-        super().__init__(groups.checked_params(params), defaults)
+        found = parameters.checked(params)
+        with groups.restored_on_error(found):
+            super().__init__(found, defaults)
         plugins.load_all()
         hooks.fire("optkit_created", optimizer=self)
 
@@ -118,8 +94,8 @@ class Optimizer(Declared, torch.optim.Optimizer):
             ImplementationError: the group asks for an implementation that can't run it.
             ParametersError: something in ``"params"`` can't be optimized.
         """
-        with groups.restored_on_error(self, param_group):
-            groups.check(type(self), param_group, self.defaults)
+        with groups.restored_on_error([param_group]), groups.taken_back_on_error(self):
+            groups.complete(type(self), param_group, self.defaults)
             super().add_param_group(param_group)
             self._accept_group(param_group)
 
@@ -183,7 +159,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         for name, item in self.declarations.items():
             group.setdefault(name, older.get(name, item.default))
             if is_load and name in LIVE:
-                group[name] = older[name]
+                group[name] = older.get(name, item.default)
         for p in group["params"]:
             state: dict[str, Any] = self.state.get(p, {})
             if STEP in state and not isinstance(state[STEP], Tensor):
@@ -198,14 +174,10 @@ class Optimizer(Declared, torch.optim.Optimizer):
 
     def choose(self, group: dict[str, Any], kind: Kind) -> Choice:
         """Return what runs a kind of bucket of a group, chosen once while nothing changes."""
-        wish = (str(group["implementation"]), group.get("foreach"), group.get("fused"))
+        wish = (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
         choice = self._choices.get((kind, wish))
         if choice is None:
-            self._refuse_kind(kind)
             request = config.requested(group) or self.request
             choice = select(request, kind, self.offers, type(self))
             self._choices[(kind, wish)] = choice
         return choice
-
-    def _refuse_kind(self, kind: Kind) -> None:
-        """Raise for a kind of bucket that no implementation of the algorithm can run."""

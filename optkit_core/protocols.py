@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
-
 
 @runtime_checkable
 class OptimizerProtocol(Protocol):
@@ -48,10 +46,3 @@ class OptimizerProtocol(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         ...
-
-
-ParamsLike = Any
-"""Parameters as torch takes them: tensors, (name, tensor) pairs, or group dicts."""
-
-TensorState = dict[str, Tensor]
-"""The buffers of one parameter by name, the step counter among them."""

@@ -39,6 +39,8 @@ class Interval:
         """Return what is wrong with `value`, or an empty string."""
         if isinstance(value, Tensor):
             return self._tensor_complaint(name, value)
+        if getattr(value, "shape", None) == ():
+            value = value.item()
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
             return f"{name} must be a number in {self}, got {value!r}."
         if not self.low <= float(value) < self.high:
@@ -68,7 +70,8 @@ class Each:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
-        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != self.length:
+        is_row = isinstance(value, Sequence) or len(getattr(value, "shape", ())) == 1
+        if not is_row or isinstance(value, str) or len(value) != self.length:
             return f"{name} must be {self.length} values, each in {self.range}, got {value!r}."
         found = (self.range.complaint(f"{name}[{i}]", item) for i, item in enumerate(value))
         return next(filter(None, found), "")
@@ -95,7 +98,7 @@ class Whole:
 
 
 @attrs.frozen
-class Choice:
+class OneOf:
     """One of a few values."""
 
     values: tuple[Any, ...]
@@ -108,6 +111,21 @@ class Choice:
         if any(type(value) is type(item) and value == item for item in self.values):
             return ""
         return f"{name} must be one of {self}, got {value!r}."
+
+
+@attrs.frozen
+class Boolean:
+    """True or False, also as 1 or 0 or as a NumPy boolean."""
+
+    def __str__(self) -> str:
+        return "True | False"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        is_scalar = isinstance(value, int) or getattr(value, "shape", None) == ()
+        if is_scalar and value in (0, 1):
+            return ""
+        return f"{name} must be True or False, got {value!r}."
 
 
 def at_least(low: float) -> Range:
@@ -138,9 +156,14 @@ def whole(low: int, *, optional: bool = False) -> Range:
     return Whole(low, optional)
 
 
+def boolean() -> Range:
+    """Allow True and False."""
+    return Boolean()
+
+
 def one_of(*values: Any) -> Range:
     """Allow the listed values and no others."""
-    return Choice(values)
+    return OneOf(values)
 
 
 def _in_torch_words(name: str, value: Any) -> str:

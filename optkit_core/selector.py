@@ -11,16 +11,13 @@ from optkit_core.buckets import Kind
 from optkit_core.config import AUTO, Request
 from optkit_core.errors import ImplementationError
 
-PREFERENCE = {
-    "cpu": ("forloop", "foreach", "fused"),
-    "cuda": ("foreach", "forloop", "fused"),
-    "xpu": ("foreach", "forloop", "fused"),
-    "mtia": ("foreach", "forloop", "fused"),
-}
-"""What ``auto`` tries first on each device type.
+ELSEWHERE = ("forloop", "foreach", "fused")
+"""What ``auto`` tries on CPU, and for tensor subclasses, which needn't know foreach."""
 
-On CPU the for-loop is bit-equal to torch.optim's default there; on accelerators one
-launch for many tensors wins, which is torch's default too.
+PREFERENCE = dict.fromkeys(("cuda", "xpu", "mtia"), ("foreach", "forloop", "fused"))
+"""What ``auto`` tries first on accelerators: there one launch for many tensors wins.
+
+Both are torch.optim's defaults too; on CPU the for-loop is bit-equal to it.
 """
 
 
@@ -79,8 +76,10 @@ def select(request: Request, kind: Kind, offers: Sequence[Offer], algorithm: Any
             f"no implementation can run {algorithm.__name__} on {kind}: {why}."
         )
     if wish == AUTO:
-        chosen = min(able, key=lambda offer: _rank(kind.device.type, offer.name))
-        reason = f"first choice on {kind.device.type} that can run it"
+        order = PREFERENCE.get(kind.device.type, ELSEWHERE) if kind.native else ELSEWHERE
+        chosen = min(able, key=lambda offer: _rank(order, offer.name))
+        where = kind.device.type if kind.native else "tensor subclasses"
+        reason = f"first choice on {where} that can run it"
     else:
         chosen = _wished(wish, request, kind, able, refusals, algorithm)
         reason = f"requested by {request.source}"
@@ -88,8 +87,7 @@ def select(request: Request, kind: Kind, offers: Sequence[Offer], algorithm: Any
     return Choice(kind, chosen, reason, tuple(rejected))
 
 
-def _rank(device_type: str, name: str) -> int:
-    order = PREFERENCE.get(device_type, PREFERENCE["cpu"])
+def _rank(order: Sequence[str], name: str) -> int:
     return order.index(name) if name in order else len(order)
 
 

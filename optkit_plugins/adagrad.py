@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, GradientError, at_least, hyperparameter
+from optkit_core import Buffer, Elementwise, Kind, at_least, hyperparameter
 
 
 class Adagrad(Elementwise):
@@ -75,11 +75,19 @@ class Adagrad(Elementwise):
         s.sum.addcmul_(g, g)
         p.addcdiv_(g, s.sum.sqrt().add_(h.eps), value=-h.lr / (1 + (t - 1) * h.lr_decay))
 
+    @classmethod
+    def refuse(cls, kind: Kind, h: Any) -> str:
+        """Return why gradients of a kind can't be used: sparse ones can't be decayed."""
+        if kind.layout == torch.sparse_coo and h.weight_decay:
+            return (
+                "weight_decay option is not compatible with sparse gradients, got "
+                f"weight_decay={h.weight_decay!r}; use 0 for the group of the sparse parameter."
+            )
+        return super().refuse(kind, h)
+
     @staticmethod
     def update_sparse(p: Tensor, g: Tensor, s: Any, h: Any, t: float) -> None:
         """Update the elements of one parameter that a sparse gradient names."""
-        if h.weight_decay:
-            raise GradientError("weight_decay option is not compatible with sparse gradients")
         g = g.coalesce()
         at, values = g.indices(), g.values()
         s.sum.add_(_sparse(at, values.square(), g))

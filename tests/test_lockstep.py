@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from problems import DTYPES, INFOS, TORCH, copies, gradients, parameters, set_gradients
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import optkit
 from optkit_core.testing import assert_agree
@@ -176,3 +177,45 @@ def test_other_default_dtype_gives_torchs_step_counter(name: str) -> None:
         assert torch.equal(*counters)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+@pytest.mark.parametrize("name", TORCH)
+def test_counters_count_under_any_default_device(name: str, implementation: str) -> None:
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    optimizer = optkit.create(name, [p], implementation=implementation)
+    optimizer.step()
+    with torch.device("meta"):
+        optimizer.step()
+    assert optimizer.state[p]["step"] == 2
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+@pytest.mark.parametrize("name", TORCH)
+def test_steps_on_fake_tensors(name: str, implementation: str) -> None:
+    with FakeTensorMode():
+        p = torch.nn.Parameter(torch.ones(3))
+        optimizer = optkit.create(name, [p], implementation=implementation)
+        for _ in range(2):
+            p.grad = torch.ones(3)
+            optimizer.step()
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+@pytest.mark.parametrize("name", TORCH)
+def test_lazily_conjugated_gradients_and_foreign_entries_in_the_state(
+    name: str, implementation: str
+) -> None:
+    found = []
+    for grad in (torch.tensor([1 + 2j, -3j]).conj(), torch.tensor([1 - 2j, 3j])):
+        p = torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))
+        p.grad = grad
+        optimizer = optkit.create(name, [p], implementation=implementation)
+        optimizer.step()
+        optimizer.state[p]["note"] = "kept"
+        optimizer.step()
+        assert optimizer.state[p]["note"] == "kept"
+        found.append(p)
+    assert found[0].grad.is_conj()
+    assert torch.equal(*found)

@@ -9,6 +9,7 @@ import torch
 from optkit_core.buckets import Bucket, Kind
 from optkit_core.implementations import counting, forloop
 from optkit_core.implementations.bundle import Bundle
+from optkit_core.implementations.view import StateView
 from optkit_core.selector import Offer
 
 CHUNK_BYTES = {"cpu": 4 * 2**20}
@@ -28,12 +29,10 @@ def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
         forloop.run(algorithm, bucket, h)
         return
     steps = bucket.steps
+    counting.advance(steps)
     if bucket.kind.capturable:
-        counting.require_capturable(steps, bucket.kind.device)
-        counting.advance(steps)
         _update(algorithm, bucket.as_real(), h, Bundle(steps))
         return
-    counting.advance(steps)
     together = counting.by_count(counting.read(steps))
     for count, positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)
@@ -50,9 +49,9 @@ def refuse(algorithm: Any, kind: Kind) -> str:
 
 def _update(algorithm: Any, bucket: Bucket, h: Any, t: Any) -> None:
     grads = list(torch._foreach_neg(bucket.grads)) if bucket.maximize else bucket.grads
-    view = forloop.StateView()
+    view = StateView()
     names = algorithm.buffers
-    view.__dict__ = {name: Bundle([state[name] for state in bucket.states]) for name in names}
+    view.show({name: Bundle([state[name] for state in bucket.states]) for name in names})
     algorithm.update(Bundle(bucket.params), Bundle(grads), view, h, t)
 
 

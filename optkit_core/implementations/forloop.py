@@ -5,6 +5,7 @@ This is the reference that the other implementations must agree with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,62 +14,53 @@ from optkit_core.buckets import Bucket, Kind
 from optkit_core.implementations import counting
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.recorded import Recorded
+from optkit_core.implementations.view import StateView
 from optkit_core.selector import Offer
-
-
-class StateView:
-    """The buffers of one parameter as attributes; its ``__dict__`` is the state itself."""
 
 
 def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
     """Step every parameter of the bucket by the algorithm's update body."""
+    counting.advance(bucket.steps)
     if bucket.kind.layout != torch.strided:
-        _run_sparse(algorithm, bucket, h)
+        _run_plain(algorithm.update_sparse, bucket, h)
     elif bucket.kind.capturable:
         _run_capturable(algorithm, bucket.as_real(), h)
     elif bucket.kind.differentiable:
         _run_differentiable(algorithm, bucket, h)
     else:
-        _run_dense(algorithm.update, bucket.as_real(), h)
+        _run_plain(algorithm.update, bucket.as_real(), h)
 
 
 def refuse(algorithm: Any, kind: Kind) -> str:
-    """Return why the for-loop can't run a kind of bucket, or an empty string."""
+    """Return why the for-loop can't run a kind of bucket: there is no such kind."""
     return ""
 
 
-def _run_dense(update: Any, bucket: Bucket, h: Any) -> None:
-    counting.advance(bucket.steps)
+def _run_plain(update: Callable[..., None], bucket: Bucket, h: Any) -> None:
     view = StateView()
     for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
-        view.__dict__ = state
+        view.show(state)
         update(p, -g if bucket.maximize else g, view, h, state["step"].item())
-
-
-def _run_sparse(algorithm: Any, bucket: Bucket, h: Any) -> None:
-    _run_dense(algorithm.update_sparse, bucket, h)
 
 
 def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
     """Step under autograd; buffers become new tensors, so that many steps can be unrolled."""
-    counting.advance(bucket.steps)
     real = bucket.as_real()
     for p, g, state, kept in zip(real.params, real.grads, real.states, bucket.states, strict=True):
+        buffers = {name: Recorded(state[name], replaceable=True) for name in algorithm.buffers}
         view = StateView()
-        view.__dict__ = {k: Recorded(state[k], replaceable=True) for k in algorithm.buffers}
+        view.show(buffers)
         gradient = Recorded(-g if bucket.maximize else g)
         algorithm.update(Recorded(p), gradient, view, h, state["step"].item())
-        for name, value in vars(view).items():
+        for name, value in buffers.items():
             complex_pair = kept[name].is_complex()
             kept[name] = torch.view_as_complex(value.tensor) if complex_pair else value.tensor
 
 
 def _run_capturable(algorithm: Any, bucket: Bucket, h: Any) -> None:
-    counting.require_capturable(bucket.steps, bucket.kind.device)
-    counting.advance(bucket.steps)
+    view = StateView()
     for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
-        view = StateView()
-        view.__dict__ = {name: Bundle([buffer]) for name, buffer in state.items()}
+        view.show({name: Bundle([state[name]]) for name in algorithm.buffers})
         gradient = Bundle([-g if bucket.maximize else g])
         algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
 

@@ -22,6 +22,12 @@ class Operators:
             raise AttributeError(method)
         return lambda *arguments, **keywords: self.apply(method, *arguments, **keywords)
 
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "an update body can't branch on tensors, since one call may update many of them; "
+            "branch on h and t, or use where(), maximum() and the like."
+        )
+
     def __neg__(self) -> Any:
         return self.apply("neg")
 
@@ -52,6 +58,18 @@ class Operators:
 
     def __pow__(self, other: Any) -> Any:
         return self.apply("pow", other)
+
+    def __iadd__(self, other: Any) -> Any:
+        return self.apply("add_", other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self.apply("sub_", other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self.apply("mul_", other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self.apply("div_", other)
 
     def __lt__(self, other: Any) -> Any:
         return self.apply("lt", other)

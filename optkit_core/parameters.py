@@ -1,0 +1,80 @@
+"""What is to be optimized: the ``params`` of a constructor and of a group, checked and listed.
+
+Where torch.optim refuses the same input, its words follow in brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core.errors import GroupError, ParametersError
+
+ITERABLE = "params argument given to the optimizer should be an iterable of Tensors or dicts"
+ORDERED = "optimizer parameters need to be organized in ordered collections"
+
+
+def checked(params: Any) -> list[Any]:
+    """Return the constructor's `params` as a list of parameters or of groups.
+
+    Raises:
+        ParametersError: it can't be one; says what was probably meant.
+        GroupError: there is nothing in it.
+    """
+    found = _listed(params, "params")
+    if not found:
+        raise GroupError(
+            "params is empty; pass model.parameters() of a model that has some. "
+            "[optimizer got an empty parameter list]"
+        )
+    return found
+
+
+def checked_entries(params: Any, allow_non_leaf: bool) -> list[Any]:
+    """Return the ``"params"`` of a group as a list of tensors or ``(name, tensor)`` pairs.
+
+    Raises:
+        ParametersError: an entry is something else; says which.
+        GroupError: an entry is the result of an operation, which nobody can optimize.
+    """
+    found = [params] if isinstance(params, Tensor) else _listed(params, "params of a group")
+    for position, entry in enumerate(found):
+        tensor = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        if not isinstance(tensor, Tensor):
+            raise ParametersError(
+                f"params[{position}] must be a tensor or a (name, tensor) pair, got {entry!r:.80}. "
+                f"[optimizer can only optimize Tensors, but one of the params is "
+                f"{torch.typename(tensor)}]"
+            )
+        if not (allow_non_leaf or tensor.is_leaf or tensor.retains_grad):
+            raise GroupError(
+                f"params[{position}], of shape {tuple(tensor.shape)}, is the result of an "
+                "operation; pass the tensor that it was computed from, or its detach(). "
+                "[can't optimize a non-leaf Tensor]"
+            )
+    return found
+
+
+def _listed(params: Any, what: str) -> list[Any]:
+    if isinstance(params, (set, frozenset)):
+        raise ParametersError(f"params must have an order, got a set; use a list. [{ORDERED}]")
+    hint = _hint(params)
+    if hint or not isinstance(params, Iterable):
+        kind = torch.typename(params)
+        raise ParametersError(
+            f"{what} must be tensors or groups of them, got {kind}{hint}. [{ITERABLE}]"
+        )
+    return list(params)
+
+
+def _hint(params: Any) -> str:
+    if isinstance(params, Tensor):
+        return "; put it in a list"
+    if isinstance(params, torch.nn.Module):
+        return "; pass its named_parameters()"
+    if isinstance(params, dict):
+        return "; put the group in a list" if "params" in params else "; pass its items()"
+    return "; pass the tensors themselves" if isinstance(params, (str, bytes)) else ""
