@@ -6,7 +6,6 @@ from optkit_core.buckets import Kind, kind_of
 from optkit_core.buffers import Buffer
 from optkit_core.config import use
 from optkit_core.declaration import hyperparameter, option
-from optkit_core.describe import Description
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     ConfigError,
@@ -36,7 +35,6 @@ __all__ = [
     "Choice",
     "ConfigError",
     "DeclarationError",
-    "Description",
     "Elementwise",
     "GradientError",
     "GroupError",

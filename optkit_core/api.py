@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 from torch.optim.optimizer import ParamsT
 
 from optkit_core import foreign, plugins
-from optkit_core.describe import Description
-from optkit_core.describe import describe as describe_entry
 from optkit_core.errors import UnknownAlgorithmError
 from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry, check_name, normalized, registry
+
+if TYPE_CHECKING:
+    from optkit_core.describe import Description
 
 Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
 
@@ -125,6 +126,8 @@ def describe(name: str) -> Description:
     >>> [h.name for h in optkit.describe("adamax").hyperparameters]
     ['lr', 'betas', 'eps', 'weight_decay']
     """
+    from optkit_core.describe import describe as describe_entry
+
     entry = _find(name)
     return describe_entry(entry, registry.algorithm(entry))
 

@@ -36,7 +36,7 @@ class Kind:
         return " ".join([*words, "capturable"] if self.capturable else words)
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Bucket:
     """Parameters of one kind with their gradients and states, position by position."""
 

@@ -16,7 +16,7 @@ from torch import Tensor
 STEP = "step"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Buffer:
     """One state tensor for each parameter, of the parameter's shape and dtype.
 

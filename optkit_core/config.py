@@ -7,7 +7,6 @@ Order of authority: the call's argument, ``with optkit.use(...)``,
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,7 +33,7 @@ SET_ASIDE = {
 """Which options of the constructor a group's own option sets aside."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Request:
     """What was asked for, by device type (``"*"`` for any), and where it was said."""
 
@@ -150,7 +149,6 @@ def set_aside(own: Mapping[str, Any]) -> list[str]:
     return [other for key in given for other in SET_ASIDE[key] if own.get(other) is None]
 
 
-@attrs.frozen
 class ImplementationRange:
     """What ``implementation=`` may be: None, a name, or a mapping of names by device type."""
 
@@ -179,6 +177,8 @@ def _from_file(path: str) -> Request:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

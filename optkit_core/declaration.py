@@ -20,7 +20,7 @@ from optkit_core.errors import HyperparameterError, UnknownHyperparameterError, 
 from optkit_core.ranges import Range
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Declaration:
     """What one attribute of a class body declares."""
 
@@ -99,14 +99,29 @@ def collect(cls: type) -> dict[str, Declaration]:
     return found
 
 
-def checked_class(name: str, declared: Mapping[str, Declaration], options: bool) -> type[Any]:
-    """Build the frozen, keyword-only attrs class of the hyperparameters (or the options)."""
-    fields = {
-        key: attrs.field(default=item.default, validator=_validator(item.range))
-        for key, item in declared.items()
-        if item.is_option is options
-    }
-    return attrs.make_class(name, fields, frozen=True, kw_only=True, slots=True)
+class CheckedClass:
+    """A class attribute that becomes a frozen, keyword-only attrs class when first looked at.
+
+    Its fields are the hyperparameters of the class it stands in, or its options; their
+    validators are the declared ranges. Most base classes are never asked for theirs.
+    """
+
+    def __init__(self, name: str, options: bool) -> None:
+        """Stand in for the class called `name`, of the hyperparameters or of the options."""
+        self.name = name
+        self.options = options
+
+    def __get__(self, instance: object, owner: Any) -> type[Any]:
+        """Build the class, and put it in the place of this attribute."""
+        fields = {
+            key: attrs.field(default=item.default, validator=_validator(item.range))
+            for key, item in owner.declarations.items()
+            if item.is_option is self.options
+        }
+        name = f"{owner.__name__}{self.name}"
+        built = attrs.make_class(name, fields, frozen=True, kw_only=True, slots=True)
+        setattr(owner, self.name, built)
+        return built
 
 
 def signature(declared: Mapping[str, Declaration]) -> inspect.Signature:

@@ -20,10 +20,11 @@ class Declared:
 
     own_declarations: ClassVar[Mapping[str, Declaration]] = {}
     declarations: ClassVar[Mapping[str, Declaration]] = {}
-    Hyperparameters: ClassVar[type[Any]]
-    Options: ClassVar[type[Any]]
+    Hyperparameters: ClassVar[Any]
+    Options: ClassVar[Any]
     buffers: ClassVar[Mapping[str, Buffer]] = {}
     hyperparameter_names: ClassVar[tuple[str, ...]] = ()
+    option_names: ClassVar[tuple[str, ...]] = ()
     default_values: ClassVar[Mapping[str, Any]] = {}
     positional: ClassVar[tuple[str, ...]] = ()
 
@@ -34,15 +35,12 @@ class Declared:
         cls.declarations = dict(declaration.in_order(declaration.collect(cls)))
         cls.buffers = buffers.collect(cls)
         _check(cls)
-        cls.Hyperparameters = declaration.checked_class(
-            f"{cls.__name__}Hyperparameters", cls.declarations, options=False
-        )
-        cls.Options = declaration.checked_class(
-            f"{cls.__name__}Options", cls.declarations, options=True
-        )
+        cls.Hyperparameters = declaration.CheckedClass("Hyperparameters", options=False)
+        cls.Options = declaration.CheckedClass("Options", options=True)
         cls.hyperparameter_names = tuple(
             name for name, item in cls.declarations.items() if not item.is_option
         )
+        cls.option_names = tuple(name for name, item in cls.declarations.items() if item.is_option)
         cls.default_values = {name: item.default for name, item in cls.declarations.items()}
         cls.positional = declaration.positional(cls.declarations)
 

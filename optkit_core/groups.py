@@ -77,15 +77,13 @@ def complete(owner: type[Optimizer], group: Any, defaults: Mapping[str, Any]) ->
             own[key] = group[key] = None
     if own:
         check_values(owner, {**defaults, **own})
-    allow_non_leaf = bool(defaults.get("differentiable"))
-    group["params"] = parameters.checked_entries(group["params"], allow_non_leaf)
+    group["params"] = parameters.entries(group["params"])
 
 
 def check_values(owner: type[Optimizer], values: Mapping[str, Any]) -> None:
     """Check a value for every declared name, and that the implementation flags agree."""
-    declared = owner.declarations
-    owner.Hyperparameters(**{k: values[k] for k, v in declared.items() if not v.is_option})
-    owner.Options(**{k: values[k] for k, v in declared.items() if v.is_option})
+    owner.Hyperparameters(**{name: values[name] for name in owner.hyperparameter_names})
+    owner.Options(**{name: values[name] for name in owner.option_names})
     config.requested(values)
 
 
@@ -102,15 +100,9 @@ def restored_on_error(groups: Iterable[Any]) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def taken_back_on_error(optimizer: Optimizer) -> Iterator[None]:
-    """Remove the groups that the block has added, with their state, if it raises."""
-    count = len(optimizer.param_groups)
-    try:
-        yield
-    except BaseException:
-        for added in optimizer.param_groups[count:]:
-            for p in added["params"]:
-                optimizer.state.pop(p, None)
-        del optimizer.param_groups[count:]
-        raise
+def take_back(optimizer: Optimizer, count: int) -> None:
+    """Remove the groups after the first `count`, with their state."""
+    for added in optimizer.param_groups[count:]:
+        for p in added["params"]:
+            optimizer.state.pop(p, None)
+    del optimizer.param_groups[count:]

@@ -72,7 +72,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         self.request: Request = config.requested(defaults) or config.ambient()
         self._choices: dict[Any, Choice] = {}
         found = parameters.checked(params)
-        with groups.restored_on_error(found):
+        with groups.restored_on_error(found if isinstance(found[0], dict) else ()):
             super().__init__(found, defaults)
         plugins.load_all()
         hooks.fire("optkit_created", optimizer=self)
@@ -94,10 +94,24 @@ class Optimizer(Declared, torch.optim.Optimizer):
             ImplementationError: the group asks for an implementation that can't run it.
             ParametersError: something in ``"params"`` can't be optimized.
         """
-        with groups.restored_on_error([param_group]), groups.taken_back_on_error(self):
+        count = len(self.param_groups)
+        with groups.restored_on_error([param_group]):
             groups.complete(type(self), param_group, self.defaults)
-            super().add_param_group(param_group)
-            self._accept_group(param_group)
+            try:
+                self._take_in(param_group)
+                self._accept_group(param_group)
+            except BaseException:
+                groups.take_back(self, count)
+                raise
+
+    def _take_in(self, group: dict[str, Any]) -> None:
+        found = group["params"]
+        try:
+            super().add_param_group(group)
+        except (TypeError, ValueError):
+            allow_non_leaf = bool(self.defaults.get("differentiable"))
+            parameters.refuse_wrong_entry(found, allow_non_leaf)
+            raise
 
     @overload
     def step(self, closure: None = None) -> None: ...

@@ -33,14 +33,22 @@ def checked(params: Any) -> list[Any]:
     return found
 
 
-def checked_entries(params: Any, allow_non_leaf: bool) -> list[Any]:
-    """Return the ``"params"`` of a group as a list of tensors or ``(name, tensor)`` pairs.
+def entries(params: Any) -> list[Any]:
+    """Return the ``"params"`` of a group as a list.
 
     Raises:
-        ParametersError: an entry is something else; says which.
+        ParametersError: it can't be one; says what was probably meant.
+    """
+    return [params] if isinstance(params, Tensor) else _listed(params, "params of a group")
+
+
+def refuse_wrong_entry(found: list[Any], allow_non_leaf: bool) -> None:
+    """Raise for the first entry that can't be optimized; called once torch has refused one.
+
+    Raises:
+        ParametersError: an entry is neither a tensor nor a ``(name, tensor)`` pair.
         GroupError: an entry is the result of an operation, which nobody can optimize.
     """
-    found = [params] if isinstance(params, Tensor) else _listed(params, "params of a group")
     for position, entry in enumerate(found):
         tensor = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
         if not isinstance(tensor, Tensor):
@@ -55,7 +63,6 @@ def checked_entries(params: Any, allow_non_leaf: bool) -> list[Any]:
                 "operation; pass the tensor that it was computed from, or its detach(). "
                 "[can't optimize a non-leaf Tensor]"
             )
-    return found
 
 
 def _listed(params: Any, what: str) -> list[Any]:

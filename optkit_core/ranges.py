@@ -2,7 +2,8 @@
 
 Every complaint reads ``betas[0] must be in [0, 1), got 1.2.``, followed in brackets by
 the words that torch.optim uses for the same fault, so that code which matches those
-keeps working.
+keeps working. They are made at every import and never compared, so they go without the
+methods for that, which would take attrs half of the time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Range(Protocol):
         ...
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Interval:
     """Real numbers from `low` to `high`; a one-element tensor counts as its number."""
 
@@ -37,6 +38,8 @@ class Interval:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
+        if type(value) is float and self.low <= value < self.high:
+            return ""
         if isinstance(value, Tensor):
             return self._tensor_complaint(name, value)
         if getattr(value, "shape", None) == ():
@@ -58,7 +61,7 @@ class Interval:
         return self.complaint(name, value.item())
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Each:
     """A fixed number of values, each inside the same range."""
 
@@ -73,11 +76,14 @@ class Each:
         is_row = isinstance(value, Sequence) or len(getattr(value, "shape", ())) == 1
         if not is_row or isinstance(value, str) or len(value) != self.length:
             return f"{name} must be {self.length} values, each in {self.range}, got {value!r}."
-        found = (self.range.complaint(f"{name}[{i}]", item) for i, item in enumerate(value))
-        return next(filter(None, found), "")
+        for position, item in enumerate(value):
+            complaint = self.range.complaint(f"{name}[{position}]", item)
+            if complaint:
+                return complaint
+        return ""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Whole:
     """Whole numbers from `low` up; None too where `optional`."""
 
@@ -97,7 +103,7 @@ class Whole:
         return f"{name} must be a whole number of at least {self.low}, got {value!r}."
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class OneOf:
     """One of a few values."""
 
@@ -108,12 +114,12 @@ class OneOf:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
-        if any(type(value) is type(item) and value == item for item in self.values):
-            return ""
+        for item in self.values:
+            if value is item or (type(value) is type(item) and value == item):
+                return ""
         return f"{name} must be one of {self}, got {value!r}."
 
 
-@attrs.frozen
 class Boolean:
     """True or False, also as 1 or 0 or as a NumPy boolean."""
 
@@ -122,6 +128,8 @@ class Boolean:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
+        if value is True or value is False:
+            return ""
         is_scalar = isinstance(value, int) or getattr(value, "shape", None) == ()
         if is_scalar and value in (0, 1):
             return ""

@@ -39,7 +39,7 @@ def is_disabled(name: str, provider: str) -> bool:
     return any(normalized(item) in blocked for item in (name, provider, f"{provider}:{name}"))
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Entry:
     """One algorithm as the registry knows it, imported or not."""
 
@@ -48,7 +48,7 @@ class Entry:
     version: str
     location: str
     algorithm: type[torch.optim.Optimizer] | None = None
-    entry_point: EntryPoint | None = attrs.field(default=None, eq=False)
+    entry_point: EntryPoint | None = None
 
     @property
     def qualified(self) -> str:
@@ -61,7 +61,7 @@ class Entry:
         return is_disabled(self.name, self.provider)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Registrar:
     """What a whole plugin registers its algorithms with; it signs with the plugin's name."""
 

@@ -21,7 +21,7 @@ Both are torch.optim's defaults too; on CPU the for-loop is bit-equal to it.
 """
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Offer:
     """An implementation and where it can run.
 
@@ -37,7 +37,7 @@ class Offer:
     refuse: Callable[[Any, Kind], str]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Choice:
     """The offer that runs one kind of bucket, with the reason, and those that don't."""
 
