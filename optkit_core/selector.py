@@ -37,7 +37,7 @@ class Offer:
     refuse: Callable[[Any, Kind], str]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen
 class Choice:
     """The offer that runs one kind of bucket, with the reason, and those that don't."""
 
