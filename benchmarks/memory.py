@@ -56,9 +56,10 @@ def peak(side: str, name: str, implementation: str) -> float:
     """Return the MiB by which a step's high-water mark exceeds what was resident before.
 
     Every block above 64 KiB goes back to the system when it is freed; memory that the
-    allocator keeps for later would hide what the second step needs.
+    allocator keeps for later would hide what the second step needs. Pages come and go for
+    other reasons too, so the figure is rounded to whole MiB.
     """
     command = [sys.executable, "-c", STEP, side, name, implementation]
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
-    return float(done.stdout)
+    return float(round(float(done.stdout)))

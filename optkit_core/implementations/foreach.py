@@ -15,15 +15,17 @@ from optkit_core.selector import Offer
 CHUNK_BYTES = {"cpu": 4 * 2**20}
 """How many bytes of parameters one call steps, by device type; no limit where none is given.
 
-On CPU a call has no launch to save, and intermediate results of 4 MiB stay in the cache:
-for 16 tensors of 1024×1024 a step of Adamax took 0.66 of the time without the limit.
+On CPU a call has no launch to save, and small intermediate results are reused. Against
+torch's foreach, a step of Adamax on 16 tensors of 1024×1024 took 0.66 to 0.70 of the time
+where the allocator gives memory back to the system, and 0.97 to 0.99 where it keeps it.
 """
 
 
 def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
     """Step all parameters of the bucket together by the algorithm's update body.
 
-    Sparse gradients have no multi-tensor operations and go one by one.
+    Sparse gradients have no multi-tensor operations and go one by one. A parameter that
+    fills a call alone is updated as it is, since there is nothing to join.
     """
     if bucket.kind.layout != torch.strided:
         forloop.run(algorithm, bucket, h)
@@ -37,7 +39,10 @@ def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
     for count, positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)
         for chunk in part.chunks(CHUNK_BYTES.get(part.kind.device.type, float("inf"))):
-            _update(algorithm, chunk.as_real(), h, count)
+            if len(chunk) == 1:
+                forloop.update(algorithm, chunk.as_real(), h)
+            else:
+                _update(algorithm, chunk.as_real(), h, count)
 
 
 def refuse(algorithm: Any, kind: Kind) -> str:

@@ -22,13 +22,13 @@ def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
     """Step every parameter of the bucket by the algorithm's update body."""
     counting.advance(bucket.steps)
     if bucket.kind.layout != torch.strided:
-        _run_plain(algorithm.update_sparse, bucket, h)
+        _call(algorithm.update_sparse, bucket, h)
     elif bucket.kind.capturable:
         _run_capturable(algorithm, bucket.as_real(), h)
     elif bucket.kind.differentiable:
         _run_differentiable(algorithm, bucket, h)
     else:
-        _run_plain(algorithm.update, bucket.as_real(), h)
+        update(algorithm, bucket.as_real(), h)
 
 
 def refuse(algorithm: Any, kind: Kind) -> str:
@@ -36,11 +36,16 @@ def refuse(algorithm: Any, kind: Kind) -> str:
     return ""
 
 
-def _run_plain(update: Callable[..., None], bucket: Bucket, h: Any) -> None:
+def update(algorithm: Any, bucket: Bucket, h: Any) -> None:
+    """Call the update body for each parameter of a bucket whose counters have advanced."""
+    _call(algorithm.update, bucket, h)
+
+
+def _call(body: Callable[..., None], bucket: Bucket, h: Any) -> None:
     view = StateView()
     for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
         view.show(state)
-        update(p, -g if bucket.maximize else g, view, h, state["step"].item())
+        body(p, -g if bucket.maximize else g, view, h, state["step"].item())
 
 
 def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
