@@ -131,9 +131,10 @@ def test_branching_on_tensors_is_an_error_where_they_are_many() -> None:
         if g.abs() > 1:
             p.zero_()
 
-    p = torch.nn.Parameter(torch.ones(1))
-    p.grad = torch.ones(1)
-    optimizer = body(update=staticmethod(update))([p], implementation="foreach")
+    params = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
+    for p in params:
+        p.grad = torch.ones(1)
+    optimizer = body(update=staticmethod(update))(params, implementation="foreach")
     with pytest.raises(TypeError, match="can't branch on tensors"):
         optimizer.step()
 
@@ -152,9 +153,10 @@ def test_an_unknown_method_names_itself() -> None:
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         g.no_such_method()
 
-    p = torch.nn.Parameter(torch.ones(1))
-    p.grad = torch.ones(1)
-    optimizer = body(update=staticmethod(update))([p], implementation="foreach")
+    params = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
+    for p in params:
+        p.grad = torch.ones(1)
+    optimizer = body(update=staticmethod(update))(params, implementation="foreach")
     with pytest.raises(AttributeError, match="no_such_method"):
         optimizer.step()
 
