@@ -53,7 +53,7 @@ class Mixed(Clipped, Momentum):
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-        s.largest.clamp_min_(g.abs())
+        s.largest.copy_(s.largest.max(g.abs()))
         Momentum.update(p, g.clamp(-h.limit, h.limit), s, h, t)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -219,3 +220,15 @@ def test_lazily_conjugated_gradients_and_foreign_entries_in_the_state(
         found.append(p)
     assert found[0].grad.is_conj()
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("limit", [1, 2_000, 10_000])
+@pytest.mark.parametrize("name", TORCH)
+def test_any_size_of_chunk_gives_the_same(monkeypatch: Any, name: str, limit: int) -> None:
+    mine, other = parameters(torch.float32), parameters(torch.float32)
+    foreach_module = sys.modules["optkit_core.implementations.foreach"]
+    monkeypatch.setitem(foreach_module.CHUNK_BYTES, "cpu", limit)
+    foreach = optkit.create(name, mine, implementation="foreach", weight_decay=0.1, maximize=True)
+    forloop = optkit.create(name, other, implementation="forloop", weight_decay=0.1, maximize=True)
+    for _ in step_both(foreach, forloop, mine, other):
+        assert_agree(mine, other)

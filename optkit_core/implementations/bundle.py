@@ -13,6 +13,9 @@ from optkit_core.implementations.operators import Operators
 FACTORS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
 """Methods that scale their first argument, and the keyword that says by how much."""
 
+REDUCTIONS = frozenset({"max", "norm"})
+"""Names under which torch has a reduction of each tensor, not the elementwise method."""
+
 
 class Bundle(Operators):
     """Tensors of one device and dtype that one call updates together.
@@ -36,7 +39,7 @@ class Bundle(Operators):
         keyword = FACTORS.get(method.removesuffix("_"), "")
         if keyword in keywords:
             arguments, keywords = _with_factor(keyword, keywords[keyword], arguments)
-        kernel = getattr(torch, f"_foreach_{method}", None)
+        kernel = None if method in REDUCTIONS else getattr(torch, f"_foreach_{method}", None)
         if kernel is None or keywords.keys() - {keyword}:
             results = self._one_by_one(method, arguments, keywords)
         else:

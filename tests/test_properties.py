@@ -1,0 +1,82 @@
+"""Any shapes, hyperparameters and missing gradients: as torch's for-loop, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import TORCH
+
+import optkit
+from optkit_core.testing import assert_agree
+
+numbers = st.floats(0.0, 1.0, allow_subnormal=False)
+shapes = st.lists(st.lists(st.integers(0, 9), max_size=3).map(tuple), min_size=1, max_size=5)
+options = {
+    "adamax": st.fixed_dictionaries(
+        {
+            "lr": numbers,
+            "betas": st.tuples(st.floats(0.0, 0.999), st.floats(0.0, 0.999)),
+            "eps": st.floats(1e-8, 1e-2),
+            "weight_decay": numbers,
+            "maximize": st.booleans(),
+        }
+    ),
+    "adagrad": st.fixed_dictionaries(
+        {
+            "lr": numbers,
+            "lr_decay": numbers,
+            "weight_decay": numbers,
+            "initial_accumulator_value": numbers,
+            "eps": st.floats(1e-10, 1e-2),
+            "maximize": st.booleans(),
+        }
+    ),
+}
+problems = st.sampled_from(sorted(TORCH)).flatmap(
+    lambda name: st.tuples(st.just(name), options[name])
+)
+
+
+def trajectory(optimizer: Any, params: list[torch.nn.Parameter], gaps: int) -> list[Any]:
+    generator = torch.Generator().manual_seed(gaps)
+    for step in range(5):
+        for position, p in enumerate(params):
+            missing = gaps >> (step * len(params) + position) & 1
+            g = torch.randn(p.shape, generator=generator, dtype=p.dtype)
+            p.grad = None if missing else g
+        optimizer.step()
+    return [p.detach() for p in params]
+
+
+def parameters(wanted: list[tuple[int, ...]], dtype: torch.dtype) -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.nn.Parameter(torch.randn(s, generator=generator, dtype=torch.float64).to(dtype))
+        for s in wanted
+    ]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    problem=problems,
+    wanted=shapes,
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    gaps=st.integers(0, 2**25 - 1),
+)
+def test_equals_torch(problem: Any, wanted: Any, dtype: torch.dtype, gaps: int) -> None:
+    name, given_options = problem
+    params = {side: parameters(wanted, dtype) for side in ("torch", "forloop", "foreach")}
+    theirs = TORCH[name](params["torch"], foreach=False, **given_options)
+    reference = trajectory(theirs, params["torch"], gaps)
+    for implementation in ("forloop", "foreach"):
+        mine = params[implementation]
+        ours = optkit.create(name, mine, implementation=implementation, **given_options)
+        found = trajectory(ours, mine, gaps)
+        if implementation == "forloop":
+            for p, q in zip(found, reference, strict=True):
+                torch.testing.assert_close(p, q, rtol=0, atol=0, equal_nan=True)
+        else:
+            assert_agree(found, reference)
