@@ -42,7 +42,7 @@ def main() -> None:
     testing.check("lion", lr=0.01, weight_decay=0.1)
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = optkit.create("lion", [weight], lr=0.1, implementation="foreach")
-    weight.square().sum().backward()
+    weight.grad = torch.full((3,), 2.0)
     optimizer.step()
     print(optkit.describe("lion"))
     print(weight.tolist())
