@@ -78,7 +78,7 @@ def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Descriptio
 
 def _summary(algorithm: type) -> str:
     lines = (inspect.getdoc(algorithm) or "").splitlines()
-    return lines[0] if lines else ""
+    return lines[0].removeprefix(f"{algorithm.__name__}: ") if lines else ""
 
 
 def _declared(algorithm: Any) -> tuple[HyperparameterInfo, ...]:
