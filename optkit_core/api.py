@@ -15,7 +15,7 @@ from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry, check_name, normalized, registry
 
 if TYPE_CHECKING:
-    from optkit_core.describe import Description
+    from optkit_core.description import Description
 
 Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
 
@@ -126,7 +126,7 @@ def describe(name: str) -> Description:
     >>> [h.name for h in optkit.describe("adamax").hyperparameters]
     ['lr', 'betas', 'eps', 'weight_decay']
     """
-    from optkit_core.describe import describe as describe_entry
+    from optkit_core.description import describe as describe_entry
 
     entry = _find(name)
     return describe_entry(entry, registry.algorithm(entry))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pkgutil
 import threading
 import warnings
 from typing import Any
@@ -522,3 +523,11 @@ print(type(optkit.create("lion", [torch.zeros(1)])).__module__)
         assert words in printed
     code = "import optkit, torch; optkit.create('adamax', [torch.zeros(1)])"
     assert distributions.python(code, tmp_path, OPTKIT_DISABLE_PLUGINS="bad-dist") == ""
+
+
+def test_no_module_hides_a_name_of_the_public_door() -> None:
+    """Importing a submodule sets it as an attribute of its package, over a function of its name."""
+    modules = {module.name for module in pkgutil.iter_modules(optkit_core.__path__)}
+    assert modules.isdisjoint(optkit_core.__all__)
+    for _ in range(2):
+        assert optkit_core.describe("adamax").name == "adamax"

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from optkit_core.describe import Description
+    from optkit_core.description import Description
 
 
 def console(stderr: bool = False) -> Console:
