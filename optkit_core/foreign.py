@@ -43,11 +43,12 @@ def watch(optimizer: torch.optim.Optimizer) -> None:
 
     def before(watched: Any, arguments: Any, keywords: Any) -> Any:
         hooks.fire("optkit_before_step", optimizer=watched)
-        losses.clear()
+        losses.clear()  # a step that failed has left its losses here
         return _with_recorder(arguments, keywords, losses)
 
     def after(watched: Any, *_: Any) -> None:
         loss = losses[0] if losses else None
+        losses.clear()
         hooks.fire("optkit_after_step", optimizer=watched, loss=loss)
 
     def saved(watched: Any, state_dict: dict[str, Any]) -> None:

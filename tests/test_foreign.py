@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -227,3 +228,14 @@ def test_the_description_comes_from_the_signature() -> None:
     assert description.distribution == "run time"
     assert description.location == "torch.optim.adam:Adam"
     assert "torch-adam" in str(description)
+
+
+def test_a_loss_is_not_kept_after_the_step() -> None:
+    class Loss:
+        """Something that a weak reference can point at."""
+
+    optimizer = optkit.create("torch-sgd", [parameter()])
+    losses = [Loss()]
+    alive = weakref.ref(losses[0])
+    optimizer.step(losses.pop)
+    assert alive() is None
