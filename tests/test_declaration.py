@@ -126,15 +126,20 @@ def test_assigning_a_buffer_is_an_error(implementation: str) -> None:
         optimizer.step()
 
 
+def of_two_parameters(update: Any) -> Any:
+    """Return an optimizer with gradients that joins its parameters in one bundle."""
+    params = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
+    for p in params:
+        p.grad = torch.ones(1)
+    return body(update=staticmethod(update))(params, implementation="foreach")
+
+
 def test_branching_on_tensors_is_an_error_where_they_are_many() -> None:
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         if g.abs() > 1:
             p.zero_()
 
-    params = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
-    for p in params:
-        p.grad = torch.ones(1)
-    optimizer = body(update=staticmethod(update))(params, implementation="foreach")
+    optimizer = of_two_parameters(update)
     with pytest.raises(TypeError, match="can't branch on tensors"):
         optimizer.step()
 
@@ -153,10 +158,7 @@ def test_an_unknown_method_names_itself() -> None:
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         g.no_such_method()
 
-    params = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
-    for p in params:
-        p.grad = torch.ones(1)
-    optimizer = body(update=staticmethod(update))(params, implementation="foreach")
+    optimizer = of_two_parameters(update)
     with pytest.raises(AttributeError, match="no_such_method"):
         optimizer.step()
 
