@@ -18,12 +18,14 @@ STEP = "step"
 
 @attrs.frozen(eq=False)
 class Buffer:
-    """One state tensor for each parameter, of the parameter's shape and dtype.
+    """One state tensor for each parameter, of the parameter's shape.
 
     Args:
         init: the value that every element starts from: a number, or the name of the
             hyperparameter that holds it.
         doc: one phrase, shown by `optkit.describe`.
+        dtype: a floating dtype, for a complex parameter that of its parts; None (default):
+            the parameter's.
 
     >>> import torch
     >>> Buffer(init=0.5).allocate(torch.zeros(2, dtype=torch.float64), {})
@@ -32,6 +34,7 @@ class Buffer:
 
     init: float | str = 0.0
     doc: str = ""
+    dtype: torch.dtype | None = None
 
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
         """Return the buffer for `parameter` before its first step.
@@ -40,10 +43,17 @@ class Buffer:
         since complex parameters are stepped as pairs of real numbers.
         """
         value = group[self.init] if isinstance(self.init, str) else self.init
-        buffer = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        buffer = torch.zeros_like(
+            parameter, dtype=self._dtype_for(parameter), memory_format=torch.preserve_format
+        )
         if value != 0:
             (torch.view_as_real(buffer) if buffer.is_complex() else buffer).fill_(value)
         return buffer.detach()
+
+    def _dtype_for(self, parameter: Tensor) -> torch.dtype:
+        if self.dtype is None:
+            return parameter.dtype
+        return self.dtype.to_complex() if parameter.is_complex() else self.dtype
 
 
 def collect(cls: type) -> dict[str, Buffer]:

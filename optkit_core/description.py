@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.buffers import step_dtype
+from optkit_core.buffers import Buffer, step_dtype
 from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry
 
@@ -108,10 +108,14 @@ def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
 def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
     step = [BufferInfo("step", "scalar", _step_dtype(), "0", "number of steps so far")]
     declared = [
-        BufferInfo(name, "per element", "the parameter's", str(item.init), item.doc)
+        BufferInfo(name, "per element", _buffer_dtype(item), str(item.init), item.doc)
         for name, item in algorithm.buffers.items()
     ]
     return tuple(step + declared) if declared else ()
+
+
+def _buffer_dtype(buffer: Buffer) -> str:
+    return "the parameter's" if buffer.dtype is None else str(buffer.dtype).removeprefix("torch.")
 
 
 def _implementations(algorithm: Any) -> tuple[str, ...]:

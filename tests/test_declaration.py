@@ -172,3 +172,17 @@ def test_a_group_overrides_either_flag_of_the_constructor() -> None:
         assert [choice.name for choice in optimizer.plan] == ["foreach"]
     with pytest.raises(ImplementationError, match="contradicts"):
         optkit.create("adamax", [{"params": [p], "implementation": "foreach", "foreach": False}])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wanted"),
+    [
+        (torch.bfloat16, torch.float32),
+        (torch.float64, torch.float32),
+        (torch.complex128, torch.complex64),
+    ],
+)
+def test_a_buffer_may_have_a_dtype_of_its_own(dtype, wanted):
+    parameter = torch.zeros(3, dtype=dtype)
+    assert Buffer(dtype=torch.float32).allocate(parameter, {}).dtype == wanted
+    assert Buffer().allocate(parameter, {}).dtype == dtype
