@@ -182,7 +182,7 @@ def test_a_group_overrides_either_flag_of_the_constructor() -> None:
         (torch.complex128, torch.complex64),
     ],
 )
-def test_a_buffer_may_have_a_dtype_of_its_own(dtype, wanted):
+def test_a_buffer_may_have_a_dtype_of_its_own(dtype: torch.dtype, wanted: torch.dtype) -> None:
     parameter = torch.zeros(3, dtype=dtype)
     assert Buffer(dtype=torch.float32).allocate(parameter, {}).dtype == wanted
     assert Buffer().allocate(parameter, {}).dtype == dtype
