@@ -1,0 +1,146 @@
+"""Traces: what an update body does to one element, recorded by symbols as a list of lines.
+
+Symbols answer tensor methods. Numbers that the body computes on the host, a learning rate
+divided by a bias correction for example, become the kernel's arguments: neither a schedule
+nor the count of steps makes another kernel, and a branch of the body does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from optkit_core.implementations.fused.vocabulary import POWERS, Untraceable, operation
+from optkit_core.implementations.operators import Operators
+from optkit_core.implementations.view import StateView
+
+PARAMETER, GRADIENT = 0, 1
+"""The numbers of the first two values; those of the buffers follow, then the step's."""
+
+
+class Line(NamedTuple):
+    """One operation; its result is the next value. A negative operand is a number's place."""
+
+    operation: str
+    operands: tuple[int, ...]
+
+
+class Program(NamedTuple):
+    """What a body does, apart from the numbers that it is given: the identity of a kernel.
+
+    Args:
+        inputs: names of the values that come from memory: ``p``, ``g``, the buffers, ``t``.
+        lines: the operations in order.
+        stores: ``(input, value)`` for each input that the body updates.
+        numbers: how many numbers the lines refer to, by -1, -2 and so on.
+    """
+
+    inputs: tuple[str, ...]
+    lines: tuple[Line, ...]
+    stores: tuple[tuple[int, int], ...]
+    numbers: int
+
+    @property
+    def count(self) -> int:
+        """The number of the value that stands for the count of steps."""
+        return len(self.inputs) - 1
+
+    @property
+    def operands(self) -> int:
+        """How many inputs are tensors of the parameter's shape."""
+        return len(self.inputs) - 1
+
+
+class Trace:
+    """A body's lines while they are recorded, and the numbers that it gives them."""
+
+    def __init__(self, inputs: tuple[str, ...]) -> None:
+        """Begin a trace of a body that reads these inputs."""
+        self.inputs = inputs
+        self.lines: list[Line] = []
+        self.numbers: list[Any] = []
+
+    def record(self, name: str, operands: Sequence[Any]) -> int:
+        """Append a line and return the number of its value."""
+        self.lines.append(Line(name, tuple([self._place(operand) for operand in operands])))
+        return len(self.inputs) + len(self.lines) - 1
+
+    def _place(self, operand: Any) -> int:
+        if isinstance(operand, Symbol):
+            return operand.value
+        if isinstance(operand, (int, float)) or (isinstance(operand, Tensor) and not operand.dim()):
+            self.numbers.append(operand)
+            return -len(self.numbers)
+        raise Untraceable(f"the update body uses {operand!r:.60} in a tensor operation")
+
+
+class Symbol(Operators):
+    """Stands for a tensor in a trace: what its methods do is recorded."""
+
+    def __init__(self, trace: Trace, value: int, fixed: bool = False) -> None:
+        """Stand for the value of that number, for good if `fixed`."""
+        self.trace = trace
+        self.value = value
+        self.fixed = fixed
+
+    def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Record a tensor method; an in-place one changes what this symbol stands for."""
+        in_place = method.endswith("_")
+        value = self._result(method.removesuffix("_"), arguments, keywords)
+        if not in_place:
+            return Symbol(self.trace, value)
+        if self.fixed:
+            raise Untraceable("the update body changes its gradient in place")
+        self.value = value
+        return self
+
+    def _result(self, method: str, arguments: Any, keywords: Any) -> int:
+        if method in ("clone", "detach", "type_as"):
+            return self.value
+        if method in ("copy", "fill", "zero"):
+            source = arguments[0] if arguments else 0.0
+            is_symbol = isinstance(source, Symbol)
+            return source.value if is_symbol else self.trace.record("constant", [source])
+        name, operands = operation(method, arguments, keywords)
+        exponent = operands[0] if name == "pow" else None
+        if isinstance(exponent, (int, float)) and exponent in POWERS:
+            name, operands = POWERS[exponent], []
+        return self.trace.record(name, [self, *operands])
+
+    def __rpow__(self, base: Any) -> Symbol:
+        return Symbol(self.trace, self.trace.record("rpow", [self, base]))
+
+
+def trace(
+    algorithm: Any, h: Any, t: Any, maximize: bool = False, inverse_scale: Any = None
+) -> tuple[Program, list[Any]]:
+    """Record what an algorithm's update body does with these hyperparameters.
+
+    Args:
+        algorithm: the class, with its ``update`` and ``buffers``.
+        h: the hyperparameters as attributes.
+        t: the number of the step, or None where it comes from memory.
+        maximize: whether the gradient's sign is turned.
+        inverse_scale: what the gradient is multiplied by first, if it is scaled.
+
+    Returns:
+        The program, and the numbers that a launch of its kernel needs.
+
+    Raises:
+        Untraceable: the body does something that no kernel can be written for.
+    """
+    inputs = ("p", "g", *algorithm.buffers, "t")
+    recorded = Trace(inputs)
+    symbols = [Symbol(recorded, value, value == GRADIENT) for value in range(len(inputs))]
+    g = symbols[GRADIENT]
+    if inverse_scale is not None:
+        g = g.mul(inverse_scale)
+    view = StateView()
+    view.show(dict(zip(algorithm.buffers, symbols[2:-1], strict=True)))
+    count = symbols[-1] if t is None else t
+    algorithm.update(symbols[PARAMETER], g.neg() if maximize else g, view, h, count)
+    stores = tuple((i, s.value) for i, s in enumerate(symbols[:-1]) if s.value != i)
+    program = Program(inputs, tuple(recorded.lines), stores, len(recorded.numbers))
+    return program, recorded.numbers
