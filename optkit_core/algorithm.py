@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from optkit_core import buffers, implementations
-from optkit_core.buckets import Bucket, Kind, gather
+from optkit_core.buckets import Kind, gather
 from optkit_core.declaration import option
-from optkit_core.errors import GradientError, ImplementationError
+from optkit_core.errors import GradientError, ImplementationError, UnavailableError
 from optkit_core.implementations import counting
 from optkit_core.optimizer import Optimizer
+from optkit_core.planning import GroupPlan, Planned, WatchedStates
 from optkit_core.ranges import boolean, one_of
-from optkit_core.selector import Choice, Offer
+from optkit_core.selector import Offer
 
 BOOLEAN = boolean()
 FLAG = one_of(None, True, False)
@@ -95,33 +95,63 @@ class Elementwise(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         self._refuse_uncapturable()
-        for bucket, choice, h in self._planned():
-            with torch.set_grad_enabled(bucket.kind.differentiable):
-                choice.offer.run(type(self), bucket, h)
+        for differentiable, launch in self._prepared():
+            with torch.set_grad_enabled(differentiable):
+                launch()
         return loss
 
-    def _planned(self) -> list[tuple[Bucket, Choice, SimpleNamespace]]:
-        """Return every bucket with what runs it; each refusal comes before any update."""
-        planned = []
-        for group in self.param_groups:
-            h = self._values(group)
-            for bucket in gather(group):
-                refusal = self.refuse(bucket.kind, h)
+    def _prepared(self) -> list[tuple[bool, Callable[[], None]]]:
+        """Return what steps each bucket; every refusal comes before any update."""
+        launches = []
+        for group, plan in zip(self.param_groups, self._current_plans(), strict=True):
+            h = self.values(group)
+            for item in plan.planned:
+                refusal = self.refuse(item.bucket.kind, h)
                 if refusal:
                     raise GradientError(refusal)
-                choice = self.choose(group, bucket.kind)
-                bucket.attach(self.state, partial(self._allocate, group=group))
-                if bucket.kind.capturable:
-                    counting.require_capturable(bucket.steps, bucket.kind.device)
-                planned.append((bucket, choice, h))
-        return planned
+                launches.append((item.bucket.kind.differentiable, self._launch(group, item, h)))
+        return launches
 
-    def _values(self, group: dict[str, Any]) -> SimpleNamespace:
-        values = {name: group[name] for name in self.hyperparameter_names}
-        lr = values.get("lr")
-        if isinstance(lr, Tensor) and lr.dim():
-            values["lr"] = lr.reshape(())
-        return SimpleNamespace(**values)
+    def _launch(self, group: dict[str, Any], item: Planned, h: Any) -> Callable[[], None]:
+        """Return what steps a bucket; what turns out not to be able to is chosen no more."""
+        while True:
+            try:
+                launch: Callable[[], None] = item.choice.offer.prepare(type(self), item.bucket, h)
+            except UnavailableError as error:
+                bucket = item.bucket
+                item.choice = self.choose_without(item.choice, str(error), group, bucket.params, h)
+                bucket.kept = None
+            else:
+                return launch
+
+    def _current_plans(self) -> Sequence[GroupPlan]:
+        """Return a plan for each group: the one of the last step where it still holds."""
+        kept = self._plans if self._watched and self._watched.holds(self.state) else ()
+        plans = [
+            kept[place]
+            if place < len(kept) and kept[place].holds(group)
+            else GroupPlan(group, self._plan_group(group))
+            for place, group in enumerate(self.param_groups)
+        ]
+        if plans != list(kept):
+            is_watched = any(plan.watched for plan in plans)
+            self._watched = WatchedStates(self.state) if is_watched else None
+            self._plans = plans
+        return plans
+
+    def _plan_group(self, group: dict[str, Any]) -> list[Planned]:
+        planned = []
+        h = self.values(group)
+        for bucket in gather(group):
+            refusal = self.refuse(bucket.kind, h)
+            if refusal:
+                raise GradientError(refusal)
+            choice = self.choose(group, bucket.kind, bucket.params, h)
+            bucket.attach(self.state, partial(self._allocate, group=group))
+            if bucket.kind.capturable:
+                counting.require_capturable(bucket.steps, bucket.kind.device)
+            planned.append(Planned(bucket, choice))
+        return planned
 
     def _allocate(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
         return buffers.allocate(self.buffers, parameter, group)

@@ -38,13 +38,25 @@ class Kind:
 
 @attrs.define(eq=False, repr=False)
 class Bucket:
-    """Parameters of one kind with their gradients and states, position by position."""
+    """Parameters of one kind with their gradients and states, position by position.
+
+    Args:
+        kind: what they have in common.
+        maximize: whether the gradients' signs are to be turned.
+        inverse_scale: what the gradients are to be multiplied by, where they are scaled.
+        params: the parameters.
+        grads: their gradients.
+        states: their states.
+        kept: what an implementation has derived from all this, for the steps to come.
+    """
 
     kind: Kind
     maximize: bool = False
+    inverse_scale: Tensor | None = None
     params: list[Tensor] = attrs.Factory(list)
     grads: list[Tensor] = attrs.Factory(list)
     states: list[dict[str, Any]] = attrs.Factory(list)
+    kept: Any = None
 
     def __len__(self) -> int:
         return len(self.params)
@@ -62,12 +74,43 @@ class Bucket:
                 own.update(allocate(p))
             self.states.append(own)
 
+    def refresh(self) -> bool:
+        """Take the gradients of now; return whether the bucket is of the same kind still."""
+        grads = [p.grad for p in self.params]
+        alike = all(
+            g is not None
+            and g.layout == self.kind.layout
+            and g.dtype == p.dtype == self.kind.dtype
+            and p.device == self.kind.device
+            for p, g in zip(self.params, grads, strict=True)
+        )
+        if alike:
+            self.grads = [g for g in grads if g is not None]
+        return alike
+
+    def directed(self, g: Tensor) -> Tensor:
+        """Return a gradient with the scale taken out, and its sign turned to maximize."""
+        if self.inverse_scale is not None:
+            wide = g.float() if g.itemsize == 2 else g
+            g = (wide * self.inverse_scale.to(g.device, wide.dtype.to_real())).to(g.dtype)
+        return -g if self.maximize else g
+
+    def directed_grads(self) -> list[Tensor]:
+        """Return all gradients as `directed` does, by multi-tensor operations."""
+        grads = self.grads
+        if self.inverse_scale is not None:
+            grads = [self.directed(g) for g in grads]
+        elif self.maximize:
+            grads = list(torch._foreach_neg(grads))
+        return grads
+
     def as_real(self) -> Bucket:
         """Return the same bucket with every complex tensor viewed as pairs of real numbers."""
         if not self.kind.dtype.is_complex:
             return self
         return attrs.evolve(
             self,
+            kept=None,
             params=[real(p) for p in self.params],
             grads=[real(g.resolve_conj()) for g in self.grads],
             states=[{key: real(value) for key, value in state.items()} for state in self.states],
@@ -89,6 +132,7 @@ class Bucket:
         """Return the bucket of the parameters at `positions`."""
         return attrs.evolve(
             self,
+            kept=None,
             params=[self.params[i] for i in positions],
             grads=[self.grads[i] for i in positions],
             states=[self.states[i] for i in positions],

@@ -41,6 +41,10 @@ class ImplementationError(OptkitError, RuntimeError):
     """An implementation was requested explicitly that can't run here."""
 
 
+class UnavailableError(OptkitError, RuntimeError):
+    """An implementation can't run a bucket; the text is the reason, and ``auto`` goes on."""
+
+
 class ConfigError(OptkitError, ValueError):
     """A setting from the environment or a configuration file is wrong."""
 

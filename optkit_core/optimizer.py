@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, ClassVar, overload
 
+import attrs
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optkit_core import buffers, config, declaration, groups, hooks, parameters, plugins
+from optkit_core import (
+    buffers,
+    config,
+    declaration,
+    groups,
+    hooks,
+    parameters,
+    plugins,
+    thresholds,
+)
 from optkit_core.buckets import Kind, kind_of
 from optkit_core.buffers import STEP
 from optkit_core.config import Request
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
+from optkit_core.planning import GroupPlan, WatchedStates
 from optkit_core.selector import Choice, Offer, select
 
 LIVE = ("implementation", "foreach", "fused")
@@ -70,7 +82,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         """Check everything that was given, then take the parameters in."""
         params, defaults = groups.bind(type(self), arguments, keywords)
         self.request: Request = config.requested(defaults) or config.ambient()
-        self._choices: dict[Any, Choice] = {}
+        self._forget_plans()
         found = parameters.checked(params)
         with groups.restored_on_error(found if isinstance(found[0], dict) else ()):
             super().__init__(found, defaults)
@@ -164,7 +176,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         """Take in a pickle's or a checkpoint's state, older shapes of it too."""
         live = self.__dict__.get("param_groups", [])
         super().__setstate__(state)
-        self._choices = {}
+        self._forget_plans()
         for position, group in enumerate(self.param_groups):
             older = live[position] if position < len(live) else self.defaults
             self._complete(group, older, bool(live))
@@ -179,19 +191,66 @@ class Optimizer(Declared, torch.optim.Optimizer):
             if STEP in state and not isinstance(state[STEP], Tensor):
                 state[STEP] = buffers.step_counter(float(state[STEP]), p, group)
 
+    def _forget_plans(self) -> None:
+        """Choose anew in the next step what runs each bucket."""
+        self._choices: dict[Any, Choice] = {}
+        self._plans: Sequence[GroupPlan] = ()
+        self._watched: WatchedStates | None = None
+
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""
         request = config.requested(group) or self.request
         if request.is_explicit:
+            h = self.values(group)
             for kind in dict.fromkeys(kind_of(group, p) for p in group["params"]):
-                select(request, kind, self.offers, type(self))
+                select(request, kind, self.offers, type(self), h)
 
-    def choose(self, group: dict[str, Any], kind: Kind) -> Choice:
-        """Return what runs a kind of bucket of a group, chosen once while nothing changes."""
-        wish = (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
-        choice = self._choices.get((kind, wish))
+    def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
+        """Return the hyperparameters of a group as attributes."""
+        values = {name: group[name] for name in self.hyperparameter_names}
+        lr = values.get("lr")
+        if isinstance(lr, Tensor) and lr.dim():
+            values["lr"] = lr.reshape(())
+        return SimpleNamespace(**values)
+
+    def choose(
+        self, group: dict[str, Any], kind: Kind, params: Sequence[Tensor] = (), h: Any = None
+    ) -> Choice:
+        """Return what runs a kind of bucket of a group, chosen once while nothing changes.
+
+        Args:
+            group: the parameter group.
+            kind: what the bucket's parameters have in common.
+            params: the bucket's parameters.
+            h: the group's hyperparameters as attributes.
+        """
+        small = thresholds.too_small(kind.device.type, params)
+        key = self._key(group, kind, small)
+        choice = self._choices.get(key)
         if choice is None:
             request = config.requested(group) or self.request
-            choice = select(request, kind, self.offers, type(self))
-            self._choices[(kind, wish)] = choice
+            choice = select(request, kind, self.offers, type(self), h, small)
+            self._choices[key] = choice
         return choice
+
+    def choose_without(
+        self, refused: Choice, reason: str, group: dict[str, Any], params: Sequence[Tensor], h: Any
+    ) -> Choice:
+        """Return what runs a kind of bucket once the choice has turned out not to be able to.
+
+        Raises:
+            ImplementationError: it was requested explicitly, or nothing else can.
+        """
+        small = thresholds.too_small(refused.kind.device.type, params)
+        offers = [
+            attrs.evolve(offer, refuse=lambda *_: reason) if offer is refused.offer else offer
+            for offer in self.offers
+        ]
+        request = config.requested(group) or self.request
+        choice = select(request, refused.kind, offers, type(self), h, small)
+        self._choices[self._key(group, refused.kind, small)] = choice
+        return choice
+
+    def _key(self, group: Mapping[str, Any], kind: Kind, small: Mapping[str, str]) -> Any:
+        wish = (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
+        return kind, wish, tuple(small)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -11,14 +11,16 @@ from optkit_core.buckets import Kind
 from optkit_core.config import AUTO, Request
 from optkit_core.errors import ImplementationError
 
+PREFERENCE = {
+    "cpu": ("fused", "forloop", "foreach"),
+    "cuda": ("fused", "foreach", "forloop"),
+    "xpu": ("foreach", "forloop", "fused"),
+    "mtia": ("foreach", "forloop", "fused"),
+}
+"""What ``auto`` tries on a type of device, in this order."""
+
 ELSEWHERE = ("forloop", "foreach", "fused")
-"""What ``auto`` tries on CPU, and for tensor subclasses, which needn't know foreach."""
-
-PREFERENCE = dict.fromkeys(("cuda", "xpu", "mtia"), ("foreach", "forloop", "fused"))
-"""What ``auto`` tries first on accelerators: there one launch for many tensors wins.
-
-Both are torch.optim's defaults too; on CPU the for-loop is bit-equal to it.
-"""
+"""What it tries on other devices, and for tensor subclasses, which needn't know foreach."""
 
 
 @attrs.frozen(eq=False)
@@ -27,14 +29,21 @@ class Offer:
 
     Args:
         name: ``"forloop"``, ``"foreach"`` or ``"fused"``.
-        run: called as ``run(algorithm, bucket, hyperparameters)``, and updates the bucket in
-            place; an algorithm that isn't elementwise may call it in its own way.
-        refuse: returns why it can't run a kind of bucket, or ``""`` when it can.
+        prepare: called as ``prepare(algorithm, bucket, hyperparameters)``, returns a function
+            that steps the bucket in place; changes nothing itself, and raises
+            `UnavailableError` where the bucket can't be stepped after all. An algorithm that
+            isn't elementwise may call it in its own way.
+        refuse: called as ``refuse(algorithm, kind, hyperparameters)``, returns why it can't
+            run a kind of bucket, or ``""`` when it can.
+        holds: called with a bucket that it has stepped, returns whether the bucket is as it
+            was apart from its values, and has taken in the gradients of now; without it,
+            each parameter is looked at.
     """
 
     name: str
-    run: Callable[..., None]
-    refuse: Callable[[Any, Kind], str]
+    prepare: Callable[..., Any]
+    refuse: Callable[[Any, Kind, Any], str]
+    holds: Callable[[Any], bool] | None = None
 
 
 @attrs.frozen
@@ -52,14 +61,27 @@ class Choice:
         return self.offer.name
 
 
-def select(request: Request, kind: Kind, offers: Sequence[Offer], algorithm: Any) -> Choice:
+def select(
+    request: Request,
+    kind: Kind,
+    offers: Sequence[Offer],
+    algorithm: Any,
+    h: Any = None,
+    too_small: Mapping[str, str] | None = None,
+) -> Choice:
     """Choose the implementation for a kind of bucket.
+
+    Offers are asked one after another whether they can run it, until one can: an answer may
+    take long, such as the compilation of a kernel.
 
     Args:
         request: what was asked for, and by whom.
         kind: device, dtype, layout and mode of the bucket.
         offers: what the algorithm can be run by.
         algorithm: the optimizer class.
+        h: the hyperparameters of the bucket's group, as attributes.
+        too_small: implementations that ``auto`` takes last for so small a bucket, with the
+            reason.
 
     Returns:
         The choice, its reason, and for every other offer why not.
@@ -68,26 +90,26 @@ def select(request: Request, kind: Kind, offers: Sequence[Offer], algorithm: Any
         ImplementationError: an explicit request can't be met; the message lists what could run.
     """
     wish = request.on(kind.device.type)
-    refusals = {offer.name: offer.refuse(algorithm, kind) for offer in offers}
-    able = [offer for offer in offers if not refusals[offer.name]]
-    if wish == AUTO and not able:
-        why = "; ".join(f"{name}: {reason}" for name, reason in refusals.items()) or "none exists"
-        raise ImplementationError(
-            f"no implementation can run {algorithm.__name__} on {kind}: {why}."
-        )
-    if wish == AUTO:
-        order = PREFERENCE.get(kind.device.type, ELSEWHERE) if kind.native else ELSEWHERE
-        chosen = min(able, key=lambda offer: _rank(order, offer.name))
-        where = kind.device.type if kind.native else "tensor subclasses"
-        reason = f"first choice on {where} that can run it"
-    else:
-        chosen = _wished(wish, request, kind, able, refusals, algorithm)
-        reason = f"requested by {request.source}"
-    rejected = ((n, r or "not preferred") for n, r in refusals.items() if n != chosen.name)
-    return Choice(kind, chosen, reason, tuple(rejected))
+    if wish != AUTO:
+        return _wished(wish, request, kind, offers, algorithm, h)
+    small = too_small or {}
+    refusals: dict[str, str] = {}
+    candidates = sorted(offers, key=lambda offer: (offer.name in small, _rank(kind, offer.name)))
+    for position, offer in enumerate(candidates):
+        refusals[offer.name] = offer.refuse(algorithm, kind, h)
+        if not refusals[offer.name]:
+            del refusals[offer.name]
+            later = candidates[position + 1 :]
+            refusals |= {other.name: small.get(other.name, "not preferred") for other in later}
+            where = kind.device.type if kind.native else "tensor subclasses"
+            reason = f"first choice on {where} that can run it"
+            return Choice(kind, offer, reason, tuple(refusals.items()))
+    why = "; ".join(f"{name}: {reason}" for name, reason in refusals.items()) or "none exists"
+    raise ImplementationError(f"no implementation can run {algorithm.__name__} on {kind}: {why}.")
 
 
-def _rank(order: Sequence[str], name: str) -> int:
+def _rank(kind: Kind, name: str) -> int:
+    order = PREFERENCE.get(kind.device.type, ELSEWHERE) if kind.native else ELSEWHERE
     return order.index(name) if name in order else len(order)
 
 
@@ -95,16 +117,19 @@ def _wished(
     wish: str,
     request: Request,
     kind: Kind,
-    able: Sequence[Offer],
-    refusals: dict[str, str],
+    offers: Sequence[Offer],
     algorithm: Any,
-) -> Offer:
-    for offer in able:
-        if offer.name == wish:
-            return offer
-    why = refusals.get(wish) or f"{algorithm.__name__} has no {wish} implementation"
-    names = ", ".join(offer.name for offer in able)
+    h: Any,
+) -> Choice:
+    wished = [offer for offer in offers if offer.name == wish]
+    others = [offer for offer in offers if offer.name != wish]
+    why = wished[0].refuse(algorithm, kind, h) if wished else ""
+    if wished and not why:
+        rejected = tuple((offer.name, "not requested") for offer in others)
+        return Choice(kind, wished[0], f"requested by {request.source}", rejected)
+    why = why or f"{algorithm.__name__} has no {wish} implementation"
+    able = [offer.name for offer in others if not offer.refuse(algorithm, kind, h)]
     raise ImplementationError(
         f"implementation {wish!r}, requested by {request.source}, can't run {algorithm.__name__} "
-        f"on {kind}: {why}. What could run: {names}; or say implementation='auto'."
+        f"on {kind}: {why}. What could run: {', '.join(able)}; or say implementation='auto'."
     )

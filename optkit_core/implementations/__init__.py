@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from optkit_core.implementations.foreach import FOREACH
 from optkit_core.implementations.forloop import FORLOOP
+from optkit_core.implementations.fused import FUSED
 from optkit_core.selector import Offer
 
-ELEMENTWISE: tuple[Offer, ...] = (FORLOOP, FOREACH)
+ELEMENTWISE: tuple[Offer, ...] = (FORLOOP, FOREACH, FUSED)
 """What every elementwise algorithm is offered, for one update body."""
 
-__all__ = ["ELEMENTWISE", "FOREACH", "FORLOOP"]
+__all__ = ["ELEMENTWISE", "FOREACH", "FORLOOP", "FUSED"]

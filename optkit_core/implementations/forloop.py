@@ -6,6 +6,7 @@ This is the reference that the other implementations must agree with.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,11 @@ from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.recorded import Recorded
 from optkit_core.implementations.view import StateView
 from optkit_core.selector import Offer
+
+
+def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
+    """Return what steps every parameter of the bucket by the algorithm's update body."""
+    return partial(run, algorithm, bucket, h)
 
 
 def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
@@ -31,7 +37,7 @@ def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
         update(algorithm, bucket.as_real(), h)
 
 
-def refuse(algorithm: Any, kind: Kind) -> str:
+def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     """Return why the for-loop can't run a kind of bucket: there is no such kind."""
     return ""
 
@@ -45,7 +51,7 @@ def _call(body: Callable[..., None], bucket: Bucket, h: Any) -> None:
     view = StateView()
     for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
         view.show(state)
-        body(p, -g if bucket.maximize else g, view, h, state["step"].item())
+        body(p, bucket.directed(g), view, h, state["step"].item())
 
 
 def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
@@ -55,7 +61,7 @@ def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
         buffers = {name: Recorded(state[name], replaceable=True) for name in algorithm.buffers}
         view = StateView()
         view.show(buffers)
-        gradient = Recorded(-g if bucket.maximize else g)
+        gradient = Recorded(bucket.directed(g))
         algorithm.update(Recorded(p), gradient, view, h, state["step"].item())
         for name, value in buffers.items():
             complex_pair = kept[name].is_complex()
@@ -66,8 +72,8 @@ def _run_capturable(algorithm: Any, bucket: Bucket, h: Any) -> None:
     view = StateView()
     for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
         view.show({name: Bundle([state[name]]) for name in algorithm.buffers})
-        gradient = Bundle([-g if bucket.maximize else g])
+        gradient = Bundle([bucket.directed(g)])
         algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
 
 
-FORLOOP = Offer("forloop", run, refuse)
+FORLOOP = Offer("forloop", prepare, refuse)

@@ -92,7 +92,7 @@ class LBFGS(Optimizer):
         "https://doi.org/10.1007/BF01589116"
     )
     requires_closure = True
-    offers = (Offer("forloop", minimize, lambda algorithm, kind: ""),)
+    offers = (Offer("forloop", minimize, lambda *_: ""),)
 
     lr: float | Tensor = hyperparameter(
         default=1.0, range=at_least(0.0), doc="step length, or the first one tried"
@@ -153,7 +153,7 @@ class LBFGS(Optimizer):
             state.setdefault("n_iter", 0)
             choice = self.choose(group, kind_of(group, params[0]))
             try:
-                choice.offer.run(objective, start, state, Limits.from_group(group))
+                choice.offer.prepare(objective, start, state, Limits.from_group(group))
             finally:
                 state["func_evals"] += objective.evaluations
         return returned

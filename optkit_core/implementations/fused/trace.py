@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from optkit_core.implementations.fused.vocabulary import POWERS, Untraceable, operation
+from optkit_core.implementations.fused.vocabulary import POWERS, UntraceableError, operation
 from optkit_core.implementations.operators import Operators
 from optkit_core.implementations.view import StateView
 
@@ -43,7 +43,7 @@ class Program(NamedTuple):
     numbers: int
 
     @property
-    def count(self) -> int:
+    def step(self) -> int:
         """The number of the value that stands for the count of steps."""
         return len(self.inputs) - 1
 
@@ -73,7 +73,7 @@ class Trace:
         if isinstance(operand, (int, float)) or (isinstance(operand, Tensor) and not operand.dim()):
             self.numbers.append(operand)
             return -len(self.numbers)
-        raise Untraceable(f"the update body uses {operand!r:.60} in a tensor operation")
+        raise UntraceableError(f"the update body uses {operand!r:.60} in a tensor operation")
 
 
 class Symbol(Operators):
@@ -92,7 +92,7 @@ class Symbol(Operators):
         if not in_place:
             return Symbol(self.trace, value)
         if self.fixed:
-            raise Untraceable("the update body changes its gradient in place")
+            raise UntraceableError("the update body changes its gradient in place")
         self.value = value
         return self
 
@@ -100,14 +100,18 @@ class Symbol(Operators):
         if method in ("clone", "detach", "type_as"):
             return self.value
         if method in ("copy", "fill", "zero"):
-            source = arguments[0] if arguments else 0.0
-            is_symbol = isinstance(source, Symbol)
-            return source.value if is_symbol else self.trace.record("constant", [source])
+            source: Any = arguments[0] if arguments else 0.0
+            if isinstance(source, Symbol):
+                return source.value
+            return self.trace.record("constant", [source])
         name, operands = operation(method, arguments, keywords)
         exponent = operands[0] if name == "pow" else None
         if isinstance(exponent, (int, float)) and exponent in POWERS:
             name, operands = POWERS[exponent], []
         return self.trace.record(name, [self, *operands])
+
+    def __bool__(self) -> bool:
+        raise UntraceableError("the update body branches on the values of a tensor")
 
     def __rpow__(self, base: Any) -> Symbol:
         return Symbol(self.trace, self.trace.record("rpow", [self, base]))
@@ -129,7 +133,7 @@ def trace(
         The program, and the numbers that a launch of its kernel needs.
 
     Raises:
-        Untraceable: the body does something that no kernel can be written for.
+        UntraceableError: the body does something that no kernel can be written for.
     """
     inputs = ("p", "g", *algorithm.buffers, "t")
     recorded = Trace(inputs)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Any
 
+from optkit_core.errors import UnavailableError
+
 METHODS: dict[str, tuple[str, ...]] = {
     name: tuple(arguments.split())
     for name, arguments in {
@@ -90,13 +92,12 @@ ALIASES = {
 POWERS = {2: "square", 3: "cube", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal", -2: "pow_minus_2"}
 """Exponents with an operation of their own, as in torch; they are part of the kernel."""
 
-CONDITIONS = frozenset(
-    "lt le gt ge eq ne isnan isinf isfinite logical_not logical_and logical_or".split()
-)
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite")
+CONDITIONS = frozenset((*COMPARISONS, "logical_not", "logical_and", "logical_or"))
 """Operations whose results are true or false."""
 
 
-class Untraceable(Exception):  # noqa: N818 - it's caught, and becomes a reason
+class UntraceableError(UnavailableError):
     """A body does something that no kernel can be written for; the text is the reason."""
 
 
@@ -109,17 +110,17 @@ def operation(method: str, arguments: Any, keywords: Any) -> tuple[str, list[Any
         keywords: its keyword arguments.
 
     Raises:
-        Untraceable: the method isn't in the vocabulary, or takes no such arguments.
+        UntraceableError: the method isn't in the vocabulary, or takes no such arguments.
 
     >>> operation("add", (3.0,), {"alpha": 2.0})
     ('add_alpha', [3.0, 2.0])
     """
     name = ALIASES.get(method, method)
     if name not in METHODS:
-        raise Untraceable(f"the update body uses {method}(), which no fused kernel knows")
+        raise UntraceableError(f"the update body uses {method}(), which no fused kernel knows")
     wanted = METHODS[name]
     if len(arguments) > len(wanted):
-        raise Untraceable(f"the update body gives {method}() {len(arguments)} arguments")
+        raise UntraceableError(f"the update body gives {method}() {len(arguments)} arguments")
     given = dict(keywords)
     operands: list[Any] = []
     for argument, value in zip_longest(wanted, arguments):
@@ -129,7 +130,9 @@ def operation(method: str, arguments: Any, keywords: Any) -> tuple[str, list[Any
             operands.append(operand)
             name += f"_{key}" if argument.endswith("?") else ""
         elif argument == key:
-            raise Untraceable(f"the update body calls {method}() without {key}")
+            raise UntraceableError(f"the update body calls {method}() without {key}")
     if given:
-        raise Untraceable(f"the update body gives {method}() the argument {next(iter(given))!r}")
+        raise UntraceableError(
+            f"the update body gives {method}() the argument {next(iter(given))!r}"
+        )
     return name, operands

@@ -1,0 +1,80 @@
+"""Kernels for CPU: a program compiled, loaded and ready to be called."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from functools import lru_cache
+
+import torch
+
+from optkit_core.errors import UnavailableError
+from optkit_core.implementations.fused import cache, cpp
+from optkit_core.implementations.fused.table import Table, address
+from optkit_core.implementations.fused.trace import Program
+
+GRAIN = 32768
+"""How many elements are worth a thread of their own, as in torch's own loops."""
+
+
+class Job(ctypes.Structure):
+    """The structure of that name in `kernel.cpp`."""
+
+    _fields_ = (
+        ("rows", ctypes.c_longlong),
+        ("ends", ctypes.c_void_p),
+        ("memory", ctypes.c_void_p),
+        ("set", ctypes.c_void_p),
+        ("numbers", ctypes.c_void_p),
+        ("threads", ctypes.c_longlong),
+    )
+
+
+class Kernel:
+    """One compiled program, for one combination of dtypes."""
+
+    def __init__(self, path: str) -> None:
+        """Load the library.
+
+        Raises:
+            UnavailableError: the system refuses to load it.
+        """
+        try:
+            self._run = ctypes.CDLL(path).run
+        except OSError as error:
+            raise UnavailableError(f"the compiled kernel can't be loaded: {error}") from error
+        self._run.argtypes = [ctypes.c_void_p]
+        self._run.restype = None
+
+    def __call__(self, table: Table, sets: array[int], numbers: array[float]) -> None:
+        """Update every element of a table's rows.
+
+        Args:
+            table: where the rows lie.
+            sets: for each row, which set of numbers it takes.
+            numbers: the sets, one after another.
+        """
+        total = table.ends[-1]
+        job = Job(
+            table.rows,
+            address(table.ends),
+            address(table.memory),
+            address(sets),
+            address(numbers),
+            min(torch.get_num_threads(), max(1, total // GRAIN)),
+        )
+        self._run(ctypes.byref(job))
+
+
+@lru_cache(maxsize=1024)
+def kernel(program: Program, dtypes: tuple[torch.dtype, ...]) -> Kernel:
+    """Return the kernel of a program, compiled unless the cache has it.
+
+    Args:
+        program: what to do with an element.
+        dtypes: of the parameter, the gradient and each buffer.
+
+    Raises:
+        UnavailableError: it can't be had; says why.
+    """
+    return Kernel(str(cache.library(cpp.source(program, dtypes))))

@@ -1,0 +1,118 @@
+"""Layouts: whether the tensors of a row lie alike, and copies that do where they don't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from optkit_core.buckets import Bucket
+from optkit_core.implementations.fused.table import real_dtype
+
+
+def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+    """Return the positions of rows that can be walked together, and of those that can't.
+
+    Args:
+        bucket: parameters of one kind.
+        names: the buffers that a kernel takes.
+
+    Returns:
+        Rows whose tensors lie alike, in one list for each combination of dtypes; and rows
+        that must be copied first.
+    """
+    alike: dict[tuple[torch.dtype, ...], list[int]] = {}
+    odd = []
+    for position, (p, g, state) in enumerate(
+        zip(bucket.params, bucket.grads, bucket.states, strict=True)
+    ):
+        tensors = (p, g, *(state[name] for name in names))
+        if lie_alike(tensors):
+            alike.setdefault(tuple(map(real_dtype, tensors)), []).append(position)
+        else:
+            odd.append(position)
+    return list(alike.values()), odd
+
+
+def lie_alike(tensors: Sequence[Tensor]) -> bool:
+    """Return whether tensors fill their memory without gaps, in the same order.
+
+    Their elements are then found at the same offsets, from 0 to their count.
+    """
+    first = tensors[0]
+    wanted = _steps(first)
+    return _is_dense(first) and all(
+        t.shape == first.shape
+        and _steps(t) == wanted
+        and t.device == first.device
+        and t.is_complex() == first.is_complex()
+        and not (t.is_conj() or t.is_neg())
+        for t in tensors
+    )
+
+
+class Copies:
+    """Contiguous copies of a bucket's odd rows, and the way back.
+
+    A gradient is copied in; what a kernel changes is copied in and, after it, out.
+    """
+
+    def __init__(self, bucket: Bucket, names: Sequence[str]) -> None:
+        """Copy the rows in."""
+        self.params = [_packed(p) for p in bucket.params]
+        grads = [_packed(g) for g in bucket.grads]
+        states = [
+            {key: _packed(value) if key in names else value for key, value in state.items()}
+            for state in bucket.states
+        ]
+        self.bucket = Bucket(
+            bucket.kind, bucket.maximize, params=self.params, grads=grads, states=states
+        )
+        pairs = list(zip(bucket.params, self.params, strict=True))
+        pairs += [
+            (state[name], copied[name])
+            for state, copied in zip(bucket.states, states, strict=True)
+            for name in names
+        ]
+        self.pairs = pairs
+
+    def copy_back(self) -> None:
+        """Write what has changed to where it belongs."""
+        for original, copied in self.pairs:
+            original.copy_(copied)
+
+
+def _packed(tensor: Tensor) -> Tensor:
+    """Return a contiguous copy whose memory holds its values, with none of them pending."""
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format).copy_(tensor)
+
+
+def _steps(tensor: Tensor) -> list[int]:
+    """Return the strides of the dimensions that have more than one element."""
+    return [s for size, s in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    if tensor.is_contiguous():
+        return True
+    by_stride = sorted(zip(tensor.stride(), tensor.shape, strict=True))
+    expected = 1
+    for stride, size in by_stride:
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def overlapping(tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Return two tensors that share memory, or None; only dense ones are looked at."""
+    spans = sorted(
+        ((t.data_ptr(), t.numel() * t.itemsize, t) for t in tensors if _is_dense(t) and t.numel()),
+        key=lambda span: span[0],
+    )
+    for (start, size, one), (next_start, _, other) in pairwise(spans):
+        if start + size > next_start:
+            return one, other
+    return None

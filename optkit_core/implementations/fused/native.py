@@ -1,0 +1,121 @@
+"""The native reader: `reader.cpp`, compiled, with the functions of torch that it calls.
+
+Some of these functions are torch's own affair, so the reader is used with those versions of
+torch that it was tested with, and not at all where it fails its trial. Without it every step
+looks at every tensor from Python, which is slower and says the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core.errors import UnavailableError
+from optkit_core.implementations.fused import cache as kernels
+
+TESTED = ("2.13.",)
+"""The versions of torch whose exported functions the reader may call."""
+
+SHIMS = (
+    "is_defined",
+    "get_data_ptr",
+    "get_dim",
+    "get_sizes",
+    "get_strides",
+    "get_dtype",
+    "get_device_type",
+    "get_layout",
+)
+PYTHON = ("PyDict_GetItemWithError", "PyDict_Next", "PyList_Size", "PyList_GetItem")
+GRAD = "_ZNK3c1010TensorImpl4gradEv"
+
+Address = ctypes.c_void_p
+
+
+class Reader:
+    """The compiled functions, each called while Python's lock is held."""
+
+    def __init__(self, library: ctypes.PyDLL, functions: list[int]) -> None:
+        """Take the library, and the addresses of what it calls."""
+        self._functions = (Address * len(functions))(*functions)
+        self.api = ctypes.addressof(self._functions)
+        self.refresh = library.refresh
+        self.note_kinds = library.note_kinds
+        self.same_list = library.same_list
+        self.same_values = library.same_values
+        self.without_gradients = library.without_gradients
+        self.next_counts = library.next_counts
+        self.advance = library.advance
+        self.same_list.argtypes = [Address, ctypes.py_object, Address, ctypes.c_longlong]
+        self.same_values.argtypes = [Address, ctypes.py_object, Address, ctypes.c_longlong]
+        self.without_gradients.argtypes = [Address, Address, ctypes.c_longlong]
+        self.refresh.argtypes = [Address, Address]
+        self.note_kinds.argtypes = [Address, Address]
+        self.next_counts.argtypes = [Address, Address]
+        self.advance.argtypes = [Address]
+
+
+class Handles:
+    """References to tensors in the form in which torch's exported functions take them."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        """Refer to these tensors until this object goes."""
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = Address, [ctypes.py_object, ctypes.c_char_p]
+        capsules = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(tensors)
+        self.array = (Address * len(tensors))(*[pointer(item, None) for item in capsules])
+        self._release = _torch_cpu().aoti_torch_delete_tensor_object
+
+    @property
+    def address(self) -> int:
+        """Where the references stand, one after another."""
+        return ctypes.addressof(self.array)
+
+    def __del__(self) -> None:
+        for handle in self.array:
+            self._release(Address(handle))
+
+
+@cache
+def reader() -> Reader | None:
+    """Return the native reader, or None where it can't be used."""
+    if not torch.__version__.startswith(TESTED):
+        return None
+    try:
+        source = files(__package__).joinpath("reader.cpp").read_text()
+        library = ctypes.PyDLL(str(kernels.library(source)))
+        found = Reader(library, _addresses())
+    except (UnavailableError, OSError, AttributeError):
+        return None
+    return found if _works(found) else None
+
+
+def _addresses() -> list[int]:
+    cpu, c10 = _torch_cpu(), ctypes.CDLL(str(_folder() / "libc10.so"))
+    functions = [cpu[f"aoti_torch_{name}"] for name in SHIMS]
+    functions += [c10[GRAD], *(ctypes.pythonapi[name] for name in PYTHON)]
+    return [ctypes.cast(function, Address).value or 0 for function in functions]
+
+
+def _works(found: Reader) -> bool:
+    """Return whether the reader sees that a parameter has a gradient, and that one has none."""
+    params = [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)]
+    handles = Handles(list(params))
+    before = found.without_gradients(found.api, handles.address, 2)
+    params[1].grad = torch.zeros(2)
+    return bool(before and not found.without_gradients(found.api, handles.address, 2))
+
+
+@cache
+def _torch_cpu() -> Any:
+    return ctypes.CDLL(str(_folder() / "libtorch_cpu.so"))
+
+
+def _folder() -> Path:
+    return Path(torch.__file__).parent / "lib"
