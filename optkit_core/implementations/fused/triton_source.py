@@ -150,7 +150,8 @@ def _scalars(signature: Signature) -> list[str]:
         for place, stored in enumerate(signature.in_memory)
     ]
     lines_of = defining(program)
-    if any(program.step in line.operands for line in program.lines):
+    read = {operand for line in program.lines for operand in line.operands}
+    if program.step in read | {value for _, value in program.stores}:
         at = f"tl.load(table + {1 + program.step} * rows + row)"
         pointer = f"tl.pointer_type({TYPES[signature.step]})"
         lines.append(f"s{program.step} = tl.load({at}.to({pointer})).to({wide})")
@@ -171,31 +172,32 @@ def _narrowed(signature: Signature, value: int) -> str:
 
 def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
     """Return the loop over the blocks of a chunk."""
-    program, computed = signature.program, signature.computed
+    program = signature.program
     loads = [
-        f"v{i} = {_converted(f'tl.load({name(program, i)} + offsets{mask})', computed)}"
+        f"v{i} = tl.load({name(program, i)} + offsets{mask}){_widening(signature, i)}"
         for i in signature.needed
         if 0 <= i < program.operands
     ]
     results = [f"w{operand}" for operand, _ in program.stores]
     stores = [
-        f"tl.store({name(program, operand)} + offsets, "
-        f"{_rounded(f'w{operand}', signature, operand)}{mask})"
-        for operand, _ in program.stores
+        f"tl.store({name(program, i)} + offsets, w{i}{_narrowing(signature, i)}{mask})"
+        for i, _ in program.stores
     ]
     call = f"{', '.join(results)} = element({', '.join(_names(signature.needed))})"
     body = [f"offsets = start + tl.arange(0, {BLOCK})", *loads, call, *stores]
     return [f"for start in {blocks}:", *_indented(body)]
 
 
-def _converted(loaded: str, computed: str) -> str:
-    """Return a loaded element in the type that is computed in; half types go by float32."""
-    narrow = TYPES[torch.float32]
-    return f"{loaded}.to({computed})" if computed == narrow else f"{loaded}.to({narrow})"
+def _widening(signature: Signature, operand: int) -> str:
+    """Return the conversion of a loaded element; half types reach float64 by float32."""
+    by_float32 = ".to(tl.float32)" if signature.dtypes[operand].itemsize == 2 else ""
+    wanted = f".to({signature.computed})"
+    return by_float32 if by_float32 == wanted else by_float32 + wanted
 
 
-def _rounded(value: str, signature: Signature, operand: int) -> str:
-    return value
+def _narrowing(signature: Signature, operand: int) -> str:
+    """Return the conversion before a store, which itself rounds to the type in memory."""
+    return ".to(tl.float32)" if signature.dtypes[operand].itemsize == 2 else ""
 
 
 def _touched(signature: Signature) -> list[int]:

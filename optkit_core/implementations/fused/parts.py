@@ -1,0 +1,66 @@
+"""Parts: a bucket's rows as kernels take them, on whichever device they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from optkit_core.buckets import Bucket
+from optkit_core.implementations.fused.layout import Copies, sorted_rows
+from optkit_core.implementations.fused.native import reader
+from optkit_core.implementations.fused.table import Table
+
+Launch = Callable[[], None]
+
+
+class Parts:
+    """Tables of rows that lie alike, and rows that are copied at each step."""
+
+    def __init__(self, bucket: Bucket, names: Sequence[str]) -> None:
+        """Sort the rows by how their tensors lie."""
+        alike, odd = sorted_rows(bucket, names)
+        self.tables = [Table(bucket.subset(rows), names, reader()) for rows in alike]
+        self.odd = bucket.subset(odd) if odd else None
+
+    def holds(self) -> bool:
+        """Return whether the tables are as they were, with all addresses read anew."""
+        return (self.odd is None or self.odd.refresh()) and all(t.refresh() for t in self.tables)
+
+
+def prepare(bucket: Bucket, names: Sequence[str], launch: Callable[[Table], Launch]) -> Launch:
+    """Return what steps the bucket; its parts are kept for the steps to come.
+
+    Args:
+        bucket: parameters of one kind.
+        names: the buffers that a kernel takes.
+        launch: returns what steps the rows of one table.
+    """
+    if bucket.kept is None:
+        bucket.kept = Parts(bucket, names)
+    parts: Parts = bucket.kept
+    launches = [launch(table) for table in parts.tables]
+    if parts.odd is not None:
+        launches += _copied(parts.odd, names, launch)
+    return one_after_another(launches)
+
+
+def holds(bucket: Bucket) -> bool:
+    """Return whether a bucket that was stepped before can be stepped again as it is."""
+    return bucket.kept is not None and bool(bucket.kept.holds())
+
+
+def one_after_another(launches: Sequence[Launch]) -> Launch:
+    """Return what does all of these in order."""
+    return launches[0] if len(launches) == 1 else partial(_run_all, launches)
+
+
+def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Table], Launch]) -> list[Launch]:
+    copies = Copies(odd, names)
+    alike, _ = sorted_rows(copies.bucket, names)
+    tables = [Table(copies.bucket.subset(rows), names, None) for rows in alike]
+    return [*(launch(table) for table in tables), copies.copy_back]
+
+
+def _run_all(launches: Sequence[Launch]) -> None:
+    for launch in launches:
+        launch()
