@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optkit_core import buffers, implementations
+from optkit_core import buffers, groups, implementations
 from optkit_core.buckets import Kind, gather
 from optkit_core.declaration import option
 from optkit_core.errors import GradientError, ImplementationError, UnavailableError
@@ -39,6 +39,7 @@ class Elementwise(Optimizer):
         implementation: see `Optimizer`.
     """
 
+    _step_supports_amp_scaling = True  # torch.amp.GradScaler asks for this attribute
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
     eager_state: ClassVar[bool] = False
     update_sparse: ClassVar[Callable[..., None] | None] = None
@@ -101,9 +102,18 @@ class Elementwise(Optimizer):
         return loss
 
     def _prepared(self) -> list[tuple[bool, Callable[[], None]]]:
-        """Return what steps each bucket; every refusal comes before any update."""
+        """Return what steps each bucket; every refusal comes before any update.
+
+        Nothing does where a gradient isn't finite, unless an implementation sees to that itself.
+        """
+        self.scaling.update(self)
+        if self.scaling.is_known_to_skip:
+            return []
+        plans = self._current_plans()
+        if not all(plan.sees_to_skipping for plan in plans) and self.scaling.skipped():
+            return []
         launches = []
-        for group, plan in zip(self.param_groups, self._current_plans(), strict=True):
+        for group, plan in zip(self.param_groups, plans, strict=True):
             h = self.values(group)
             for item in plan.planned:
                 refusal = self.refuse(item.bucket.kind, h)
@@ -127,6 +137,8 @@ class Elementwise(Optimizer):
     def _current_plans(self) -> Sequence[GroupPlan]:
         """Return a plan for each group: the one of the last step where it still holds."""
         kept = self._plans if self._watched and self._watched.holds(self.state) else ()
+        if len(self._plans) != len(self.param_groups):
+            groups.refuse_overlap(self.param_groups)
         plans = [
             kept[place]
             if place < len(kept) and kept[place].holds(group)
@@ -142,7 +154,7 @@ class Elementwise(Optimizer):
     def _plan_group(self, group: dict[str, Any]) -> list[Planned]:
         planned = []
         h = self.values(group)
-        for bucket in gather(group):
+        for bucket in gather(group, self.scaling):
             refusal = self.refuse(bucket.kind, h)
             if refusal:
                 raise GradientError(refusal)

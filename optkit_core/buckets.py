@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.buffers import STEP
+from optkit_core.scaling import Scaling
 
 Allocate = Callable[[Tensor], dict[str, Any]]
 
@@ -43,7 +44,7 @@ class Bucket:
     Args:
         kind: what they have in common.
         maximize: whether the gradients' signs are to be turned.
-        inverse_scale: what the gradients are to be multiplied by, where they are scaled.
+        scaling: the scale of the gradients, as it is in this step.
         params: the parameters.
         grads: their gradients.
         states: their states.
@@ -52,7 +53,7 @@ class Bucket:
 
     kind: Kind
     maximize: bool = False
-    inverse_scale: Tensor | None = None
+    scaling: Scaling = attrs.Factory(Scaling)
     params: list[Tensor] = attrs.Factory(list)
     grads: list[Tensor] = attrs.Factory(list)
     states: list[dict[str, Any]] = attrs.Factory(list)
@@ -73,6 +74,16 @@ class Bucket:
             if not own:
                 own.update(allocate(p))
             self.states.append(own)
+
+    @property
+    def inverse_scale(self) -> Tensor | None:
+        """What the gradients are to be multiplied by, None where they aren't scaled."""
+        return self.scaling.inverse
+
+    @property
+    def found_inf(self) -> Tensor | None:
+        """What isn't zero where nothing may change, None where nobody has looked."""
+        return self.scaling.found_inf
 
     def refresh(self) -> bool:
         """Take the gradients of now; return whether the bucket is of the same kind still."""
@@ -146,11 +157,12 @@ def real(value: Any) -> Any:
     return value
 
 
-def gather(group: Mapping[str, Any]) -> list[Bucket]:
+def gather(group: Mapping[str, Any], scaling: Scaling | None = None) -> list[Bucket]:
     """Sort the parameters of a group that have a gradient into buckets, as yet without state.
 
     Args:
         group: one of the optimizer's parameter groups.
+        scaling: the scale of the gradients.
 
     Returns:
         The buckets, in the order in which their first parameter comes.
@@ -163,8 +175,9 @@ def gather(group: Mapping[str, Any]) -> list[Bucket]:
         key = (p.device, p.dtype, g.layout, type(p))
         bucket = buckets.get(key)
         if bucket is None:
-            maximize = group.get("maximize", False)
-            bucket = buckets[key] = Bucket(kind_of(group, p, g.layout), bool(maximize))
+            maximize = bool(group.get("maximize", False))
+            kind = kind_of(group, p, g.layout)
+            bucket = buckets[key] = Bucket(kind, maximize, scaling or Scaling())
         bucket.params.append(p)
         bucket.grads.append(g)
     return list(buckets.values())

@@ -49,7 +49,9 @@ def watch(optimizer: torch.optim.Optimizer) -> None:
     def after(watched: Any, *_: Any) -> None:
         loss = losses[0] if losses else None
         losses.clear()
-        hooks.fire("optkit_after_step", optimizer=watched, loss=loss)
+        found: Any = getattr(watched, "found_inf", None)
+        skipped = False if found is None else found
+        hooks.fire("optkit_after_step", optimizer=watched, loss=loss, skipped=skipped)
 
     def saved(watched: Any, state_dict: dict[str, Any]) -> None:
         hooks.fire("optkit_state_saved", optimizer=watched, state_dict=state_dict)

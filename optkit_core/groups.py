@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from optkit_core import config, declaration, parameters
+from optkit_core.buckets import NATIVE
 from optkit_core.errors import GroupError, ParametersError
+from optkit_core.memory import overlapping
 
 if TYPE_CHECKING:
     from optkit_core.optimizer import Optimizer
+
+WITH_MEMORY = frozenset({"cpu", "cuda"})
+"""Types of devices whose tensors' addresses can be compared."""
 
 ANNOTATIONS = frozenset(
     {
@@ -106,3 +113,28 @@ def take_back(optimizer: Optimizer, count: int) -> None:
         for p in added["params"]:
             optimizer.state.pop(p, None)
     del optimizer.param_groups[count:]
+
+
+def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
+    """Raise where two parameters share memory, which every step would update twice.
+
+    Raises:
+        GroupError: naming the two, and the way out.
+    """
+    places = {
+        p: f"parameter {position} of group {place}{_named(group, position)}"
+        for place, group in enumerate(param_groups)
+        for position, p in enumerate(group["params"])
+        if type(p) in NATIVE and p.layout == torch.strided and p.device.type in WITH_MEMORY
+    }
+    pair = overlapping(places)
+    if pair:
+        raise GroupError(
+            f"{places[pair[0]]} and {places[pair[1]]} share memory, which a step would update "
+            "twice. Pass one of them, or give each memory of its own by clone()."
+        )
+
+
+def _named(group: Mapping[str, Any], position: int) -> str:
+    names = group.get("param_names")
+    return f" ({names[position]!r})" if names else ""

@@ -49,8 +49,14 @@ def optkit_before_step(optimizer: torch.optim.Optimizer) -> None:
 
 
 @hookspec
-def optkit_after_step(optimizer: torch.optim.Optimizer, loss: Any) -> None:
-    """See an optimizer after its update, with the closure's loss (None without a closure)."""
+def optkit_after_step(
+    optimizer: torch.optim.Optimizer, loss: Any, skipped: bool | torch.Tensor
+) -> None:
+    """See an optimizer after its step, with the closure's loss (None without a closure).
+
+    ``skipped`` is true where nothing was updated, since `torch.amp.GradScaler` had found a
+    gradient that isn't finite. On an accelerator it is a tensor: to ask it means to wait.
+    """
 
 
 @hookspec

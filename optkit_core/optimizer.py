@@ -27,6 +27,7 @@ from optkit_core.config import Request
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
 from optkit_core.planning import GroupPlan, WatchedStates
+from optkit_core.scaling import Scaling
 from optkit_core.selector import Choice, Offer, select
 
 LIVE = ("implementation", "foreach", "fused")
@@ -82,6 +83,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         """Check everything that was given, then take the parameters in."""
         params, defaults = groups.bind(type(self), arguments, keywords)
         self.request: Request = config.requested(defaults) or config.ambient()
+        self.scaling = Scaling()
         self._forget_plans()
         found = parameters.checked(params)
         with groups.restored_on_error(found if isinstance(found[0], dict) else ()):
@@ -143,7 +145,8 @@ class Optimizer(Declared, torch.optim.Optimizer):
         hooks.fire("optkit_before_step", optimizer=self)
         with torch.no_grad():
             loss = self.advance(closure)
-        hooks.fire("optkit_after_step", optimizer=self, loss=loss)
+        skipped = self.scaling.skipped()
+        hooks.fire("optkit_after_step", optimizer=self, loss=loss, skipped=skipped)
         return loss
 
     def advance(self, closure: Callable[[], Any] | None) -> Any:
@@ -176,6 +179,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         """Take in a pickle's or a checkpoint's state, older shapes of it too."""
         live = self.__dict__.get("param_groups", [])
         super().__setstate__(state)
+        self.scaling = Scaling()
         self._forget_plans()
         for position, group in enumerate(self.param_groups):
             older = live[position] if position < len(live) else self.defaults

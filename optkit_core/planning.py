@@ -56,6 +56,11 @@ class GroupPlan:
             and all(item.holds() for item in self.planned)
         )
 
+    @property
+    def sees_to_skipping(self) -> bool:
+        """Whether every bucket changes nothing by itself where a gradient isn't finite."""
+        return all(p.bucket.kind.device.type in p.choice.offer.skips for p in self.planned)
+
 
 class WatchedGroup:
     """A group's list of parameters, and those of them that have no gradient."""

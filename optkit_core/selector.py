@@ -38,12 +38,15 @@ class Offer:
         holds: called with a bucket that it has stepped, returns whether the bucket is as it
             was apart from its values, and has taken in the gradients of now; without it,
             each parameter is looked at.
+        skips: the types of devices on which it sees for itself that a gradient isn't finite,
+            and changes nothing; elsewhere `GradScaler`'s answer is waited for.
     """
 
     name: str
     prepare: Callable[..., Any]
     refuse: Callable[[Any, Kind, Any], str]
     holds: Callable[[Any], bool] | None = None
+    skips: frozenset[str] = frozenset()
 
 
 @attrs.frozen

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
+import attrs
 import torch
 from torch import Tensor
 
 from optkit_core.buckets import Bucket
 from optkit_core.implementations.fused.table import real_dtype
+from optkit_core.memory import is_dense, strides
 
 
 def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], list[int]]:
@@ -42,10 +43,10 @@ def lie_alike(tensors: Sequence[Tensor]) -> bool:
     Their elements are then found at the same offsets, from 0 to their count.
     """
     first = tensors[0]
-    wanted = _steps(first)
-    return _is_dense(first) and all(
+    wanted = strides(first)
+    return is_dense(first) and all(
         t.shape == first.shape
-        and _steps(t) == wanted
+        and strides(t) == wanted
         and t.device == first.device
         and t.is_complex() == first.is_complex()
         and not (t.is_conj() or t.is_neg())
@@ -67,8 +68,8 @@ class Copies:
             {key: _packed(value) if key in names else value for key, value in state.items()}
             for state in bucket.states
         ]
-        self.bucket = Bucket(
-            bucket.kind, bucket.maximize, params=self.params, grads=grads, states=states
+        self.bucket = attrs.evolve(
+            bucket, params=self.params, grads=grads, states=states, kept=None
         )
         pairs = list(zip(bucket.params, self.params, strict=True))
         pairs += [
@@ -87,32 +88,3 @@ class Copies:
 def _packed(tensor: Tensor) -> Tensor:
     """Return a contiguous copy whose memory holds its values, with none of them pending."""
     return torch.empty_like(tensor, memory_format=torch.contiguous_format).copy_(tensor)
-
-
-def _steps(tensor: Tensor) -> list[int]:
-    """Return the strides of the dimensions that have more than one element."""
-    return [s for size, s in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
-
-
-def _is_dense(tensor: Tensor) -> bool:
-    if tensor.is_contiguous():
-        return True
-    by_stride = sorted(zip(tensor.stride(), tensor.shape, strict=True))
-    expected = 1
-    for stride, size in by_stride:
-        if size > 1 and stride != expected:
-            return False
-        expected *= size
-    return True
-
-
-def overlapping(tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
-    """Return two tensors that share memory, or None; only dense ones are looked at."""
-    spans = sorted(
-        ((t.data_ptr(), t.numel() * t.itemsize, t) for t in tensors if _is_dense(t) and t.numel()),
-        key=lambda span: span[0],
-    )
-    for (start, size, one), (next_start, _, other) in pairwise(spans):
-        if start + size > next_start:
-            return one, other
-    return None

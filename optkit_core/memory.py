@@ -1,0 +1,45 @@
+"""Where tensors lie in memory: without gaps or not, and whether two of them overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from torch import Tensor
+
+
+def strides(tensor: Tensor) -> list[int]:
+    """Return the strides of the dimensions that have more than one element."""
+    return [s for size, s in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Return whether a tensor's elements fill their memory without gaps or overlaps.
+
+    >>> import torch
+    >>> is_dense(torch.zeros(4, 3).t()), is_dense(torch.zeros(4, 3)[:, :2])
+    (True, False)
+    """
+    if tensor.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def overlapping(tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Return two dense tensors that share memory, or None.
+
+    Tensors with gaps aren't looked at: two of them can lie between each other.
+    """
+    dense = [t for t in tensors if t.numel() and is_dense(t)]
+    spans = sorted(
+        ((t.data_ptr(), t.numel() * t.itemsize, t) for t in dense), key=lambda span: span[0]
+    )
+    for (start, size, one), (next_start, _, other) in pairwise(spans):
+        if start + size > next_start:
+            return one, other
+    return None
