@@ -28,13 +28,18 @@ class Kind:
     differentiable: bool = False
     capturable: bool = False
 
-    def __str__(self) -> str:
-        words = [str(self.device), str(self.dtype).removeprefix("torch.")]
-        if self.layout != torch.strided:
-            words.append(str(self.layout).removeprefix("torch."))
+    @property
+    def special(self) -> str:
+        """The layout, and what sets the kind apart beside it: ``"strided capturable"``."""
+        words = [str(self.layout).removeprefix("torch.")]
         words += [] if self.native else ["tensor subclass"]
         words += ["differentiable"] if self.differentiable else []
         return " ".join([*words, "capturable"] if self.capturable else words)
+
+    def __str__(self) -> str:
+        special = self.special.removeprefix("strided").lstrip()
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"{self.device} {dtype} {special}".rstrip()
 
 
 @attrs.define(eq=False, repr=False)

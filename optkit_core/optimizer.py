@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import attrs
 import torch
@@ -29,6 +29,9 @@ from optkit_core.declared import Declared
 from optkit_core.planning import GroupPlan, WatchedStates
 from optkit_core.scaling import Scaling
 from optkit_core.selector import Choice, Offer, select
+
+if TYPE_CHECKING:
+    from optkit_core.explanation import Explanation
 
 LIVE = ("implementation", "foreach", "fused")
 """Options that say how to run; a checkpoint doesn't override them."""
@@ -95,6 +98,25 @@ class Optimizer(Declared, torch.optim.Optimizer):
     def plan(self) -> tuple[Choice, ...]:
         """What runs for each kind of parameter seen so far, with the reasons."""
         return tuple(self._choices.values())
+
+    def explain(self) -> Explanation:
+        """Return what runs each bucket and why, and for every other implementation why not.
+
+        Returns:
+            A record; printed, it is a table.
+
+        >>> import torch, optkit
+        >>> optimizer = optkit.create("adagrad", [torch.zeros(3)], implementation="forloop")
+        >>> print(optimizer.explain())  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
+        Adagrad, as the argument implementation= has it
+        group  device  dtype    layout   tensors  elements  runs     why
+        0      cpu     float32  strided  1        3         forloop  requested by ...
+        not foreach for cpu float32: not requested
+        not fused for cpu float32: not requested
+        """
+        from optkit_core.explanation import explain
+
+        return explain(self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take further parameters in, with options of their own.

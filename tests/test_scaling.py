@@ -1,4 +1,4 @@
-"""GradScaler on every implementation: gradients are unscaled, a step with an inf is skipped whole."""
+"""GradScaler on every implementation: unscaled gradients, and steps skipped whole."""
 
 from __future__ import annotations
 
