@@ -15,7 +15,7 @@ import torch
 from optkit_core.buckets import Bucket, Kind
 from optkit_core.selector import Offer
 
-MODULES = {"cpu": "cpu"}
+MODULES = {"cpu": "cpu", "cuda": "cuda"}
 """The module of this package that runs kernels on a type of device."""
 
 

@@ -30,12 +30,8 @@ def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     """Return why no kernel can step a kind of bucket, or an empty string; compiles one."""
-    own = kind.dtype.to_real()
-    dtypes = (own, own, *(buffer.dtype or own for buffer in algorithm.buffers.values()))
-    unknown = [dtype for dtype in dtypes if dtype not in TYPES]
-    if unknown:
-        return f"no kernel reads {str(unknown[0]).removeprefix('torch.')}"
     try:
+        dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
         kernel(trace(algorithm, h, 1.0)[0], dtypes)
     except UnavailableError as error:
         return str(error)

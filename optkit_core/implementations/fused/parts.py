@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
+from typing import Any
 
-from optkit_core.buckets import Bucket
+import torch
+
+from optkit_core.buckets import Bucket, Kind
+from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.layout import Copies, sorted_rows
 from optkit_core.implementations.fused.native import reader
 from optkit_core.implementations.fused.table import Table
@@ -47,6 +51,31 @@ def prepare(bucket: Bucket, names: Sequence[str], launch: Callable[[Table], Laun
 def holds(bucket: Bucket) -> bool:
     """Return whether a bucket that was stepped before can be stepped again as it is."""
     return bucket.kept is not None and bool(bucket.kept.holds())
+
+
+def expected_dtypes(
+    algorithm: Any, kind: Kind, known: Container[torch.dtype]
+) -> tuple[torch.dtype, ...]:
+    """Return the dtypes of parameter, gradient and buffers of a kind of bucket.
+
+    Raises:
+        UnavailableError: kernels know one of them not.
+    """
+    own = kind.dtype.to_real()
+    dtypes = (own, own, *(buffer.dtype or own for buffer in algorithm.buffers.values()))
+    require_known(dtypes, known)
+    return dtypes
+
+
+def require_known(dtypes: Iterable[torch.dtype], known: Container[torch.dtype]) -> None:
+    """Raise unless kernels know all dtypes.
+
+    Raises:
+        UnavailableError: naming the one that they don't.
+    """
+    for dtype in dtypes:
+        if dtype not in known:
+            raise UnavailableError(f"no kernel reads {str(dtype).removeprefix('torch.')}")
 
 
 def one_after_another(launches: Sequence[Launch]) -> Launch:

@@ -7,6 +7,9 @@ import linecache
 from functools import lru_cache
 from typing import Any
 
+import torch
+
+from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.triton_source import Signature, source
 
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": False, "enable_reflect_ftz": False}
@@ -18,8 +21,31 @@ CUDA's mathematical library keep denormal numbers, both as in torch.
 
 
 @lru_cache(maxsize=1024)
+def compiled(signature: Signature, device: torch.device) -> Any:
+    """Return the kernel of a signature, ready to be launched on a device.
+
+    Args:
+        signature: what the kernel is for.
+        device: where it is to run.
+
+    Raises:
+        UnavailableError: Triton can't compile it; says why.
+    """
+    found = kernel(signature)
+    numbers = [0.0 if dtype is None else dtype for dtype in signature.numbers]
+    flag = [] if signature.found_inf is None else [signature.found_inf]
+    arguments = (torch.int32, 0, torch.int64, 0, *flag, *numbers)
+    try:
+        with torch.accelerator.device_index(device.index):
+            found.warmup(*arguments, grid=(1,), **OPTIONS)
+    except Exception as error:
+        raise UnavailableError(f"Triton can't compile the kernel: {error}") from error
+    return found
+
+
+@lru_cache(maxsize=1024)
 def kernel(signature: Signature) -> Any:
-    """Return the function that is launched; Triton compiles it when it is launched first."""
+    """Return the function that is launched, which Triton compiles for each device anew."""
     return module(source(signature))["fused"]
 
 

@@ -46,15 +46,17 @@ class Signature(NamedTuple):
         dtypes: of the parameter, the gradient and each buffer, in the program's order; half
             types are computed in float32, and everything in float64 where one of them is.
         step: dtype of the step counters, which the program may read from the device.
-        in_memory: for each number of the program whether it lies on the device.
-        can_skip: whether the launch is told on the device if anything is to be done.
+        numbers: for each number of the program the dtype in which it lies on the device, or
+            None where the host gives it.
+        found_inf: dtype of the number that tells the launch on the device, by not being zero,
+            that nothing is to be done; None where there is none.
     """
 
     program: Program
     dtypes: tuple[torch.dtype, ...]
     step: torch.dtype = torch.float32
-    in_memory: tuple[bool, ...] = ()
-    can_skip: bool = False
+    numbers: tuple[torch.dtype | None, ...] = ()
+    found_inf: torch.dtype | None = None
 
     @property
     def computed(self) -> str:
@@ -101,10 +103,10 @@ def _element(signature: Signature) -> str:
 def _kernel(signature: Signature) -> str:
     program = signature.program
     numbers = [
-        f"x{place + 1}" if in_memory else f'x{place + 1}: "fp64"'
-        for place, in_memory in enumerate(signature.in_memory)
+        f'x{place}: "fp64"' if dtype is None else f"x{place}"
+        for place, dtype in enumerate(signature.numbers, start=1)
     ]
-    flag = ["found_inf"] if signature.can_skip else []
+    flag = [] if signature.found_inf is None else ["found_inf"]
     arguments = ["chunks", 'total: "i64"', "table", 'rows: "i64"', *flag, *numbers]
     names = [argument.split(":")[0] for argument in arguments]
     touched = [name(program, operand) for operand in _touched(signature)]
@@ -130,13 +132,14 @@ def _beginning(signature: Signature) -> list[str]:
         "chunk = tl.program_id(0)",
         "row = tl.load(chunks + chunk).to(tl.int64)",
         f"begin = tl.load(chunks + total + chunk).to(tl.int64) * {CHUNK}",
-        f"left = tl.minimum(tl.load(table + row) - begin, {CHUNK}).to(tl.int32)",
+        "size = tl.load(table + row + 1) - tl.load(table + row)",
+        f"left = tl.minimum(size - begin, {CHUNK}).to(tl.int32)",
     ]
-    if signature.can_skip:
+    if signature.found_inf is not None:
         lines.append("left = tl.where(tl.load(found_inf) == 0, left, 0)")
     for operand in _touched(signature):
         at, element = name(signature.program, operand), TYPES[signature.dtypes[operand]]
-        lines.append(f"{at}at = tl.load(table + {1 + operand} * rows + row)")
+        lines.append(f"{at}at = tl.load(table + {_place(operand)})")
         lines.append(f"{at} = {at}at.to(tl.pointer_type({element})) + begin")
     return lines
 
@@ -145,14 +148,15 @@ def _scalars(signature: Signature) -> list[str]:
     """Return the lines that compute what all elements of a row share, in float64."""
     program, wide = signature.program, TYPES[torch.float64]
     lines = [
-        f"n{place + 1} = "
-        + (f"tl.load(x{place + 1}).to({wide})" if stored else f"tl.full((), x{place + 1}, {wide})")
-        for place, stored in enumerate(signature.in_memory)
+        f"n{place} = tl.full((), x{place}, {wide})"
+        if dtype is None
+        else f"n{place} = tl.load(x{place}).to({wide})"
+        for place, dtype in enumerate(signature.numbers, start=1)
     ]
     lines_of = defining(program)
     read = {operand for line in program.lines for operand in line.operands}
     if program.step in read | {value for _, value in program.stores}:
-        at = f"tl.load(table + {1 + program.step} * rows + row)"
+        at = f"tl.load(table + {_place(program.step)})"
         pointer = f"tl.pointer_type({TYPES[signature.step]})"
         lines.append(f"s{program.step} = tl.load({at}.to({pointer})).to({wide})")
     for value in sorted(signature.scalars & lines_of.keys()):
@@ -198,6 +202,11 @@ def _widening(signature: Signature, operand: int) -> str:
 def _narrowing(signature: Signature, operand: int) -> str:
     """Return the conversion before a store, which itself rounds to the type in memory."""
     return ".to(tl.float32)" if signature.dtypes[operand].itemsize == 2 else ""
+
+
+def _place(operand: int) -> str:
+    """Return where a row's address stands in the table, behind a zero and the rows' ends."""
+    return f"1 + {1 + operand} * rows + row"
 
 
 def _touched(signature: Signature) -> list[int]:

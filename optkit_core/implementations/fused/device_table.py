@@ -1,0 +1,89 @@
+"""What a kernel on a device reads to find its work: the rows' addresses, and their chunks.
+
+Both are made anew only where something has changed, and are never written to afterwards: a
+kernel that still runs, on whatever stream, keeps what it was given.
+"""
+
+from __future__ import annotations
+
+from array import array
+from functools import lru_cache
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from optkit_core.implementations.fused.table import WORD, Table
+from optkit_core.implementations.fused.triton_source import CHUNK
+
+KEPT = 64
+"""How many tables are kept; a bucket needs one, or one for each count of steps in it."""
+
+
+def on_device(table: Table, ends: array[int]) -> tuple[Tensor, Tensor]:
+    """Return the two tables of a launch on the current stream.
+
+    While a graph is captured they are part of the graph, with no memory of the host behind
+    them: a later replay reads what stands here now.
+
+    Args:
+        table: where the rows lie.
+        ends: how many elements there are up to the end of each row, counting only the
+            rows that are to be stepped.
+
+    Returns:
+        The addresses as the kernel expects them, int64; and for each chunk its row and its
+        number within the row, int32 of shape ``(2, chunks)``.
+    """
+    content = bytes(WORD) + ends.tobytes() + table.memory.tobytes()
+    device, rows = table.bucket.kind.device, table.rows
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        words = written(content, device)
+        return words, chunks(words[: rows + 1], count(content, rows))
+    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+    return _words(content, device, stream), _chunks(content[: WORD * (rows + 1)], device, stream)
+
+
+def copied(content: bytes, device: torch.device) -> Tensor:
+    """Return words on the device, copied without waiting for it."""
+    words = torch.frombuffer(bytearray(content), dtype=torch.int64)
+    if device.type == "cuda":
+        words = words.pin_memory()
+    return words.to(device, non_blocking=True)
+
+
+def written(content: bytes, device: torch.device) -> Tensor:
+    """Return words on the device that kernels write, each word an argument of one."""
+    words = torch.zeros(len(content) // WORD, dtype=torch.int64, device=device)
+    torch._foreach_add_(list(words.unbind()), array("q", content).tolist())
+    return words
+
+
+def chunks(ends: Tensor, total: int) -> Tensor:
+    """Return the row of each chunk, and its number within the row.
+
+    Args:
+        ends: zero, then the elements up to the end of each row.
+        total: how many chunks there are.
+    """
+    each = (ends.diff() + (CHUNK - 1)).div(CHUNK, rounding_mode="floor")
+    row = torch.repeat_interleave(each, output_size=total)
+    first = each.cumsum(0) - each
+    number = torch.arange(total, device=ends.device) - first[row]
+    return torch.stack([row, number]).to(torch.int32)
+
+
+def count(content: bytes, rows: int) -> int:
+    """Return how many chunks there are."""
+    ends = array("q", content[: WORD * (rows + 1)])
+    return sum(-(-(end - begin) // CHUNK) for begin, end in pairwise(ends))
+
+
+@lru_cache(maxsize=KEPT)
+def _words(content: bytes, device: torch.device, stream: int) -> Tensor:
+    return copied(content, device)
+
+
+@lru_cache(maxsize=KEPT)
+def _chunks(ends: bytes, device: torch.device, stream: int) -> Tensor:
+    return chunks(copied(ends, device), count(ends, len(ends) // WORD - 1))
