@@ -61,11 +61,11 @@ class Explanation(NamedTuple):
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
         ]
-        others = dict.fromkeys(
-            f"not {name} for {bucket.device} {bucket.dtype}: {reason}"
+        others = [
+            f"group {bucket.group}, {bucket.device} {bucket.dtype}: not {name}: {reason}"
             for bucket in self.buckets
             for name, reason in bucket.rejected.items()
-        )
+        ]
         return "\n".join([f"{self.algorithm}, as {self.request} has it", *lines, *others])
 
 

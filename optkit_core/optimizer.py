@@ -111,8 +111,8 @@ class Optimizer(Declared, torch.optim.Optimizer):
         Adagrad, as the argument implementation= has it
         group  device  dtype    layout   tensors  elements  runs     why
         0      cpu     float32  strided  1        3         forloop  requested by ...
-        not foreach for cpu float32: not requested
-        not fused for cpu float32: not requested
+        group 0, cpu float32: not foreach: not requested
+        group 0, cpu float32: not fused: not requested
         """
         from optkit_core.explanation import explain
 

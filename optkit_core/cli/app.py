@@ -178,3 +178,46 @@ def compare_command(
     with progress_bar(epochs) as tell:
         report = compare(wanted, tell)
     print_report(report)
+
+
+@app.command("explain", short_help="Tell what would run, and why.")
+def explain_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an algorithm.")],
+    shapes: Annotated[
+        list[str],
+        typer.Option(
+            "--shape",
+            metavar="AxB",
+            help="The shape of parameters: 1024x1024, 64, scalar. Repeatable.",
+        ),
+    ] = ["1024x1024"],  # noqa: B006 - typer copies it
+    count: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=whole_number(1, MANY), help="How many there are of each shape."
+        ),
+    ] = 16,
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="float32, bfloat16, ...")] = "float32",
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...")] = "cpu",
+    implementation: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to ask for: auto, forloop, ...")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A hyperparameter or an option. Repeatable."
+        ),
+    ] = None,
+    source: Annotated[
+        bool, typer.Option("--source", help="Print the source of the fused kernels too.")
+    ] = False,
+) -> None:
+    """Tell what would run parameters of some shapes, why, and why nothing else does."""
+    from optkit_core.cli import explain
+    from optkit_core.cli.overrides import parse_settings
+
+    wanted = [explain.shape(text) for text in shapes]
+    given = parse_settings(settings or [])
+    optimizer = explain.optimizer_for(name, wanted, count, dtype, device, implementation, given)
+    explanation = optimizer.explain()
+    explain.print_explanation(explanation, explain.sources(optimizer) if source else ())

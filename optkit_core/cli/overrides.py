@@ -1,4 +1,4 @@
-"""``--set NAME.KEY=VALUE``: a hyperparameter for one of the compared optimizers."""
+"""``--set NAME.KEY=VALUE`` and ``--set KEY=VALUE``: hyperparameters from the command line."""
 
 from __future__ import annotations
 
@@ -38,6 +38,24 @@ def parse_overrides(words: Sequence[str], names: Sequence[str]) -> dict[str, dic
             )
         overrides.setdefault(name, {})[key] = value
     return overrides
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, Any]:
+    """Return the hyperparameters that the values of ``--set`` give, each ``KEY=VALUE``.
+
+    Raises:
+        OptionError: the syntax is wrong.
+
+    >>> parse_settings(["lr=1e-2", "maximize=true"])
+    {'lr': 0.01, 'maximize': True}
+    """
+    settings = {}
+    for word in words:
+        key, equals, value = (part.strip() for part in word.partition("="))
+        if not (key.isidentifier() and equals and value):
+            raise OptionError(f"--set {word!r}: expected KEY=VALUE, such as lr=0.05.")
+        settings[key] = _value(value)
+    return settings
 
 
 def _parts(word: str) -> tuple[str, str, Any]:

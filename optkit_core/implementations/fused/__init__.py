@@ -43,8 +43,13 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     return str(_module(kind).refuse(algorithm, kind, h))
 
 
+def source(algorithm: Any, kind: Kind, h: Any) -> str:
+    """Return the source of the kernel that steps a kind of bucket, as far as it is its own."""
+    return str(_module(kind).source(algorithm, kind, h))
+
+
 def _module(kind: Kind) -> Any:
     return import_module(f"{__name__}.{MODULES[kind.device.type]}")
 
 
-FUSED = Offer("fused", prepare, refuse, holds)
+FUSED = Offer("fused", prepare, refuse, holds, skips=frozenset({"cuda"}))

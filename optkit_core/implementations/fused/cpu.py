@@ -9,14 +9,14 @@ from typing import Any
 
 from optkit_core.buckets import Bucket, Kind
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused import parts
+from optkit_core.implementations.fused import cpp, parts
 from optkit_core.implementations.fused.cpp import TYPES
 from optkit_core.implementations.fused.kernel import Kernel, kernel
 from optkit_core.implementations.fused.parts import Launch, holds
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.trace import trace
 
-__all__ = ["holds", "prepare", "refuse"]
+__all__ = ["holds", "prepare", "refuse", "source"]
 
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
@@ -36,6 +36,11 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     except UnavailableError as error:
         return str(error)
     return ""
+
+
+def source(algorithm: Any, kind: Kind, h: Any) -> str:
+    """Return the C++ source of the loop over a row, without what surrounds it."""
+    return cpp.loop(trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, kind, TYPES))
 
 
 def _launch(algorithm: Any, h: Any, table: Table) -> Launch:
