@@ -189,13 +189,21 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _name(value: Any, source: str) -> str:
-    if isinstance(value, str) and value in NAMES:
+    if isinstance(value, str) and (value in NAMES or _may_be_added(value)):
         return str(value)
     hint = did_you_mean(value, NAMES) if isinstance(value, str) else ""
     raise ConfigError(
         f"implementation must be one of {', '.join(NAMES)}, or a mapping of these by device "
         f"type, got {value!r} (from {source}).{hint}"
     )
+
+
+def _may_be_added(name: str) -> bool:
+    """Return whether a plugin may offer an implementation of that name for some algorithm."""
+    from optkit_core import hooks, plugins
+
+    plugins.load_all()
+    return hooks.is_implemented("optkit_offers") and name.replace("-", "_").isidentifier()
 
 
 def _device(value: Any, source: str) -> str:

@@ -9,6 +9,7 @@ import attrs
 import torch
 
 from optkit_core.buffers import Buffer, step_dtype
+from optkit_core.offers import offers_of
 from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry
 
@@ -119,7 +120,7 @@ def _buffer_dtype(buffer: Buffer) -> str:
 
 
 def _implementations(algorithm: Any) -> tuple[str, ...]:
-    return tuple(offer.name for offer in algorithm.offers)
+    return tuple(offer.name for offer in offers_of(algorithm))
 
 
 def _step_dtype() -> str:

@@ -20,9 +20,18 @@ manager.add_hookspecs(hookspecs)
 
 def fire(hook: str, **arguments: Any) -> None:
     """Call a hook in every plugin that implements it; nothing happens where none does."""
-    caller = getattr(manager.hook, hook)
-    if caller.get_hookimpls():
-        caller(**arguments)
+    if is_implemented(hook):
+        getattr(manager.hook, hook)(**arguments)
+
+
+def results(hook: str, **arguments: Any) -> list[Any]:
+    """Call a hook that answers, and return the answers of all plugins that implement it."""
+    return getattr(manager.hook, hook)(**arguments) if is_implemented(hook) else []
+
+
+def is_implemented(hook: str) -> bool:
+    """Return whether any plugin implements a hook."""
+    return bool(getattr(manager.hook, hook).get_hookimpls())
 
 
 def add(plugin: object, name: str | None) -> str:

@@ -23,9 +23,12 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import torch
 
     from optkit_core.registry import Registrar
+    from optkit_core.selector import Offer
 
 PROJECT = "optkit"
 
@@ -36,6 +39,14 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def optkit_register(registrar: Registrar) -> None:
     """Register algorithms: ``registrar.register("lion", Lion)``. Called once, at load."""
+
+
+@hookspec
+def optkit_offers(algorithm: type[torch.optim.Optimizer]) -> Iterable[Offer] | None:
+    """Return further implementations of an algorithm, each an `optkit_core.Offer`, or None.
+
+    Users ask for one by its name, ``implementation="..."``; ``auto`` doesn't prefer it.
+    """
 
 
 @hookspec

@@ -26,6 +26,7 @@ from optkit_core.buffers import STEP
 from optkit_core.config import Request
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
+from optkit_core.offers import offers_of
 from optkit_core.planning import GroupPlan, WatchedStates
 from optkit_core.scaling import Scaling
 from optkit_core.selector import Choice, Offer, select
@@ -227,9 +228,9 @@ class Optimizer(Declared, torch.optim.Optimizer):
         """Check what a group that has just been added asks for; an error takes it back."""
         request = config.requested(group) or self.request
         if request.is_explicit:
-            h = self.values(group)
+            h, offers = self.values(group), offers_of(type(self))
             for kind in dict.fromkeys(kind_of(group, p) for p in group["params"]):
-                select(request, kind, self.offers, type(self), h)
+                select(request, kind, offers, type(self), h)
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes."""
@@ -255,7 +256,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         choice = self._choices.get(key)
         if choice is None:
             request = config.requested(group) or self.request
-            choice = select(request, kind, self.offers, type(self), h, small)
+            choice = select(request, kind, offers_of(type(self)), type(self), h, small)
             self._choices[key] = choice
         return choice
 
@@ -270,7 +271,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         small = thresholds.too_small(refused.kind.device.type, params)
         offers = [
             attrs.evolve(offer, refuse=lambda *_: reason) if offer is refused.offer else offer
-            for offer in self.offers
+            for offer in offers_of(type(self))
         ]
         request = config.requested(group) or self.request
         choice = select(request, refused.kind, offers, type(self), h, small)

@@ -28,7 +28,7 @@ class Offer:
     """An implementation and where it can run.
 
     Args:
-        name: ``"forloop"``, ``"foreach"`` or ``"fused"``.
+        name: ``"forloop"``, ``"foreach"``, ``"fused"``, or a name of a plugin's own.
         prepare: called as ``prepare(algorithm, bucket, hyperparameters)``, returns a function
             that steps the bucket in place; changes nothing itself, and raises
             `UnavailableError` where the bucket can't be stepped after all. An algorithm that
