@@ -8,13 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.implementations.operators import Operators
+from optkit_core.implementations.operators import Operators, is_in_place, replaced
 
 FACTORS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
 """Methods that scale their first argument, and the keyword that says by how much."""
 
 REDUCTIONS = frozenset({"max", "norm"})
 """Names under which torch has a reduction of each tensor, not the elementwise method."""
+
+WITH_TENSOR = frozenset({"add", "add_", "mul", "mul_", "div", "div_"})
+"""Methods of which torch's multi-tensor operation takes a single tensor as an argument."""
+
+REFLECTED = {"add": "__radd__", "sub": "__rsub__", "mul": "__rmul__", "div": "__rtruediv__"}
+"""What a tensor's methods are, seen from the argument."""
 
 
 class Bundle(Operators):
@@ -39,24 +45,44 @@ class Bundle(Operators):
         keyword = FACTORS.get(method.removesuffix("_"), "")
         if keyword in keywords:
             arguments, keywords = _with_factor(keyword, keywords[keyword], arguments)
-        kernel = None if method in REDUCTIONS else getattr(torch, f"_foreach_{method}", None)
+        kernel = _kernel(method, arguments)
         if kernel is None or keywords.keys() - {keyword}:
             results = self._one_by_one(method, arguments, keywords)
         else:
             results = kernel(self.tensors, *map(_plain, arguments), **keywords)
-        return self if method.endswith("_") else Bundle(results)
+        return self if is_in_place(method) else Bundle(results)
 
-    def __rpow__(self, base: float) -> Bundle:
+    @classmethod
+    def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
+        """Call a function of torch for each position."""
+        reflected = REFLECTED.get(function.__name__)
+        if reflected and len(arguments) == 2 and not keywords:
+            return getattr(arguments[1], reflected)(arguments[0])
+        given = (*arguments, *keywords.values())
+        count = next(len(value.tensors) for value in given if isinstance(value, Bundle))
+        return Bundle(
+            [function(*_at(arguments, i), **_at(keywords, i)) for i in range(count)],
+        )
+
+    def __rpow__(self, base: Any) -> Any:
+        if isinstance(base, Tensor):
+            return self.apply("__rpow__", base)
         return Bundle(torch._foreach_pow(base, self.tensors))
 
     def _one_by_one(self, method: str, arguments: Any, keywords: Any) -> list[Tensor]:
         return [
-            getattr(tensor, method)(
-                *(_at(argument, i) for argument in arguments),
-                **{key: _at(value, i) for key, value in keywords.items()},
-            )
+            getattr(tensor, method)(*_at(arguments, i), **_at(keywords, i))
             for i, tensor in enumerate(self.tensors)
         ]
+
+
+def _kernel(method: str, arguments: Any) -> Any:
+    """Return torch's multi-tensor operation for a method with these arguments, if it has one."""
+    if method in REDUCTIONS:
+        return None
+    if method not in WITH_TENSOR and any(isinstance(argument, Tensor) for argument in arguments):
+        return None
+    return getattr(torch, f"_foreach_{method}", None)
 
 
 def _with_factor(keyword: str, factor: Any, arguments: Any) -> tuple[Any, dict[str, Any]]:
@@ -71,5 +97,6 @@ def _plain(value: Any) -> Any:
     return value.tensors if isinstance(value, Bundle) else value
 
 
-def _at(value: Any, position: int) -> Any:
-    return value.tensors[position] if isinstance(value, Bundle) else value
+def _at(values: Any, position: int) -> Any:
+    """Return positional or keyword arguments with each bundle's tensor at a position."""
+    return replaced(values, lambda v: v.tensors[position] if isinstance(v, Bundle) else v)

@@ -14,6 +14,7 @@ import torch
 from optkit_core.buckets import Bucket, Kind
 from optkit_core.implementations import counting
 from optkit_core.implementations.bundle import Bundle
+from optkit_core.implementations.copies import in_one_dtype, widened
 from optkit_core.implementations.recorded import Recorded
 from optkit_core.implementations.view import StateView
 from optkit_core.selector import Offer
@@ -44,7 +45,8 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
 
 def update(algorithm: Any, bucket: Bucket, h: Any) -> None:
     """Call the update body for each parameter of a bucket whose counters have advanced."""
-    _call(algorithm.update, bucket, h)
+    for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
+        _call(algorithm.update, part, h)
 
 
 def _call(body: Callable[..., None], bucket: Bucket, h: Any) -> None:
@@ -57,23 +59,28 @@ def _call(body: Callable[..., None], bucket: Bucket, h: Any) -> None:
 def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
     """Step under autograd; buffers become new tensors, so that many steps can be unrolled."""
     real = bucket.as_real()
+    names = tuple(algorithm.buffers)
     for p, g, state, kept in zip(real.params, real.grads, real.states, bucket.states, strict=True):
-        buffers = {name: Recorded(state[name], replaceable=True) for name in algorithm.buffers}
+        wide, g, *tensors = widened((p, g, *(state[name] for name in names)))
+        values = [Recorded(tensor, replaceable=True) for tensor in tensors]
+        parameter = Recorded(wide, replaceable=wide is not p)
         view = StateView()
-        view.show(buffers)
-        gradient = Recorded(bucket.directed(g))
-        algorithm.update(Recorded(p), gradient, view, h, state["step"].item())
-        for name, value in buffers.items():
-            complex_pair = kept[name].is_complex()
-            kept[name] = torch.view_as_complex(value.tensor) if complex_pair else value.tensor
+        view.show(dict(zip(names, values, strict=True)))
+        algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, state["step"].item())
+        if wide is not p:
+            p.copy_(parameter.tensor)
+        for name, value in zip(names, values, strict=True):
+            new = value.tensor.to(state[name].dtype)
+            kept[name] = torch.view_as_complex(new) if kept[name].is_complex() else new
 
 
 def _run_capturable(algorithm: Any, bucket: Bucket, h: Any) -> None:
     view = StateView()
-    for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
-        view.show({name: Bundle([state[name]]) for name in algorithm.buffers})
-        gradient = Bundle([bucket.directed(g)])
-        algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
+    for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
+        for p, g, state in zip(part.params, part.grads, part.states, strict=True):
+            view.show({name: Bundle([state[name]]) for name in algorithm.buffers})
+            gradient = Bundle([part.directed(g)])
+            algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
 
 
 FORLOOP = Offer("forloop", prepare, refuse)

@@ -1,25 +1,50 @@
-"""Operators: what a body writes as ``a + b`` reaches an interpreter as the method ``add``."""
+"""Operators: what a body writes as ``a + b`` reaches an interpreter as the method ``add``.
+
+So does ``torch.add(a, b)``: a function of torch that is a tensor method too is that method.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import torch
+from torch import Tensor
 
 
 class Operators:
     """Base of the interpreters' values: every operator is a call of `apply`.
 
-    A subclass defines ``apply(method, *arguments, **keywords)``; reflected operators
-    with a number on the left come in a form that tensor methods have.
+    A subclass defines ``apply(method, *arguments, **keywords)``, and `call` for functions
+    of torch that aren't methods of their first argument; reflected operators with a number
+    on the left come in a form that tensor methods have.
     """
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply the tensor method of that name to this value."""
         raise AttributeError(method)
 
+    @classmethod
+    def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
+        """Call a function of torch, such as ``torch.where``, with values among its arguments."""
+        return NotImplemented
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, arguments: Any = (), keywords: Any = None
+    ) -> Any:
+        """Answer torch, which found one of these values among a function's arguments."""
+        if arguments and isinstance(arguments[0], cls) and _is_method(function):
+            return arguments[0].apply(function.__name__, *arguments[1:], **(keywords or {}))
+        return cls.call(function, arguments, keywords or {})
+
     def __getattr__(self, method: str) -> Any:
         """Return the tensor method of that name, bound to this value."""
-        if method.startswith("__"):
-            raise AttributeError(method)
+        if method.startswith("__") or not callable(getattr(Tensor, method, None)):
+            raise AttributeError(
+                f"an update body can use tensor methods, and {method!r} isn't one; a value "
+                "here may stand for many tensors, so it has no shape, dtype or device."
+            )
         return lambda *arguments, **keywords: self.apply(method, *arguments, **keywords)
 
     def __bool__(self) -> bool:
@@ -59,6 +84,15 @@ class Operators:
     def __pow__(self, other: Any) -> Any:
         return self.apply("pow", other)
 
+    def __rpow__(self, other: Any) -> Any:
+        return self.apply("__rpow__", other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self.apply("floor_divide", other)
+
+    def __mod__(self, other: Any) -> Any:
+        return self.apply("remainder", other)
+
     def __iadd__(self, other: Any) -> Any:
         return self.apply("add_", other)
 
@@ -82,3 +116,43 @@ class Operators:
 
     def __ge__(self, other: Any) -> Any:
         return self.apply("ge", other)
+
+    def __eq__(self, other: Any) -> Any:
+        return self.apply("eq", other)
+
+    def __ne__(self, other: Any) -> Any:
+        return self.apply("ne", other)
+
+    __hash__ = object.__hash__
+
+    def __invert__(self) -> Any:
+        return self.apply("bitwise_not")
+
+    def __and__(self, other: Any) -> Any:
+        return self.apply("bitwise_and", other)
+
+    def __or__(self, other: Any) -> Any:
+        return self.apply("bitwise_or", other)
+
+
+def replaced(values: Any, unwrap: Callable[[Any], Any]) -> Any:
+    """Return positional or keyword arguments with each one unwrapped."""
+    if isinstance(values, dict):
+        return {name: unwrap(value) for name, value in values.items()}
+    return [unwrap(value) for value in values]
+
+
+def is_in_place(method: str) -> bool:
+    """Return whether a tensor method updates its tensor."""
+    return method.endswith("_") and not method.endswith("__")
+
+
+def _is_method(function: Any) -> bool:
+    """Return whether a function of torch is a method of its first argument too.
+
+    ``torch.where`` isn't: its first argument is the condition, that of the method a value.
+    """
+    name = function.__name__
+    method = getattr(Tensor, name, None)
+    same = function in (method, getattr(torch, name, None))
+    return same and method is not None and function is not torch.where

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core.implementations.operators import Operators
+from optkit_core.implementations.operators import Operators, is_in_place, replaced
 
 
 class Recorded(Operators):
@@ -25,14 +25,22 @@ class Recorded(Operators):
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply a tensor method, out of place where the tensor may be replaced."""
-        plain = [_unwrap(argument) for argument in arguments]
-        named = {key: _unwrap(value) for key, value in keywords.items()}
-        in_place = method.endswith("_")
+        plain, named = replaced(arguments, _unwrap), replaced(keywords, _unwrap)
+        in_place = is_in_place(method)
         if not (in_place and self.replaceable):
             result = getattr(self.tensor, method)(*plain, **named)
             return self if in_place else Recorded(result, replaceable=True)
-        self.tensor = getattr(self.tensor, method[:-1])(*plain, **named)
+        if hasattr(Tensor, method[:-1]):
+            self.tensor = getattr(self.tensor, method[:-1])(*plain, **named)
+        else:
+            self.tensor = getattr(self.tensor.clone(), method)(*plain, **named)
         return self
+
+    @classmethod
+    def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
+        """Call a function of torch with the tensors."""
+        result = function(*replaced(arguments, _unwrap), **replaced(keywords, _unwrap))
+        return Recorded(result, replaceable=True)
 
 
 def _unwrap(value: Any) -> Any:

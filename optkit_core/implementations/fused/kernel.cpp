@@ -11,10 +11,13 @@ static inline unsigned bits_of(float x) { unsigned bits; __builtin_memcpy(&bits,
 static inline float get(float x) { return x; }
 static inline double get(double x) { return x; }
 static inline float get(bfloat16 x) { return of_bits((unsigned)x.bits << 16); }
+// Denormal halves are numbers that float32 holds well; no step here has a denormal float32,
+// which a thread may be set to take for zero.
 static inline float get(float16 x) {
     unsigned magnitude = ((unsigned)x.bits & 0x7fffu) << 13;
-    float finite = of_bits(magnitude) * 0x1p112f;
-    unsigned bits = magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : bits_of(finite);
+    unsigned normal = magnitude + (magnitude < 0x0f800000u ? 0x38000000u : 0x70000000u);
+    unsigned tiny = bits_of(of_bits(magnitude + 0x38800000u) - 0x1p-14f);
+    unsigned bits = magnitude < 0x00800000u ? tiny : normal;
     return of_bits(bits | ((unsigned)x.bits & 0x8000u) << 16);
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
 import torch
 from torch import Tensor
 
@@ -52,39 +51,3 @@ def lie_alike(tensors: Sequence[Tensor]) -> bool:
         and not (t.is_conj() or t.is_neg())
         for t in tensors
     )
-
-
-class Copies:
-    """Contiguous copies of a bucket's odd rows, and the way back.
-
-    A gradient is copied in; what a kernel changes is copied in and, after it, out.
-    """
-
-    def __init__(self, bucket: Bucket, names: Sequence[str]) -> None:
-        """Copy the rows in."""
-        self.params = [_packed(p) for p in bucket.params]
-        grads = [_packed(g) for g in bucket.grads]
-        states = [
-            {key: _packed(value) if key in names else value for key, value in state.items()}
-            for state in bucket.states
-        ]
-        self.bucket = attrs.evolve(
-            bucket, params=self.params, grads=grads, states=states, kept=None
-        )
-        pairs = list(zip(bucket.params, self.params, strict=True))
-        pairs += [
-            (state[name], copied[name])
-            for state, copied in zip(bucket.states, states, strict=True)
-            for name in names
-        ]
-        self.pairs = pairs
-
-    def copy_back(self) -> None:
-        """Write what has changed to where it belongs."""
-        for original, copied in self.pairs:
-            original.copy_(copied)
-
-
-def _packed(tensor: Tensor) -> Tensor:
-    """Return a contiguous copy whose memory holds its values, with none of them pending."""
-    return torch.empty_like(tensor, memory_format=torch.contiguous_format).copy_(tensor)

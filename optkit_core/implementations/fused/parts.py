@@ -10,7 +10,8 @@ import torch
 
 from optkit_core.buckets import Bucket, Kind
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused.layout import Copies, sorted_rows
+from optkit_core.implementations.copies import Copies, packed
+from optkit_core.implementations.fused.layout import sorted_rows
 from optkit_core.implementations.fused.native import reader
 from optkit_core.implementations.fused.table import Table
 
@@ -84,7 +85,7 @@ def one_after_another(launches: Sequence[Launch]) -> Launch:
 
 
 def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Table], Launch]) -> list[Launch]:
-    copies = Copies(odd, names)
+    copies = Copies(odd, names, packed)
     alike, _ = sorted_rows(copies.bucket, names)
     tables = [Table(copies.bucket.subset(rows), names, None) for rows in alike]
     return [*(launch(table) for table in tables), copies.copy_back]

@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from optkit_core.implementations.fused.vocabulary import POWERS, UntraceableError, operation
-from optkit_core.implementations.operators import Operators
+from optkit_core.implementations.fused.vocabulary import (
+    CONDITIONS,
+    POWERS,
+    UntraceableError,
+    operation,
+)
+from optkit_core.implementations.operators import Operators, is_in_place
 from optkit_core.implementations.view import StateView
 
 PARAMETER, GRADIENT = 0, 1
@@ -64,8 +70,19 @@ class Trace:
 
     def record(self, name: str, operands: Sequence[Any]) -> int:
         """Append a line and return the number of its value."""
+        values = operands if name != "where" else (operands[0], operands[2])
+        if name not in ("constant", *CONDITIONS) and all(map(self._is_logical, values)):
+            raise UntraceableError(
+                f"the update body computes {name} of nothing but numbers, true and false, whose "
+                "dtype is torch's default; begin with mask.type_as(g), or give where() a tensor"
+            )
         self.lines.append(Line(name, tuple([self._place(operand) for operand in operands])))
         return len(self.inputs) + len(self.lines) - 1
+
+    def _is_logical(self, operand: Any) -> bool:
+        """Return whether an operand is a number, or true or false in each element."""
+        line = operand.value - len(self.inputs) if isinstance(operand, Symbol) else None
+        return line is None or (line >= 0 and self.lines[line].operation in CONDITIONS)
 
     def _place(self, operand: Any) -> int:
         if isinstance(operand, Symbol):
@@ -87,8 +104,10 @@ class Symbol(Operators):
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Record a tensor method; an in-place one changes what this symbol stands for."""
-        in_place = method.endswith("_")
-        value = self._result(method.removesuffix("_"), arguments, keywords)
+        if method == "detach":
+            return self
+        in_place = is_in_place(method)
+        value = self._result(method.removesuffix("_") if in_place else method, arguments, keywords)
         if not in_place:
             return Symbol(self.trace, value)
         if self.fixed:
@@ -96,9 +115,20 @@ class Symbol(Operators):
         self.value = value
         return self
 
+    @classmethod
+    def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
+        """Record a function of torch as the method of its first argument that it is."""
+        if function is torch.where and len(arguments) == 3:
+            arguments = (arguments[1], arguments[0], arguments[2])
+        name, operands = operation(function.__name__, arguments[1:], keywords)
+        recorded = next(value.trace for value in arguments if isinstance(value, Symbol))
+        return Symbol(recorded, recorded.record(name, [arguments[0], *operands]))
+
     def _result(self, method: str, arguments: Any, keywords: Any) -> int:
-        if method in ("clone", "detach", "type_as"):
+        if method == "clone":
             return self.value
+        if method == "type_as":
+            return self.trace.record("constant", [self])
         if method in ("copy", "fill", "zero"):
             source: Any = arguments[0] if arguments else 0.0
             if isinstance(source, Symbol):
@@ -112,6 +142,15 @@ class Symbol(Operators):
 
     def __bool__(self) -> bool:
         raise UntraceableError("the update body branches on the values of a tensor")
+
+    def __getattr__(self, method: str) -> Any:
+        """Return the tensor method of that name, which records itself."""
+        try:
+            return super().__getattr__(method)
+        except AttributeError:
+            if method.startswith("__"):
+                raise
+            raise UntraceableError(f"the update body asks for a tensor's {method}") from None
 
     def __rpow__(self, base: Any) -> Symbol:
         return Symbol(self.trace, self.trace.record("rpow", [self, base]))
@@ -144,7 +183,10 @@ def trace(
     view = StateView()
     view.show(dict(zip(algorithm.buffers, symbols[2:-1], strict=True)))
     count = symbols[-1] if t is None else t
-    algorithm.update(symbols[PARAMETER], g.neg() if maximize else g, view, h, count)
+    try:
+        algorithm.update(symbols[PARAMETER], g.neg() if maximize else g, view, h, count)
+    except (AttributeError, TypeError) as error:
+        raise UntraceableError(f"the update body can't be traced: {error}") from error
     stores = tuple((i, s.value) for i, s in enumerate(symbols[:-1]) if s.value != i)
     program = Program(inputs, tuple(recorded.lines), stores, len(recorded.numbers))
     return program, recorded.numbers
