@@ -1,11 +1,13 @@
 """Triton's interpreter, mended where it computes otherwise than a GPU does.
 
-It knows no function of CUDA's library, truncates on the way to bfloat16, and rounds a fused
-multiply-add twice. Here torch's own functions on the CPU stand in.
+It knows no function of CUDA's library, truncates on the way to bfloat16, rounds a fused
+multiply-add twice, and takes the comparison of two scalars for a number where it meets a block.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from optkit_core.implementations import counting, fused
 
 FUNCTIONS = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tanh"]
 FUNCTIONS += ["atan", "erf", "floor", "ceil", "trunc", "pow", "atan2", "copysign", "hypot"]
@@ -35,6 +39,7 @@ def mended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     builder = interpreter.InterpreterBuilder
     convert = builder.cast_impl
     monkeypatch.setattr(builder, "create_fma", _fma)
+    monkeypatch.setattr(builder, "create_splat", _splat)
     monkeypatch.setattr(builder, "cast_impl", lambda *args: _cast(convert, *args))
     monkeypatch.setattr(
         builder, "create_fp_to_fp", lambda self, x, to, _: _cast(convert, self, x, to)
@@ -54,6 +59,12 @@ def _on_handles(function: Callable[..., torch.Tensor]) -> Callable[..., Any]:
         return tl.tensor(TensorHandle(result, shaped.handle.dtype), shaped.type)
 
     return call
+
+
+def _splat(self: Any, to: Any, x: Any) -> Any:
+    from triton.runtime.interpreter import TensorHandle
+
+    return TensorHandle(np.full(to.shape, np.ravel(x.data)[0]), x.dtype.scalar)
 
 
 def _fma(self: Any, x: Any, y: Any, z: Any) -> Any:
@@ -76,3 +87,22 @@ def _cast(convert: Callable[..., Any], self: Any, x: Any, to: Any) -> Any:
         return TensorHandle(rounded.view(np.uint16), tl.bfloat16)
     widened = torch.from_numpy(data.view(np.int16)).view(torch.bfloat16).float().numpy()
     return TensorHandle(widened, to.scalar)
+
+
+IS_ON = bool(importlib.util.find_spec("triton")) and os.environ.get("TRITON_INTERPRET") == "1"
+
+needed = pytest.mark.skipif(not IS_ON, reason="needs Triton, and TRITON_INTERPRET=1")
+
+
+def standing_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the CPU stand in for a CUDA device, with kernels in the interpreter.
+
+    Make it a fixture by ``interpreter = pytest.fixture(interpreted.standing_in)``.
+    """
+    from optkit_core.implementations.fused import cuda
+
+    monkeypatch.setitem(fused.MODULES, "cpu", "cuda")
+    monkeypatch.setattr(cuda, "refuse_device", lambda device: "")
+    monkeypatch.setattr(counting, "CAPTURABLE_DEVICES", frozenset({"cpu"}))
+    with mended(monkeypatch):
+        yield

@@ -109,7 +109,7 @@ def _pass(algorithm: Any, h: Any, table: Table, t: float | None, ends: array[int
     bucket = table.bucket
     parts.require_known(table.dtypes, TYPES)
     program, given = trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
-    numbers = [_on(bucket.kind.device, number) for number in given]
+    numbers = [on(bucket.kind.device, number) for number in given]
     signature = Signature(
         program,
         table.dtypes,
@@ -123,7 +123,7 @@ def _pass(algorithm: Any, h: Any, table: Table, t: float | None, ends: array[int
 
 def _run(table: Table, passes: Sequence[Pass]) -> None:
     bucket = table.bucket
-    flag = [] if bucket.found_inf is None else [_on(bucket.kind.device, bucket.found_inf)]
+    flag = [] if bucket.found_inf is None else [on(bucket.kind.device, bucket.found_inf)]
     with torch.accelerator.device_index(bucket.kind.device.index):
         _advance(table, flag)
         for kernel, numbers, ends in passes:
@@ -160,7 +160,7 @@ def _ends(table: Table, counts: Sequence[float | None], count: float | None) -> 
     return array("q", accumulate(alike))
 
 
-def _on(device: torch.device, number: Any) -> Any:
+def on(device: torch.device, number: Any) -> Any:
     """Return a number as a launch takes it: on the host, or in the memory of the device."""
     if not isinstance(number, Tensor):
         return float(number)
