@@ -7,6 +7,7 @@ import torch
 SETS = {
     "400 small": [(64, 64)] * 200 + [(64,)] * 200,
     "16 large": [(1024, 1024)] * 16,
+    "2000 tiny": [(64,)] * 2000,
 }
 TORCH = {"adamax": torch.optim.Adamax, "adagrad": torch.optim.Adagrad}
 FLAG = {"forloop": False, "foreach": True}

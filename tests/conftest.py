@@ -9,7 +9,12 @@ import torch
 
 import optkit
 
-SETTINGS = ("OPTKIT_IMPLEMENTATION", "OPTKIT_CONFIG", "OPTKIT_DISABLE_PLUGINS")
+SETTINGS = (
+    "OPTKIT_IMPLEMENTATION",
+    "OPTKIT_CONFIG",
+    "OPTKIT_DISABLE_PLUGINS",
+    "OPTKIT_FOREACH_BYTES",
+)
 
 
 def pytest_report_header() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
@@ -226,9 +225,21 @@ def test_lazily_conjugated_gradients_and_foreign_entries_in_the_state(
 @pytest.mark.parametrize("name", TORCH)
 def test_any_size_of_chunk_gives_the_same(monkeypatch: Any, name: str, limit: int) -> None:
     mine, other = parameters(torch.float32), parameters(torch.float32)
-    foreach_module = sys.modules["optkit_core.implementations.foreach"]
-    monkeypatch.setitem(foreach_module.CHUNK_BYTES, "cpu", limit)
+    monkeypatch.setenv("OPTKIT_FOREACH_BYTES", str(limit))
     foreach = optkit.create(name, mine, implementation="foreach", weight_decay=0.1, maximize=True)
     forloop = optkit.create(name, other, implementation="forloop", weight_decay=0.1, maximize=True)
     for _ in step_both(foreach, forloop, mine, other):
         assert_agree(mine, other)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "4MiB", "1e6"])
+def test_a_wrong_size_of_chunk_is_named_and_moves_nothing(monkeypatch: Any, value: str) -> None:
+    monkeypatch.setenv("OPTKIT_FOREACH_BYTES", value)
+    params = parameters(torch.float32)
+    before = [p.detach().clone() for p in params]
+    optimizer = optkit.create("adamax", params, implementation="foreach")
+    for p in params:
+        p.grad = torch.ones_like(p)
+    with pytest.raises(optkit.OptkitError, match="OPTKIT_FOREACH_BYTES must be a number of bytes"):
+        optimizer.step()
+    assert all(torch.equal(p, old) for p, old in zip(params, before, strict=True))
