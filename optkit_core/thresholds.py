@@ -18,7 +18,7 @@ class Size(NamedTuple):
     elements: int
 
 
-SMALLEST: Mapping[str, Mapping[str, Size]] = {"cpu": {"fused": Size(4, 16384)}}
+SMALLEST: Mapping[str, Mapping[str, Size]] = {"cpu": {"fused": Size(4, 32768)}}
 """The size from which an implementation pays, by type of device."""
 
 
@@ -27,7 +27,7 @@ def too_small(device_type: str, params: Sequence[Tensor]) -> dict[str, str]:
 
     >>> import torch
     >>> too_small("cpu", [torch.zeros(10)])
-    {'fused': 'it pays from 4 tensors or 16384 elements on'}
+    {'fused': 'it pays from 4 tensors or 32768 elements on'}
     >>> too_small("cpu", [torch.zeros(10)] * 400)
     {}
     """
