@@ -11,7 +11,7 @@ import torch
 from optkit_core import config, declaration, parameters
 from optkit_core.buckets import NATIVE
 from optkit_core.errors import GroupError, ParametersError
-from optkit_core.memory import overlapping
+from optkit_core.memory import is_expanded, overlapping
 
 if TYPE_CHECKING:
     from optkit_core.optimizer import Optimizer
@@ -116,10 +116,10 @@ def take_back(optimizer: Optimizer, count: int) -> None:
 
 
 def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
-    """Raise where two parameters share memory, which every step would update twice.
+    """Raise where parameters share memory, which every step would update more than once.
 
     Raises:
-        GroupError: naming the two, and the way out.
+        GroupError: naming the one or two, and the way out.
     """
     places = {
         p: f"parameter {position} of group {place}{_named(group, position)}"
@@ -127,6 +127,13 @@ def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
         for position, p in enumerate(group["params"])
         if type(p) in NATIVE and p.layout == torch.strided and p.device.type in WITH_MEMORY
     }
+    expanded = next(filter(is_expanded, places), None)
+    if expanded is not None:
+        raise GroupError(
+            f"{places[expanded]} is expanded: its elements share memory, which a step would "
+            "update more than once. Pass the tensor that it was expanded from, or a clone(). "
+            "[more than one element of the written-to tensor refers to a single memory location]"
+        )
     pair = overlapping(places)
     if pair:
         raise GroupError(

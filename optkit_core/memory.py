@@ -30,6 +30,17 @@ def is_dense(tensor: Tensor) -> bool:
     return True
 
 
+def is_expanded(tensor: Tensor) -> bool:
+    """Return whether elements of a tensor share memory with each other.
+
+    >>> import torch
+    >>> is_expanded(torch.zeros(1).expand(3)), is_expanded(torch.zeros(3))
+    (True, False)
+    """
+    places = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.numel() > 0 and any(size > 1 and stride == 0 for size, stride in places)
+
+
 def overlapping(tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
     """Return two dense tensors that share memory, or None.
 

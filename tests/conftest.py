@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,15 @@ SETTINGS = (
 
 def pytest_report_header() -> str:
     return f"optkit {optkit.__version__} from {optkit.__file__}; torch {torch.__version__}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Let all tests share compiled kernels with each other, and with nobody else."""
+    folder = tmp_path_factory.mktemp("kernels")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPTKIT_CACHE_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from optkit_core.cli import kernel_commands
 from optkit_core.cli.options import LARGEST_SEED, one_of, whole_number
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app.add_typer(kernel_commands.app, name="kernels")
 
 MANY = 10**6
 DEFAULT_NAMES = ("adagrad", "adamax", "lbfgs")

@@ -1,148 +1,113 @@
 """The cache of compiled kernels: one directory of the user's own, safe to share and to lose.
 
-A library's file carries a checksum behind its last byte, is written beside its place and
-renamed into it, and is compiled by one process while others wait. Its name says for which
-source, processor and compiler it holds. Without a compiler, those of any compiler serve.
+A library is written beside its place and renamed into it, and is compiled by one process
+while others wait. Its name says for which source, processor and compiler it holds. Without a
+compiler, those of any compiler serve, and those that were built for any processor.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
+import shlex
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused import compiler
+from optkit_core.implementations.fused import compiler, folders, sealed
 
-VARIABLE = "OPTKIT_CACHE_DIR"
 SUFFIX = ".so"
-DIGEST = 32
-"""Bytes of the checksum at the end of each file."""
+UNFINISHED = ".tmp"
 
 
-def library(source: str) -> Path:
+def library(source: str, title: str = "", portable: bool = False) -> Path:
     """Return the compiled library of a source, from the cache or compiled now.
+
+    Args:
+        source: the C++ text.
+        title: what it is, for `optkit kernels list`.
+        portable: whether it is to run on other processors than this one too.
 
     Raises:
         UnavailableError: it isn't there and can't be compiled, or no directory can be used.
     """
-    folder = directory()
+    target = compiler.PORTABLE if portable else compiler.NATIVE
     try:
-        path = folder / f"{stem(source)}-{_short(compiler.identity())}{SUFFIX}"
-        if not is_whole(path):
-            _build(source, path)
+        name = f"{_stem(source, target)}-{_short(compiler.identity())}{SUFFIX}"
+        label = f"{title}\n{shlex.join(compiler.command())}"
+        found = _found(name) or _build(source, label, target, name)
     except UnavailableError:
-        others = filter(is_whole, sorted(folder.glob(f"{stem(source)}-*{SUFFIX}")))
-        other = next(others, None)
-        if other is None:
+        targets = [target for target in compiler.TARGETS if target.runs_here()]
+        others = (_found(f"{_stem(source, target)}-*{SUFFIX}") for target in targets)
+        other = next(filter(None, others), None)
+        if other is None or portable:
             raise
         return other
-    return path
-
-
-def stem(source: str) -> str:
-    """Return the part of a file's name that stands for the source, flags and processor."""
-    flags = " ".join((*compiler.FLAGS, *compiler.target()))
-    return f"{_short(source)}-{_short(flags + compiler.processor())}"
-
-
-def is_whole(path: Path) -> bool:
-    """Return whether a file is there and ends with the checksum of what stands before."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return False
-    return hashlib.sha256(content[:-DIGEST]).digest() == content[-DIGEST:]
+    return found
 
 
 def files() -> list[Path]:
     """Return the files of all compiled libraries, oldest first."""
-    found = (path for path in directory().iterdir() if path.suffix == SUFFIX)
-    return sorted(found, key=lambda path: path.stat().st_mtime)
+    return sorted(_all(SUFFIX), key=lambda path: path.stat().st_mtime)
 
 
 def clear() -> int:
-    """Remove every compiled library, and return how many there were."""
-    found = files()
-    for path in found:
-        path.unlink(missing_ok=True)
+    """Remove every compiled library, and return how many there were.
+
+    Raises:
+        UnavailableError: one can't be removed; says why.
+    """
+    found = _all(SUFFIX)
+    try:
+        for path in found:
+            path.unlink(missing_ok=True)
+        for path in _all(UNFINISHED):
+            shutil.rmtree(path)
+    except OSError as error:
+        raise UnavailableError(f"{path} can't be removed: {error.strerror}") from error
     return len(found)
 
 
-def directory() -> Path:
-    """Return the cache's directory, made if need be: ``OPTKIT_CACHE_DIR`` or the user's own.
-
-    Raises:
-        UnavailableError: it can't be used; says why, and the way out.
-    """
-    named = os.environ.get(VARIABLE, "").strip()
-    if named:
-        return _own(Path(named))
-    reasons = []
-    for candidate in _candidates():
-        try:
-            return _own(candidate)
-        except UnavailableError as error:
-            reasons.append(str(error))
-    raise UnavailableError(f"no directory for compiled kernels: {'; '.join(reasons)}")
+def _all(suffix: str) -> list[Path]:
+    return [path for folder in folders.readable() for path in folder.glob(f"*{suffix}")]
 
 
-def _candidates() -> Iterator[Path]:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    yield (Path(base) if base else Path("~/.cache").expanduser()) / "optkit" / "kernels"
-    yield Path(tempfile.gettempdir()) / f"optkit-kernels-{_user()}"
+def _found(pattern: str) -> Path | None:
+    paths = (path for folder in folders.readable() for path in sorted(folder.glob(pattern)))
+    return next(filter(sealed.is_whole, paths), None)
 
 
-def _own(folder: Path) -> Path:
-    """Return a directory that nobody else can write to, and that isn't somebody else's."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = folder.stat()
-    except OSError as error:
-        raise UnavailableError(
-            f"{folder} can't be made: {error.strerror}; name another in {VARIABLE}"
-        ) from error
-    if facts.st_uid not in (_user(), 0):
-        raise UnavailableError(f"{folder} belongs to another user; name another in {VARIABLE}")
-    if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise UnavailableError(
-            f"others can write to {folder}; take that right away, or name another in {VARIABLE}"
-        )
-    return folder
+def _stem(source: str, target: compiler.Target) -> str:
+    """Return the part of a file's name that stands for the source, flags and processor."""
+    flags = " ".join((*compiler.FLAGS, *target.flags))
+    return f"{_short(source)}-{_short(flags + target.processor())}"
 
 
-def _user() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0
-
-
-def _build(source: str, path: Path) -> None:
+def _build(source: str, label: str, target: compiler.Target, name: str) -> Path:
     """Compile a source to a file, unless another process has done so meanwhile."""
+    folder = folders.writable()
+    path = folder / name
     try:
-        with _alone(path.parent):
-            if not is_whole(path):
-                _write(source, path)
+        with _alone(folder):
+            if not sealed.is_whole(path):
+                _write(source, label, target.flags, path)
     except OSError as error:
-        raise UnavailableError(
-            f"{path.parent} can't be written to: {error.strerror}; name another in {VARIABLE}"
-        ) from error
+        raise UnavailableError(folders.complaint_of(folder, error)) from error
+    return path
 
 
-def _write(source: str, path: Path) -> None:
-    handle, name = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    beside = Path(name)
-    try:
-        compiler.compile_to(source, beside)
-        content = beside.read_bytes()
-        beside.write_bytes(content + hashlib.sha256(content).digest())
-        beside.chmod(0o644)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+def _write(source: str, label: str, flags: Sequence[str], path: Path) -> None:
+    """Write a library; an unfinished one can only be that of a process that died."""
+    for left in path.parent.glob(f"*{UNFINISHED}"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(suffix=UNFINISHED, dir=path.parent) as beside:
+        made = Path(beside) / "library"
+        compiler.compile_to(source, made, flags)
+        sealed.seal(made, label)
+        made.chmod(0o644)
+        made.replace(path)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import platform
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from optkit_core.errors import UnavailableError
 
@@ -27,6 +29,43 @@ FLAGS = (
     "-fno-rtti",
 )
 """What every kernel is compiled with; none of these changes what an operation returns."""
+
+PATIENCE = 300
+"""Seconds after which a compiler counts as stuck; a kernel takes it less than one."""
+
+IS_X86 = platform.machine() in ("x86_64", "AMD64")
+
+
+class Target(NamedTuple):
+    """The processors that a library is compiled for.
+
+    Args:
+        flags: what asks the compiler for them.
+        features: what a processor must have to run it; None: it must be this very kind.
+    """
+
+    flags: tuple[str, ...]
+    features: frozenset[str] | None = None
+
+    def runs_here(self) -> bool:
+        """Return whether this machine's processor is one of them."""
+        return self.features is None or self.features <= set(_features().split())
+
+    def processor(self) -> str:
+        """Return what tells these processors from others."""
+        own = f" {_features()}" if self.features is None else ""
+        return f"{platform.system()} {platform.machine()}{own}"
+
+
+NATIVE = Target(("-march=native",) if IS_X86 else ("-mcpu=native",))
+"""This machine's processor, with all of its instructions."""
+
+X86_V3 = frozenset(["avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"])
+PORTABLE = Target(("-march=x86-64-v3",), X86_V3) if IS_X86 else Target((), frozenset())
+"""Any processor of this architecture; on x86 those with AVX2 and FMA, made since 2013."""
+
+TARGETS = (NATIVE, PORTABLE)
+"""Every target, the fastest first."""
 
 
 def command() -> list[str]:
@@ -50,43 +89,49 @@ def command() -> list[str]:
 
 
 def identity() -> str:
-    """Return what tells this compiler from others: its command, and its file's size and date."""
+    """Return what tells this compiler from others.
+
+    That is its command, and the size and date of each program in it, since ``ccache g++``
+    names two.
+
+    Raises:
+        UnavailableError: there is no compiler.
+    """
     words = command()
-    path = Path(shutil.which(words[0]) or words[0]).resolve()
-    facts = path.stat()
-    return f"{shlex.join(words)} {path} {facts.st_size} {facts.st_mtime_ns}"
+    programs = [Path(found).resolve() for found in map(shutil.which, words) if found]
+    facts = [(path, path.stat()) for path in programs]
+    described = (f"{path} {fact.st_size} {fact.st_mtime_ns}" for path, fact in facts)
+    return " ".join([shlex.join(words), *described])
 
 
-@cache
-def processor() -> str:
-    """Return what ``native`` means on this machine: the processor's kind and its features."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text(errors="replace").splitlines() if known.exists() else []
-    features = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
-    return f"{platform.system()} {platform.machine()} {platform.processor()} {features}"
-
-
-def target() -> tuple[str, ...]:
-    """Return the flags that ask for this machine's own instructions."""
-    return ("-march=native",) if platform.machine() in ("x86_64", "AMD64") else ("-mcpu=native",)
-
-
-def compile_to(source: str, path: Path) -> None:
+def compile_to(source: str, path: Path, flags: Sequence[str]) -> None:
     """Compile a source to a shared library.
 
     Args:
         source: the C++ text.
         path: where the library is to be written.
+        flags: what asks for the target's instructions.
 
     Raises:
         UnavailableError: the compiler can't be run, or refused; carries its first error.
     """
-    words = [*command(), *FLAGS, *target(), "-x", "c++", "-", "-o", str(path), "-lm"]
+    words = [*command(), *FLAGS, *flags, "-x", "c++", "-", "-o", str(path), "-lm"]
     try:
-        done = subprocess.run(words, input=source, capture_output=True, text=True, check=False)
-    except OSError as error:
+        done = subprocess.run(
+            words, input=source, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"the compiler {words[0]!r} can't be run: {error}") from error
-    if done.returncode:
+    if done.returncode or not path.exists():
         lines = done.stderr.splitlines()
         said = next((x for x in lines if "error" in x), (lines or ["it said nothing"])[0])
         raise UnavailableError(f"the compiler {words[0]!r} failed: {said.strip():.200}")
+
+
+@cache
+def _features() -> str:
+    """Return the features of this machine's processor, as far as the system tells."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text(errors="replace").splitlines() if known.exists() else []
+    found = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
+    return found.partition(":")[2]

@@ -32,7 +32,7 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     """Return why no kernel can step a kind of bucket, or an empty string; compiles one."""
     try:
         dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
-        kernel(trace(algorithm, h, 1.0)[0], dtypes)
+        kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
     return ""
@@ -51,7 +51,7 @@ def _launch(algorithm: Any, h: Any, table: Table) -> Launch:
     traces = [trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale) for t in distinct]
     if any(program != traces[0][0] for program, _ in traces):
         return parts.one_after_another(_by_count(algorithm, h, table, counts))
-    found = kernel(traces[0][0], table.dtypes)
+    found = kernel(traces[0][0], table.dtypes, algorithm.__name__)
     place = {t: position for position, t in enumerate(distinct)}
     single = len(distinct) == 1
     sets = array("i", bytes(4 * table.rows) if single else [place[t] for t in counts])

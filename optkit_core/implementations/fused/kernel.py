@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused import cache, cpp
+from optkit_core.implementations.fused import cache, cpp, folders
 from optkit_core.implementations.fused.table import Table, address
 from optkit_core.implementations.fused.trace import Program
 
@@ -42,7 +44,10 @@ class Kernel:
         try:
             self._run = ctypes.CDLL(path).run
         except OSError as error:
-            raise UnavailableError(f"the compiled kernel can't be loaded: {error}") from error
+            raise UnavailableError(
+                f"the compiled kernel can't be loaded: {error}; where the system forbids it, "
+                f"name another directory in {folders.VARIABLE}"
+            ) from error
         self._run.argtypes = [ctypes.c_void_p]
         self._run.restype = None
 
@@ -67,14 +72,34 @@ class Kernel:
 
 
 @lru_cache(maxsize=1024)
-def kernel(program: Program, dtypes: tuple[torch.dtype, ...]) -> Kernel:
+def kernel(program: Program, dtypes: tuple[torch.dtype, ...], name: str) -> Kernel:
     """Return the kernel of a program, compiled unless the cache has it.
 
     Args:
         program: what to do with an element.
         dtypes: of the parameter, the gradient and each buffer.
+        name: of the algorithm.
 
     Raises:
         UnavailableError: it can't be had; says why.
     """
-    return Kernel(str(cache.library(cpp.source(program, dtypes))))
+    return Kernel(str(compiled(program, dtypes, name)))
+
+
+def compiled(
+    program: Program, dtypes: Sequence[torch.dtype], name: str, portable: bool = False
+) -> Path:
+    """Return the library of a program, compiled unless the cache has it.
+
+    Args:
+        program: what to do with an element.
+        dtypes: of the parameter, the gradient and each buffer.
+        name: of the algorithm.
+        portable: whether it is to run on other processors than this one too.
+
+    Raises:
+        UnavailableError: it can't be had; says why.
+    """
+    kinds = dict.fromkeys(str(dtype).removeprefix("torch.") for dtype in dtypes)
+    title = f"{name} {'/'.join(kinds)}, {len(program.lines)} operations"
+    return cache.library(cpp.source(program, dtypes), title, portable)

@@ -19,6 +19,9 @@ from torch import Tensor
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cache as kernels
 
+TITLE = "reader of addresses"
+"""What the cache's list calls it."""
+
 TESTED = ("2.13.",)
 """The versions of torch whose exported functions the reader may call."""
 
@@ -71,6 +74,7 @@ class Handles:
         capsules = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(tensors)
         self.array = (Address * len(tensors))(*[pointer(item, None) for item in capsules])
         self._release = _torch_cpu().aoti_torch_delete_tensor_object
+        self._release.argtypes = [Address]
 
     @property
     def address(self) -> int:
@@ -79,7 +83,7 @@ class Handles:
 
     def __del__(self) -> None:
         for handle in self.array:
-            self._release(Address(handle))
+            self._release(handle)
 
 
 @cache
@@ -88,12 +92,20 @@ def reader() -> Reader | None:
     if not torch.__version__.startswith(TESTED):
         return None
     try:
-        source = files(__package__).joinpath("reader.cpp").read_text()
-        library = ctypes.PyDLL(str(kernels.library(source)))
-        found = Reader(library, _addresses())
+        found = Reader(ctypes.PyDLL(str(compiled())), _addresses())
     except (UnavailableError, OSError, AttributeError):
         return None
     return found if _works(found) else None
+
+
+def compiled(portable: bool = False) -> Path:
+    """Return the reader's library, compiled unless the cache has it.
+
+    Raises:
+        UnavailableError: it can't be had; says why.
+    """
+    source = files(__package__).joinpath("reader.cpp").read_text()
+    return kernels.library(source, TITLE, portable)
 
 
 def _addresses() -> list[int]:

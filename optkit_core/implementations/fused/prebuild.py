@@ -1,0 +1,66 @@
+"""Building kernels ahead of their use, for a machine or an image that has no compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import Any
+
+import torch
+
+from optkit_core.buckets import Kind
+from optkit_core.errors import OptkitError
+from optkit_core.implementations.fused import native, parts
+from optkit_core.implementations.fused.cpp import TYPES
+from optkit_core.implementations.fused.kernel import compiled
+from optkit_core.implementations.fused.trace import Program, trace
+
+COUNTS = (1.0, 2.0, 1e6)
+"""Numbers of steps to trace: a body may begin otherwise than it goes on."""
+
+TURNED_ON = {float: 0.01, int: 1, bool: True}
+"""Values for hyperparameters that are off by default, such as a ``weight_decay`` of zero."""
+
+
+def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
+    """Put the kernels of an algorithm into the cache.
+
+    Built is one for each branch of the update body that shows when hyperparameters which are
+    zero or False by default are turned on, with and without ``maximize`` and a scaled gradient.
+
+    Args:
+        algorithm: an elementwise optimizer class.
+        dtype: of the parameters.
+        portable: whether the kernels are to run on other processors than this one too.
+
+    Returns:
+        How many kernels there are.
+
+    Raises:
+        UnavailableError: one can't be built; says why.
+    """
+    kind = Kind(torch.device("cpu"), dtype)
+    dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
+    native.compiled(portable)
+    programs = dict.fromkeys(_programs(algorithm))
+    for program in programs:
+        compiled(program, dtypes, algorithm.__name__, portable)
+    return len(programs)
+
+
+def _programs(algorithm: Any) -> Iterator[Program]:
+    for h, t, maximize, scale in product(_variants(algorithm), COUNTS, (False, True), (None, 0.5)):
+        yield trace(algorithm, h, t, maximize, scale)[0]
+
+
+def _variants(algorithm: Any) -> Iterable[Any]:
+    """Return the defaults with every choice of what is off by default turned on."""
+    defaults = {name: algorithm.default_values[name] for name in algorithm.hyperparameter_names}
+    off = [name for name, value in defaults.items() if type(value) in TURNED_ON and not value]
+    for choice in product((False, True), repeat=len(off)):
+        turned = [name for name, is_on in zip(off, choice, strict=True) if is_on]
+        values = {name: TURNED_ON[type(defaults[name])] for name in turned}
+        try:
+            yield algorithm.Hyperparameters(**{**defaults, **values})
+        except OptkitError:
+            continue
