@@ -12,7 +12,8 @@ import torch
 import triton
 from bodies import CALLS, calling
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.compiler import ASTSource, make_backend
+from triton.runtime.jit import MockTensor, create_function_from_signature
 
 import optkit
 from optkit_core.implementations.fused.trace import trace
@@ -64,9 +65,30 @@ def facts(built: Any) -> dict[str, Any]:
         "mul": len(re.findall(r"\bmul\.rn\.f32|\bmul\.f32", code)),
         "sqrt": len(re.findall(r"\bsqrt\.rn\.f32", code)),
         "div": len(re.findall(r"\bdiv\.rn\.f32", code)),
+        "flushing": re.findall(r"(?:fma|mul|add)\.rn\.ftz\S*", code),
         "approximate": re.findall(r"\S+\.(?:approx|full|ftz)\S*", code),
     }
 
 
+def specializations() -> list[str]:
+    """Return what Triton would compile one kernel for, given arguments of several values."""
+    program, numbers = trace(optkit.get("adamax"), H, 3.0)
+    places = (torch.float32, *(None for _ in numbers[1:]))
+    found = kernel(Signature(program, (torch.float32,) * 4, torch.float32, places, torch.float32))
+    binder = create_function_from_signature(
+        found.signature, found.params, make_backend(GPUTarget("cuda", 90, 32))
+    )
+    words, chunks, flag = (
+        torch.zeros(8, dtype=d) for d in (torch.int64, torch.int32, torch.float32)
+    )
+    given = [
+        (chunks[start:], count, words[start:], count, flag[start:], flag[start:], *[number] * 3)
+        for start, count, number in ((0, 16, 0.5), (1, 1, 1.0), (0, 2**40, 1e300), (1, 7, 0.0))
+    ]
+    given.append((torch.int32, 0, torch.int64, 0, torch.float32, torch.float32, 0.0, 0.0, 0.0))
+    return [repr(binder(*map(MockTensor.wrap_dtype, some))[1]) for some in given]
+
+
 if __name__ == "__main__":
-    print(json.dumps({case: facts(compiled(*what)) for case, *what in cases()}))
+    found = {case: facts(compiled(*what)) for case, *what in cases()}
+    print(json.dumps({**found, "specializations": specializations()}))

@@ -21,6 +21,7 @@ from optkit_core.implementations.fused import device_table
 from optkit_core.implementations.fused.trace import trace
 from optkit_core.implementations.fused.triton_source import CHUNK, Signature, source
 
+needs_triton = pytest.mark.skipif(not find_spec("triton"), reason="needs Triton")
 H = SimpleNamespace(lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
 
 
@@ -87,27 +88,57 @@ def test_a_table_in_a_graph_is_the_same_table() -> None:
     assert torch.equal(device_table.copied(content, device), words)
 
 
-@pytest.fixture(scope="module")
-def machine_code(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What Triton compiles each case of `machine_code.py` to, for a GPU that needn't be here."""
-    if not find_spec("triton"):
-        pytest.skip("needs Triton")
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path_factory.mktemp("triton"))}
+def compiling(script: str, cache: Path) -> Any:
+    """Return what a script beside this one prints as JSON, with Triton's compiler at work."""
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(cache)}
     environment.pop("TRITON_INTERPRET", None)
-    script = Path(__file__).with_name("machine_code.py")
     done = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, Path(__file__).with_name(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return json.loads(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def machine_code(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What Triton compiles each case of `machine_code.py` to, for a GPU that needn't be here."""
+    return compiling("machine_code.py", tmp_path_factory.mktemp("triton"))
+
+
+@needs_triton
+def test_launches_of_a_schedule(tmp_path: Path) -> None:
+    """Three chunks a step, by one kernel, whose numbers are the body's in double precision."""
+    launched = compiling("launches.py", tmp_path)
+    assert [launch["grid"] for launch in launched] == [[3, 1, 1]] * 4
+    assert {tuple(launch["types"]) for launch in launched} == {
+        ("*i32", "i64", "*i64", "i64", "fp64", "fp64", "fp64", "fp64")
+    }
+    wanted = [[3, 3, 1 - 0.9, 0.999, 1e-8, -lr / (1 - 0.9 ** (lr + 1))] for lr in range(4)]
+    assert [launch["plain"] for launch in launched] == wanted
+
+
+@needs_triton
+def test_no_value_of_an_argument_makes_triton_compile_anew(machine_code: Any) -> None:
+    """Not even those that Triton treats on their own: 1, multiples of 16, unaligned memory."""
+    distinct = set(machine_code["specializations"])
+    assert len(distinct) == 1
+    assert distinct.pop().count("('fp64', None)") == 3
+
+
+@needs_triton
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_operation_compiles(machine_code: Any, dtype: str) -> None:
-    assert machine_code[f"every operation {dtype}"]["size"] > 0
+    """And what stands behind a function of CUDA's library keeps denormal numbers."""
+    code = machine_code[f"every operation {dtype}"]
+    assert code["size"] > 0
+    assert code["flushing"] == []
 
 
+@needs_triton
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
 def test_aligned_memory_is_read_and_written_16_bytes_at_once(machine_code: Any, dtype: str) -> None:
     """For a whole chunk that is every access; each thread has eight elements of a block."""
@@ -117,6 +148,7 @@ def test_aligned_memory_is_read_and_written_16_bytes_at_once(machine_code: Any, 
     assert code["wide stores"] == 3 * times
 
 
+@needs_triton
 def test_only_what_torch_rounds_once_is_rounded_once(machine_code: Any) -> None:
     """Of adamax lerp multiplies and adds at once, of adagrad addcmul, and nothing else does.
 
@@ -127,11 +159,13 @@ def test_only_what_torch_rounds_once_is_rounded_once(machine_code: Any) -> None:
     assert [adagrad[key] / 16 for key in ("fma", "mul", "div", "sqrt")] == [1, 1, 1, 1]
 
 
+@needs_triton
 @pytest.mark.parametrize("name", ["adamax float32", "adamax float64", "adagrad float32"])
 def test_nothing_is_approximate_and_denormal_numbers_stay(machine_code: Any, name: str) -> None:
     assert machine_code[name]["approximate"] == []
 
 
+@needs_triton
 @pytest.mark.parametrize("name", ["adamax float32", "adamax bfloat16"])
 def test_the_same_on_older_devices(machine_code: Any, name: str) -> None:
     found = machine_code[f"{name} on 7.5"]

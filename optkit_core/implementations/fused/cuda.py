@@ -21,7 +21,7 @@ from optkit_core.implementations.fused.device_table import on_device
 from optkit_core.implementations.fused.parts import Launch, holds
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.trace import trace
-from optkit_core.implementations.fused.triton_kernel import OPTIONS, compiled
+from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 
 __all__ = ["holds", "prepare", "refuse"]
@@ -131,7 +131,7 @@ def _run(table: Table, passes: Sequence[Pass]) -> None:
             total = chunks.shape[1]
             if total and kernel:
                 arguments = (chunks, total, addresses, table.rows, *flag, *numbers)
-                kernel[(total,)](*arguments, **OPTIONS)
+                kernel[total, 1, 1](*arguments)
 
 
 def _advance(table: Table, flag: Sequence[Tensor]) -> None:

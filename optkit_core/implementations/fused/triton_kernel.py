@@ -24,6 +24,9 @@ CUDA's mathematical library keep denormal numbers, both as in torch.
 def compiled(signature: Signature, device: torch.device) -> Any:
     """Return the kernel of a signature, ready to be launched on a device.
 
+    What Triton has compiled is launched as it is: to look at every argument once more takes
+    the host as long as the launch itself. The interpreter has nothing to compile.
+
     Args:
         signature: what the kernel is for.
         device: where it is to run.
@@ -37,10 +40,12 @@ def compiled(signature: Signature, device: torch.device) -> Any:
     arguments = (torch.int32, 0, torch.int64, 0, *flag, *numbers)
     try:
         with torch.accelerator.device_index(device.index):
-            found.warmup(*arguments, grid=(1,), **OPTIONS)
+            built = found.warmup(*arguments, grid=(1,), **OPTIONS)
+            if built is not None:
+                built[1, 1, 1]  # loads it
     except Exception as error:
         raise UnavailableError(f"Triton can't compile the kernel: {error}") from error
-    return found
+    return found if built is None else built
 
 
 @lru_cache(maxsize=1024)
@@ -52,10 +57,11 @@ def kernel(signature: Signature) -> Any:
 def module(text: str) -> dict[str, Any]:
     """Run generated source as a module and return what it defines.
 
-    Triton reads the functions' source through `linecache`, as tracebacks do.
+    Triton reads the functions' source through `linecache`, as tracebacks do, and takes their
+    annotations as they are, not as the strings that they would be in this module.
     """
     name = f"<optkit kernel {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {"__name__": "optkit_kernel"}
-    exec(compile(text, name, "exec"), namespace)
+    exec(compile(text, name, "exec", dont_inherit=True), namespace)
     return namespace
