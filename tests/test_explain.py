@@ -49,7 +49,7 @@ def test_explaining_changes_nothing() -> None:
     params = parameters(*[(64, 64)] * 8)
     optimizer = optkit.create("adamax", params)
     optimizer.explain()
-    assert not optimizer.state
+    assert len(optimizer.state) == 0
     assert all(p.grad is None for p in params)
 
 
