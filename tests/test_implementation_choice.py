@@ -388,13 +388,13 @@ def test_a_lower_level_is_not_read(speaker: Speaker) -> None:
 
 @pytest.mark.parametrize("level", [*LEVELS, "flag"])
 @pytest.mark.parametrize("name", TORCH)
-def test_fused_cannot_be_met_yet(speaker: Speaker, level: str, name: str) -> None:
+def test_fused_does_not_record_a_graph(speaker: Speaker, level: str, name: str) -> None:
     if level != "flag":
         speaker.say(level, "fused")
     with pytest.raises(optkit.ImplementationError) as raised:
-        speaker.create(name, **({"fused": True} if level == "flag" else {}))
+        speaker.create(name, differentiable=True, **({"fused": True} if level == "flag" else {}))
     source = SOURCES.get(level, "the foreach= or fused= flag")
-    for words in ("'fused'", "cpu", "What could run: forloop, foreach;", "'auto'", source):
+    for words in ("'fused'", "cpu", "What could run: forloop;", "'auto'", source):
         assert words in str(raised.value)
 
 
@@ -420,9 +420,9 @@ def test_auto_knows_what_records_a_graph() -> None:
 
 
 REFUSED_GROUPS = [
-    {"implementation": "fused"},
-    {"fused": True},
-    {"implementation": {"cpu": "fused"}},
+    {"implementation": "fused", "differentiable": True},
+    {"fused": True, "differentiable": True},
+    {"implementation": {"cpu": "fused"}, "differentiable": True},
     {"foreach": True, "differentiable": True},
     {"foreach": True, "fused": True},
 ]
@@ -534,12 +534,12 @@ def test_a_later_change_that_cannot_be_met_moves_nothing(name: str) -> None:
     optimizer = optkit.create(name, params)
     optimizer.step()
     before = p.detach().clone()
-    optimizer.param_groups[0]["fused"] = True
-    with pytest.raises(optkit.ImplementationError, match="What could run: forloop, foreach"):
+    optimizer.param_groups[0].update(fused=True, differentiable=True)
+    with pytest.raises(optkit.ImplementationError, match="What could run: forloop; or"):
         optimizer.step()
     torch.testing.assert_close(p.detach(), before, rtol=0, atol=0)
     assert optimizer.state[p]["step"] == 1
-    optimizer.param_groups[0]["fused"] = None
+    optimizer.param_groups[0].update(fused=None, differentiable=False)
     assert ran(optimizer) == ["forloop"]
 
 
@@ -577,13 +577,13 @@ THREE = (offer("fused"), offer("foreach"), offer("forloop"))
 @pytest.mark.parametrize(
     ("wish", "device", "expected"),
     [
-        ("auto", "cpu", "forloop"),
-        ("auto", "cuda", "foreach"),
-        ("auto", "cuda:1", "foreach"),
+        ("auto", "cpu", "fused"),
+        ("auto", "cuda", "fused"),
+        ("auto", "cuda:1", "fused"),
         ("auto", "xpu", "foreach"),
         ("auto", "mps", "forloop"),
         ({"cuda": "fused"}, "cuda:1", "fused"),
-        ({"cuda": "fused"}, "cpu", "forloop"),
+        ({"cuda": "forloop"}, "cpu", "fused"),
         ({"cuda": "fused", "*": "foreach"}, "mps", "foreach"),
         ("forloop", "cuda", "forloop"),
     ],
@@ -635,7 +635,10 @@ def test_the_plan_has_one_entry_for_each_kind(name: str) -> None:
     for choice in optimizer.plan:
         assert choice.name == "forloop"
         assert choice.reason == "first choice on cpu that can run it"
-        assert choice.rejected == (("foreach", "not preferred"),)
+        assert dict(choice.rejected) == {
+            "foreach": "not preferred",
+            "fused": "it pays from 4 tensors or 32768 elements on",
+        }
 
 
 def test_the_plan_knows_only_what_has_stepped() -> None:
