@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.buckets import Bucket
+from optkit_core.buffers import STEP
 from optkit_core.implementations.fused.table import real_dtype
 from optkit_core.memory import is_dense, strides
 
@@ -20,8 +21,8 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
         names: the buffers that a kernel takes.
 
     Returns:
-        Rows whose tensors lie alike, in one list for each combination of dtypes; and rows
-        that must be copied first.
+        Rows whose tensors lie alike, in one list for each combination of dtypes, that of
+        the step counter included; and rows that must be copied first.
     """
     alike: dict[tuple[torch.dtype, ...], list[int]] = {}
     odd = []
@@ -30,7 +31,8 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
     ):
         tensors = (p, g, *(state[name] for name in names))
         if lie_alike(tensors):
-            alike.setdefault(tuple(map(real_dtype, tensors)), []).append(position)
+            dtypes = tuple(map(real_dtype, (*tensors, state[STEP])))
+            alike.setdefault(dtypes, []).append(position)
         else:
             odd.append(position)
     return list(alike.values()), odd

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from optkit_core.buckets import Bucket, Kind
+from optkit_core.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.copies import Copies, packed
 from optkit_core.implementations.fused.layout import sorted_rows
-from optkit_core.implementations.fused.native import reader
+from optkit_core.implementations.fused.native import Reader, reader
 from optkit_core.implementations.fused.table import Table
 
 Launch = Callable[[], None]
@@ -23,13 +24,22 @@ class Parts:
 
     def __init__(self, bucket: Bucket, names: Sequence[str]) -> None:
         """Sort the rows by how their tensors lie."""
+        self.names = (*names, STEP)
         alike, odd = sorted_rows(bucket, names)
-        self.tables = [Table(bucket.subset(rows), names, reader()) for rows in alike]
+        subsets = map(bucket.subset, alike)
+        self.tables = [Table(subset, names, _reader_of(subset)) for subset in subsets]
         self.odd = bucket.subset(odd) if odd else None
 
     def holds(self) -> bool:
         """Return whether the tables are as they were, with all addresses read anew."""
-        return (self.odd is None or self.odd.refresh()) and all(t.refresh() for t in self.tables)
+        return self._is_still_odd() and all(table.refresh() for table in self.tables)
+
+    def _is_still_odd(self) -> bool:
+        """Return whether the rows that are copied have their buffers, and need to be copied."""
+        if self.odd is None:
+            return True
+        whole = all(name in state for state in self.odd.states for name in self.names)
+        return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names[:-1])[0]
 
 
 def prepare(bucket: Bucket, names: Sequence[str], launch: Callable[[Table], Launch]) -> Launch:
@@ -77,6 +87,12 @@ def require_known(dtypes: Iterable[torch.dtype], known: Container[torch.dtype]) 
     for dtype in dtypes:
         if dtype not in known:
             raise UnavailableError(f"no kernel reads {str(dtype).removeprefix('torch.')}")
+
+
+def _reader_of(bucket: Bucket) -> Reader | None:
+    """Return the native reader, where it can read the step counters of a bucket."""
+    step = bucket.steps[0]
+    return reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None
 
 
 def one_after_another(launches: Sequence[Launch]) -> Launch:

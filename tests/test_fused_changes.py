@@ -1,0 +1,231 @@
+"""Between two steps anything may change; fused notices and steps as the for-loop does."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+import optkit
+from optkit_core.implementations.fused import native
+
+Change = Callable[[Any, list[torch.nn.Parameter]], Any]
+
+
+def params_of(optimizer: Any) -> list[torch.nn.Parameter]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def swap_data(optimizer: Any, params: Any) -> None:
+    params[0].data = torch.linspace(-1, 1, params[0].numel()).view_as(params[0])
+
+
+def swap_to_channels_last(optimizer: Any, params: Any) -> None:
+    params[1].data = params[1].data.to(memory_format=torch.channels_last)
+
+
+def transpose(optimizer: Any, params: Any) -> None:
+    params[2].data = params[2].data.t()
+
+
+def swap_to_gaps(optimizer: Any, params: Any) -> None:
+    params[0].data = torch.zeros(2 * params[0].numel())[::2].copy_(params[0].data)
+
+
+def swap_to_float64(optimizer: Any, params: Any) -> None:
+    params[0].data = params[0].data.double()
+
+
+def swap_all_to_bfloat16(optimizer: Any, params: Any) -> None:
+    for p in params:
+        p.data = p.data.bfloat16()
+
+
+def replace_state(optimizer: Any, params: Any) -> None:
+    optimizer.state[params[0]]["exp_avg"] = torch.full_like(params[0], 0.3)
+
+
+def replace_state_in_another_layout(optimizer: Any, params: Any) -> None:
+    state = optimizer.state[params[1]]
+    state["exp_inf"] = state["exp_inf"].to(memory_format=torch.channels_last)
+
+
+def replace_state_in_another_dtype(optimizer: Any, params: Any) -> None:
+    state = optimizer.state[params[1]]
+    state["exp_avg"] = state["exp_avg"].double()
+
+
+def swap_memory_of_state(optimizer: Any, params: Any) -> None:
+    state = optimizer.state[params[0]]["exp_avg"]
+    state.data = state.data.clone().mul_(2)
+
+
+def forget_state(optimizer: Any, params: Any) -> None:
+    del optimizer.state[params[1]]
+
+
+def clear_state(optimizer: Any, params: Any) -> None:
+    optimizer.state[params[1]].clear()
+
+
+def exchange_states(optimizer: Any, params: Any) -> None:
+    states = optimizer.state
+    for p in params:
+        states[p] = {key: value.clone() for key, value in states.pop(p).items()}
+
+
+def set_counter(optimizer: Any, params: Any) -> None:
+    optimizer.state[params[0]]["step"] = torch.tensor(40.0)
+
+
+def set_counter_in_place(optimizer: Any, params: Any) -> None:
+    optimizer.state[params[0]]["step"].fill_(7)
+
+
+def set_counter_in_float64(optimizer: Any, params: Any) -> None:
+    optimizer.state[params[0]]["step"] = torch.tensor(5.0, dtype=torch.float64)
+
+
+def load(optimizer: Any, params: Any) -> None:
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+
+
+def load_another(optimizer: Any, params: Any) -> None:
+    saved = copy.deepcopy(optimizer.state_dict())
+    for state in saved["state"].values():
+        if state:
+            state["exp_avg"] *= -2
+    saved["param_groups"][0]["lr"] = 0.5
+    optimizer.load_state_dict(saved)
+
+
+def add_group(optimizer: Any, params: Any) -> None:
+    added = torch.nn.Parameter(torch.linspace(-1, 1, 77))
+    optimizer.add_param_group({"params": [added], "lr": 0.2, "weight_decay": 0.1})
+
+
+def remove_parameter(optimizer: Any, params: Any) -> None:
+    del optimizer.param_groups[0]["params"][1]
+
+
+def append_parameter(optimizer: Any, params: Any) -> None:
+    optimizer.param_groups[0]["params"].append(torch.nn.Parameter(torch.linspace(-1, 1, 77)))
+
+
+def reorder(optimizer: Any, params: Any) -> None:
+    optimizer.param_groups[0]["params"].reverse()
+
+
+def new_list(optimizer: Any, params: Any) -> None:
+    optimizer.param_groups[0]["params"] = optimizer.param_groups[0]["params"][1:]
+
+
+def replace_parameter(optimizer: Any, params: Any) -> None:
+    optimizer.param_groups[0]["params"][0] = torch.nn.Parameter(torch.linspace(-1, 1, 77))
+
+
+def turn_round(optimizer: Any, params: Any) -> None:
+    optimizer.param_groups[0]["maximize"] = True
+
+
+def decay(optimizer: Any, params: Any) -> None:
+    optimizer.param_groups[0].update(weight_decay=0.3, lr=0.7, betas=(0.5, 0.6))
+
+
+def deepcopied(optimizer: Any, params: Any) -> Any:
+    return copy.deepcopy(optimizer)
+
+
+def pickled(optimizer: Any, params: Any) -> Any:
+    return pickle.loads(pickle.dumps(optimizer))
+
+
+def step_another_way(optimizer: Any, params: Any) -> None:
+    group = optimizer.param_groups[0]
+    before = group["implementation"]
+    group["implementation"] = "foreach"
+    optimizer.step()
+    group["implementation"] = before
+
+
+def nothing(optimizer: Any, params: Any) -> None:
+    pass
+
+
+CHANGES: list[Change] = [
+    *(swap_data, swap_to_channels_last, transpose, swap_to_gaps, swap_to_float64),
+    *(swap_all_to_bfloat16, replace_state, replace_state_in_another_layout),
+    *(replace_state_in_another_dtype, swap_memory_of_state, forget_state, clear_state),
+    *(exchange_states, set_counter, set_counter_in_place, set_counter_in_float64),
+    *(load, load_another, add_group, remove_parameter, append_parameter, reorder, new_list),
+    *(replace_parameter, turn_round, decay, deepcopied, pickled, step_another_way, nothing),
+]
+
+
+@pytest.fixture(params=["native reader", "Python"])
+def reading(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Notice changes natively, and without the native reader."""
+    if request.param == "Python":
+        monkeypatch.setattr(native, "TESTED", ())
+    native.reader.cache_clear()
+    assert (native.reader() is None) == (request.param == "Python")
+    yield request.param
+    native.reader.cache_clear()
+
+
+def trained(implementation: str, changes: list[Change], missing: bool = False) -> list[Any]:
+    """Train with a change after every second step; return what is left."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(77,), (8, 5, 3, 3), (33, 33)]
+    params = [torch.nn.Parameter(torch.randn(s, generator=generator)) for s in shapes]
+    optimizer: Any = optkit.create("adamax", params, lr=0.1, implementation=implementation)
+    for change in [nothing, *changes]:
+        optimizer = change(optimizer, params_of(optimizer)) or optimizer
+        for number in range(2):
+            for position, p in enumerate(params_of(optimizer)):
+                g = torch.randn(p.shape, generator=generator).to(p.dtype)
+                fresh = p.grad is None or p.grad.dtype != p.dtype or number == 0
+                if missing and position == number:
+                    p.grad = None
+                elif fresh:
+                    p.grad = g
+                else:
+                    p.grad.copy_(g)
+            optimizer.step()
+    states = [optimizer.state.get(p, {}) for p in params_of(optimizer)]
+    return [*(p.detach() for p in params_of(optimizer)), *states]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_change_is_noticed(reading: str, change: Change) -> None:
+    found, wanted = (trained(name, [change]) for name in ("fused", "forloop"))
+    exact = change is not swap_all_to_bfloat16
+    tolerance = 0 if exact else 4e-2
+    torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_changes_one_after_another(reading: str) -> None:
+    changes = [change for change in CHANGES if change is not swap_all_to_bfloat16]
+    for missing in (False, True):
+        found, wanted = (trained(name, changes, missing) for name in ("fused", "forloop"))
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+
+
+def test_what_holds_is_kept() -> None:
+    """The plan of the step before serves again, though every gradient lies elsewhere."""
+    params = [torch.nn.Parameter(torch.ones(64)) for _ in range(9)]
+    optimizer: Any = optkit.create("adamax", params, implementation="fused")
+    plans = []
+    for _ in range(3):
+        for p in params:
+            p.grad = torch.ones(64)
+        optimizer.step()
+        plans.append(optimizer._plans[0])
+    assert plans[1] is plans[0] and plans[2] is plans[0]
+    params[3].grad = None
+    optimizer.step()
+    assert optimizer._plans[0] is not plans[0]
