@@ -35,7 +35,7 @@ SHIMS = (
     "get_device_type",
     "get_layout",
 )
-PYTHON = ("PyDict_GetItemWithError", "PyDict_Next", "PyList_Size", "PyList_GetItem")
+PYTHON = ("PyDict_Next", "PyList_Size", "PyList_GetItem")
 GRAD = "_ZNK3c1010TensorImpl4gradEv"
 
 Address = ctypes.c_void_p

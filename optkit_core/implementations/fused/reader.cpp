@@ -14,8 +14,7 @@ struct Api {
     int (*get_device_type)(Handle, int *);
     int (*get_layout)(Handle, int *);
     const Handle &(*grad)(void *);
-    Object (*get_item)(Object, Object);  // of a dict, borrowed
-    int (*next_item)(Object, long *, Object *, Object *);
+    int (*next_item)(Object, long *, Object *, Object *);  // of a dict, borrowed
     long (*length)(Object);
     Object (*element)(Object, long);  // of a list, borrowed
 };
@@ -29,14 +28,24 @@ struct Plan {
     const Handle *params;    // one for each row
     const Handle *states;    // the buffers' tensors, row by row
     const Object *dicts;     // the state of each row
-    const Object *names;     // the keys of the buffers
-    const Object *tensors;   // the objects that stood under them, row by row
+    const Object *entries;   // the objects in them, in their order
+    const Index *counts;     // how many each of them holds
     const Index *dims;       // of each row
     const Index *shapes;     // sizes, then strides, of one row after another
     Operand *kinds;          // of parameter, gradient and buffers
     void **memory;           // result: parameters, gradients, then each buffer, row by row
     Index wide;              // whether step counters are float64, not float32
 };
+
+// Returns whether a dict's values are exactly these objects, in this order.
+static bool holds(const Api &api, Object dict, const Object *wanted, Index count) {
+    long place = 0;
+    Object key, value;
+    Index found = 0;
+    while (api.next_item(dict, &place, &key, &value))
+        if (found == count || value != wanted[found++]) return 0;
+    return found == count;
+}
 
 static bool same_shape(const Api &api, Handle tensor, Index dims, const Index *shape) {
     Index found, *sizes, *strides;
@@ -50,16 +59,20 @@ static bool same_shape(const Api &api, Handle tensor, Index dims, const Index *s
 }
 
 static bool read(const Api &api, Handle tensor, Operand kind, void **address) {
-    int dtype, device, layout;
+    int dtype, device;
     if (api.get_dtype(tensor, &dtype) || dtype != kind.dtype) return false;
     if (api.get_device_type(tensor, &device) || device != kind.device) return false;
-    return !api.get_layout(tensor, &layout) && layout == 0 && !api.get_data_ptr(tensor, address);
+    return !api.get_data_ptr(tensor, address);
 }
 
-static bool read_row(const Api &api, const Plan &plan, Index r, const Index *shape) {
+static bool read_row(const Api &api, const Plan &plan, Index r, const Index *shape,
+                     const Object *entries) {
     Handle param = plan.params[r], grad = (Handle)&api.grad(*(void **)param);
     bool defined = false;
+    if (!holds(api, plan.dicts[r], entries, plan.counts[r])) return false;
     if (api.is_defined(grad, &defined) || !defined) return false;
+    int layout;
+    if (api.get_layout(grad, &layout) || layout) return false;
     void **to = plan.memory + r;
     if (!read(api, param, plan.kinds[0], to)) return false;
     if (!same_shape(api, param, plan.dims[r], shape)) return false;
@@ -67,7 +80,6 @@ static bool read_row(const Api &api, const Plan &plan, Index r, const Index *sha
     if (!same_shape(api, grad, plan.dims[r], shape)) return false;
     for (Index b = 0; b < plan.buffers; b++) {
         Index place = r * plan.buffers + b;
-        if (api.get_item(plan.dicts[r], plan.names[b]) != plan.tensors[place]) return false;
         Handle buffer = plan.states[place];
         if (!read(api, buffer, plan.kinds[2 + b], to + (2 + b) * plan.rows)) return false;
         bool is_step = b + 1 == plan.buffers;
@@ -97,9 +109,11 @@ extern "C" int note_kinds(const Api *api, Plan *plan) {
 // Returns whether everything is as it was, in which case `memory` is filled.
 extern "C" int refresh(const Api *api, const Plan *plan) {
     const Index *shape = plan->shapes;
+    const Object *entries = plan->entries;
     for (Index r = 0; r < plan->rows; r++) {
-        if (!read_row(*api, *plan, r, shape)) return 0;
+        if (!read_row(*api, *plan, r, shape, entries)) return 0;
         shape += 2 * plan->dims[r];
+        entries += plan->counts[r];
     }
     return 1;
 }
@@ -114,12 +128,7 @@ extern "C" int same_list(const Api *api, Object list, const Object *wanted, Inde
 
 // Returns whether a dict's values are exactly these objects, in this order.
 extern "C" int same_values(const Api *api, Object dict, const Object *wanted, Index count) {
-    long place = 0;
-    Object key, value;
-    Index found = 0;
-    while (api->next_item(dict, &place, &key, &value))
-        if (found == count || value != wanted[found++]) return 0;
-    return found == count;
+    return holds(*api, dict, wanted, count);
 }
 
 // Returns whether none of the parameters has a gradient.

@@ -74,7 +74,7 @@ class Plan(ctypes.Structure):
     _fields_ = (
         ("rows", ctypes.c_longlong),
         ("buffers", ctypes.c_longlong),
-        *((name, ctypes.c_void_p) for name in ("params", "states", "dicts", "names", "tensors")),
+        *((name, ctypes.c_void_p) for name in ("params", "states", "dicts", "entries", "counts")),
         *((name, ctypes.c_void_p) for name in ("dims", "shapes", "kinds", "memory")),
         ("wide", ctypes.c_longlong),
     )
@@ -90,9 +90,11 @@ class Watched:
         self.uncertain = [p for p in bucket.params if p.is_complex() or not p.dim()]
         self.counts = array("d", bytes(WORD * table.rows))
         self._handles = (Handles(list(bucket.params)), Handles(tensors))
-        self._objects = (bucket.states, table.names, tensors)
+        entries = [entry for state in bucket.states for entry in state.values()]
+        self._objects = (bucket.states, entries)
         self._arrays = (
             *(array("Q", map(id, objects)) for objects in self._objects),
+            array("q", map(len, bucket.states)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
             array("q", bytes(2 * WORD * (2 + len(table.names)))),
