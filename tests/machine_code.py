@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import triton
-from bodies import CALLS, calling
+from bodies import CALLS, Mixed, calling
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, make_backend
 from triton.runtime.jit import MockTensor, create_function_from_signature
@@ -21,6 +21,7 @@ from optkit_core.implementations.fused.triton_kernel import OPTIONS, kernel
 from optkit_core.implementations.fused.triton_source import Signature
 
 TYPES = {"chunks": "*i32", "total": "i64", "table": "*i64", "rows": "i64"}
+MIXED = (torch.float16, torch.bfloat16, torch.float64, torch.bfloat16)
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 H = SimpleNamespace(lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, lr_decay=0.0)
 
@@ -37,6 +38,8 @@ def cases() -> Iterator[tuple[str, Any, torch.dtype, int]]:
         yield f"adamax {name(dtype)}", optkit.get("adamax"), dtype, 90
     for dtype in (torch.float32, torch.bfloat16):
         yield f"adamax {name(dtype)} on 7.5", optkit.get("adamax"), dtype, 75
+    yield "mixed", Mixed, torch.float16, 90
+    yield "x * y + z", calling(lambda x, y, z: x * y + z), torch.float32, 90
     yield "adagrad float32", optkit.get("adagrad"), torch.float32, 90
     for dtype in (torch.float32, torch.float64):
         yield f"every operation {name(dtype)}", calling(every_operation), dtype, 90
@@ -48,7 +51,8 @@ def name(dtype: torch.dtype) -> str:
 
 def compiled(algorithm: Any, dtype: torch.dtype, capability: int) -> Any:
     program, numbers = trace(algorithm, H, 3.0)
-    found = kernel(Signature(program, (dtype,) * program.operands, numbers=(None,) * len(numbers)))
+    dtypes = MIXED if algorithm is Mixed else (dtype,) * program.operands
+    found = kernel(Signature(program, dtypes, numbers=(None,) * len(numbers)))
     types = {argument: TYPES.get(argument, "fp64") for argument in found.arg_names}
     target = GPUTarget("cuda", capability, 32)
     options = {**OPTIONS, "num_warps": 4 if len(program.lines) < 20 else 32}

@@ -62,6 +62,12 @@ def test_float64_never_passes_through_float32() -> None:
     assert "tl.store(last_ + offsets, w3.to(tl.float32))" in text
 
 
+def test_memory_counts_as_aligned_when_all_of_it_is() -> None:
+    assert f"if (left == {CHUNK}) & ((p_at | g_at | mean_at | last_at) % 16 == 0):" in source(
+        signature(Mixed)
+    )
+
+
 def test_what_depends_on_the_count_alone_is_computed_once_in_float64() -> None:
     kernel = source(signature(Timed, None)).split("def fused(")[1]
     assert "libdevice.pow" in kernel.split("for start")[0]
@@ -157,6 +163,12 @@ def test_only_what_torch_rounds_once_is_rounded_once(machine_code: Any) -> None:
     adamax, adagrad = machine_code["adamax float32"], machine_code["adagrad float32"]
     assert [adamax[key] / 16 for key in ("fma", "mul", "div", "sqrt")] == [1, 2, 1, 0]
     assert [adagrad[key] / 16 for key in ("fma", "mul", "div", "sqrt")] == [1, 1, 1, 1]
+    assert [machine_code["x * y + z"][key] / 16 for key in ("fma", "mul")] == [0, 1]
+
+
+@needs_triton
+def test_any_mixture_of_dtypes_compiles(machine_code: Any) -> None:
+    assert machine_code["mixed"]["size"] > 0
 
 
 @needs_triton

@@ -178,7 +178,7 @@ def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
     """Return the loop over the blocks of a chunk."""
     program = signature.program
     loads = [
-        f"v{i} = tl.load({name(program, i)} + offsets{mask}){_widening(signature, i)}"
+        f"v{i} = tl.load({name(program, i)} + offsets{mask}).to({signature.computed})"
         for i in signature.needed
         if 0 <= i < program.operands
     ]
@@ -190,13 +190,6 @@ def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
     call = f"{', '.join(results)} = element({', '.join(_names(signature.needed))})"
     body = [f"offsets = start + tl.arange(0, {BLOCK})", *loads, call, *stores]
     return [f"for start in {blocks}:", *_indented(body)]
-
-
-def _widening(signature: Signature, operand: int) -> str:
-    """Return the conversion of a loaded element; half types reach float64 by float32."""
-    by_float32 = ".to(tl.float32)" if signature.dtypes[operand].itemsize == 2 else ""
-    wanted = f".to({signature.computed})"
-    return by_float32 if by_float32 == wanted else by_float32 + wanted
 
 
 def _narrowing(signature: Signature, operand: int) -> str:
