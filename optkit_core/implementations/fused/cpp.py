@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import torch
 
@@ -154,4 +154,4 @@ def name(program: Program, operand: int) -> str:
 
 @cache
 def _frame() -> str:
-    return files("optkit_core.implementations.fused").joinpath("kernel.cpp").read_text()
+    return Path(__file__).with_name("kernel.cpp").read_text()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,7 @@ def compiled(portable: bool = False) -> Path:
     Raises:
         UnavailableError: it can't be had; says why.
     """
-    source = files(__package__).joinpath("reader.cpp").read_text()
+    source = Path(__file__).with_name("reader.cpp").read_text()
     return kernels.library(source, TITLE, portable)
 
 
