@@ -122,9 +122,9 @@ def _pass(algorithm: Any, h: Any, table: Table, t: float | None, ends: array[int
 
 
 def _run(table: Table, passes: Sequence[Pass]) -> None:
-    bucket = table.bucket
-    flag = [] if bucket.found_inf is None else [on(bucket.kind.device, bucket.found_inf)]
-    with torch.accelerator.device_index(bucket.kind.device.index):
+    device, found_inf = table.bucket.kind.device, table.bucket.found_inf
+    flag = [] if found_inf is None else [found_inf.to(device, non_blocking=True)]
+    with torch.accelerator.device_index(device.index):
         _advance(table, flag)
         for kernel, numbers, ends in passes:
             addresses, chunks = on_device(table, ends)
