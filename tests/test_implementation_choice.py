@@ -578,8 +578,8 @@ THREE = (offer("fused"), offer("foreach"), offer("forloop"))
     ("wish", "device", "expected"),
     [
         ("auto", "cpu", "fused"),
-        ("auto", "cuda", "fused"),
-        ("auto", "cuda:1", "fused"),
+        ("auto", "cuda", "foreach"),
+        ("auto", "cuda:1", "foreach"),
         ("auto", "xpu", "foreach"),
         ("auto", "mps", "forloop"),
         ({"cuda": "fused"}, "cuda:1", "fused"),
