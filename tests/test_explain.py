@@ -8,7 +8,9 @@ import pytest
 import torch
 
 import optkit
+from optkit_core import Kind
 from optkit_core.cli import main
+from optkit_core.implementations import fused
 from optkit_core.implementations.fused.kernel import kernel
 
 ELEMENTWISE = ["adagrad", "adamax"]
@@ -125,3 +127,14 @@ def test_a_class_of_other_origin_is_told_apart(capsys: Any, registered: Any) -> 
     registered("torch-sgd", torch.optim.SGD)
     assert main(["explain", "torch-sgd", "--set", "lr=0.1"]) == 2
     assert "only optkit's own algorithms explain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_the_source_is_there_without_the_device(name: str, device: str) -> None:
+    algorithm = optkit.get(name)
+    optimizer = algorithm(parameters(3), implementation="forloop")
+    kind = Kind(torch.device(device), torch.bfloat16)
+    text = fused.source(algorithm, kind, optimizer.values(optimizer.param_groups[0]))
+    for buffer in algorithm.buffers:
+        assert buffer in text

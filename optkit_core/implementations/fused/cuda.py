@@ -16,7 +16,7 @@ from optkit_core.buckets import Bucket, Kind
 from optkit_core.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import counting
-from optkit_core.implementations.fused import parts
+from optkit_core.implementations.fused import parts, triton_source
 from optkit_core.implementations.fused.device_table import on_device
 from optkit_core.implementations.fused.parts import Launch, holds
 from optkit_core.implementations.fused.table import Table
@@ -24,10 +24,14 @@ from optkit_core.implementations.fused.trace import trace
 from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 
-__all__ = ["holds", "prepare", "refuse"]
+__all__ = ["holds", "prepare", "refuse", "source"]
 
 OLDEST = (7, 5)
 """The compute capability from which on Triton compiles for a device."""
+
+
+COUNTED_IN = torch.float64
+"""The dtype of step counters that `source` writes a kernel for."""
 
 
 class Pass(NamedTuple):
@@ -62,6 +66,13 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     except UnavailableError as error:
         return str(error)
     return refuse_device(kind.device)
+
+
+def source(algorithm: Any, kind: Kind, h: Any) -> str:
+    """Return the Triton source of the kernel that steps a kind of bucket."""
+    dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
+    program, numbers = trace(algorithm, h, None if kind.capturable else 1.0)
+    return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
 
 
 @cache
@@ -114,11 +125,16 @@ def _pass(algorithm: Any, h: Any, table: Table, t: float | None, ends: array[int
         program,
         table.dtypes,
         bucket.states[0][STEP].dtype,
-        tuple([number.dtype if isinstance(number, Tensor) else None for number in numbers]),
+        _dtypes(numbers),
         None if bucket.found_inf is None else bucket.found_inf.dtype,
     )
     found = compiled(signature, bucket.kind.device) if program.stores else None
     return Pass(found, numbers, ends)
+
+
+def _dtypes(numbers: Sequence[Any]) -> tuple[torch.dtype | None, ...]:
+    """Return the dtypes of the numbers that are tensors, None for those of the host."""
+    return tuple([number.dtype if isinstance(number, Tensor) else None for number in numbers])
 
 
 def _run(table: Table, passes: Sequence[Pass]) -> None:
