@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from torch import Tensor
 from optkit_core import Buffer, Elementwise, ImplementationError
 from optkit_core.implementations.fused import cpp
 from optkit_core.implementations.fused.trace import trace
+from optkit_core.implementations.fused.vocabulary import METHODS
 
 Call = Callable[[Any, Any, Any], Any]
 
@@ -292,3 +295,9 @@ def test_reductions_and_unknown_functions_work_one_by_one(implementation: str) -
             with torch.no_grad():
                 wanted = call(p, p.grad, None)
             assert torch.equal(optimizer.state[p][f"to_{name}"], wanted)
+
+
+def test_the_documentation_lists_every_method() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+    (sentence,) = [line for line in text.splitlines() if line.startswith("A fused kernel can be")]
+    assert set(re.findall(r"`(\w+?)_?`", sentence)) == {*METHODS, "copy", "fill", "zero"}
