@@ -95,7 +95,7 @@ class Elementwise(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._refuse_uncapturable()
+        self.refuse_uncapturable()
         for differentiable, launch in self._prepared():
             with torch.set_grad_enabled(differentiable):
                 launch()
@@ -119,10 +119,10 @@ class Elementwise(Optimizer):
                 refusal = self.refuse(item.bucket.kind, h)
                 if refusal:
                     raise GradientError(refusal)
-                launches.append((item.bucket.kind.differentiable, self._launch(group, item, h)))
+                launches.append((item.bucket.kind.differentiable, self.launch(group, item, h)))
         return launches
 
-    def _launch(self, group: dict[str, Any], item: Planned, h: Any) -> Callable[[], None]:
+    def launch(self, group: dict[str, Any], item: Planned, h: Any) -> Callable[[], None]:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
         while True:
             try:
@@ -142,7 +142,7 @@ class Elementwise(Optimizer):
         plans = [
             kept[place]
             if place < len(kept) and kept[place].holds(group)
-            else GroupPlan(group, self._plan_group(group))
+            else GroupPlan(group, self.plan_group(group))
             for place, group in enumerate(self.param_groups)
         ]
         if plans != list(kept):
@@ -151,16 +151,26 @@ class Elementwise(Optimizer):
             self._plans = plans
         return plans
 
-    def _plan_group(self, group: dict[str, Any]) -> list[Planned]:
+    def plan_group(self, group: dict[str, Any], is_compiled: bool = False) -> list[Planned]:
+        """Return the buckets of a group, with their state and with what runs each.
+
+        Args:
+            group: the parameter group.
+            is_compiled: whether compiled code calls the step.
+
+        Raises:
+            GradientError: gradients of a kind can't be used.
+            ImplementationError: an implementation was requested that can't run.
+        """
         planned = []
         h = self.values(group)
-        for bucket in gather(group, self.scaling):
+        for bucket in gather(group, self.scaling, is_compiled):
             refusal = self.refuse(bucket.kind, h)
             if refusal:
                 raise GradientError(refusal)
             choice = self.choose(group, bucket.kind, bucket.params, h)
             bucket.attach(self.state, partial(self._allocate, group=group))
-            if bucket.kind.capturable:
+            if bucket.kind.capturable and not is_compiled:
                 counting.require_capturable(bucket.steps, bucket.kind.device)
             planned.append(Planned(bucket, choice))
         return planned
@@ -174,8 +184,13 @@ class Elementwise(Optimizer):
             for p in group["params"]:
                 self.state[p].update(self._allocate(p, group))
 
-    def _refuse_uncapturable(self) -> None:
-        if not _cuda_in_use() or torch.compiler.is_compiling():
+    def refuse_uncapturable(self) -> None:
+        """Raise where a CUDA graph is being captured that this step can't be part of.
+
+        Raises:
+            ImplementationError: a group hasn't ``capturable=True``.
+        """
+        if not _cuda_in_use():
             return
         capturing = torch.cuda.is_current_stream_capturing()
         if capturing and not all(group.get("capturable") for group in self.param_groups):

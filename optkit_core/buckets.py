@@ -27,14 +27,17 @@ class Kind:
     native: bool = True
     differentiable: bool = False
     capturable: bool = False
+    compiled: bool = False
 
     @property
     def special(self) -> str:
         """The layout, and what sets the kind apart beside it: ``"strided capturable"``."""
         words = [str(self.layout).removeprefix("torch.")]
         words += [] if self.native else ["tensor subclass"]
-        words += ["differentiable"] if self.differentiable else []
-        return " ".join([*words, "capturable"] if self.capturable else words)
+        words += [
+            mode for mode in ("differentiable", "capturable", "compiled") if getattr(self, mode)
+        ]
+        return " ".join(words)
 
     def __str__(self) -> str:
         special = self.special.removeprefix("strided").lstrip()
@@ -162,12 +165,15 @@ def real(value: Any) -> Any:
     return value
 
 
-def gather(group: Mapping[str, Any], scaling: Scaling | None = None) -> list[Bucket]:
+def gather(
+    group: Mapping[str, Any], scaling: Scaling | None = None, is_compiled: bool = False
+) -> list[Bucket]:
     """Sort the parameters of a group that have a gradient into buckets, as yet without state.
 
     Args:
         group: one of the optimizer's parameter groups.
         scaling: the scale of the gradients.
+        is_compiled: whether compiled code calls the step.
 
     Returns:
         The buckets, in the order in which their first parameter comes.
@@ -181,7 +187,7 @@ def gather(group: Mapping[str, Any], scaling: Scaling | None = None) -> list[Buc
         bucket = buckets.get(key)
         if bucket is None:
             maximize = bool(group.get("maximize", False))
-            kind = kind_of(group, p, g.layout)
+            kind = kind_of(group, p, g.layout, is_compiled)
             bucket = buckets[key] = Bucket(kind, maximize, scaling or Scaling())
         bucket.params.append(p)
         bucket.grads.append(g)
@@ -189,7 +195,10 @@ def gather(group: Mapping[str, Any], scaling: Scaling | None = None) -> list[Buc
 
 
 def kind_of(
-    group: Mapping[str, Any], parameter: Tensor, layout: torch.layout = torch.strided
+    group: Mapping[str, Any],
+    parameter: Tensor,
+    layout: torch.layout = torch.strided,
+    is_compiled: bool = False,
 ) -> Kind:
     """Return the kind of bucket for a parameter of a group and its gradient's layout."""
     return Kind(
@@ -199,4 +208,5 @@ def kind_of(
         type(parameter) in NATIVE,
         bool(group.get("differentiable", False)),
         bool(group.get("capturable", False)),
+        is_compiled,
     )

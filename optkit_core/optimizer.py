@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 import attrs
 import torch
 from torch import Tensor
+from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.optim.optimizer import ParamsT
 
 from optkit_core import (
@@ -165,6 +166,18 @@ class Optimizer(Declared, torch.optim.Optimizer):
         Returns:
             The closure's loss; None without a closure.
         """
+        try:  # a graph that breaks within try is given up, and Python runs the whole of this frame
+            if torch.compiler.is_compiling():
+                # Imported while Dynamo traces: later it would compile the module's own lines.
+                import optkit_core.compilation.step  # noqa: F401
+
+                torch._dynamo.graph_break()
+        finally:
+            is_compiled = get_eval_frame_callback() is not None
+        if is_compiled:
+            from optkit_core.compilation.step import step
+
+            return step(self, closure)
         hooks.fire("optkit_before_step", optimizer=self)
         with torch.no_grad():
             loss = self.advance(closure)

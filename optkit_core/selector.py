@@ -13,11 +13,17 @@ from optkit_core.errors import ImplementationError
 
 PREFERENCE = {
     "cpu": ("fused", "forloop", "foreach"),
-    "cuda": ("fused", "foreach", "forloop"),
+    "cuda": ("foreach", "forloop", "fused"),
     "xpu": ("foreach", "forloop", "fused"),
     "mtia": ("foreach", "forloop", "fused"),
 }
-"""What ``auto`` tries on a type of device, in this order."""
+"""What ``auto`` tries on a type of device, in this order.
+
+On CUDA fused comes last until it has been measured on such a device.
+"""
+
+COMPILED = ("fused", "foreach", "forloop")
+"""What it tries where compiled code calls the step, and fused refuses."""
 
 ELSEWHERE = ("forloop", "foreach", "fused")
 """What it tries on other devices, and for tensor subclasses, which needn't know foreach."""
@@ -95,7 +101,7 @@ def select(
     wish = request.on(kind.device.type)
     if wish != AUTO:
         return _wished(wish, request, kind, offers, algorithm, h)
-    small = too_small or {}
+    small = {} if kind.compiled else too_small or {}
     refusals: dict[str, str] = {}
     candidates = sorted(offers, key=lambda offer: (offer.name in small, _rank(kind, offer.name)))
     for position, offer in enumerate(candidates):
@@ -104,16 +110,22 @@ def select(
             del refusals[offer.name]
             later = candidates[position + 1 :]
             refusals |= {other.name: small.get(other.name, "not preferred") for other in later}
-            where = kind.device.type if kind.native else "tensor subclasses"
-            reason = f"first choice on {where} that can run it"
+            reason = f"first choice {_where(kind)} that can run it"
             return Choice(kind, offer, reason, tuple(refusals.items()))
     why = "; ".join(f"{name}: {reason}" for name, reason in refusals.items()) or "none exists"
     raise ImplementationError(f"no implementation can run {algorithm.__name__} on {kind}: {why}.")
 
 
 def _rank(kind: Kind, name: str) -> int:
-    order = PREFERENCE.get(kind.device.type, ELSEWHERE) if kind.native else ELSEWHERE
+    preferred = COMPILED if kind.compiled else PREFERENCE.get(kind.device.type, ELSEWHERE)
+    order = preferred if kind.native else ELSEWHERE
     return order.index(name) if name in order else len(order)
+
+
+def _where(kind: Kind) -> str:
+    if not kind.native:
+        return "on tensor subclasses"
+    return "under torch.compile" if kind.compiled else f"on {kind.device.type}"
 
 
 def _wished(

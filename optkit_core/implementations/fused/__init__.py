@@ -36,6 +36,8 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
         return f"there are fused kernels for {', '.join(MODULES)}, not for {kind.device.type}"
     if kind.differentiable:
         return "a kernel doesn't record a graph, and differentiable=True needs one"
+    if kind.compiled:
+        return "under torch.compile the compiler writes the kernels"
     if kind.layout != torch.strided:
         return "a kernel walks dense memory, and the gradients are sparse"
     if not kind.native:
