@@ -40,6 +40,7 @@ class Elementwise(Optimizer):
     """
 
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
+    counts_steps: ClassVar[bool] = True
     eager_state: ClassVar[bool] = False
     update_sparse: ClassVar[Callable[..., None] | None] = None
 

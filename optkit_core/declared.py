@@ -27,6 +27,8 @@ class Declared:
     option_names: ClassVar[tuple[str, ...]] = ()
     default_values: ClassVar[Mapping[str, Any]] = {}
     positional: ClassVar[tuple[str, ...]] = ()
+    schema_name: ClassVar[str] = "optimizer"
+    schema_version: ClassVar[int] = 1
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read what the class body declares."""
@@ -43,6 +45,14 @@ class Declared:
         cls.option_names = tuple(name for name, item in cls.declarations.items() if item.is_option)
         cls.default_values = {name: item.default for name, item in cls.declarations.items()}
         cls.positional = declaration.positional(cls.declarations)
+        if "schema_name" not in vars(cls) and _is_algorithm(cls):
+            cls.schema_name = cls.__name__.lower()
+
+
+def _is_algorithm(cls: type[Declared]) -> bool:
+    """Whether the class says what is computed; one that only adds methods is its base's."""
+    body = vars(cls).values()
+    return bool(cls.own_declarations) or any(isinstance(value, Buffer) for value in body)
 
 
 def _check(cls: type[Declared]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.buffers import Buffer, step_dtype
+from optkit_core.buffers import Buffer
+from optkit_core.checkpoint.schema import dtype_name, schema_of
 from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry
 
@@ -106,21 +107,15 @@ def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
 
 
 def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
-    step = [BufferInfo("step", "scalar", _step_dtype(), "0", "number of steps so far")]
-    declared = [
-        BufferInfo(name, "per element", _buffer_dtype(item), str(item.init), item.doc)
-        for name, item in algorithm.buffers.items()
-    ]
-    return tuple(step + declared) if declared else ()
+    return tuple(
+        BufferInfo(name, item.kind, _buffer_dtype(item), str(item.init), item.doc)
+        for name, item in schema_of(algorithm).buffers.items()
+    )
 
 
 def _buffer_dtype(buffer: Buffer) -> str:
-    return "the parameter's" if buffer.dtype is None else str(buffer.dtype).removeprefix("torch.")
+    return "the parameter's" if buffer.dtype is None else dtype_name(buffer.dtype)
 
 
 def _implementations(algorithm: Any) -> tuple[str, ...]:
     return tuple(offer.name for offer in algorithm.offers)
-
-
-def _step_dtype() -> str:
-    return str(step_dtype()).removeprefix("torch.")

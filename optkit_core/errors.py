@@ -45,6 +45,10 @@ class ConfigError(OptkitError, ValueError):
     """A setting from the environment or a configuration file is wrong."""
 
 
+class CheckpointError(OptkitError, ValueError):
+    """Saved state doesn't fit the optimizer, or isn't what it says it is."""
+
+
 class UnknownAlgorithmError(OptkitError, LookupError):
     """No algorithm goes by that name."""
 
@@ -63,6 +67,10 @@ class PluginError(OptkitError, RuntimeError):
 
 class PluginWarning(UserWarning):
     """A plugin was left out because it failed; everything else works."""
+
+
+class CopyWarning(UserWarning):
+    """A copy or pickle of an optimizer goes without a hook or attribute of the original."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

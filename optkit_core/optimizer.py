@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from optkit_core.config import Request
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
 from optkit_core.selector import Choice, Offer, select
+
+if TYPE_CHECKING:
+    from optkit_core.checkpoint.report import LoadReport
 
 LIVE = ("implementation", "foreach", "fused")
 """Options that say how to run; a checkpoint doesn't override them."""
@@ -48,6 +51,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
+    counts_steps: ClassVar[bool] = False
 
     params: ParamsT  # for type checkers: the first argument
     implementation: str | Mapping[str, str] | None = option(
@@ -139,22 +143,39 @@ class Optimizer(Declared, torch.optim.Optimizer):
         raise NotImplementedError(f"{type(self).__name__} defines no advance(closure)")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of every parameter and the options of every group."""
-        saved = super().state_dict()
-        hooks.fire("optkit_state_saved", optimizer=self, state_dict=saved)
-        return saved
+        """Return a copy of every parameter's state and every group's options.
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        Returns:
+            torch's shape, ``{"state": ..., "param_groups": ...}``, of tensors, numbers, strings,
+            booleans, None, lists, tuples and dicts. Each group carries the schema's identity,
+            ``"adamax/1"`` for example, under ``"schema"``.
+
+        Raises:
+            CheckpointError: a group or a state holds something else.
+        """
+        from optkit_core.checkpoint import collecting
+
+        return collecting.save(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> LoadReport:  # type: ignore[override]
         """Continue from a state that ``state_dict()`` of this algorithm returned.
 
-        How to run (``implementation``, ``foreach``, ``fused``) stays as it is; everything
-        else comes from the checkpoint.
+        Everything is verified before anything changes. How to run (``implementation``,
+        ``foreach``, ``fused``) stays as it is; everything else comes from the checkpoint.
 
         Args:
             state_dict: from optkit or from the torch.optim class of the same name.
+            strict: whether everything must match; False loads what does.
+
+        Returns:
+            What was loaded, and what wasn't.
+
+        Raises:
+            CheckpointError: it doesn't fit; names every mismatch, and nothing has changed.
         """
-        super().load_state_dict(state_dict)
-        hooks.fire("optkit_state_loaded", optimizer=self)
+        from optkit_core.checkpoint import loading
+
+        return loading.load(self, state_dict, strict)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or copy keeps: torch's part and the request."""
@@ -177,7 +198,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         for p in group["params"]:
             state: dict[str, Any] = self.state.get(p, {})
             if STEP in state and not isinstance(state[STEP], Tensor):
-                state[STEP] = buffers.step_counter(float(state[STEP]), p, group)
+                state[STEP] = buffers.COUNTER.scalar(float(state[STEP]), p, group)
 
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""

@@ -163,7 +163,7 @@ def test_gradients_are_never_modified(name: str, implementation: str, options: A
 
 
 @pytest.mark.parametrize("name", TORCH)
-def test_other_default_dtype_gives_torchs_step_counter(name: str) -> None:
+def test_torchs_step_counter_under_another_default_dtype_is_ours(name: str) -> None:
     torch.set_default_dtype(torch.float64)
     try:
         ours, theirs = optkit.get(name), TORCH[name]
