@@ -7,6 +7,7 @@ importing optkit costs next to nothing.
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "CopyWarning",
     "HyperparameterError",
     "ImplementationError",
     "OptimizerProtocol",
@@ -23,6 +24,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from optkit_core import (
+        CopyWarning,
         HyperparameterError,
         ImplementationError,
         OptimizerProtocol,

@@ -9,6 +9,7 @@ from optkit_core.declaration import hyperparameter, option
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     ConfigError,
+    CopyWarning,
     DeclarationError,
     GradientError,
     GroupError,
@@ -22,6 +23,7 @@ from optkit_core.errors import (
     UnknownAlgorithmError,
     UnknownHyperparameterError,
 )
+from optkit_core.foreign import watch
 from optkit_core.hookspecs import hookimpl
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import register_plugin, unregister_plugin
@@ -34,6 +36,7 @@ __all__ = [
     "Buffer",
     "Choice",
     "ConfigError",
+    "CopyWarning",
     "DeclarationError",
     "Elementwise",
     "GradientError",
@@ -68,6 +71,7 @@ __all__ = [
     "unregister",
     "unregister_plugin",
     "use",
+    "watch",
     "whole",
     "within",
 ]

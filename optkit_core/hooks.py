@@ -25,6 +25,11 @@ def fire(hook: str, **arguments: Any) -> None:
         caller(**arguments)
 
 
+def is_implemented(hook: str) -> bool:
+    """Whether any plugin implements a hook."""
+    return bool(getattr(manager.hook, hook).get_hookimpls())
+
+
 def add(plugin: object, name: str | None) -> str:
     """Add a plugin's hooks and return its name; a wrong plugin leaves nothing.
 

@@ -44,6 +44,16 @@ def optkit_created(optimizer: torch.optim.Optimizer) -> None:
 
 
 @hookspec
+def optkit_copied(optimizer: torch.optim.Optimizer) -> None:
+    """See an optimizer that a copy or pickle has just made, with the hooks it brings along."""
+
+
+@hookspec
+def optkit_group_added(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+    """See a parameter group that has joined an optimizer after its construction."""
+
+
+@hookspec
 def optkit_before_step(optimizer: torch.optim.Optimizer) -> None:
     """See an optimizer before its closure and update; gradients may be changed here."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, overload
 
 import torch
 from torch import Tensor
@@ -52,6 +52,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
     requires_closure: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
     counts_steps: ClassVar[bool] = False
+    _is_created = False
 
     params: ParamsT  # for type checkers: the first argument
     implementation: str | Mapping[str, str] | None = option(
@@ -78,6 +79,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         found = parameters.checked(params)
         with groups.restored_on_error(found if isinstance(found[0], dict) else ()):
             super().__init__(found, defaults)
+        self._is_created = True
         plugins.load_all()
         hooks.fire("optkit_created", optimizer=self)
 
@@ -107,6 +109,8 @@ class Optimizer(Declared, torch.optim.Optimizer):
             except BaseException:
                 groups.take_back(self, count)
                 raise
+        if self._is_created:
+            hooks.fire("optkit_group_added", optimizer=self, group=param_group)
 
     def _take_in(self, group: dict[str, Any]) -> None:
         found = group["params"]
@@ -177,18 +181,48 @@ class Optimizer(Declared, torch.optim.Optimizer):
 
         return loading.load(self, state_dict, strict)
 
+    def __copy__(self) -> Self:
+        """Return an optimizer of the same groups and state, with hook tables of its own."""
+        from optkit_core import copies
+
+        twin: Self = copies.shallow(self)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return an optimizer that shares nothing with this one, with the same hooks."""
+        from optkit_core import copies
+
+        twin: Self = copies.deep(self, memo)
+        return twin
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Return what a pickle holds: every attribute and hook that can be pickled."""
+        from optkit_core import pickles
+
+        reduced = super().__reduce_ex__(protocol)
+        return pickles.picklable(self, reduced, int(protocol))
+
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle or copy keeps: torch's part and the request."""
-        return {**super().__getstate__(), "request": self.request}
+        """Return what copies and pickles take along; a subclass may take something out."""
+        from optkit_core import copies
+
+        return copies.attributes(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take in a pickle's or a checkpoint's state, older shapes of it too."""
+        """Take in a copy's, a pickle's or a checkpoint's state, older shapes of it too."""
         live = self.__dict__.get("param_groups", [])
-        super().__setstate__(state)
-        self._choices = {}
+        for name, value in state.items():
+            setattr(self, name, value)  # some may be slots
+        super().__setstate__({})
         for position, group in enumerate(self.param_groups):
             older = live[position] if position < len(live) else self.defaults
             self._complete(group, older, bool(live))
+        if live:
+            self._choices = {}
+            return
+        from optkit_core import copies
+
+        copies.revived(self)
 
     def _complete(self, group: dict[str, Any], older: Mapping[str, Any], is_load: bool) -> None:
         for name, item in self.declarations.items():
