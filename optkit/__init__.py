@@ -7,6 +7,7 @@ importing optkit costs next to nothing.
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "CheckpointError",
     "CopyWarning",
     "HyperparameterError",
     "ImplementationError",
@@ -24,6 +25,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from optkit_core import (
+        CheckpointError,
         CopyWarning,
         HyperparameterError,
         ImplementationError,

@@ -1,13 +1,22 @@
 """The framework under optkit: what plugin authors import, and all of it is here."""
 
 from optkit_core.algorithm import Elementwise
-from optkit_core.api import available, create, describe, get, register, unregister
+from optkit_core.api import (
+    available,
+    create,
+    describe,
+    get,
+    register,
+    unregister,
+)
 from optkit_core.buckets import Kind, kind_of
 from optkit_core.buffers import Buffer
+from optkit_core.checkpoint.conversions import importer, migration
 from optkit_core.config import use
 from optkit_core.declaration import hyperparameter, option
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
+    CheckpointError,
     ConfigError,
     CopyWarning,
     DeclarationError,
@@ -28,12 +37,13 @@ from optkit_core.hookspecs import hookimpl
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import register_plugin, unregister_plugin
 from optkit_core.protocols import OptimizerProtocol
-from optkit_core.ranges import Range, at_least, each, one_of, whole, within
+from optkit_core.ranges import Range, at_least, boolean, each, one_of, whole, within
 from optkit_core.selector import Choice, Offer
 
 __all__ = [
     "AmbiguousAlgorithmError",
     "Buffer",
+    "CheckpointError",
     "Choice",
     "ConfigError",
     "CopyWarning",
@@ -57,13 +67,16 @@ __all__ = [
     "UnknownHyperparameterError",
     "at_least",
     "available",
+    "boolean",
     "create",
     "describe",
     "each",
     "get",
     "hookimpl",
     "hyperparameter",
+    "importer",
     "kind_of",
+    "migration",
     "one_of",
     "option",
     "register",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optkit_core import buffers, implementations
+from optkit_core import implementations
 from optkit_core.buckets import Bucket, Kind, gather
 from optkit_core.declaration import option
 from optkit_core.errors import GradientError, ImplementationError
@@ -41,7 +41,6 @@ class Elementwise(Optimizer):
 
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
     counts_steps: ClassVar[bool] = True
-    eager_state: ClassVar[bool] = False
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
     foreach: bool | None = option(
@@ -111,7 +110,7 @@ class Elementwise(Optimizer):
                 if refusal:
                     raise GradientError(refusal)
                 choice = self.choose(group, bucket.kind)
-                bucket.attach(self.state, partial(self._allocate, group=group))
+                bucket.attach(self.state, partial(self.allocate, group=group))
                 if bucket.kind.capturable:
                     counting.require_capturable(bucket.steps, bucket.kind.device)
                 planned.append((bucket, choice, h))
@@ -123,15 +122,6 @@ class Elementwise(Optimizer):
         if isinstance(lr, Tensor) and lr.dim():
             values["lr"] = lr.reshape(())
         return SimpleNamespace(**values)
-
-    def _allocate(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        return buffers.allocate(self.buffers, parameter, group)
-
-    def _accept_group(self, group: dict[str, Any]) -> None:
-        super()._accept_group(group)
-        if self.eager_state:
-            for p in group["params"]:
-                self.state[p].update(self._allocate(p, group))
 
     def _refuse_uncapturable(self) -> None:
         if not _cuda_in_use() or torch.compiler.is_compiling():

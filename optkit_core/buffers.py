@@ -50,13 +50,15 @@ class Buffer:
     since: int = 1
     optional: bool = False
 
-    def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
+    def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
         """Return the buffer for `parameter` before its first step.
 
         A complex buffer has the initial value in both its real and its imaginary part,
         since complex parameters are stepped as pairs of real numbers.
         """
-        value = group[self.init] if isinstance(self.init, str) else self.init
+        value: Any = group[self.init] if isinstance(self.init, str) else self.init
+        if self.kind == OPAQUE:
+            return value
         if self.kind == SCALAR:
             return self.scalar(value, parameter, group)
         buffer = torch.zeros_like(
@@ -67,9 +69,15 @@ class Buffer:
         return buffer.detach()
 
     def scalar(self, value: float, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
-        """Return `value` as a scalar buffer; on the parameter's device if ``capturable``."""
-        device = parameter.device if group.get("capturable") else torch.device("cpu")
+        """Return `value` as a scalar buffer."""
+        device = self.device_for(parameter, group)
         return torch.tensor(value, dtype=self.dtype_for(parameter), device=device)
+
+    def device_for(self, parameter: Tensor, group: Mapping[str, Any]) -> torch.device:
+        """Return the parameter's device, but the CPU for scalars that no graph captures."""
+        if self.kind == SCALAR and not group.get("capturable"):
+            return torch.device("cpu")
+        return parameter.device
 
     def dtype_for(self, parameter: Tensor) -> torch.dtype:
         """Return the dtype of the buffer of `parameter`."""
@@ -93,9 +101,14 @@ def collect(cls: type) -> dict[str, Buffer]:
 
 
 def allocate(
-    buffers: Mapping[str, Buffer], parameter: Tensor, group: Mapping[str, Any]
-) -> dict[str, Tensor]:
-    """Return a whole new state for `parameter`: its step counter and every buffer."""
-    state = {STEP: COUNTER.allocate(parameter, group)}
-    state.update({name: item.allocate(parameter, group) for name, item in buffers.items()})
-    return state
+    buffers: Mapping[str, Buffer],
+    parameter: Tensor,
+    group: Mapping[str, Any],
+    existing: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the required buffers of `parameter` that don't exist yet."""
+    return {
+        name: item.allocate(parameter, group)
+        for name, item in buffers.items()
+        if name not in existing and not item.optional
+    }

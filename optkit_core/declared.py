@@ -9,7 +9,7 @@ from typing import Any, ClassVar, dataclass_transform
 from torch.optim import Optimizer as TorchOptimizer
 
 from optkit_core import buffers, declaration
-from optkit_core.buffers import STEP, Buffer
+from optkit_core.buffers import COUNTER, JOINT, STEP, Buffer
 from optkit_core.declaration import Declaration, hyperparameter, option
 from optkit_core.errors import DeclarationError
 
@@ -23,6 +23,9 @@ class Declared:
     Hyperparameters: ClassVar[Any]
     Options: ClassVar[Any]
     buffers: ClassVar[Mapping[str, Buffer]] = {}
+    state_buffers: ClassVar[Mapping[str, Buffer]] = {}
+    counts_steps: ClassVar[bool] = False
+    is_joint: ClassVar[bool] = False
     hyperparameter_names: ClassVar[tuple[str, ...]] = ()
     option_names: ClassVar[tuple[str, ...]] = ()
     default_values: ClassVar[Mapping[str, Any]] = {}
@@ -36,6 +39,8 @@ class Declared:
         cls.own_declarations = declaration.take(cls)
         cls.declarations = dict(declaration.in_order(declaration.collect(cls)))
         cls.buffers = buffers.collect(cls)
+        cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
+        cls.is_joint = any(item.kind == JOINT for item in cls.buffers.values())
         _check(cls)
         cls.Hyperparameters = declaration.CheckedClass("Hyperparameters", options=False)
         cls.Options = declaration.CheckedClass("Options", options=True)

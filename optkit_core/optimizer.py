@@ -15,12 +15,14 @@ from optkit_core.buffers import STEP
 from optkit_core.config import Request
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
+from optkit_core.ranges import boolean
 from optkit_core.selector import Choice, Offer, select
+from optkit_core.state import State
 
 if TYPE_CHECKING:
     from optkit_core.checkpoint.report import LoadReport
 
-LIVE = ("implementation", "foreach", "fused")
+LIVE = ("implementation", "foreach", "fused", "eager_state")
 """Options that say how to run; a checkpoint doesn't override them."""
 
 
@@ -35,6 +37,8 @@ class Optimizer(Declared, torch.optim.Optimizer):
         implementation: ``"auto"``, ``"forloop"``, ``"foreach"``, ``"fused"``, or a mapping of
             these by device type. None (default): what `optkit.use`, the environment or
             the configuration file say.
+        eager_state: allocate every buffer at construction, not at a parameter's first step
+            (default False).
 
     Raises:
         HyperparameterError: a value is out of range, or a name isn't declared.
@@ -51,7 +55,6 @@ class Optimizer(Declared, torch.optim.Optimizer):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
-    counts_steps: ClassVar[bool] = False
     _is_created = False
 
     params: ParamsT  # for type checkers: the first argument
@@ -60,6 +63,9 @@ class Optimizer(Declared, torch.optim.Optimizer):
         range=config.ImplementationRange(),
         doc="which implementation to run",
         kw_only=True,
+    )
+    eager_state: bool = option(
+        default=False, range=boolean(), doc="allocate the state at construction", kw_only=True
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -79,6 +85,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
         found = parameters.checked(params)
         with groups.restored_on_error(found if isinstance(found[0], dict) else ()):
             super().__init__(found, defaults)
+        self.state = State(self, self.state)
         self._is_created = True
         plugins.load_all()
         hooks.fire("optkit_created", optimizer=self)
@@ -214,6 +221,8 @@ class Optimizer(Declared, torch.optim.Optimizer):
         for name, value in state.items():
             setattr(self, name, value)  # some may be slots
         super().__setstate__({})
+        if not isinstance(self.state, State):
+            self.state = State(self, self.state)
         for position, group in enumerate(self.param_groups):
             older = live[position] if position < len(live) else self.defaults
             self._complete(group, older, bool(live))
@@ -234,8 +243,50 @@ class Optimizer(Declared, torch.optim.Optimizer):
             if STEP in state and not isinstance(state[STEP], Tensor):
                 state[STEP] = buffers.COUNTER.scalar(float(state[STEP]), p, group)
 
+    def init_state(self) -> None:
+        """Allocate every declared buffer now, without a step; what exists stays as it is.
+
+        >>> import torch, optkit
+        >>> optimizer = optkit.create("adamax", [torch.ones(2)])
+        >>> optimizer.init_state()
+        >>> optimizer.state_dict()["state"][0]["exp_inf"]
+        tensor([0., 0.])
+        """
+        for group in self.param_groups:
+            self.init_group_state(group)
+
+    def init_group_state(self, group: dict[str, Any]) -> None:
+        """Do what `init_state` does for one group."""
+        params = group["params"][:1] if self.is_joint else group["params"]
+        for p in params:
+            missing = self.allocate(p, group)
+            if missing:
+                self.state[p].update(missing)
+
+    def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those buffers that a parameter's state lacks, as before its first step."""
+        return buffers.allocate(self.state_buffers, parameter, group, self.state.get(parameter, ()))
+
+    @classmethod
+    def state_complaint(cls, state: Mapping[str, Any]) -> str:
+        """Return what is wrong with a parameter's saved state as a whole, or ``""``.
+
+        Each declared buffer has been checked; a subclass may know how they belong together.
+        """
+        return ""
+
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""
+        self.check_request(group)
+        if group["eager_state"]:
+            self.init_group_state(group)
+
+    def check_request(self, group: Mapping[str, Any]) -> None:
+        """Raise if a group asks for an implementation that can't run it.
+
+        Raises:
+            ImplementationError: an explicit request can't be met.
+        """
         request = config.requested(group) or self.request
         if request.is_explicit:
             for kind in dict.fromkeys(kind_of(group, p) for p in group["params"]):

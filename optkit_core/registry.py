@@ -13,6 +13,7 @@ import attrs
 import torch
 
 from optkit_core import hooks
+from optkit_core.checkpoint import conversions
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     PluginError,
@@ -71,6 +72,14 @@ class Registrar:
     def register(self, name: str, algorithm: type, *, replace: bool = False) -> None:
         """Register an algorithm; see `optkit.register`."""
         self.registry.add(name, algorithm, provider=self.provider, replace=replace)
+
+    def migration(self, schema: str, version: int, function: Any) -> None:
+        """Register a migration; see `optkit_core.migration`."""
+        conversions.migration(schema, version)(function)
+
+    def importer(self, schema: str, source: str, function: Any) -> None:
+        """Register an importer; see `optkit_core.importer`."""
+        conversions.importer(schema, source)(function)
 
 
 class Registry:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from optkit_core import hooks
-from optkit_core.checkpoint.schema import TAG, WRITER, schema_of
+from optkit_core.checkpoint.schema import TAG, WRITER, schema_of, writer_of
 from optkit_core.errors import CheckpointError
 
 PLAIN = (bool, int, float, complex, str, type(None))
 
 
-def save(optimizer: Any) -> dict[str, Any]:
-    """Return a copy of an optimizer's state and groups, with all hooks around it."""
+def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
+    """Return an optimizer's state and groups, with all hooks around it.
+
+    Args:
+        optimizer: an optkit optimizer.
+        shared: whether the tensors are the live ones; by default they are copies.
+    """
     for hook in list(optimizer._optimizer_state_dict_pre_hooks.values()):
         hook(optimizer)
-    saved: dict[str, Any] = copied(collect(optimizer), "state_dict()")
+    saved = collect(optimizer)
+    saved = saved if shared else copied(saved, "state_dict()")
     for hook in list(optimizer._optimizer_state_dict_post_hooks.values()):
         replaced = hook(optimizer, saved)
         saved = saved if replaced is None else replaced
@@ -41,7 +46,7 @@ def collect(optimizer: Any) -> dict[str, Any]:
     for group in optimizer.param_groups:
         for p in group["params"]:
             positions.setdefault(p, len(positions))
-    marks = {TAG: schema_of(type(optimizer)).identity, WRITER: writer(type(optimizer).__module__)}
+    marks = {TAG: schema_of(type(optimizer)).identity, WRITER: writer_of(type(optimizer))}
     groups = [
         {**group, **marks, "params": [positions[p] for p in group["params"]]}
         for group in optimizer.param_groups
@@ -61,7 +66,8 @@ def copied(value: Any, where: str) -> Any:
         CheckpointError: there is something else in it.
     """
     if isinstance(value, Tensor):
-        return value.detach().clone(memory_format=torch.preserve_format)
+        plain = value.detach() if value.requires_grad else value
+        return plain.clone(memory_format=torch.preserve_format)
     if type(value) in PLAIN:
         return value
     if isinstance(value, dict):
@@ -75,9 +81,3 @@ def copied(value: Any, where: str) -> Any:
         "tensors, numbers, strings, booleans, None, lists and dicts. Keep it elsewhere, or remove "
         "it in a state_dict pre-hook."
     )
-
-
-@functools.cache
-def writer(module: str) -> str:
-    """Return name and version of the distribution that a module belongs to, or ``""``."""
-    return "optkit 0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core import buffers
-from optkit_core.buffers import STEP, Buffer
+from optkit_core.buffers import Buffer
 from optkit_core.errors import CheckpointError
+from optkit_core.registry import registry
 
 TAG = "schema"
 """The key inside each saved group that holds the schema's identity."""
@@ -31,7 +30,6 @@ class Schema:
         buffers: every entry of a parameter's state by name, ``step`` among them.
         hyperparameters: the group keys that the mathematics depends on.
         options: the other declared group keys.
-        defaults: what each of both is when nothing is said.
 
     >>> import optkit
     >>> schema_of(optkit.get("adamax")).identity
@@ -43,7 +41,6 @@ class Schema:
     buffers: Mapping[str, Buffer]
     hyperparameters: tuple[str, ...]
     options: tuple[str, ...]
-    defaults: Mapping[str, Any]
 
     @property
     def identity(self) -> str:
@@ -56,17 +53,14 @@ class Schema:
         return frozenset(name for name, item in self.buffers.items() if not item.optional)
 
 
-@functools.cache
 def schema_of(algorithm: Any) -> Schema:
     """Return the schema of an optkit optimizer class."""
-    counter = {STEP: buffers.COUNTER} if algorithm.counts_steps else {}
     return Schema(
         algorithm.schema_name,
         algorithm.schema_version,
-        {**counter, **algorithm.buffers},
+        algorithm.state_buffers,
         algorithm.hyperparameter_names,
         algorithm.option_names,
-        algorithm.default_values,
     )
 
 
@@ -90,6 +84,18 @@ def parse(identity: Any) -> tuple[str, int]:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def writer_of(algorithm: Any) -> str:
+    """Return name and version of the distribution that provides a class, or ``""``.
+
+    It is known for classes that the registry knows.
+    """
+    location = f"{algorithm.__module__}:{algorithm.__qualname__}"
+    for entry in registry.entries():
+        if entry.location == location and entry.entry_point is not None:
+            return f"{entry.provider} {entry.version}".rstrip()
+    return ""
 
 
 def dtype_name(dtype: torch.dtype) -> str:

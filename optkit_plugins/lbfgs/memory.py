@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -11,6 +11,9 @@ from torch import Tensor
 from optkit_plugins.lbfgs.direction import History, Pair
 from optkit_plugins.lbfgs.flat import Scalar
 from optkit_plugins.lbfgs.objective import Point
+
+KEYS = ("t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
+"""What torch writes together with the direction ``d``."""
 
 
 @attrs.frozen(eq=False)
@@ -63,6 +66,31 @@ def recall(state: dict[str, Any], like: Tensor) -> Memory | None:
         step=state["t"],
         history=History(pairs, state["H_diag"]),
     )
+
+
+def complaint(state: Mapping[str, Any]) -> str:
+    """Return what is wrong with the numbers in saved state, or how they don't belong together."""
+    for key in ("func_evals", "n_iter"):
+        if type(state[key]) is not int or state[key] < 0:
+            return f"{key} must be a whole number, got {state[key]!r:.40}"
+    if state.get("d") is None:
+        return ""
+    lacking = [key for key in KEYS if state.get(key) is None]
+    if lacking:
+        return f"there is a direction d, but no {', '.join(lacking)}"
+    numbers = [state["t"], state["H_diag"], state["prev_loss"]]
+    rows = [state[key] for key in ("old_dirs", "old_stps", "ro")]
+    if not all(isinstance(row, list) for row in rows) or len({len(row) for row in rows}) > 1:
+        return "old_dirs, old_stps and ro must be lists of one length"
+    if not all(_is_number(number) for number in [*numbers, *state["ro"]]):
+        return "t, H_diag, prev_loss and each of ro must be a number"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.numel() == 1 and value.is_floating_point() and value.device.type != "meta"
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _padded(alphas: Sequence[Tensor], size: int) -> list[Tensor | None]:
