@@ -11,16 +11,13 @@ from __future__ import annotations
 import copy
 import types
 import warnings
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
-from optkit_core import config, hooks, plugins
 from optkit_core.errors import CopyWarning
 
 HOOKS = {
@@ -113,22 +110,6 @@ def tables(state: Mapping[str, Any]) -> list[str]:
     return [name for name in HOOKS if name in state]
 
 
-def revived(optimizer: Any) -> None:
-    """Finish a copy whose attributes are in place, and let plugins see it."""
-    optimizer._choices = {}
-    optimizer._is_created = True
-    if not hasattr(optimizer, "request"):
-        optimizer.request = config.requested(optimizer.defaults) or config.ambient()
-    if "differentiable" not in optimizer.declarations:
-        optimizer.defaults.pop("differentiable", None)  # torch puts it into every copy
-    taken = [number for table in HOOKS for number in getattr(optimizer, table)]
-    RemovableHandle.next_id = max([RemovableHandle.next_id, *(number + 1 for number in taken)])
-    if vars(optimizer).pop(TRACKED, False):
-        _track(optimizer)
-    plugins.load_all()
-    hooks.fire("optkit_copied", optimizer=optimizer)
-
-
 def _taken(
     items: Mapping[Any, Any], carry: Carry, what: str, lost: dict[str, Exception]
 ) -> dict[Any, Any]:
@@ -158,19 +139,6 @@ def _deepcopied(value: Any, memo: dict[int, Any]) -> Any:
         for key in memo.keys() - known:
             del memo[key]
         raise
-
-
-def _track(optimizer: Any) -> None:
-    """Let a copied scheduler see that its optimizer steps, as it did with the original."""
-    own = weakref.ref(optimizer)
-
-    def step(*arguments: Any, **keywords: Any) -> Any:
-        stepping: Any = own()
-        stepping._opt_called = True
-        return type(stepping).step(stepping, *arguments, **keywords)
-
-    setattr(step, TRACKED, True)
-    optimizer.step = step
 
 
 def _spelled(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from torch.optim.optimizer import ParamsT
 
 from optkit_core import buffers, config, declaration, groups, hooks, parameters, plugins
 from optkit_core.buckets import Kind, kind_of
-from optkit_core.buffers import STEP
 from optkit_core.config import Request
+from optkit_core.copyable import Copyable
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
 from optkit_core.ranges import boolean
@@ -26,7 +26,7 @@ LIVE = ("implementation", "foreach", "fused", "eager_state")
 """Options that say how to run; a checkpoint doesn't override them."""
 
 
-class Optimizer(Declared, torch.optim.Optimizer):
+class Optimizer(Declared, Copyable):
     """Base of all optkit optimizers; a plugin derives from it or from `Elementwise`.
 
     A subclass declares hyperparameters and implements `advance`. The constructor, its
@@ -187,61 +187,6 @@ class Optimizer(Declared, torch.optim.Optimizer):
         from optkit_core.checkpoint import loading
 
         return loading.load(self, state_dict, strict)
-
-    def __copy__(self) -> Self:
-        """Return an optimizer of the same groups and state, with hook tables of its own."""
-        from optkit_core import copies
-
-        twin: Self = copies.shallow(self)
-        return twin
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return an optimizer that shares nothing with this one, with the same hooks."""
-        from optkit_core import copies
-
-        twin: Self = copies.deep(self, memo)
-        return twin
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        """Return what a pickle holds: every attribute and hook that can be pickled."""
-        from optkit_core import pickles
-
-        reduced = super().__reduce_ex__(protocol)
-        return pickles.picklable(self, reduced, int(protocol))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles take along; a subclass may take something out."""
-        from optkit_core import copies
-
-        return copies.attributes(self)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take in a copy's, a pickle's or a checkpoint's state, older shapes of it too."""
-        live = self.__dict__.get("param_groups", [])
-        for name, value in state.items():
-            setattr(self, name, value)  # some may be slots
-        super().__setstate__({})
-        if not isinstance(self.state, State):
-            self.state = State(self, self.state)
-        for position, group in enumerate(self.param_groups):
-            older = live[position] if position < len(live) else self.defaults
-            self._complete(group, older, bool(live))
-        if live:
-            self._choices = {}
-            return
-        from optkit_core import copies
-
-        copies.revived(self)
-
-    def _complete(self, group: dict[str, Any], older: Mapping[str, Any], is_load: bool) -> None:
-        for name, item in self.declarations.items():
-            group.setdefault(name, older.get(name, item.default))
-            if is_load and name in LIVE:
-                group[name] = older.get(name, item.default)
-        for p in group["params"]:
-            state: dict[str, Any] = self.state.get(p, {})
-            if STEP in state and not isinstance(state[STEP], Tensor):
-                state[STEP] = buffers.COUNTER.scalar(float(state[STEP]), p, group)
 
     def init_state(self) -> None:
         """Allocate every declared buffer now, without a step; what exists stays as it is.

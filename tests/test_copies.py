@@ -316,6 +316,22 @@ def test_a_copy_has_everything_that_the_original_has(name: str, way: Any) -> Non
     assert repr(twin) == repr(optimizer)
 
 
+@each_way
+@each_algorithm
+def test_a_copy_can_be_asked_for_its_state(name: str, way: Any) -> None:
+    """Distributed checkpoints ask whether there is state, and get all of it before any step."""
+    optimizer = make(name)
+    (p,) = optimizer.param_groups[0]["params"]
+    assert not optimizer.state[p] or name == "adagrad"  # asking leaves an empty state behind
+    twin = way(optimizer)
+    twin.init_state()
+    (q,) = twin.param_groups[0]["params"]
+    required = {key for key, buffer in twin.state_buffers.items() if not buffer.optional}
+    assert twin.state[q].keys() == required
+    original = make(name)
+    assert bool(way(original).state) == bool(required)
+
+
 def test_a_shallow_copy_shares_groups_and_state() -> None:
     optimizer = make("lookahead")
     twin = copy.copy(optimizer)

@@ -187,9 +187,11 @@ def test_a_refused_load_is_not_a_loaded_state(notes: Notes, foreign: str, name: 
     called: list[str] = []
     optimizer.register_load_state_dict_pre_hook(lambda *_: called.append("pre"))
     optimizer.register_load_state_dict_post_hook(lambda *_: called.append("post"))
+    saved = optimizer.state_dict()
+    saved["param_groups"].append({**saved["param_groups"][0], "params": []})
     with pytest.raises(ValueError, match="parameter groups"):
-        optimizer.load_state_dict({"state": {}, "param_groups": []})
-    assert called == ["pre"] and notes.names == ["created"]
+        optimizer.load_state_dict(saved)
+    assert called == ["pre"] and notes.names == ["created", "saved"]
 
 
 @pytest.mark.parametrize("name", TORCH)
