@@ -129,6 +129,5 @@ def _permuted(name: str, tensor: Tensor, order: Any) -> Tensor:
     numbers = [d for d in _list(order) if type(d) is int]
     if numbers != order or sorted(numbers) != list(range(tensor.dim())):
         raise ValueError(f"{name!r:.60} has the order {order!r:.40}")
-    return torch.empty_permuted(tensor.shape, numbers, dtype=tensor.dtype, device="cpu").copy_(
-        tensor
-    )
+    permuted = torch.empty_permuted(tensor.shape, numbers, dtype=tensor.dtype, device=tensor.device)
+    return permuted.copy_(tensor)

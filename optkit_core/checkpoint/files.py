@@ -88,6 +88,21 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     return _understood(path, text, tensors)
 
 
+def describe(path: str | os.PathLike[str]) -> Checkpoint:
+    """Return what `read` does, from the header alone: the tensors have no content.
+
+    Raises:
+        CheckpointFileError: the file is of another kind, its header is damaged, or it can't
+            be read.
+    """
+    header = tensorfile.inspect(path)
+    tensors = {
+        place.name: torch.empty(place.shape, dtype=place.dtype, device="meta")
+        for place in header.places
+    }
+    return _understood(path, header.text, tensors)
+
+
 def _understood(
     path: str | os.PathLike[str], text: str, tensors: dict[str, torch.Tensor]
 ) -> Checkpoint:
@@ -103,7 +118,7 @@ def _understood(
             f"{record.get('writer')!s:.40}; this version knows formats up to {FORMAT}. "
             "Install that one, or a later one."
         )
-    content = {key: record.get(key) for key in KINDS}
+    content: dict[str, Any] = {key: record.get(key) for key in KINDS}
     if {key: type(value) for key, value in content.items()} != KINDS:
         raise damaged(path, "its description isn't whole")
     return Checkpoint(**content)

@@ -93,7 +93,7 @@ def read_header(path: str | os.PathLike[str], descriptor: int) -> Header:
     size = os.fstat(descriptor).st_size
     start = os.pread(descriptor, LENGTH.size, 0)
     length = LENGTH.unpack(start)[0] if len(start) == LENGTH.size else size
-    if _is_pickle(start) or LENGTH.size + length > size:
+    if is_pickle(start) or LENGTH.size + length > size:
         raise _wrong_kind(path, start, size)
     _check_format(path, descriptor)
     content = os.pread(descriptor, length, LENGTH.size)
@@ -107,6 +107,13 @@ def read_header(path: str | os.PathLike[str], descriptor: int) -> Header:
     if os.pread(descriptor, U32.size, size - U32.size) != U32.pack(zlib.crc32(start + content)):
         raise damaged(path, "its header has another checksum than noted")
     return Header(text, _places(path, entries, LENGTH.size + length), size)
+
+
+def is_pickle(start: bytes) -> bool:
+    """Whether the first bytes of a file are those of a zip or a pickle, as torch.save writes."""
+    return start[:4] == b"PK\x03\x04" or (
+        start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    )
 
 
 def damaged(path: str | os.PathLike[str], how: str) -> CheckpointFileError:
@@ -156,14 +163,8 @@ def _places(
     return tuple(places[:-1])
 
 
-def _is_pickle(start: bytes) -> bool:
-    return start[:4] == b"PK\x03\x04" or (
-        start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"
-    )
-
-
 def _wrong_kind(path: str | os.PathLike[str], start: bytes, size: int) -> CheckpointFileError:
-    if _is_pickle(start):
+    if is_pickle(start):
         return CheckpointFileError(
             f"{os.fspath(path)} is a zip or a pickle, as torch.save writes them, and no file of "
             "optkit.save. Convert it with 'optkit migrate', or pass "

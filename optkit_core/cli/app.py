@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from optkit_core.cli import checkpoints
 from optkit_core.cli.options import LARGEST_SEED, one_of, whole_number
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -178,3 +179,6 @@ def compare_command(
     with progress_bar(epochs) as tell:
         report = compare(wanted, tell)
     print_report(report)
+
+
+checkpoints.add_to(app)
