@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "CheckpointError",
+    "CheckpointFileError",
     "CopyWarning",
     "HyperparameterError",
     "ImplementationError",
@@ -18,7 +19,9 @@ __all__ = [
     "create",
     "describe",
     "get",
+    "load",
     "register",
+    "save",
     "unregister",
     "use",
 ]
@@ -26,6 +29,7 @@ __all__ = [
 if TYPE_CHECKING:
     from optkit_core import (
         CheckpointError,
+        CheckpointFileError,
         CopyWarning,
         HyperparameterError,
         ImplementationError,
@@ -36,7 +40,9 @@ if TYPE_CHECKING:
         create,
         describe,
         get,
+        load,
         register,
+        save,
         unregister,
         use,
     )
