@@ -34,7 +34,8 @@ def checksum(content: Tensor, start: int = 0) -> int:
     if not end:
         return zlib.crc32(bytes_of(content), start)
     words = _aligned(content[:end]).view(torch.int64).view(-1, ROWS, COLUMNS)
-    start = zlib.crc32(bytes_of(torch.cat([words.sum(1), words.sum(2)], dim=1)), start)
+    sums = torch.cat([words.sum(1), words.sum(2)], dim=1)
+    start = zlib.crc32(bytes_of(sums), start)
     return zlib.crc32(bytes_of(content[end:]), start)
 
 

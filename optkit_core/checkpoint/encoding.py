@@ -20,6 +20,7 @@ from optkit_core.errors import CheckpointError
 TENSOR, TUPLE, FLOAT, COMPLEX, ITEMS = "$tensor", "$tuple", "$float", "$complex", "$items"
 PAIRED, ORDER = "paired", "order"
 DEEPEST = 100
+MOST_BITS = 10_000
 DOUBLE = struct.Struct(">d")
 
 
@@ -49,7 +50,7 @@ def _encoded(value: Any, where: str, depth: int, tensors: dict[str, Tensor]) -> 
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, float, complex)):
-        return _number(value)
+        return _number(value, where)
     if depth == DEEPEST:
         raise CheckpointError(f"{where:.80} is nested deeper than {DEEPEST} levels; flatten it.")
     if isinstance(value, dict):
@@ -65,11 +66,13 @@ def _encoded(value: Any, where: str, depth: int, tensors: dict[str, Tensor]) -> 
     )
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any, where: str) -> Any:
     if isinstance(value, int):
+        if value.bit_length() > MOST_BITS:
+            raise CheckpointError(f"{where} is a number of more than {MOST_BITS} bits.")
         return int(value)
     if isinstance(value, complex):
-        return {COMPLEX: [_number(value.real), _number(value.imag)]}
+        return {COMPLEX: [_number(value.real, where), _number(value.imag, where)]}
     return float(value) if math.isfinite(value) else {FLOAT: DOUBLE.pack(value).hex()}
 
 
@@ -112,7 +115,7 @@ def _refuse_unusual(tensor: Tensor, where: str) -> None:
     reason = ""
     if type(tensor) not in (Tensor, torch.nn.Parameter):
         reason = f"of the class {type(tensor).__name__}; take its plain or gathered form"
-    elif tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+    elif tensor.layout != torch.strided or tensor.is_meta:
         kind = "meta" if tensor.is_meta else str(tensor.layout).removeprefix("torch.")
         reason = f"{kind}; make it dense, on a device"
     elif tensor.dtype not in CODES and not tensor.is_complex():

@@ -21,6 +21,7 @@ CHECKSUMS = "optkit.checksums"
 METADATA = "__metadata__"
 LENGTH = struct.Struct("<Q")
 U32 = struct.Struct("<I")
+SNIFFED = LENGTH.size + 1
 DTYPES = {
     "BOOL": torch.bool,
     "U8": torch.uint8,
@@ -91,8 +92,8 @@ def read_header(path: str | os.PathLike[str], descriptor: int) -> Header:
         CheckpointFileError: the file is of another kind, or its header is damaged.
     """
     size = os.fstat(descriptor).st_size
-    start = os.pread(descriptor, LENGTH.size, 0)
-    length = LENGTH.unpack(start)[0] if len(start) == LENGTH.size else size
+    start = os.pread(descriptor, SNIFFED, 0)
+    length = LENGTH.unpack_from(start)[0] if len(start) == SNIFFED else size
     if is_pickle(start) or LENGTH.size + length > size:
         raise _wrong_kind(path, start, size)
     _check_format(path, descriptor)
@@ -104,16 +105,18 @@ def read_header(path: str | os.PathLike[str], descriptor: int) -> Header:
             f"{os.fspath(path)} holds {len(entries)} tensors, but no state of an optimizer: "
             "optkit.save didn't write it. Is it the model?"
         )
-    if os.pread(descriptor, U32.size, size - U32.size) != U32.pack(zlib.crc32(start + content)):
+    if os.pread(descriptor, U32.size, size - U32.size) != U32.pack(zlib.crc32(start[: LENGTH.size] + content)):
         raise damaged(path, "its header has another checksum than noted")
     return Header(text, _places(path, entries, LENGTH.size + length), size)
 
 
 def is_pickle(start: bytes) -> bool:
-    """Whether the first bytes of a file are those of a zip or a pickle, as torch.save writes."""
-    return start[:4] == b"PK\x03\x04" or (
-        start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    )
+    """Whether the first `SNIFFED` bytes of a file are those of a zip or a pickle.
+
+    A header's length may look like the start of a pickle; but then the header follows.
+    """
+    is_marked = start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    return start[:4] == b"PK\x03\x04" or (is_marked and start[LENGTH.size :] != b"{")
 
 
 def damaged(path: str | os.PathLike[str], how: str) -> CheckpointFileError:

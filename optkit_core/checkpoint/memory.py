@@ -24,7 +24,7 @@ def bytes_of(tensor: Tensor) -> memoryview:
     [1, 0, 2, 1]
     """
     size = tensor.nbytes
-    return _view(tensor.data_ptr(), size, WRITABLE) if size else memoryview(b"")
+    return _view(tensor.data_ptr(), size, WRITABLE) if size else memoryview(bytearray())
 
 
 def pieces(content: Tensor, size: int) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from optkit_core.checkpoint.header import is_pickle
+from optkit_core.checkpoint.header import SNIFFED, is_pickle
 from optkit_core.checkpoint.system import opened
 from optkit_core.errors import CheckpointFileError
 
@@ -23,7 +23,7 @@ def is_one(path: str | os.PathLike[str]) -> bool:
         CheckpointFileError: it can't be read.
     """
     with opened(path) as descriptor:
-        return is_pickle(os.pread(descriptor, 4, 0))
+        return is_pickle(os.pread(descriptor, SNIFFED, 0))
 
 
 def read(
