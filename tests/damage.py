@@ -112,7 +112,7 @@ def edit_entry(header: bytes, rng: Random) -> bytes:
     elif kind == 5:
         del entries[name]
     elif kind == 6:
-        entry["shape"] = entry["shape"][::-1] + [1]
+        entry["shape"] = [*entry["shape"][::-1], 1]
     elif kind == 7:
         entries["again"] = dict(entry)
     else:
