@@ -223,7 +223,7 @@ class Optimizer(Declared, Copyable):
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""
         self.check_request(group)
-        if group["eager_state"]:
+        if group.get("eager_state"):
             self.init_group_state(group)
 
     def check_request(self, group: Mapping[str, Any]) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from optkit_core.errors import RegistrationError
@@ -68,18 +67,11 @@ def importer(schema: str, source: str) -> Callable[[Function], Function]:
     return _decorator(importers, (schema, source), f"importer of {schema} from {source}")
 
 
-@contextmanager
-def restored_on_error() -> Iterator[None]:
-    """Take back what was registered in the block if it raises."""
-    tables: list[dict[Any, Any]] = [migrations, importers]
-    before = [(table, dict(table)) for table in tables]
-    try:
-        yield
-    except BaseException:
-        for table, content in before:
-            table.clear()
-            table.update(content)
-        raise
+def forget(registered: Iterable[tuple[str, int | str]]) -> None:
+    """Take back what was registered for a schema's versions and sources."""
+    for key in registered:
+        table: dict[Any, Any] = migrations if isinstance(key[1], int) else importers
+        table.pop(key, None)
 
 
 def _decorator(table: dict[Any, Any], key: Any, what: str) -> Callable[[Function], Function]:

@@ -54,7 +54,7 @@ def fill(
     for parameter, state in copies.states:
         optimizer.state[parameter] = state
     for group in optimizer.param_groups:
-        if group["eager_state"]:
+        if group.get("eager_state"):
             optimizer.init_group_state(group)
 
 
