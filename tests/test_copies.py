@@ -247,8 +247,15 @@ def test_a_pickle_names_what_it_leaves_behind(way: Any) -> None:
 
 
 @each_pickle
-def test_a_marked_hook_stays_behind_in_silence(way: Any) -> None:
+def test_a_marked_hook_stays_behind_in_silence(monkeypatch: pytest.MonkeyPatch, way: Any) -> None:
+    @unserializable_hook
+    def marked(*_: Any) -> None:
+        CALLS.append(("marked", None))
+
+    monkeypatch.setattr(thirdparty, "marked", marked, raising=False)
+    marked.__module__, marked.__qualname__ = "thirdparty", "marked"  # it could be imported
     optimizer = make("adamax")
+    register(optimizer, "step_pre", marked)
     register(optimizer, "step_pre", unserializable_hook(lambda *_: None))
     register(optimizer, "step_pre", unserializable_hook(local_hook("local")))
     register(optimizer, "step_post", thirdparty.first)
@@ -366,6 +373,9 @@ def test_a_subclass_may_be_pickled_in_its_own_way() -> None:
     twin = pickle.loads(pickle.dumps(rebuilt))
     assert twin.param_groups[0]["lr"] == 0.25
     stepped(twin)
+    listed = thirdparty.Listed([torch.nn.Parameter(torch.ones(3))], lr=0.25)
+    register(listed, "step_pre", thirdparty.first)
+    assert called(pickle.loads(pickle.dumps(listed))) == ["first"]
 
 
 @each_way_apart
@@ -456,9 +466,29 @@ def test_pickles_of_version_0_1_0_load_and_go_on(name: str) -> None:
     optimizer = pickle.loads(path.read_bytes())
     assert optimizer.param_groups[0]["param_names"] == ["weight"]
     assert optimizer.request.by_device == {"*": "forloop"}
+    counters = [state["step"] for state in optimizer.state.values() if "step" in state]
+    assert all(counter.dtype == torch.float64 for counter in counters)
     torch.testing.assert_close(stepped(optimizer, 3)[:3], OLD[name], rtol=1e-6, atol=0)
     register(optimizer, "step_pre", thirdparty.first)
     assert called(pickle.loads(pickle.dumps(optimizer))) == ["first"]
+
+
+def test_groups_that_join_an_unpickled_optimizer_are_seen() -> None:
+    seen = []
+
+    class Plugin:
+        @optkit_core.hookimpl
+        def optkit_group_added(self, group: Any) -> None:
+            seen.append(group["lr"])
+
+    optimizer = pickle.loads((Path(__file__).parent / "data" / "adamax-0.1.0.pickle").read_bytes())
+    registered = optkit_core.register_plugin(Plugin())
+    try:
+        late = torch.nn.Parameter(torch.ones(3))
+        optimizer.add_param_group({"params": [("late", late)], "lr": 0.5})
+    finally:
+        optkit_core.unregister_plugin(registered)
+    assert seen == [0.5]
 
 
 def test_a_spawned_process_gets_a_working_optimizer() -> None:

@@ -107,6 +107,27 @@ def test_a_loss_is_of_its_own_step(notes: Notes) -> None:
     assert notes.names.count("before") == 6
 
 
+class Fails(torch.optim.SGD):
+    """A class whose step fails after its closure has been called."""
+
+    def step(self, closure: Any = None) -> Any:
+        if closure is not None:
+            closure()
+            raise ArithmeticError
+
+
+def test_a_step_that_fails_leaves_no_loss_to_the_next(notes: Notes) -> None:
+    optkit.register("fails", Fails)
+    try:
+        optimizer = optkit.create("fails", [parameter()])
+    finally:
+        optkit.unregister("fails")
+    with pytest.raises(ArithmeticError):
+        optimizer.step(lambda: 7.0)
+    optimizer.step()
+    assert notes.events[-1] == ("after", optimizer, None)
+
+
 def test_a_class_that_is_not_created_here_is_not_watched(notes: Notes) -> None:
     torch.optim.SGD([parameter()], lr=0.1).step()
     assert notes.events == []

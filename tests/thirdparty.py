@@ -155,6 +155,16 @@ class Rebuilt(Descent):
         return (type(self), ([{**group} for group in self.param_groups],))
 
 
+class Listed(Descent):
+    """An algorithm whose pickled state isn't a dict."""
+
+    def __reduce__(self) -> Any:
+        return (object.__new__, (type(self),), [self.__getstate__()])
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state[0])
+
+
 class Scaled(Descent):
     """An algorithm that takes a GradScaler's factors itself, and says so as torch's fused do."""
 
