@@ -216,7 +216,7 @@ def test_what_two_importers_know_is_ambiguous_until_one_is_named() -> None:
 
 
 def test_importing_what_is_not_there() -> None:
-    with pytest.raises(CheckpointError, match="there are bitsandbytes, deepspeed, torch 1.4"):
+    with pytest.raises(CheckpointError, match=r"there are bitsandbytes, deepspeed, torch 1\.4"):
         imported("adagrad", "keras", stored("deepspeed-adagrad"))
     with pytest.raises(CheckpointError, match="isn't state of adagrad as bitsandbytes saves it"):
         imported("adagrad", "bitsandbytes", stored("deepspeed-adagrad"))

@@ -103,14 +103,15 @@ def _is_usable(buffer: Buffer, live: Any, parameter: Tensor, group: Any) -> bool
         return False
     if buffer.kind == SCALAR:
         return live.dim() == 0
-    return live.shape == parameter.shape and live.stride() == _strides(parameter)
+    if live.shape != parameter.shape:
+        return False
+    strides = live.stride()
+    return strides == parameter.stride() or strides == _dense(parameter).stride()
 
 
-def _strides(parameter: Tensor) -> tuple[int, ...]:
-    """Return the strides of a dense tensor laid out like `parameter`."""
-    if parameter.is_contiguous():
-        return parameter.stride()
-    return torch.empty_like(parameter, device="meta").stride()
+def _dense(parameter: Tensor) -> Tensor:
+    """Return a tensor without values that is laid out as a buffer of `parameter` is."""
+    return torch.empty_like(parameter, device="meta")
 
 
 def _new(buffer: Buffer, parameter: Tensor, group: Any) -> Tensor:
@@ -133,21 +134,23 @@ def _moved(value: Any, parameter: Tensor, dtype: torch.dtype | None) -> Any:
 
 def _unalias(copies: Copies) -> None:
     """Copy sources that share memory with a target first: another target may change them."""
-    own = set(map(_memory, copies.targets))
-    for position, source in enumerate(copies.sources):
-        if _memory(source) in own and source is not copies.targets[position]:
-            copies.sources[position] = source.clone()
-
-
-def _memory(tensor: Tensor) -> int:
-    return tensor.data_ptr() if type(tensor) in NATIVE else id(tensor)
+    if not _are_native(copies):
+        return
+    own = set(map(Tensor.data_ptr, copies.targets))
+    for position, address in enumerate(map(Tensor.data_ptr, copies.sources)):
+        if address in own and copies.sources[position] is not copies.targets[position]:
+            copies.sources[position] = copies.sources[position].clone()
 
 
 def _copy(copies: Copies) -> None:
     """Copy all at once; tensors of other types, distributed ones for example, one by one."""
-    if {*map(type, copies.targets), *map(type, copies.sources)} <= set(NATIVE):
+    if _are_native(copies):
         if copies.targets:
             torch._foreach_copy_(copies.targets, copies.sources)
         return
     for target, source in zip(copies.targets, copies.sources, strict=True):
         target.copy_(source)
+
+
+def _are_native(copies: Copies) -> bool:
+    return {*map(type, copies.targets), *map(type, copies.sources)} <= set(NATIVE)

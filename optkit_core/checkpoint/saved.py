@@ -18,6 +18,8 @@ NOT_OPTIONS = frozenset({"params", "param_names", TAG, WRITER})
 SINGLE = frozenset({Tensor, torch.nn.Parameter, bool, int, float, complex, str, type(None)})
 """Types of which a copy needs no copy."""
 
+NAMES = frozenset({str})
+
 MOST_LEVELS = 10
 """How deep lists and dicts may be nested; the state of L-BFGS has two levels."""
 
@@ -61,8 +63,8 @@ def detached(state_dict: Any) -> dict[str, Any]:
         for item in items:
             _require_keyed(what, item)
     return {
-        "state": {key: _unshared(dict(own)) for key, own in state.items()},
-        "param_groups": [_unshared(dict(group)) for group in groups],
+        "state": {key: _unshared(own) for key, own in state.items()},
+        "param_groups": [_unshared(group) for group in groups],
     }
 
 
@@ -117,7 +119,7 @@ def _require_names(position: int, names: Any, count: int) -> None:
 
 
 def _require_keyed(what: str, item: Any) -> None:
-    if not isinstance(item, Mapping) or not set(map(type, item)) <= {str}:
+    if not isinstance(item, dict) or not NAMES.issuperset(map(type, item)):
         raise CheckpointError(f"{what} must be a dict with names as keys, got {item!r:.60}.")
 
 
@@ -127,10 +129,9 @@ def _unshared(value: Any, level: int = 0) -> Any:
     if level > MOST_LEVELS:
         raise CheckpointError(f"saved state is nested more than {MOST_LEVELS} levels deep.")
     if isinstance(value, dict):
-        return {
-            key: item if type(item) in SINGLE else _unshared(item, level + 1)
-            for key, item in value.items()
-        }
+        if SINGLE.issuperset(map(type, value.values())):
+            return dict(value)
+        return {key: _unshared(item, level + 1) for key, item in value.items()}
     if type(value) is list or type(value) is tuple:
         return type(value)(_unshared(item, level + 1) for item in value)
     return value

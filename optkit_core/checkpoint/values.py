@@ -21,14 +21,10 @@ def fits(name: str, buffer: Buffer, value: Any, parameter: Tensor) -> bool:
     """Whether a value is a plain tensor just as it is declared; `check` knows all that may be."""
     if type(value) is not Tensor or value.layout != torch.strided or value.is_meta:
         return False
-    if buffer.kind == SCALAR:
-        return not scalar_complaint(name, value)
-    return (
-        buffer.kind == PER_ELEMENT
-        and value.shape == parameter.shape
-        and value.dtype == buffer.dtype_for(parameter)
-        and type(parameter) in NATIVE
-    )
+    if buffer.kind == PER_ELEMENT:
+        dtype = parameter.dtype if buffer.dtype is None else buffer.dtype_for(parameter)
+        return value.dtype == dtype and value.shape == parameter.shape and _is_native(parameter)
+    return buffer.kind == SCALAR and not scalar_complaint(name, value)
 
 
 def check(
@@ -79,7 +75,7 @@ def storage_complaint(value: Tensor, parameter: Tensor) -> str:
         return f"is laid out as {str(value.layout).removeprefix('torch.')}, not dense"
     if value.device.type == "meta":
         return "has no values, since it is on the meta device"
-    if type(value) in NATIVE and type(parameter) in NATIVE:
+    if _is_native(value) and _is_native(parameter):
         return ""
     if hasattr(value, "device_mesh") != hasattr(parameter, "device_mesh"):
         return f"is a {type(value).__name__}, the parameter a {type(parameter).__name__}"
@@ -109,3 +105,7 @@ def is_count(value: float) -> bool:
 
 def _same_kind(one: torch.dtype, other: torch.dtype) -> bool:
     return (one.is_floating_point, one.is_complex) == (other.is_floating_point, other.is_complex)
+
+
+def _is_native(tensor: Tensor) -> bool:
+    return type(tensor) in NATIVE

@@ -17,7 +17,7 @@ from optkit_core.checkpoint.schema import Schema, schema_of
 State = Mapping[str, Any]
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Verified:
     """A saved state that fits its parameter.
 
