@@ -16,6 +16,7 @@ from optkit_core.checkpoint.encoding import encode
 from optkit_core.checkpoint.foreign import restore
 from optkit_core.checkpoint.header import damaged
 from optkit_core.checkpoint.report import LoadReport
+from optkit_core.checkpoint.saved import Owned
 from optkit_core.errors import CheckpointFileError
 from optkit_core.optimizer import Optimizer
 
@@ -54,7 +55,7 @@ def load(
     """Continue from the state in a file; see `optkit.load`."""
     checkpoint = read(path)
     if isinstance(optimizer, Optimizer):
-        return optimizer.load_state_dict(checkpoint.state_dict, strict=strict)
+        return optimizer.load_state_dict(Owned(checkpoint.state_dict), strict=strict)
     restore(optimizer, checkpoint.algorithm, checkpoint.state_dict, strict)
     return None
 

@@ -24,15 +24,21 @@ class Copies:
         targets: the optimizer's own tensors, those that it has and new ones.
         sources: the saved tensors.
         states: the whole new state of each parameter, made of `targets`.
+        is_owned: whether a saved tensor may itself become the optimizer's.
     """
 
+    is_owned: bool = False
     targets: list[Tensor] = attrs.Factory(list)
     sources: list[Tensor] = attrs.Factory(list)
     states: list[tuple[Tensor, dict[str, Any]]] = attrs.Factory(list)
 
 
 def fill(
-    optimizer: Any, verified: Sequence[Verified], groups: Sequence[dict[str, Any]], replace: bool
+    optimizer: Any,
+    verified: Sequence[Verified],
+    groups: Sequence[dict[str, Any]],
+    replace: bool,
+    is_owned: bool = False,
 ) -> None:
     """Put verified values in place.
 
@@ -41,11 +47,12 @@ def fill(
         verified: the states.
         groups: for each group the values to put in place.
         replace: whether parameters without a saved state lose theirs.
+        is_owned: whether a saved tensor that fits as it is may itself become the optimizer's.
     """
     wanted = [{**live, **new} for live, new in zip(optimizer.param_groups, groups, strict=True)]
     for group in wanted:
         optimizer.check_request(group)
-    copies = _prepared(optimizer, verified, wanted)
+    copies = _prepared(optimizer, verified, wanted, Copies(is_owned))
     for live, new in zip(optimizer.param_groups, groups, strict=True):
         live.update(new)
     _copy(copies)
@@ -58,10 +65,9 @@ def fill(
             optimizer.init_group_state(group)
 
 
-def _prepared(optimizer: Any, verified: Sequence[Verified], groups: Any) -> Copies:
+def _prepared(optimizer: Any, verified: Sequence[Verified], groups: Any, copies: Copies) -> Copies:
     """Find or allocate a place for every value; nothing that is in use changes yet."""
     buffers = list(type(optimizer).state_buffers.items())
-    copies = Copies()
     for item in verified:
         live = optimizer.state.get(item.parameter, {})
         group = groups[item.group]
@@ -85,12 +91,20 @@ def _placed(
         )
     if buffer.kind == SCALAR and not isinstance(value, Tensor):
         return buffer.scalar(value, parameter, group)
+    if copies.is_owned and _can_replace(buffer, value, live, parameter, group):
+        return value
     target = live if _is_usable(buffer, live, parameter, group) else None
     if target is None:
         target = _new(buffer, parameter, group)
     copies.targets.append(target)
     copies.sources.append(value)
     return target
+
+
+def _can_replace(buffer: Buffer, value: Any, live: Any, parameter: Tensor, group: Any) -> bool:
+    """Whether a saved tensor can be used as it is, and the live one isn't shared by processes."""
+    is_shared = isinstance(live, Tensor) and live.is_shared()  # type: ignore[no-untyped-call]
+    return not is_shared and _is_usable(buffer, value, parameter, group)
 
 
 def _is_usable(buffer: Buffer, live: Any, parameter: Tensor, group: Any) -> bool:

@@ -105,7 +105,9 @@ def read_header(path: str | os.PathLike[str], descriptor: int) -> Header:
             f"{os.fspath(path)} holds {len(entries)} tensors, but no state of an optimizer: "
             "optkit.save didn't write it. Is it the model?"
         )
-    if os.pread(descriptor, U32.size, size - U32.size) != U32.pack(zlib.crc32(start[: LENGTH.size] + content)):
+    if os.pread(descriptor, U32.size, size - U32.size) != U32.pack(
+        zlib.crc32(start[: LENGTH.size] + content)
+    ):
         raise damaged(path, "its header has another checksum than noted")
     return Header(text, _places(path, entries, LENGTH.size + length), size)
 

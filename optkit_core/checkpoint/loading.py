@@ -38,7 +38,8 @@ def load(optimizer: Any, state_dict: Any, strict: bool = True) -> LoadReport:
     intention = _verified(optimizer, reading.read(understood), found)
     found.raise_for(type(optimizer).__name__, strict)
     with torch.no_grad():
-        filling.fill(optimizer, intention.states, intention.groups, replace=strict)
+        is_owned = isinstance(state_dict, reading.Owned)
+        filling.fill(optimizer, intention.states, intention.groups, strict, is_owned)
     for hook in list(optimizer._optimizer_load_state_dict_post_hooks.values()):
         hook(optimizer)
     hooks.fire("optkit_state_loaded", optimizer=optimizer)

@@ -1,15 +1,12 @@
-"""The bytes of a tensor: as a buffer to read into and write from, and where to put large ones."""
+"""The bytes of a tensor, as a buffer to read into and to write from."""
 
 from __future__ import annotations
 
 import ctypes
-import math
-import mmap
 
 import torch
 from torch import Tensor
 
-HUGE_PAGE = 2**21
 WRITABLE = 0x200  # PyBUF_WRITE
 _view = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
@@ -34,17 +31,3 @@ def pieces(content: Tensor, size: int) -> tuple[Tensor, ...]:
 
 def _sizes(total: int, size: int) -> list[int]:
     return [min(size, total - begin) for begin in range(0, total, size)]
-
-
-def allocate(dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    """Return an uninitialized tensor on the CPU, large ones in large pages.
-
-    The system hands out fresh memory in pages of 4 KiB, which takes longer than filling
-    them; reading a file into large pages took two thirds of the time.
-    """
-    size = math.prod(shape) * dtype.itemsize
-    if size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return torch.empty(shape, dtype=dtype, device="cpu")
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    pages.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(pages, dtype=dtype).view(shape)

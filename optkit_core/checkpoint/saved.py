@@ -24,6 +24,10 @@ MOST_LEVELS = 10
 """How deep lists and dicts may be nested; the state of L-BFGS has two levels."""
 
 
+class Owned(dict[str, Any]):
+    """A state dict that nobody else holds: its tensors may become the optimizer's."""
+
+
 @attrs.frozen(eq=False)
 class SavedGroup:
     """One saved parameter group: the keys of its parameters' state, their names, its options."""

@@ -6,10 +6,12 @@ in the order of the file, and at its end the CRC-32 of the header.
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import torch
@@ -18,10 +20,12 @@ from torch import Tensor
 from optkit_core.checkpoint.atomic import replacing
 from optkit_core.checkpoint.checksums import BLOCK, checksum
 from optkit_core.checkpoint.header import Header, Place, compose, damaged, read_header
-from optkit_core.checkpoint.memory import allocate, bytes_of, pieces
+from optkit_core.checkpoint.memory import bytes_of, pieces
 from optkit_core.checkpoint.system import blamed_on, opened
 
-PIECE = 4 * BLOCK
+PIECE = 8 * BLOCK
+LARGE = 2**20
+THREADS = min(4, os.cpu_count() or 1)
 
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], text: str) -> None:
@@ -62,15 +66,17 @@ def read(path: str | os.PathLike[str]) -> tuple[str, dict[str, Tensor]]:
     """
     with opened(path) as descriptor:
         header = read_header(path, descriptor)
-        count = len(header.places)
-        noted = os.pread(descriptor, 4 * count, header.size - 4 * (count + 1))
-        expected = struct.unpack(f"<{count}I", noted)
-        os.lseek(descriptor, header.places[0].begin if count else 0, os.SEEK_SET)
-        with os.fdopen(descriptor, "rb", buffering=BLOCK, closefd=False) as file:
-            tensors = {
-                place.name: _read(path, file, place, wanted)
-                for place, wanted in zip(header.places, expected, strict=True)
-            }
+        # By one thread: what the last checkpoint took is given again only to the same thread.
+        tensors = {p.name: torch.empty(p.shape, dtype=p.dtype, device="cpu") for p in header.places}
+        fill = functools.partial(_fill, path, descriptor)
+        jobs = list(zip(header.places, tensors.values(), _noted(descriptor, header), strict=True))
+        with ThreadPoolExecutor(THREADS) as pool:  # starts no thread that isn't needed
+            pending = [pool.submit(fill, *job) for job in jobs if job[0].size >= LARGE]
+            for job in jobs:
+                if job[0].size < LARGE:
+                    fill(*job)
+            for done in pending:
+                done.result()
     return header.text, tensors
 
 
@@ -94,20 +100,27 @@ def _write(file: BinaryIO, tensor: Tensor) -> int:
     return total
 
 
-def _read(path: str | os.PathLike[str], file: BinaryIO, place: Place, wanted: int) -> Tensor:
+def _noted(descriptor: int, header: Header) -> tuple[int, ...]:
+    """Return the checksums at the end of a file, but for the header's."""
+    count = len(header.places)
+    noted = os.pread(descriptor, 4 * count, header.size - 4 * (count + 1))
+    return struct.unpack(f"<{count}I", noted)
+
+
+def _fill(
+    path: str | os.PathLike[str], descriptor: int, place: Place, tensor: Tensor, noted: int
+) -> None:
     """Read a tensor piece by piece, each checked while it is in the processor's cache."""
-    tensor = allocate(place.dtype, place.shape)
-    total = 0
+    total, begin = 0, place.begin
     for piece in _pieces(tensor):
-        buffer = bytes_of(piece)
-        if file.readinto(buffer) != len(buffer):  # type: ignore[attr-defined]
+        if os.preadv(descriptor, [bytes_of(piece)], begin) != piece.nbytes:
             raise damaged(path, "it got shorter while it was read")
         total = checksum(piece, total)
-    if total != wanted:
+        begin += piece.nbytes
+    if total != noted:
         raise damaged(path, f"the content of {place.name!r:.80} has another checksum than noted")
     if place.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
         raise damaged(path, f"{place.name!r:.80} holds values that are neither true nor false")
-    return tensor
 
 
 def _pieces(tensor: Tensor) -> Sequence[Tensor]:
