@@ -12,7 +12,7 @@ MOST_LINES = 20
 MOST_CHARACTERS = 200
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class LoadReport:
     """What ``load_state_dict`` has done; prints as text.
 
@@ -29,6 +29,11 @@ class LoadReport:
     unexpected: tuple[str, ...] = ()
     shape_mismatched: tuple[str, ...] = ()
     migrated: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        titles = attrs.fields_dict(LoadReport)
+        counts = (f"{title}={len(getattr(self, title))}" for title in titles)
+        return f"LoadReport({', '.join(counts)})"
 
     def __str__(self) -> str:
         count = len(self.loaded)
