@@ -17,7 +17,8 @@ def bytes_of(tensor: Tensor) -> memoryview:
     """Return the memory of a contiguous tensor on the CPU; valid as long as the tensor lives.
 
     >>> import torch
-    >>> list(bytes_of(torch.tensor([1, 258], dtype=torch.int16)))
+    >>> tensor = torch.tensor([1, 258], dtype=torch.int16)
+    >>> list(bytes_of(tensor))
     [1, 0, 2, 1]
     """
     size = tensor.nbytes
