@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.models import FLAG, TORCH
+from benchmarks.pairs import row
 
 STEP = """
 import sys
@@ -41,15 +42,9 @@ def measure() -> Iterator[dict[str, Any]]:
     for name in TORCH:
         for implementation in FLAG:
             theirs, ours = (peak(side, name, implementation) for side in ("torch", "optkit"))
-            yield {
-                "what": f"peak memory {name} {implementation} 16 large",
-                "threads": 1,
-                "torch": theirs,
-                "optkit": ours,
-                "unit": "MiB",
-                "ratio": ours / max(theirs, 1.0),
-                "limit": 1.0,
-            }
+            pair = (theirs, ours, ours / max(theirs, 1.0))
+            what = f"peak memory {name} {implementation} 16 large"
+            yield row(what, 1, pair, "MiB", 1.0)
 
 
 def peak(side: str, name: str, implementation: str) -> float:

@@ -38,9 +38,12 @@ def seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def row(what: str, threads: int, pair: Any, unit: str, limit: float) -> dict[str, Any]:
-    """Return one line of the results; times are given in `unit`, ``"ms"`` or ``"us"``."""
-    scale = {"ms": 1e3, "us": 1e6}[unit]
+def row(what: str, threads: int, pair: Any, unit: str, limit: float | None) -> dict[str, Any]:
+    """Return one line of the results: torch's seconds (or MiB), optkit's, and the ratio.
+
+    `limit` is the highest ratio that is allowed; None where no target is set.
+    """
+    scale = {"ms": 1e3, "us": 1e6, "MiB": 1.0}[unit]
     return {
         "what": what,
         "threads": threads,

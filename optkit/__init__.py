@@ -7,6 +7,9 @@ importing optkit costs next to nothing.
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "CheckpointError",
+    "CheckpointFileError",
+    "CopyWarning",
     "HyperparameterError",
     "ImplementationError",
     "OptimizerProtocol",
@@ -16,13 +19,18 @@ __all__ = [
     "create",
     "describe",
     "get",
+    "load",
     "register",
+    "save",
     "unregister",
     "use",
 ]
 
 if TYPE_CHECKING:
     from optkit_core import (
+        CheckpointError,
+        CheckpointFileError,
+        CopyWarning,
         HyperparameterError,
         ImplementationError,
         OptimizerProtocol,
@@ -32,7 +40,9 @@ if TYPE_CHECKING:
         create,
         describe,
         get,
+        load,
         register,
+        save,
         unregister,
         use,
     )

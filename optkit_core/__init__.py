@@ -1,14 +1,27 @@
 """The framework under optkit: what plugin authors import, and all of it is here."""
 
 from optkit_core.algorithm import Elementwise
-from optkit_core.api import available, create, describe, get, register, unregister
+from optkit_core.api import (
+    available,
+    create,
+    describe,
+    get,
+    load,
+    register,
+    save,
+    unregister,
+)
 from optkit_core.buckets import Kind, kind_of
 from optkit_core.buffers import Buffer
+from optkit_core.checkpoint.conversions import importer, migration
 from optkit_core.config import use
 from optkit_core.declaration import hyperparameter, option
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
+    CheckpointError,
+    CheckpointFileError,
     ConfigError,
+    CopyWarning,
     DeclarationError,
     GradientError,
     GroupError,
@@ -22,18 +35,22 @@ from optkit_core.errors import (
     UnknownAlgorithmError,
     UnknownHyperparameterError,
 )
+from optkit_core.foreign import watch
 from optkit_core.hookspecs import hookimpl
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import register_plugin, unregister_plugin
 from optkit_core.protocols import OptimizerProtocol
-from optkit_core.ranges import Range, at_least, each, one_of, whole, within
+from optkit_core.ranges import Range, at_least, boolean, each, one_of, whole, within
 from optkit_core.selector import Choice, Offer
 
 __all__ = [
     "AmbiguousAlgorithmError",
     "Buffer",
+    "CheckpointError",
+    "CheckpointFileError",
     "Choice",
     "ConfigError",
+    "CopyWarning",
     "DeclarationError",
     "Elementwise",
     "GradientError",
@@ -54,20 +71,26 @@ __all__ = [
     "UnknownHyperparameterError",
     "at_least",
     "available",
+    "boolean",
     "create",
     "describe",
     "each",
     "get",
     "hookimpl",
     "hyperparameter",
+    "importer",
     "kind_of",
+    "load",
+    "migration",
     "one_of",
     "option",
     "register",
     "register_plugin",
+    "save",
     "unregister",
     "unregister_plugin",
     "use",
+    "watch",
     "whole",
     "within",
 ]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optkit_core import buffers, groups, implementations
+from optkit_core import groups, implementations
 from optkit_core.buckets import Kind, gather
 from optkit_core.declaration import option
 from optkit_core.errors import GradientError, ImplementationError, UnavailableError
@@ -41,7 +41,7 @@ class Elementwise(Optimizer):
 
     _step_supports_amp_scaling = True  # torch.amp.GradScaler asks for this attribute
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
-    eager_state: ClassVar[bool] = False
+    counts_steps: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
     foreach: bool | None = option(
@@ -169,20 +169,11 @@ class Elementwise(Optimizer):
             if refusal:
                 raise GradientError(refusal)
             choice = self.choose(group, bucket.kind, bucket.params, h)
-            bucket.attach(self.state, partial(self._allocate, group=group))
+            bucket.attach(self.state, partial(self.allocate, group=group))
             if bucket.kind.capturable and not is_compiled:
                 counting.require_capturable(bucket.steps, bucket.kind.device)
             planned.append(Planned(bucket, choice))
         return planned
-
-    def _allocate(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        return buffers.allocate(self.buffers, parameter, group)
-
-    def _accept_group(self, group: dict[str, Any]) -> None:
-        super()._accept_group(group)
-        if self.eager_state:
-            for p in group["params"]:
-                self.state[p].update(self._allocate(p, group))
 
     def refuse_uncapturable(self) -> None:
         """Raise where a CUDA graph is being captured that this step can't be part of.

@@ -15,10 +15,13 @@ from torch import Tensor
 
 STEP = "step"
 
+PER_ELEMENT, SCALAR, JOINT, OPAQUE = "per element", "scalar", "joint", "opaque"
+KINDS = (PER_ELEMENT, SCALAR, JOINT, OPAQUE)
+
 
 @attrs.frozen(eq=False)
 class Buffer:
-    """One state tensor for each parameter, of the parameter's shape.
+    """One entry of the state of each parameter: what it is, and what it starts from.
 
     Args:
         init: the value that every element starts from: a number, or the name of the
@@ -26,6 +29,14 @@ class Buffer:
         doc: one phrase, shown by `optkit.describe`.
         dtype: a floating dtype, for a complex parameter that of its parts; None (default):
             the parameter's.
+        kind: ``"per element"`` (default): a tensor of the parameter's shape, device and
+            layout. ``"scalar"``: a tensor of one number, on the CPU unless ``capturable``.
+            ``"joint"``: a vector over all elements of all parameters of the group, or a list
+            of such, kept with the first parameter. ``"opaque"``: a number, or a list or dict
+            of numbers and tensors, of which nothing is known.
+        since: the version of the algorithm's schema that brought it, from 1.
+        optional: whether state without it is whole; joint and opaque entries come into
+            being when the algorithm writes them, and not before.
 
     >>> import torch
     >>> Buffer(init=0.5).allocate(torch.zeros(2, dtype=torch.float64), {})
@@ -35,25 +46,50 @@ class Buffer:
     init: float | str = 0.0
     doc: str = ""
     dtype: torch.dtype | None = None
+    kind: str = PER_ELEMENT
+    since: int = 1
+    optional: bool = False
 
-    def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
+    def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
         """Return the buffer for `parameter` before its first step.
 
         A complex buffer has the initial value in both its real and its imaginary part,
         since complex parameters are stepped as pairs of real numbers.
         """
-        value = group[self.init] if isinstance(self.init, str) else self.init
+        value: Any = group[self.init] if isinstance(self.init, str) else self.init
+        if self.kind == OPAQUE:
+            return value
+        if self.kind == SCALAR:
+            return self.scalar(value, parameter, group)
         buffer = torch.zeros_like(
-            parameter, dtype=self._dtype_for(parameter), memory_format=torch.preserve_format
+            parameter, dtype=self.dtype_for(parameter), memory_format=torch.preserve_format
         )
         if value != 0:
             (torch.view_as_real(buffer) if buffer.is_complex() else buffer).fill_(value)
         return buffer.detach()
 
-    def _dtype_for(self, parameter: Tensor) -> torch.dtype:
+    def scalar(self, value: float, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
+        """Return `value` as a scalar buffer."""
+        device = self.device_for(parameter, group)
+        return torch.tensor(value, dtype=self.dtype_for(parameter), device=device)
+
+    def device_for(self, parameter: Tensor, group: Mapping[str, Any]) -> torch.device:
+        """Return the parameter's device, but the CPU for scalars that no graph captures."""
+        if self.kind == SCALAR and not group.get("capturable"):
+            return torch.device("cpu")
+        return parameter.device
+
+    def dtype_for(self, parameter: Tensor) -> torch.dtype:
+        """Return the dtype of the buffer of `parameter`."""
         if self.dtype is None:
             return parameter.dtype
-        return self.dtype.to_complex() if parameter.is_complex() else self.dtype
+        is_pair = parameter.is_complex() and self.kind != SCALAR
+        return self.dtype.to_complex() if is_pair else self.dtype
+
+
+COUNTER = Buffer(doc="number of steps so far", dtype=torch.float64, kind=SCALAR)
+"""The step counter of every elementwise algorithm. In torch it is float32, where adding one
+to 2**24 changes nothing; torch.optim takes and continues either."""
 
 
 def collect(cls: type) -> dict[str, Buffer]:
@@ -64,22 +100,15 @@ def collect(cls: type) -> dict[str, Buffer]:
     return found
 
 
-def step_dtype() -> torch.dtype:
-    """Return the dtype of step counters: float32, or float64 where that is the default."""
-    wide = torch.get_default_dtype() == torch.float64
-    return torch.float64 if wide else torch.float32
-
-
-def step_counter(value: float, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
-    """Return a step counter; on the parameter's device where steps are to be captured."""
-    device = parameter.device if group.get("capturable") else torch.device("cpu")
-    return torch.tensor(value, dtype=step_dtype(), device=device)
-
-
 def allocate(
-    buffers: Mapping[str, Buffer], parameter: Tensor, group: Mapping[str, Any]
-) -> dict[str, Tensor]:
-    """Return a whole new state for `parameter`: its step counter and every buffer."""
-    state = {STEP: step_counter(0.0, parameter, group)}
-    state.update({name: item.allocate(parameter, group) for name, item in buffers.items()})
-    return state
+    buffers: Mapping[str, Buffer],
+    parameter: Tensor,
+    group: Mapping[str, Any],
+    existing: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the required buffers of `parameter` that don't exist yet."""
+    return {
+        name: item.allocate(parameter, group)
+        for name, item in buffers.items()
+        if name not in existing and not item.optional
+    }

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, dataclass_transform
 from torch.optim import Optimizer as TorchOptimizer
 
 from optkit_core import buffers, declaration
-from optkit_core.buffers import STEP, Buffer
+from optkit_core.buffers import COUNTER, JOINT, STEP, Buffer
 from optkit_core.declaration import Declaration, hyperparameter, option
 from optkit_core.errors import DeclarationError
 
@@ -23,10 +23,15 @@ class Declared:
     Hyperparameters: ClassVar[Any]
     Options: ClassVar[Any]
     buffers: ClassVar[Mapping[str, Buffer]] = {}
+    state_buffers: ClassVar[Mapping[str, Buffer]] = {}
+    counts_steps: ClassVar[bool] = False
+    is_joint: ClassVar[bool] = False
     hyperparameter_names: ClassVar[tuple[str, ...]] = ()
     option_names: ClassVar[tuple[str, ...]] = ()
     default_values: ClassVar[Mapping[str, Any]] = {}
     positional: ClassVar[tuple[str, ...]] = ()
+    schema_name: ClassVar[str] = "optimizer"
+    schema_version: ClassVar[int] = 1
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read what the class body declares."""
@@ -34,6 +39,8 @@ class Declared:
         cls.own_declarations = declaration.take(cls)
         cls.declarations = dict(declaration.in_order(declaration.collect(cls)))
         cls.buffers = buffers.collect(cls)
+        cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
+        cls.is_joint = any(item.kind == JOINT for item in cls.buffers.values())
         _check(cls)
         cls.Hyperparameters = declaration.CheckedClass("Hyperparameters", options=False)
         cls.Options = declaration.CheckedClass("Options", options=True)
@@ -43,6 +50,14 @@ class Declared:
         cls.option_names = tuple(name for name, item in cls.declarations.items() if item.is_option)
         cls.default_values = {name: item.default for name, item in cls.declarations.items()}
         cls.positional = declaration.positional(cls.declarations)
+        if "schema_name" not in vars(cls) and _is_algorithm(cls):
+            cls.schema_name = cls.__name__.lower()
+
+
+def _is_algorithm(cls: type[Declared]) -> bool:
+    """Whether the class says what is computed; one that only adds methods is its base's."""
+    body = vars(cls).values()
+    return bool(cls.own_declarations) or any(isinstance(value, Buffer) for value in body)
 
 
 def _check(cls: type[Declared]) -> None:

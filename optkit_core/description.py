@@ -8,10 +8,31 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.buffers import Buffer, step_dtype
+from optkit_core.buffers import JOINT, OPAQUE, PER_ELEMENT, SCALAR, Buffer
+from optkit_core.checkpoint.schema import dtype_name, schema_of
 from optkit_core.offers import offers_of
 from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry
+
+SHAPES = {
+    PER_ELEMENT: "the parameter's",
+    SCALAR: "one number",
+    JOINT: "one dimension, all elements of the group",
+    OPAQUE: "its own",
+}
+DTYPES = {
+    PER_ELEMENT: "the parameter's",
+    SCALAR: "the parameter's",
+    JOINT: "the parameters', promoted",
+    OPAQUE: "its own",
+}
+DEVICES = {
+    PER_ELEMENT: "the parameter's",
+    SCALAR: "cpu; the parameter's if capturable",
+    JOINT: "the first parameter's",
+    OPAQUE: "the first parameter's",
+}
+"""What `optkit_core.Buffer` means by its kinds, in words."""
 
 
 @attrs.frozen
@@ -27,13 +48,27 @@ class HyperparameterInfo:
 
 @attrs.frozen
 class BufferInfo:
-    """One state tensor for each parameter: its name, kind, dtype and initial value."""
+    """One entry of each parameter's state, as its schema has it.
+
+    Args:
+        name: its key.
+        kind: ``"per element"``, ``"scalar"``, ``"joint"`` or ``"opaque"``, as of `Buffer`.
+        dtype: the rule for its dtype.
+        init: what it starts from.
+        doc: what it is.
+        shape: the rule for its shape.
+        device: the rule for its device.
+        since: the version of the schema that brought it.
+    """
 
     name: str
     kind: str
     dtype: str
     init: str
     doc: str = ""
+    shape: str = ""
+    device: str = ""
+    since: int = 1
 
 
 @attrs.frozen
@@ -49,12 +84,14 @@ class Description:
     distribution: str
     version: str
     location: str
+    schema: str = ""
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.summary}"]
         lines += [f"paper: {self.paper}"] if self.paper else []
         lines += [f"  {h.name}: {h.type} = {h.default!r}, {h.range}" for h in self.hyperparameters]
         lines += [f"  buffer {b.name}: {b.kind}, {b.dtype}, from {b.init}" for b in self.buffers]
+        lines += [f"schema of saved state: {self.schema}"] if self.schema else []
         lines.append(f"implementations: {', '.join(self.implementations)}")
         owner = f"{self.distribution} {self.version}".rstrip()
         lines.append(f"provided by {owner} ({self.location})")
@@ -74,6 +111,7 @@ def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Descriptio
         distribution=entry.provider,
         version=entry.version,
         location=entry.location,
+        schema=schema_of(algorithm).identity if declared else "",
     )
 
 
@@ -107,21 +145,26 @@ def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
 
 
 def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
-    step = [BufferInfo("step", "scalar", _step_dtype(), "0", "number of steps so far")]
-    declared = [
-        BufferInfo(name, "per element", _buffer_dtype(item), str(item.init), item.doc)
-        for name, item in algorithm.buffers.items()
-    ]
-    return tuple(step + declared) if declared else ()
+    return tuple(
+        BufferInfo(
+            name,
+            item.kind,
+            _buffer_dtype(item),
+            "when it is written" if item.optional else str(item.init),
+            item.doc,
+            SHAPES[item.kind],
+            DEVICES[item.kind],
+            item.since,
+        )
+        for name, item in schema_of(algorithm).buffers.items()
+    )
 
 
 def _buffer_dtype(buffer: Buffer) -> str:
-    return "the parameter's" if buffer.dtype is None else str(buffer.dtype).removeprefix("torch.")
+    if buffer.dtype is not None:
+        return dtype_name(buffer.dtype)
+    return DTYPES[buffer.kind]
 
 
 def _implementations(algorithm: Any) -> tuple[str, ...]:
     return tuple(offer.name for offer in offers_of(algorithm))
-
-
-def _step_dtype() -> str:
-    return str(step_dtype()).removeprefix("torch.")

@@ -49,6 +49,33 @@ class ConfigError(OptkitError, ValueError):
     """A setting from the environment or a configuration file is wrong."""
 
 
+class CheckpointError(OptkitError, ValueError):
+    """Saved state doesn't fit the optimizer, or isn't what it says it is."""
+
+
+class CheckpointFileError(CheckpointError):
+    """A file isn't a checkpoint, is damaged, or can't be read or written."""
+
+
+class CheckpointSystemError(CheckpointFileError, OSError):
+    """The operating system refuses to read or write a checkpoint."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # an OSError with an errno would show that alone
+
+
+class CheckpointNotFoundError(CheckpointSystemError, FileNotFoundError):
+    """There is no checkpoint, or no directory to write one into."""
+
+
+class CheckpointPermissionError(CheckpointSystemError, PermissionError):
+    """A checkpoint may not be read or written."""
+
+
+class CheckpointIsADirectoryError(CheckpointSystemError, IsADirectoryError):
+    """The path of a checkpoint is that of a directory."""
+
+
 class UnknownAlgorithmError(OptkitError, LookupError):
     """No algorithm goes by that name."""
 
@@ -67,6 +94,10 @@ class PluginError(OptkitError, RuntimeError):
 
 class PluginWarning(UserWarning):
     """A plugin was left out because it failed; everything else works."""
+
+
+class CopyWarning(UserWarning):
+    """A copy or pickle of an optimizer goes without a hook or attribute of the original."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

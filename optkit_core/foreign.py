@@ -9,6 +9,7 @@ import torch
 
 from optkit_core import config, hooks, plugins
 from optkit_core.errors import ImplementationError
+from optkit_core.optimizer import Optimizer
 
 
 def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, options: Any) -> Any:
@@ -34,35 +35,63 @@ def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, optio
 
 
 def watch(optimizer: torch.optim.Optimizer) -> None:
-    """Fire optkit's hooks from torch's own, which the optimizer calls anyway.
+    """Fire optkit's hooks for an optimizer of a class that isn't optkit's.
 
-    They are the first that are registered on the optimizer, and so run before those that
-    are registered later.
+    `optkit.create` does it for each one it makes. Copies and pickles of torch's own classes
+    lose their hooks, and with them this; watch the copy again.
+
+    Args:
+        optimizer: any optimizer; one that is watched already stays as it is, and one of
+            optkit's needs no watching.
+
+    >>> import torch, optkit_core
+    >>> optimizer = torch.optim.SGD([torch.zeros(2, requires_grad=True)], lr=0.1)
+    >>> optkit_core.watch(optimizer)
     """
-    losses: list[Any] = []
+    registered = optimizer._optimizer_step_pre_hooks.values()
+    watched = any(isinstance(getattr(hook, "__self__", None), Watcher) for hook in registered)
+    if watched or isinstance(optimizer, Optimizer):
+        return
+    watcher = Watcher()
+    optimizer.register_step_pre_hook(watcher.before_step)
+    optimizer.register_step_post_hook(watcher.after_step)
+    optimizer.register_state_dict_post_hook(watcher.saved)
+    optimizer.register_load_state_dict_post_hook(watcher.loaded)
 
-    def before(watched: Any, arguments: Any, keywords: Any) -> Any:
-        hooks.fire("optkit_before_step", optimizer=watched)
-        losses.clear()  # a step that failed has left its losses here
-        return _with_recorder(arguments, keywords, losses)
 
-    def after(watched: Any, *_: Any) -> None:
-        loss = losses[0] if losses else None
-        losses.clear()
-        found: Any = getattr(watched, "found_inf", None)
+class Watcher:
+    """Fires optkit's hooks from torch's own, which an optimizer calls anyway.
+
+    They run before those that are registered on the optimizer later.
+    """
+
+    def __init__(self) -> None:
+        """Start without a loss."""
+        self.losses: list[Any] = []
+
+    def before_step(self, optimizer: Any, arguments: Any, keywords: Any) -> Any:
+        """Fire, and note the closure's loss if a plugin will be told of it."""
+        hooks.fire("optkit_before_step", optimizer=optimizer)
+        self.losses.clear()  # a step that failed has left its losses here
+        if hooks.is_implemented("optkit_after_step"):
+            return _with_recorder(arguments, keywords, self.losses)
+        return None
+
+    def after_step(self, optimizer: Any, arguments: Any, keywords: Any) -> None:
+        """Fire with the loss that the closure returned first."""
+        loss = self.losses[0] if self.losses else None
+        self.losses.clear()
+        found = getattr(optimizer, "found_inf", None)
         skipped = False if found is None else found
-        hooks.fire("optkit_after_step", optimizer=watched, loss=loss, skipped=skipped)
+        hooks.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)
 
-    def saved(watched: Any, state_dict: dict[str, Any]) -> None:
-        hooks.fire("optkit_state_saved", optimizer=watched, state_dict=state_dict)
+    def saved(self, optimizer: Any, state_dict: dict[str, Any]) -> None:
+        """Fire with what ``state_dict()`` returns."""
+        hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=state_dict)
 
-    def loaded(watched: Any) -> None:
-        hooks.fire("optkit_state_loaded", optimizer=watched)
-
-    optimizer.register_step_pre_hook(before)
-    optimizer.register_step_post_hook(after)
-    optimizer.register_state_dict_post_hook(saved)
-    optimizer.register_load_state_dict_post_hook(loaded)
+    def loaded(self, optimizer: Any) -> None:
+        """Fire after a ``load_state_dict``."""
+        hooks.fire("optkit_state_loaded", optimizer=optimizer)
 
 
 def _with_recorder(arguments: Any, keywords: Any, losses: list[Any]) -> Any:

@@ -24,6 +24,8 @@ ANNOTATIONS = frozenset(
         "params",
         "param_names",
         "name",
+        "schema",
+        "writer",
         "lr_scale",
         "initial_lr",
         "min_lr",

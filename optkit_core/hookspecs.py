@@ -10,10 +10,11 @@ loads. Around one step the order is:
 4. `optkit_after_step`
 5. the optimizer's own step post-hooks, then torch's global ones
 
-Around ``state_dict`` and ``load_state_dict``, optkit's hook comes after torch's post-hooks.
-A class of other origin that `optkit.create` made can only be watched by torch's own hooks:
-there optkit's come before those registered on the optimizer later, and a closure that a
-later pre-hook brings isn't seen.
+Around ``state_dict`` and ``load_state_dict``, optkit's hook comes after torch's post-hooks; a
+load that is refused fires none. A class of other origin that `optkit.create` made can only be
+watched by torch's own hooks: there optkit's come before those registered on the optimizer
+later, and a closure that a later pre-hook brings isn't seen. While a plugin implements
+`optkit_after_step`, the closure that torch's hooks see there is one around the caller's.
 """
 
 from __future__ import annotations
@@ -52,6 +53,16 @@ def optkit_offers(algorithm: type[torch.optim.Optimizer]) -> Iterable[Offer] | N
 @hookspec
 def optkit_created(optimizer: torch.optim.Optimizer) -> None:
     """See an optimizer that has just been constructed."""
+
+
+@hookspec
+def optkit_copied(optimizer: torch.optim.Optimizer) -> None:
+    """See an optimizer that a copy or pickle has just made, with the hooks it brings along."""
+
+
+@hookspec
+def optkit_group_added(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+    """See a parameter group that has joined an optimizer after its construction."""
 
 
 @hookspec

@@ -23,23 +23,26 @@ from optkit_core import (
     thresholds,
 )
 from optkit_core.buckets import Kind, kind_of
-from optkit_core.buffers import STEP
 from optkit_core.config import Request
+from optkit_core.copyable import Copyable
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
 from optkit_core.offers import offers_of
 from optkit_core.planning import GroupPlan, WatchedStates
+from optkit_core.ranges import boolean
 from optkit_core.scaling import Scaling
 from optkit_core.selector import Choice, Offer, select
+from optkit_core.state import State
 
 if TYPE_CHECKING:
+    from optkit_core.checkpoint.report import LoadReport
     from optkit_core.explanation import Explanation
 
-LIVE = ("implementation", "foreach", "fused")
+LIVE = ("implementation", "foreach", "fused", "eager_state")
 """Options that say how to run; a checkpoint doesn't override them."""
 
 
-class Optimizer(Declared, torch.optim.Optimizer):
+class Optimizer(Declared, Copyable):
     """Base of all optkit optimizers; a plugin derives from it or from `Elementwise`.
 
     A subclass declares hyperparameters and implements `advance`. The constructor, its
@@ -50,6 +53,8 @@ class Optimizer(Declared, torch.optim.Optimizer):
         implementation: ``"auto"``, ``"forloop"``, ``"foreach"``, ``"fused"``, or a mapping of
             these by device type. None (default): what `optkit.use`, the environment or
             the configuration file say.
+        eager_state: allocate every buffer at construction, not at a parameter's first step
+            (default False).
 
     Raises:
         HyperparameterError: a value is out of range, or a name isn't declared.
@@ -66,6 +71,7 @@ class Optimizer(Declared, torch.optim.Optimizer):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
+    _is_created = False
 
     params: ParamsT  # for type checkers: the first argument
     implementation: str | Mapping[str, str] | None = option(
@@ -73,6 +79,9 @@ class Optimizer(Declared, torch.optim.Optimizer):
         range=config.ImplementationRange(),
         doc="which implementation to run",
         kw_only=True,
+    )
+    eager_state: bool = option(
+        default=False, range=boolean(), doc="allocate the state at construction", kw_only=True
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -89,10 +98,12 @@ class Optimizer(Declared, torch.optim.Optimizer):
         params, defaults = groups.bind(type(self), arguments, keywords)
         self.request: Request = config.requested(defaults) or config.ambient()
         self.scaling = Scaling()
-        self._forget_plans()
+        self.forget_plans()
         found = parameters.checked(params)
         with groups.restored_on_error(found if isinstance(found[0], dict) else ()):
             super().__init__(found, defaults)
+        self.state = State(self, self.state)
+        self._is_created = True
         plugins.load_all()
         hooks.fire("optkit_created", optimizer=self)
 
@@ -141,6 +152,8 @@ class Optimizer(Declared, torch.optim.Optimizer):
             except BaseException:
                 groups.take_back(self, count)
                 raise
+        if self._is_created:
+            hooks.fire("optkit_group_added", optimizer=self, group=param_group)
 
     def _take_in(self, group: dict[str, Any]) -> None:
         found = group["params"]
@@ -190,48 +203,73 @@ class Optimizer(Declared, torch.optim.Optimizer):
         raise NotImplementedError(f"{type(self).__name__} defines no advance(closure)")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of every parameter and the options of every group."""
-        saved = super().state_dict()
-        hooks.fire("optkit_state_saved", optimizer=self, state_dict=saved)
-        return saved
+        """Return a copy of every parameter's state and every group's options.
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        Returns:
+            torch's shape, ``{"state": ..., "param_groups": ...}``, of tensors, numbers, strings,
+            booleans, None, lists, tuples and dicts. Each group carries the schema's identity,
+            ``"adamax/1"`` for example, under ``"schema"``.
+
+        Raises:
+            CheckpointError: a group or a state holds something else.
+        """
+        from optkit_core.checkpoint import collecting
+
+        return collecting.save(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> LoadReport:  # type: ignore[override]
         """Continue from a state that ``state_dict()`` of this algorithm returned.
 
-        How to run (``implementation``, ``foreach``, ``fused``) stays as it is; everything
-        else comes from the checkpoint.
+        Everything is verified before anything changes. How to run (``implementation``,
+        ``foreach``, ``fused``) stays as it is; everything else comes from the checkpoint.
 
         Args:
             state_dict: from optkit or from the torch.optim class of the same name.
+            strict: whether everything must match; False loads what does.
+
+        Returns:
+            What was loaded, and what wasn't.
+
+        Raises:
+            CheckpointError: it doesn't fit; names every mismatch, and nothing has changed.
         """
-        super().load_state_dict(state_dict)
-        hooks.fire("optkit_state_loaded", optimizer=self)
+        from optkit_core.checkpoint import loading
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle or copy keeps: torch's part and the request."""
-        return {**super().__getstate__(), "request": self.request}
+        return loading.load(self, state_dict, strict)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take in a pickle's or a checkpoint's state, older shapes of it too."""
-        live = self.__dict__.get("param_groups", [])
-        super().__setstate__(state)
-        self.scaling = Scaling()
-        self._forget_plans()
-        for position, group in enumerate(self.param_groups):
-            older = live[position] if position < len(live) else self.defaults
-            self._complete(group, older, bool(live))
+    def init_state(self) -> None:
+        """Allocate every declared buffer now, without a step; what exists stays as it is.
 
-    def _complete(self, group: dict[str, Any], older: Mapping[str, Any], is_load: bool) -> None:
-        for name, item in self.declarations.items():
-            group.setdefault(name, older.get(name, item.default))
-            if is_load and name in LIVE:
-                group[name] = older.get(name, item.default)
-        for p in group["params"]:
-            state: dict[str, Any] = self.state.get(p, {})
-            if STEP in state and not isinstance(state[STEP], Tensor):
-                state[STEP] = buffers.step_counter(float(state[STEP]), p, group)
+        >>> import torch, optkit
+        >>> optimizer = optkit.create("adamax", [torch.ones(2)])
+        >>> optimizer.init_state()
+        >>> optimizer.state_dict()["state"][0]["exp_inf"]
+        tensor([0., 0.])
+        """
+        for group in self.param_groups:
+            self.init_group_state(group)
 
-    def _forget_plans(self) -> None:
+    def init_group_state(self, group: dict[str, Any]) -> None:
+        """Do what `init_state` does for one group."""
+        params = group["params"][:1] if self.is_joint else group["params"]
+        for p in params:
+            missing = self.allocate(p, group)
+            if missing:
+                self.state[p].update(missing)
+
+    def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those buffers that a parameter's state lacks, as before its first step."""
+        return buffers.allocate(self.state_buffers, parameter, group, self.state.get(parameter, ()))
+
+    @classmethod
+    def state_complaint(cls, state: Mapping[str, Any]) -> str:
+        """Return what is wrong with a parameter's saved state as a whole, or ``""``.
+
+        Each declared buffer has been checked; a subclass may know how they belong together.
+        """
+        return ""
+
+    def forget_plans(self) -> None:
         """Choose anew in the next step what runs each bucket."""
         self._choices: dict[Any, Choice] = {}
         self._plans: Sequence[GroupPlan] = ()
@@ -239,6 +277,16 @@ class Optimizer(Declared, torch.optim.Optimizer):
 
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""
+        self.check_request(group)
+        if group.get("eager_state"):
+            self.init_group_state(group)
+
+    def check_request(self, group: Mapping[str, Any]) -> None:
+        """Raise if a group asks for an implementation that can't run it.
+
+        Raises:
+            ImplementationError: an explicit request can't be met.
+        """
         request = config.requested(group) or self.request
         if request.is_explicit:
             h, offers = self.values(group), offers_of(type(self))

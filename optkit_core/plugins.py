@@ -11,6 +11,7 @@ import warnings
 from importlib.metadata import EntryPoint, entry_points
 
 from optkit_core import hooks
+from optkit_core.checkpoint import conversions
 from optkit_core.errors import PluginError, PluginWarning
 from optkit_core.registry import is_disabled, owner, registry
 
@@ -62,12 +63,14 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
     """
     registered = hooks.add(plugin, name)
     own = hooks.implementations("optkit_register", plugin)
+    registrar = registry.registrar(registered)
     try:
         with registry.restored_on_error():
             for implementation in own:
-                arguments = [registry.registrar(registered)][: len(implementation.argnames)]
+                arguments = [registrar][: len(implementation.argnames)]
                 implementation.function(*arguments)
     except Exception as error:
+        conversions.forget(registrar.conversions)
         hooks.manager.unregister(plugin)
         raise PluginError(
             f"plugin {registered!r} failed in optkit_register: {type(error).__name__}: {error}"

@@ -46,9 +46,15 @@ class Interval:
             value = value.item()
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
             return f"{name} must be a number in {self}, got {value!r}."
-        if not self.low <= float(value) < self.high:
+        if not self._holds(value):
             return f"{name} must be in {self}, got {value!r}. [{_in_torch_words(name, value)}]"
         return ""
+
+    def _holds(self, value: Any) -> bool:
+        try:
+            return self.low <= float(value) < self.high
+        except OverflowError:  # a whole number beyond all floats
+            return False
 
     def _tensor_complaint(self, name: str, value: Tensor) -> str:
         if value.numel() != 1:

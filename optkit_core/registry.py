@@ -13,6 +13,7 @@ import attrs
 import torch
 
 from optkit_core import hooks
+from optkit_core.checkpoint import conversions
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     PluginError,
@@ -67,10 +68,21 @@ class Registrar:
 
     registry: Registry
     provider: str
+    conversions: list[tuple[str, Any]] = attrs.Factory(list)
 
     def register(self, name: str, algorithm: type, *, replace: bool = False) -> None:
         """Register an algorithm; see `optkit.register`."""
         self.registry.add(name, algorithm, provider=self.provider, replace=replace)
+
+    def migration(self, schema: str, version: int, function: Any) -> None:
+        """Register a migration; see `optkit_core.migration`."""
+        conversions.migration(schema, version)(function)
+        self.conversions.append((schema, version))
+
+    def importer(self, schema: str, source: str, function: Any) -> None:
+        """Register an importer; see `optkit_core.importer`."""
+        conversions.importer(schema, source)(function)
+        self.conversions.append((schema, source))
 
 
 class Registry:

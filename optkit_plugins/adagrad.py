@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, Kind, at_least, hyperparameter
+from optkit_core import Buffer, Elementwise, Kind, at_least, boolean, hyperparameter, option
+from optkit_plugins import adagrad_importers as _  # noqa: F401  registers them
 
 
 class Adagrad(Elementwise):
@@ -53,7 +54,6 @@ class Adagrad(Elementwise):
     """
 
     paper = "Duchi, Hazan & Singer 2011, https://jmlr.org/papers/v12/duchi11a.html"
-    eager_state = True
 
     lr: float | Tensor = hyperparameter(default=1e-2, range=at_least(0.0), doc="learning rate")
     lr_decay: float = hyperparameter(
@@ -64,6 +64,10 @@ class Adagrad(Elementwise):
         default=0.0, range=at_least(0.0), doc="where the sum of squares starts"
     )
     eps: float = hyperparameter(default=1e-10, range=at_least(0.0), doc="keeps the root from zero")
+
+    eager_state: bool = option(
+        default=True, range=boolean(), doc="allocate the state at construction", kw_only=True
+    )
 
     sum = Buffer(init="initial_accumulator_value", doc="sum of the squared gradients")
 

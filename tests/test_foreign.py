@@ -14,6 +14,7 @@ import torch
 from distributions import Notes
 
 import optkit
+import optkit_core
 from optkit_core import ConfigError
 
 notes = pytest.fixture(distributions.notes)
@@ -106,19 +107,93 @@ def test_a_loss_is_of_its_own_step(notes: Notes) -> None:
     assert notes.names.count("before") == 6
 
 
+class Fails(torch.optim.SGD):
+    """A class whose step fails after its closure has been called."""
+
+    def step(self, closure: Any = None) -> Any:
+        if closure is not None:
+            closure()
+            raise ArithmeticError
+
+
+def test_a_step_that_fails_leaves_no_loss_to_the_next(notes: Notes) -> None:
+    optkit.register("fails", Fails)
+    try:
+        optimizer = optkit.create("fails", [parameter()])
+    finally:
+        optkit.unregister("fails")
+    with pytest.raises(ArithmeticError):
+        optimizer.step(lambda: 7.0)
+    optimizer.step()
+    assert notes.events[-1] == ("after", optimizer, None)
+
+
 def test_a_class_that_is_not_created_here_is_not_watched(notes: Notes) -> None:
     torch.optim.SGD([parameter()], lr=0.1).step()
     assert notes.events == []
 
 
-@pytest.mark.parametrize("revive", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
-def test_can_be_copied_and_pickled(notes: Notes, revive: Any) -> None:
+revive = pytest.mark.parametrize("revive", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+
+
+@revive
+def test_a_copy_is_watched_on_request(notes: Notes, revive: Any) -> None:
+    """torch's own classes leave all hooks behind, and with them the plugins."""
     optimizer = optkit.create("torch-adam", [parameter()], lr=0.25)
     optimizer.step()
     revived = revive(optimizer)
     assert revived.param_groups[0]["lr"] == 0.25
     revived.step()
     assert {id(event[1]) for event in notes.events} == {id(optimizer)}
+    for _ in range(2):
+        optkit_core.watch(revived)
+    revived.step()
+    assert notes.names == ["created", "before", "after", "before", "after"]
+    assert notes.events[-1][1] is revived
+
+
+class KeepsHooks(torch.optim.SGD):
+    """A class whose copies and pickles keep everything."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@revive
+def test_a_class_that_keeps_hooks_stays_watched(notes: Notes, revive: Any) -> None:
+    optkit.register("keeps-hooks", KeepsHooks)
+    try:
+        optimizer = optkit.create("keeps-hooks", [parameter()], lr=0.25)
+    finally:
+        optkit.unregister("keeps-hooks")
+    revived = revive(optimizer)
+    assert revived.step(lambda: 3.0) == 3.0
+    assert notes.events[1:] == [("before", revived), ("after", revived, 3.0)]
+
+
+def test_what_optkit_made_needs_no_watching(notes: Notes) -> None:
+    created = [optkit.create(name, [parameter()]) for name in ("torch-sgd", "adamax")]
+    for optimizer in created:
+        optkit_core.watch(optimizer)
+        optimizer.step()
+    assert notes.names == ["created", "created", "before", "after", "before", "after"]
+
+
+def test_a_closure_is_left_alone_unless_a_plugin_asks_for_its_loss(notes: Notes) -> None:
+    optimizer, seen = optkit.create("torch-sgd", [parameter()]), []
+    optimizer.register_step_post_hook(lambda _, arguments, keywords: seen.append(arguments[1]))
+
+    def closure() -> float:
+        return 1.0
+
+    optimizer.step(closure)
+    assert seen[0] is not closure
+    optkit_core.unregister_plugin("notes")
+    try:
+        optimizer.step(closure)
+    finally:
+        optkit_core.register_plugin(notes, "notes")
+    assert seen[1] is closure
 
 
 FLAGS = [("forloop", False, None), ("foreach", True, None), ("fused", None, True)]

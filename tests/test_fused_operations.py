@@ -117,7 +117,7 @@ def computed(
     optimizer = computing(calls)(params, implementation=implementation, **options)
     optimizer.eager_state = True
     for p, (_, y, z) in zip(params, parts, strict=True):
-        optimizer.state[p].update(optimizer._allocate(p, optimizer.param_groups[0]))
+        optimizer.state[p].update(optimizer.allocate(p, optimizer.param_groups[0]))
         optimizer.state[p]["other"].copy_(z)
         p.grad = y.clone()
     optimizer.step()

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from optkit_core.cli import kernel_commands
+from optkit_core.cli import checkpoints, kernel_commands
 from optkit_core.cli.options import LARGEST_SEED, one_of, whole_number
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -223,3 +223,6 @@ def explain_command(
     optimizer = explain.optimizer_for(name, wanted, count, dtype, device, implementation, given)
     explanation = optimizer.explain()
     explain.print_explanation(explanation, explain.sources(optimizer) if source else ())
+
+
+checkpoints.add_to(app)

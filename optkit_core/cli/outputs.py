@@ -66,12 +66,23 @@ def as_json(report: Report) -> dict[str, Any]:
     """
     facts = attrs.asdict(report)
     return {
-        "settings": _plain(facts["settings"]),
-        "data": _plain(facts["data"]),
+        "settings": plain(facts["settings"]),
+        "data": plain(facts["data"]),
         "versions": _versions(),
         "threads": report.threads,
-        "outcomes": _plain(facts["outcomes"]),
+        "outcomes": plain(facts["outcomes"]),
     }
+
+
+def plain(value: Any) -> Any:
+    """Return a value of JSON's own types; what isn't finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int | str) else str(value)
 
 
 @contextmanager
@@ -114,13 +125,3 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "system": platform.platform(),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, int | str) else str(value)

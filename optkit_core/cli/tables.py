@@ -42,7 +42,7 @@ def print_description(description: Description) -> None:
     """
     out = console()
     out.print(description.name, style="bold")
-    out.print(_indented(_facts(description)))
+    out.print(indented(_facts(description)))
     _print_section("Hyperparameters", _hyperparameters(description))
     _print_section("Buffers", _buffers(description))
     _print_section("Meaning", _meanings(description))
@@ -63,15 +63,16 @@ def pairs(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
+def indented(table: Table) -> Padding:
+    """Return a table two columns further right."""
+    return Padding(table, (0, 0, 0, 2))
+
+
 def _print_section(title: str, table: Table) -> None:
     out = console()
     if table.row_count:
         out.print(f"\n{title}", style="bold")
-        out.print(_indented(table))
-
-
-def _indented(table: Table) -> Padding:
-    return Padding(table, (0, 0, 0, 2))
+        out.print(indented(table))
 
 
 def _facts(description: Description) -> Table:

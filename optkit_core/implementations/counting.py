@@ -21,7 +21,7 @@ def advance(steps: list[Tensor]) -> None:
     number anew for each of them, which takes four times as long.
     """
     if steps[0].is_cpu and not torch.compiler.is_compiling():
-        torch._foreach_add_(steps, torch.tensor(1.0, device="cpu"), alpha=1)
+        torch._foreach_add_(steps, torch.tensor(1.0, dtype=steps[0].dtype, device="cpu"), alpha=1)
     else:
         torch._foreach_add_(steps, 1)
 

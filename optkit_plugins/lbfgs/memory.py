@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+import torch
 from torch import Tensor
 
 from optkit_plugins.lbfgs.direction import History, Pair
 from optkit_plugins.lbfgs.flat import Scalar
 from optkit_plugins.lbfgs.objective import Point
+
+LARGEST = 2**53
+"""Up to here every whole number is a float64."""
+
+KEYS = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
+"""What torch writes together, once there has been an iteration."""
 
 
 @attrs.frozen(eq=False)
@@ -63,6 +70,34 @@ def recall(state: dict[str, Any], like: Tensor) -> Memory | None:
         step=state["t"],
         history=History(pairs, state["H_diag"]),
     )
+
+
+def complaint(state: Mapping[str, Any]) -> str:
+    """Return what is wrong with the numbers in saved state, or how they don't belong together."""
+    for key in ("func_evals", "n_iter"):
+        if type(state[key]) is not int or not 0 <= state[key] <= LARGEST:
+            return f"{key} must be a whole number, got {state[key]!r:.40}"
+    lacking = [key for key in KEYS if state.get(key) is None]
+    if lacking:
+        return "" if lacking == list(KEYS) else f"it isn't whole: there is no {', '.join(lacking)}"
+    rows = [state[key] for key in ("old_dirs", "old_stps", "ro")]
+    if not all(isinstance(row, list) for row in rows) or len({len(row) for row in rows}) > 1:
+        return "old_dirs, old_stps and ro must be lists of one length"
+    alphas = state.get("al")
+    known = [alpha for alpha in alphas if alpha is not None] if type(alphas) is list else []
+    if alphas is not None and type(alphas) is not list:
+        return f"al must be a list, got {type(alphas).__name__}"
+    numbers = [state["t"], state["H_diag"], state["prev_loss"], *state["ro"], *known]
+    if not all(map(_is_number, numbers)):
+        return "t, H_diag, prev_loss and each of ro and al must be a number"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        has_value = value.layout == torch.strided and value.device.type != "meta"
+        return has_value and value.shape == () and value.is_floating_point()
+    return type(value) is float or (type(value) is int and abs(value) <= LARGEST)
 
 
 def _padded(alphas: Sequence[Tensor], size: int) -> list[Tensor | None]:

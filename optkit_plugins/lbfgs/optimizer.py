@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from optkit_core import (
+    Buffer,
     GroupError,
     Offer,
     Optimizer,
@@ -17,6 +19,7 @@ from optkit_core import (
     whole,
 )
 from optkit_plugins.lbfgs.descent import Limits, minimize
+from optkit_plugins.lbfgs.memory import complaint
 from optkit_plugins.lbfgs.objective import Closure, ClosureError, Objective
 
 
@@ -114,6 +117,18 @@ class LBFGS(Optimizer):
         default=None, range=one_of(None, "strong_wolfe"), doc="how to find the step length"
     )
 
+    func_evals = Buffer(init=0, kind="opaque", doc="number of closure calls so far")
+    n_iter = Buffer(init=0, kind="opaque", doc="number of iterations so far")
+    d = Buffer(kind="joint", optional=True, doc="the last direction")
+    t = Buffer(kind="opaque", optional=True, doc="the last step length")
+    old_dirs = Buffer(kind="joint", optional=True, doc="list of changes of the gradient")
+    old_stps = Buffer(kind="joint", optional=True, doc="list of changes of the parameters")
+    ro = Buffer(kind="opaque", optional=True, doc="list of 1 / (change of either, multiplied)")
+    H_diag = Buffer(kind="opaque", optional=True, doc="scale of the first inverse Hessian")
+    prev_flat_grad = Buffer(kind="joint", optional=True, doc="the gradient before the last step")
+    prev_loss = Buffer(kind="opaque", optional=True, doc="the loss before the last step")
+    al = Buffer(kind="opaque", optional=True, doc="what the last direction was made with")
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take the parameters in; there can be one group only.
 
@@ -135,6 +150,11 @@ class LBFGS(Optimizer):
             if options["max_eval"] is None:
                 options["max_eval"] = options["max_iter"] * 5 // 4
 
+    @classmethod
+    def state_complaint(cls, state: Mapping[str, Any]) -> str:
+        """Return what is wrong with saved state as a whole, or ``""``."""
+        return complaint(state)
+
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
         if closure is None:
@@ -148,9 +168,8 @@ class LBFGS(Optimizer):
         objective = Objective(closure, params)
         returned, start = objective.measure()
         if params:
+            self.init_group_state(group)
             state = self.state[params[0]]
-            state.setdefault("func_evals", 0)
-            state.setdefault("n_iter", 0)
             choice = self.choose(group, kind_of(group, params[0]))
             try:
                 choice.offer.prepare(objective, start, state, Limits.from_group(group))

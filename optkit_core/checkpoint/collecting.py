@@ -1,0 +1,83 @@
+"""Collecting: the way from an optimizer to a dict that torch.optim understands too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core import hooks
+from optkit_core.checkpoint.schema import TAG, WRITER, schema_of, writer_of
+from optkit_core.errors import CheckpointError
+
+PLAIN = (bool, int, float, complex, str, type(None))
+
+
+def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
+    """Return an optimizer's state and groups, with all hooks around it.
+
+    Args:
+        optimizer: an optkit optimizer.
+        shared: whether the tensors are the live ones; by default they are copies.
+    """
+    for hook in list(optimizer._optimizer_state_dict_pre_hooks.values()):
+        hook(optimizer)
+    saved = collect(optimizer)
+    saved = saved if shared else copied(saved, "state_dict()")
+    for hook in list(optimizer._optimizer_state_dict_post_hooks.values()):
+        replaced = hook(optimizer, saved)
+        saved = saved if replaced is None else replaced
+    hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=saved)
+    return saved
+
+
+def collect(optimizer: Any) -> dict[str, Any]:
+    """Return an optimizer's state and groups in torch's shape, sharing the live tensors.
+
+    Args:
+        optimizer: an optkit optimizer.
+
+    Returns:
+        ``{"state": {index: ...}, "param_groups": [...]}``; parameters are counted through all
+        groups. Each group carries the schema's identity and who wrote it.
+    """
+    positions: dict[Tensor, int] = {}
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            positions.setdefault(p, len(positions))
+    marks = {TAG: schema_of(type(optimizer)).identity, WRITER: writer_of(type(optimizer))}
+    groups = [
+        {**group, **marks, "params": [positions[p] for p in group["params"]]}
+        for group in optimizer.param_groups
+    ]
+    state = {positions.get(key, key): dict(own) for key, own in optimizer.state.items()}
+    return {"state": state, "param_groups": groups}
+
+
+def copied(value: Any, where: str) -> Any:
+    """Return a copy that shares nothing with `value` and holds nothing but plain things.
+
+    Args:
+        value: tensors, numbers, strings, booleans, None, and lists, tuples and dicts of them.
+        where: the place that `value` stands in, for the error.
+
+    Raises:
+        CheckpointError: there is something else in it.
+    """
+    if isinstance(value, Tensor):
+        plain = value.detach() if value.requires_grad else value
+        return plain.clone(memory_format=torch.preserve_format)
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, dict):
+        return {key: copied(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(copied(item, where) for item in value)
+    if getattr(value, "shape", None) == () and type(value.item()) in PLAIN:
+        return value.item()  # a number of numpy's
+    raise CheckpointError(
+        f"{where} is {value!r:.60}, of type {type(value).__name__}, which can't be saved: state is "
+        "tensors, numbers, strings, booleans, None, lists and dicts. Keep it elsewhere, or remove "
+        "it in a state_dict pre-hook."
+    )

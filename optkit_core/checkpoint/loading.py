@@ -1,0 +1,74 @@
+"""Loading: everything is verified first, and only then is anything copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import torch
+
+from optkit_core import hooks
+from optkit_core.checkpoint import filling, joint, matching, options, origin, verification
+from optkit_core.checkpoint import saved as reading
+from optkit_core.checkpoint.report import Findings, LoadReport
+from optkit_core.checkpoint.schema import schema_of
+from optkit_core.checkpoint.verification import Verified
+from optkit_core.errors import CheckpointError
+
+
+@attrs.frozen(eq=False)
+class Intention:
+    """A verified state, ready to be put in place: nothing can go wrong any more.
+
+    Args:
+        states: the state of each parameter that has some.
+        groups: for each group the values to put in place.
+    """
+
+    states: Sequence[Verified]
+    groups: Sequence[dict[str, Any]]
+
+
+def load(optimizer: Any, state_dict: Any, strict: bool = True) -> LoadReport:
+    """Continue from a saved state, with all hooks around it; see `Optimizer.load_state_dict`."""
+    given = _through_hooks(optimizer, state_dict)
+    found = Findings()
+    understood, migrated = origin.understood(type(optimizer), given)
+    intention = _verified(optimizer, reading.read(understood), found)
+    found.raise_for(type(optimizer).__name__, strict)
+    with torch.no_grad():
+        is_owned = isinstance(state_dict, reading.Owned)
+        filling.fill(optimizer, intention.states, intention.groups, strict, is_owned)
+    for hook in list(optimizer._optimizer_load_state_dict_post_hooks.values()):
+        hook(optimizer)
+    hooks.fire("optkit_state_loaded", optimizer=optimizer)
+    return LoadReport(
+        tuple(item.label for item in intention.states),
+        tuple(found.missing),
+        tuple(found.unexpected),
+        tuple(found.shape_mismatched),
+        tuple(migrated),
+    )
+
+
+def _through_hooks(optimizer: Any, state_dict: Any) -> Any:
+    """Let the pre-hooks change a shallow copy, or give something else in its place."""
+    if not isinstance(state_dict, dict):
+        raise CheckpointError(f"saved state must be a dict, got {type(state_dict).__name__}.")
+    given = dict(state_dict)
+    for hook in list(optimizer._optimizer_load_state_dict_pre_hooks.values()):
+        replaced = hook(optimizer, given)
+        given = given if replaced is None else replaced
+    return given
+
+
+def _verified(optimizer: Any, saved: reading.Saved, found: Findings) -> Intention:
+    algorithm = type(optimizer)
+    schema = schema_of(algorithm)
+    matched = matching.match(saved, optimizer.param_groups, found)
+    groups = options.verify(optimizer, schema, saved.groups, matched, found)
+    if algorithm.is_joint:
+        saved, matched = joint.gathered(schema, saved, matched, found)
+    states = verification.verify(algorithm, saved, matched, found)
+    return Intention(states, groups)

@@ -1,0 +1,77 @@
+"""Migrations: saved state of a past version is brought to the present one, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optkit_core.checkpoint.conversions import migrations
+from optkit_core.checkpoint.schema import TAG, WRITER, writer_of
+from optkit_core.errors import CheckpointError
+
+
+def migrated(
+    state_dict: dict[str, Any], algorithm: Any, name: str, version: int, to: int | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Bring a saved state from one version of its schema to another.
+
+    Args:
+        state_dict: a `saved.detached` state; it may be changed.
+        algorithm: the class that the schema belongs to.
+        name: the schema's name.
+        version: the version that it has.
+        to: the version that it is to have; None (default): the algorithm's own.
+
+    Returns:
+        The state, and the steps that were taken, as ``"adamax/1 to adamax/2"``.
+
+    Raises:
+        CheckpointError: it is of a later version, or nothing is registered for a step.
+    """
+    target = algorithm.schema_version if to is None else to
+    if version > target:
+        raise CheckpointError(_from_the_future(state_dict, algorithm, f"{name}/{version}"))
+    steps = []
+    for start in range(version, target):
+        state_dict = _step(state_dict, name, start)
+        steps.append(f"{name}/{start} to {name}/{start + 1}")
+    return state_dict, steps
+
+
+def _step(state_dict: dict[str, Any], name: str, version: int) -> dict[str, Any]:
+    function = migrations.get((name, version))
+    if function is None:
+        raise CheckpointError(
+            f"this state is of the schema {name}/{version}, and no migration to "
+            f"{name}/{version + 1} is registered. The distribution that provides {name} should "
+            "bring one."
+        )
+    result = converted(function, state_dict, f"the migration from {name}/{version}")
+    state_dict = state_dict if result is None else result
+    for group in state_dict["param_groups"]:
+        group[TAG] = f"{name}/{version + 1}"
+    return state_dict
+
+
+def converted(function: Any, state_dict: dict[str, Any], what: str) -> Any:
+    """Call what a plugin registered; damaged state makes it fail in any way.
+
+    Raises:
+        CheckpointError: it failed; names it and the cause.
+    """
+    try:
+        return function(state_dict)
+    except Exception as error:
+        raise CheckpointError(
+            f"{what} failed on this state: {type(error).__name__}: {error!s:.100}"
+        ) from error
+
+
+def _from_the_future(state_dict: dict[str, Any], algorithm: Any, identity: str) -> str:
+    saved_by = next((group.get(WRITER) for group in state_dict["param_groups"]), None)
+    here = writer_of(algorithm)
+    known = (
+        f"this one{f' ({here})' if here else ''} knows versions up to {algorithm.schema_version}"
+    )
+    if isinstance(saved_by, str) and saved_by:
+        return f"this state is of {identity}, saved by {saved_by}; {known}. Install {saved_by:.60}."
+    return f"this state is of {identity}; {known}. Install a later version of its distribution."

@@ -1,0 +1,117 @@
+"""Options: the hyperparameters and other keys of the groups, verified and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from optkit_core.checkpoint.collecting import copied
+from optkit_core.checkpoint.matching import MatchedGroup
+from optkit_core.checkpoint.report import Findings
+from optkit_core.checkpoint.saved import SavedGroup
+from optkit_core.checkpoint.schema import Schema
+from optkit_core.errors import CheckpointError
+from optkit_core.groups import ANNOTATIONS
+from optkit_core.optimizer import LIVE
+
+
+def verify(
+    optimizer: Any,
+    schema: Schema,
+    saved: Sequence[SavedGroup],
+    matched: Sequence[MatchedGroup],
+    found: Findings,
+) -> list[dict[str, Any]]:
+    """Check what each group is to take from the checkpoint.
+
+    Args:
+        optimizer: whose groups they are.
+        schema: that of its class.
+        saved: the saved groups.
+        matched: which of them belong to which of the optimizer's.
+        found: takes in what doesn't fit.
+
+    Returns:
+        For each of the optimizer's groups the values to put in place.
+    """
+    restored = []
+    for position, group in enumerate(matched):
+        live = optimizer.param_groups[position]
+        sources = [(i, saved[i].options) for i in group.sources if i < len(saved)]
+        _require_agreement(position, sources, found)
+        values = _values(type(optimizer), schema, live, sources[0], found) if sources else {}
+        if "param_names" not in live and sources and saved[sources[0][0]].names is not None:
+            values["param_names"] = list(saved[sources[0][0]].names or ())
+        restored.append(values)
+    return restored
+
+
+def _values(
+    owner: Any,
+    schema: Schema,
+    live: Mapping[str, Any],
+    source: tuple[int, Mapping[str, Any]],
+    found: Findings,
+) -> dict[str, Any]:
+    position, options = source
+    values: dict[str, Any] = {}
+    for name, value in options.items():
+        if name in LIVE:
+            continue
+        if name not in owner.declarations and name not in ANNOTATIONS and name not in live:
+            found.unexpected.append(f"saved group {position} has a key {name!r:.60}")
+            continue
+        values[name] = _plain(value, f"{name} of saved group {position}", found)
+    for name in owner.declarations:
+        if name not in options and name in schema.hyperparameters:
+            found.missing.append(f"saved group {position} has no {name}")
+        elif name not in LIVE:
+            _restore(owner, name, values, f"saved group {position}", found)
+    return values
+
+
+def _restore(owner: Any, name: str, values: dict[str, Any], where: str, found: Findings) -> None:
+    """Check one declared value, or set the default of an option that isn't there."""
+    declared = owner.declarations[name]
+    value = values.setdefault(name, declared.default)
+    if isinstance(declared.default, tuple) and isinstance(value, list):
+        value = values[name] = tuple(value)
+    complaint = declared.range.complaint(name, value)
+    if complaint:
+        found.refused.append(f"{where}: {complaint}")
+
+
+def _plain(value: Any, where: str, found: Findings) -> Any:
+    try:
+        return copied(value, where)
+    except CheckpointError as error:
+        found.refused.append(str(error))
+        return None
+
+
+def _require_agreement(
+    position: int, sources: Sequence[tuple[int, Mapping[str, Any]]], found: Findings
+) -> None:
+    """Say so if the parameters of one group come from saved groups that differ."""
+    for other, options in sources[1:]:
+        first, expected = sources[0]
+        keys = sorted((options.keys() | expected.keys()) - set(LIVE))
+        differing = [key for key in keys if not _same(options.get(key), expected.get(key))]
+        if differing:
+            found.refused.append(
+                f"the parameters of group {position} come from the saved groups {first} and "
+                f"{other}, which differ in {', '.join(differing)}"
+            )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return (
+            isinstance(one, Tensor)
+            and isinstance(other, Tensor)
+            and one.shape == other.shape
+            and bool((one == other).all())
+        )
+    return bool(one == other)

@@ -1,0 +1,98 @@
+"""Reports: what loading a checkpoint has done, or everything that keeps it from being loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from optkit_core.errors import CheckpointError
+
+MOST_LINES = 20
+MOST_CHARACTERS = 200
+
+
+@attrs.frozen(repr=False)
+class LoadReport:
+    """What ``load_state_dict`` has done; prints as text.
+
+    Args:
+        loaded: the parameters whose state was loaded, by name or position.
+        missing: what the optimizer has and the checkpoint hasn't.
+        unexpected: what the checkpoint has and the optimizer hasn't.
+        shape_mismatched: parameters whose saved state is of another shape.
+        migrated: the migrations and importers that were applied, in order.
+    """
+
+    loaded: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    shape_mismatched: tuple[str, ...] = ()
+    migrated: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        titles = attrs.fields_dict(LoadReport)
+        counts = (f"{title}={len(getattr(self, title))}" for title in titles)
+        return f"LoadReport({', '.join(counts)})"
+
+    def __str__(self) -> str:
+        count = len(self.loaded)
+        lines = [f"loaded the state of {count} parameter{'' if count == 1 else 's'}"]
+        for title in ("missing", "unexpected", "shape_mismatched", "migrated"):
+            found = getattr(self, title)
+            lines += [f"{title.replace('_', ' ')}: {len(found)}"] if found else []
+            lines += [f"  {line}" for line in screenful(found)]
+        return "\n".join(lines)
+
+
+@attrs.define(eq=False)
+class Findings:
+    """What has been found not to match, while everything is verified.
+
+    Args:
+        missing: what the optimizer has and the checkpoint hasn't.
+        unexpected: what the checkpoint has and the optimizer hasn't.
+        shape_mismatched: what is of another shape.
+        refused: what can't be loaded by halves either, such as a learning rate of -1.
+        torch_words: what torch says in such a case, if it does.
+    """
+
+    missing: list[str] = attrs.Factory(list)
+    unexpected: list[str] = attrs.Factory(list)
+    shape_mismatched: list[str] = attrs.Factory(list)
+    refused: list[str] = attrs.Factory(list)
+    torch_words: str = ""
+
+    @property
+    def count(self) -> int:
+        """How much has been found that keeps a value from being loaded."""
+        return len(self.missing) + len(self.shape_mismatched) + len(self.refused)
+
+    def raise_for(self, owner: str, strict: bool) -> None:
+        """Raise one error that lists everything which keeps the state from being loaded.
+
+        Args:
+            owner: the class whose optimizer it is for.
+            strict: whether everything must match.
+
+        Raises:
+            CheckpointError: something does keep it.
+        """
+        tolerable = [*self.missing, *self.unexpected, *self.shape_mismatched]
+        lines = [*self.refused, *tolerable] if strict else self.refused
+        if not lines:
+            return
+        listed = "\n".join(f"- {line:.{MOST_CHARACTERS}}" for line in screenful(lines))
+        way_out = "" if self.refused else "\nstrict=False loads what matches, and reports the rest."
+        bracket = f"\n[{self.torch_words}]" if self.torch_words else ""
+        raise CheckpointError(
+            f"this state doesn't fit this {owner}, which stays as it was:\n{listed}"
+            f"{way_out}{bracket}"
+        )
+
+
+def screenful(lines: Sequence[str]) -> list[str]:
+    """Return at most a screen of lines; the last one counts those left out."""
+    if len(lines) <= MOST_LINES:
+        return list(lines)
+    return [*lines[:MOST_LINES], f"... and {len(lines) - MOST_LINES} more"]

@@ -1,0 +1,103 @@
+"""Schemas: what the saved state of an algorithm consists of, derived from its declaration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import torch
+
+from optkit_core.buffers import Buffer
+from optkit_core.errors import CheckpointError
+from optkit_core.registry import registry
+
+TAG = "schema"
+"""The key inside each saved group that holds the schema's identity."""
+
+WRITER = "writer"
+"""The key inside each saved group that holds the distribution that wrote it."""
+
+
+@attrs.frozen(eq=False)
+class Schema:
+    """What one version of an algorithm's saved state consists of.
+
+    Args:
+        name: the algorithm's name in checkpoints.
+        version: counts from 1; raised when the state or the hyperparameters change.
+        buffers: every entry of a parameter's state by name, ``step`` among them.
+        hyperparameters: the group keys that the mathematics depends on.
+        options: the other declared group keys.
+
+    >>> import optkit
+    >>> schema_of(optkit.get("adamax")).identity
+    'adamax/1'
+    """
+
+    name: str
+    version: int
+    buffers: Mapping[str, Buffer]
+    hyperparameters: tuple[str, ...]
+    options: tuple[str, ...]
+
+    @property
+    def identity(self) -> str:
+        """Name and version, as each saved group carries them."""
+        return f"{self.name}/{self.version}"
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The state entries without which a parameter's state isn't whole."""
+        return frozenset(name for name, item in self.buffers.items() if not item.optional)
+
+
+def schema_of(algorithm: Any) -> Schema:
+    """Return the schema of an optkit optimizer class."""
+    return Schema(
+        algorithm.schema_name,
+        algorithm.schema_version,
+        algorithm.state_buffers,
+        algorithm.hyperparameter_names,
+        algorithm.option_names,
+    )
+
+
+def parse(identity: Any) -> tuple[str, int]:
+    """Return name and version of an identity such as ``"adamax/1"``.
+
+    Raises:
+        CheckpointError: it isn't one.
+
+    >>> parse("adamax/1")
+    ('adamax', 1)
+    """
+    found = re.fullmatch(r"([\w.-]{1,100})/([1-9]\d{0,8})", identity if _is_text(identity) else "")
+    if not found:
+        raise CheckpointError(
+            f"a group's {TAG!r} must be a name and a version such as 'adamax/1', "
+            f"got {identity!r:.60}."
+        )
+    return found[1], int(found[2])
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def writer_of(algorithm: Any) -> str:
+    """Return name and version of the distribution that provides a class, or ``""``.
+
+    It is known for classes that the registry knows.
+    """
+    location = f"{algorithm.__module__}:{algorithm.__qualname__}"
+    for entry in registry.entries():
+        if entry.location == location and entry.entry_point is not None:
+            return f"{entry.provider} {entry.version}".rstrip()
+    return ""
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without the module's."""
+    return str(dtype).removeprefix("torch.")

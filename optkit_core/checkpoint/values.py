@@ -1,0 +1,111 @@
+"""Values: whether one saved value fits one declared buffer of one parameter."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core.buckets import NATIVE
+from optkit_core.buffers import PER_ELEMENT, SCALAR, STEP, Buffer
+from optkit_core.checkpoint.report import Findings
+from optkit_core.checkpoint.schema import dtype_name
+
+LARGEST_COUNT = 2**53
+"""Up to here every whole number is a float64."""
+
+
+def fits(name: str, buffer: Buffer, value: Any, parameter: Tensor) -> bool:
+    """Whether a value is a plain tensor just as it is declared; `check` knows all that may be."""
+    if type(value) is not Tensor or value.layout != torch.strided or value.is_meta:
+        return False
+    if buffer.kind == PER_ELEMENT:
+        dtype = parameter.dtype if buffer.dtype is None else buffer.dtype_for(parameter)
+        return value.dtype == dtype and value.shape == parameter.shape and _is_native(parameter)
+    return buffer.kind == SCALAR and not scalar_complaint(name, value)
+
+
+def check(
+    name: str, buffer: Buffer, value: Any, parameter: Tensor, label: str, found: Findings
+) -> None:
+    """Check a saved value against what is declared.
+
+    Args:
+        name: the buffer's name.
+        buffer: its declaration.
+        value: what was saved for it.
+        parameter: whose state it is to become part of.
+        label: what the parameter is called.
+        found: takes in what doesn't fit.
+    """
+    if buffer.kind == PER_ELEMENT:
+        _check_elements(name, buffer, value, parameter, label, found)
+    elif buffer.kind == SCALAR:
+        complaint = scalar_complaint(name, value)
+        if complaint:
+            found.refused.append(f"{name} of {label} {complaint}")
+
+
+def _check_elements(
+    name: str, buffer: Buffer, value: Any, parameter: Tensor, label: str, found: Findings
+) -> None:
+    if not isinstance(value, Tensor):
+        kind = type(value).__name__
+        found.refused.append(f"{name} of {label} must be a tensor, got {kind} {value!r:.40}")
+    elif value.shape != parameter.shape:
+        found.shape_mismatched.append(
+            f"{name} of {label} has shape {list(value.shape)}, not {list(parameter.shape)}"
+        )
+    else:
+        wanted = buffer.dtype_for(parameter)
+        if value.dtype != wanted and not _same_kind(value.dtype, wanted):
+            found.refused.append(
+                f"{name} of {label} is {dtype_name(value.dtype)}, not {dtype_name(wanted)}"
+            )
+        complaint = storage_complaint(value, parameter)
+        if complaint:
+            found.refused.append(f"{name} of {label} {complaint}")
+
+
+def storage_complaint(value: Tensor, parameter: Tensor) -> str:
+    """Return why the elements of a tensor can't be copied into one like `parameter`, or ``""``."""
+    if value.layout != torch.strided:
+        return f"is laid out as {str(value.layout).removeprefix('torch.')}, not dense"
+    if value.device.type == "meta":
+        return "has no values, since it is on the meta device"
+    if _is_native(value) and _is_native(parameter):
+        return ""
+    if hasattr(value, "device_mesh") != hasattr(parameter, "device_mesh"):
+        return f"is a {type(value).__name__}, the parameter a {type(parameter).__name__}"
+    return ""
+
+
+def scalar_complaint(name: str, value: Any) -> str:
+    """Return what is wrong with the saved value of a scalar buffer, or ``""``."""
+    if isinstance(value, Tensor):
+        if value.shape != () or value.dtype == torch.bool or value.is_complex():
+            shape = list(value.shape)
+            return f"must be one number, got a {dtype_name(value.dtype)} tensor of shape {shape}"
+        if value.layout != torch.strided or value.device.type == "meta":
+            return "must be one number, got a tensor without a value"
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return f"must be one number, got {value!r:.40}"
+    if name == STEP and not is_count(value):
+        return f"must be a whole number of steps, got {value!r:.40}"
+    return ""
+
+
+def is_count(value: float) -> bool:
+    """Whether a number can be a number of steps."""
+    return 0 <= value <= LARGEST_COUNT and math.floor(value) == value
+
+
+def _same_kind(one: torch.dtype, other: torch.dtype) -> bool:
+    return (one.is_floating_point, one.is_complex) == (other.is_floating_point, other.is_complex)
+
+
+def _is_native(tensor: Tensor) -> bool:
+    return type(tensor) in NATIVE

@@ -1,0 +1,146 @@
+"""Copies of an optimizer: what goes along, and what stays behind with a warning.
+
+Every attribute goes along, torch's hooks too, but for caches and for what a tool has put over
+a method of this one instance, as a scheduler puts a function over ``step``. A hook or
+attribute that can't be copied stays behind and is named in one `CopyWarning`. Pickles follow
+the same rules.
+"""
+
+from __future__ import annotations
+
+import copy
+import types
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from optkit_core.errors import CopyWarning
+
+HOOKS = {
+    f"_optimizer_{action}_{time}_hooks": f"{action}_{time}_hook"
+    for action in ("step", "state_dict", "load_state_dict")
+    for time in ("pre", "post")
+}
+"""Where torch keeps an optimizer's hooks, and what it calls one of each kind."""
+
+REQUIRED = frozenset({"defaults", "state", "param_groups", "request"})
+"""What no optimizer can be without; an error in copying it is raised."""
+
+CACHES = frozenset({"_choices", "_plans", "_watched", "scaling", "_zero_grad_profile_name"})
+"""Attributes that a copy finds out for itself."""
+
+TRACKED = "_wrapped_by_lr_sched"
+"""The mark that a scheduler leaves on the function it puts over ``step``."""
+
+MAY_STAY = "__torch_unserializable__"
+"""The mark of ``torch.utils.hooks.unserializable_hook``: nobody misses this one."""
+
+AGAIN = "Register or set them again on the copy."
+
+Carry = Callable[[Any], Any]
+
+
+def attributes(optimizer: Any) -> dict[str, Any]:
+    """Return what copies and pickles of an optimizer take along, by name."""
+    own: Any = object.__getstate__(optimizer)
+    plain, slots = own if isinstance(own, tuple) else (own, {})
+    found = {
+        name: value
+        for name, value in {**plain, **slots}.items()
+        if name not in CACHES and not callable(getattr(torch.optim.Optimizer, name, None))
+    }
+    return {**found, TRACKED: True} if hasattr(optimizer.step, TRACKED) else found
+
+
+def shallow(optimizer: Any) -> Any:
+    """Return a copy that shares groups, state and attributes, with hook tables of its own."""
+    twin = object.__new__(type(optimizer))
+    state = optimizer.__getstate__()
+    rebind = partial(_rebound, old=optimizer, new=twin)
+    twin.__setstate__(carried(optimizer, state, rebind, "copy", AGAIN) | required(state))
+    return twin
+
+
+def deep(optimizer: Any, memo: dict[int, Any]) -> Any:
+    """Return a copy that shares nothing but what `copy.deepcopy` shares, such as functions."""
+    twin = memo[id(optimizer)] = object.__new__(type(optimizer))
+    state = optimizer.__getstate__()
+    found = carried(optimizer, state, partial(_deepcopied, memo=memo), "deep copy", AGAIN)
+    for name in tables(state):  # a handle is copied together with the table that it refers to
+        found[name] = memo.setdefault(id(state[name]), found[name])
+    twin.__setstate__(found | copy.deepcopy(required(state), memo))
+    return twin
+
+
+def required(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an optimizer's attributes that it can't be without."""
+    return {name: value for name, value in state.items() if name in REQUIRED}
+
+
+def carried(
+    optimizer: Any, state: Mapping[str, Any], carry: Carry, way: str, way_out: str
+) -> dict[str, Any]:
+    """Return what `carry` makes of each hook and each other attribute; warn where it fails.
+
+    Args:
+        optimizer: what is being copied.
+        state: its attributes.
+        carry: returns what the copy gets for a value.
+        way: what is being done, for the warning.
+        way_out: what to do about it, for the warning.
+    """
+    lost: dict[str, Exception] = {}
+    others = {name: v for name, v in state.items() if name not in REQUIRED and name not in HOOKS}
+    found = _taken(others, carry, "attribute {name}", lost)
+    for name in tables(state):
+        found[name] = OrderedDict(_taken(state[name], carry, HOOKS[name] + " {value}", lost))
+    if lost:
+        named = "; ".join(f"{what} ({error})" for what, error in lost.items())
+        message = f"a {way} of {type(optimizer).__name__} goes without {named}. {way_out}"
+        warnings.warn(message, CopyWarning, stacklevel=4)
+    return found
+
+
+def tables(state: Mapping[str, Any]) -> list[str]:
+    """Return the names of the hook tables in an optimizer's attributes."""
+    return [name for name in HOOKS if name in state]
+
+
+def _taken(
+    items: Mapping[Any, Any], carry: Carry, what: str, lost: dict[str, Exception]
+) -> dict[Any, Any]:
+    taken = {}
+    for name, value in items.items():
+        try:
+            taken[name] = carry(value)
+        except Exception as error:
+            if not hasattr(value, MAY_STAY):
+                lost[what.format(name=repr(name), value=_spelled(value))] = error
+    return taken
+
+
+def _rebound(value: Any, old: Any, new: Any) -> Any:
+    """Return a method of `old` as one of `new`, and any other value as it is."""
+    if isinstance(value, types.MethodType) and value.__self__ is old:
+        return types.MethodType(value.__func__, new)
+    return value
+
+
+def _deepcopied(value: Any, memo: dict[int, Any]) -> Any:
+    """Return a deep copy; a failure leaves nothing half copied in `memo`."""
+    known = set(memo)
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:
+        for key in memo.keys() - known:
+            del memo[key]
+        raise
+
+
+def _spelled(value: Any) -> str:
+    names = (getattr(value, "__module__", None), getattr(value, "__qualname__", None))
+    return ".".join(map(str, names)) if all(names) else f"{value!r:.80}"

@@ -1,0 +1,59 @@
+"""What a copy needs once its attributes are in place: its caches, its names, its onlookers."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch.utils.hooks import RemovableHandle
+
+from optkit_core import config, hooks, plugins
+from optkit_core.buffers import COUNTER, STEP
+from optkit_core.copies import HOOKS, TRACKED
+from optkit_core.scaling import Scaling
+from optkit_core.state import State
+
+
+def revive(optimizer: Any) -> None:
+    """Finish a copy whose attributes are in place, and let plugins see it."""
+    optimizer.scaling = Scaling()
+    optimizer.forget_plans()
+    optimizer._is_created = True
+    if not hasattr(optimizer, "request"):
+        optimizer.request = config.requested(optimizer.defaults) or config.ambient()
+    if not isinstance(optimizer.state, State):
+        optimizer.state = State(optimizer, optimizer.state)
+    _modernize(optimizer)
+    taken = [number for table in HOOKS for number in getattr(optimizer, table)]
+    RemovableHandle.next_id = max([RemovableHandle.next_id, *(number + 1 for number in taken)])
+    if vars(optimizer).pop(TRACKED, False):
+        _track(optimizer)
+    plugins.load_all()
+    hooks.fire("optkit_copied", optimizer=optimizer)
+
+
+def _modernize(optimizer: Any) -> None:
+    """Bring what an older version has pickled to the shape of this one."""
+    if "differentiable" not in optimizer.declarations:
+        optimizer.defaults.pop("differentiable", None)  # torch puts it into every copy
+    older = [optimizer.defaults, *optimizer.param_groups]
+    for name, value in optimizer.default_values.items():
+        for options in older:
+            options.setdefault(name, optimizer.defaults.get(name, value))
+    if STEP in optimizer.state_buffers:
+        for state in filter(None, optimizer.state.values()):
+            state[STEP] = torch.as_tensor(state[STEP], dtype=COUNTER.dtype)
+
+
+def _track(optimizer: Any) -> None:
+    """Let a copied scheduler see that its optimizer steps, as it did with the original."""
+    own = weakref.ref(optimizer)
+
+    def step(*arguments: Any, **keywords: Any) -> Any:
+        stepping: Any = own()
+        stepping._opt_called = True
+        return type(stepping).step(stepping, *arguments, **keywords)
+
+    setattr(step, TRACKED, True)
+    optimizer.step = step
