@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from optkit_core import groups, implementations
 from optkit_core.buckets import Kind, gather
