@@ -10,7 +10,7 @@ from torch import Tensor
 from optkit_core.buckets import Kind, kind_of
 
 if TYPE_CHECKING:
-    from optkit_core.optimizer import Optimizer
+    from optkit_core.choosing import Choosing
 
 COLUMNS = ("group", "device", "dtype", "layout", "tensors", "elements", "runs", "why")
 
@@ -69,7 +69,7 @@ class Explanation(NamedTuple):
         return "\n".join([f"{self.algorithm}, as {self.request} has it", *lines, *others])
 
 
-def explain(optimizer: Optimizer) -> Explanation:
+def explain(optimizer: Choosing) -> Explanation:
     """Explain what runs each bucket of an optimizer as it is now.
 
     Parameters without a gradient are counted where they would be if they had a dense one.

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-import attrs
 import torch
 from torch import Tensor
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.optim.optimizer import ParamsT
 
-from optkit_core import (
-    buffers,
-    config,
-    declaration,
-    groups,
-    hooks,
-    parameters,
-    plugins,
-    thresholds,
-)
-from optkit_core.buckets import Kind, kind_of
+from optkit_core import buffers, config, declaration, groups, hooks, parameters, plugins
+from optkit_core.choosing import Choosing
 from optkit_core.config import Request
 from optkit_core.copyable import Copyable
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
-from optkit_core.offers import offers_of
-from optkit_core.planning import GroupPlan, WatchedStates
 from optkit_core.ranges import boolean
 from optkit_core.scaling import Scaling
-from optkit_core.selector import Choice, Offer, select
+from optkit_core.selector import Offer
 from optkit_core.state import State
 
 if TYPE_CHECKING:
     from optkit_core.checkpoint.report import LoadReport
-    from optkit_core.explanation import Explanation
 
 LIVE = ("implementation", "foreach", "fused", "eager_state")
 """Options that say how to run; a checkpoint doesn't override them."""
 
 
-class Optimizer(Declared, Copyable):
+class Optimizer(Declared, Choosing, Copyable):
     """Base of all optkit optimizers; a plugin derives from it or from `Elementwise`.
 
     A subclass declares hyperparameters and implements `advance`. The constructor, its
@@ -106,30 +92,6 @@ class Optimizer(Declared, Copyable):
         self._is_created = True
         plugins.load_all()
         hooks.fire("optkit_created", optimizer=self)
-
-    @property
-    def plan(self) -> tuple[Choice, ...]:
-        """What runs for each kind of parameter seen so far, with the reasons."""
-        return tuple(self._choices.values())
-
-    def explain(self) -> Explanation:
-        """Return what runs each bucket and why, and for every other implementation why not.
-
-        Returns:
-            A record; printed, it is a table.
-
-        >>> import torch, optkit
-        >>> optimizer = optkit.create("adagrad", [torch.zeros(3)], implementation="forloop")
-        >>> print(optimizer.explain())  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
-        Adagrad, as the argument implementation= has it
-        group  device  dtype    layout   tensors  elements  runs     why
-        0      cpu     float32  strided  1        3         forloop  requested by ...
-        group 0, cpu float32: not foreach: not requested
-        group 0, cpu float32: not fused: not requested
-        """
-        from optkit_core.explanation import explain
-
-        return explain(self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take further parameters in, with options of their own.
@@ -269,76 +231,8 @@ class Optimizer(Declared, Copyable):
         """
         return ""
 
-    def forget_plans(self) -> None:
-        """Choose anew in the next step what runs each bucket."""
-        self._choices: dict[Any, Choice] = {}
-        self._plans: Sequence[GroupPlan] = ()
-        self._watched: WatchedStates | None = None
-
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""
         self.check_request(group)
         if group.get("eager_state"):
             self.init_group_state(group)
-
-    def check_request(self, group: Mapping[str, Any]) -> None:
-        """Raise if a group asks for an implementation that can't run it.
-
-        Raises:
-            ImplementationError: an explicit request can't be met.
-        """
-        request = config.requested(group) or self.request
-        if request.is_explicit:
-            h, offers = self.values(group), offers_of(type(self))
-            for kind in dict.fromkeys(kind_of(group, p) for p in group["params"]):
-                select(request, kind, offers, type(self), h)
-
-    def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
-        """Return the hyperparameters of a group as attributes."""
-        values = {name: group[name] for name in self.hyperparameter_names}
-        lr = values.get("lr")
-        if isinstance(lr, Tensor) and lr.dim():
-            values["lr"] = lr.reshape(())
-        return SimpleNamespace(**values)
-
-    def choose(
-        self, group: dict[str, Any], kind: Kind, params: Sequence[Tensor] = (), h: Any = None
-    ) -> Choice:
-        """Return what runs a kind of bucket of a group, chosen once while nothing changes.
-
-        Args:
-            group: the parameter group.
-            kind: what the bucket's parameters have in common.
-            params: the bucket's parameters.
-            h: the group's hyperparameters as attributes.
-        """
-        small = thresholds.too_small(kind.device.type, params)
-        key = self._key(group, kind, small)
-        choice = self._choices.get(key)
-        if choice is None:
-            request = config.requested(group) or self.request
-            choice = select(request, kind, offers_of(type(self)), type(self), h, small)
-            self._choices[key] = choice
-        return choice
-
-    def choose_without(
-        self, refused: Choice, reason: str, group: dict[str, Any], params: Sequence[Tensor], h: Any
-    ) -> Choice:
-        """Return what runs a kind of bucket once the choice has turned out not to be able to.
-
-        Raises:
-            ImplementationError: it was requested explicitly, or nothing else can.
-        """
-        small = thresholds.too_small(refused.kind.device.type, params)
-        offers = [
-            attrs.evolve(offer, refuse=lambda *_: reason) if offer is refused.offer else offer
-            for offer in offers_of(type(self))
-        ]
-        request = config.requested(group) or self.request
-        choice = select(request, refused.kind, offers, type(self), h, small)
-        self._choices[self._key(group, refused.kind, small)] = choice
-        return choice
-
-    def _key(self, group: Mapping[str, Any], kind: Kind, small: Mapping[str, str]) -> Any:
-        wish = (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
-        return kind, wish, tuple(small)
