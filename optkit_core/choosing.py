@@ -11,6 +11,7 @@ from torch import Tensor
 
 from optkit_core import config, thresholds
 from optkit_core.buckets import Kind, kind_of
+from optkit_core.config import Request
 from optkit_core.offers import offers_of
 from optkit_core.planning import GroupPlan, WatchedStates
 from optkit_core.selector import Choice, select
