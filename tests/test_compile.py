@@ -304,6 +304,20 @@ def test_sparse_gradients_step_uncompiled_beside_compiled_ones() -> None:
     assert counted() == Compilations(1, 1)
 
 
+@pytest.mark.parametrize("name", TORCH)
+def test_a_differentiable_step_is_recorded_uncompiled(name: str) -> None:
+    found = []
+    for is_compiled in (True, False):
+        scale = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+        theta = torch.linspace(-1, 1, 9, dtype=torch.float64) * scale
+        optimizer = optkit.create(name, [theta], lr=0.1, differentiable=True)
+        theta.grad = (theta.detach() + 1.1) * scale
+        (compiled(optimizer) if is_compiled else optimizer.step)()
+        found.append(torch.autograd.grad(theta.sin().sum(), scale)[0])
+    assert found[0] == found[1] != 0
+    assert counted().graphs == 0
+
+
 def test_hooks_fire_once_per_step_with_the_closures_loss() -> None:
     seen: list[Any] = []
 

@@ -15,6 +15,7 @@ from bodies import CALLS
 from torch import Tensor
 
 from optkit_core import Buffer, Elementwise, ImplementationError
+from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.fused import cpp
 from optkit_core.implementations.fused.trace import trace
 from optkit_core.implementations.fused.vocabulary import METHODS
@@ -60,6 +61,7 @@ FUNCTIONS: dict[str, Call] = {
     "tensor_times": lambda x, y, z: LEFT * x,
     "tensor_plus": lambda x, y, z: LEFT + x - LEFT,
     "tensor_minus": lambda x, y, z: LEFT - x,
+    "minus_tensor": lambda x, y, z: (x - LEFT).maximum(LEFT) - x.clamp_min(LEFT),
     "tensor_less": lambda x, y, z: z.where(x > LEFT, y),
     "tensor_factor": lambda x, y, z: x.add(y, alpha=LEFT).addcmul(y, z, value=LEFT),
     "detach": lambda x, y, z: x.clone().detach().mul_(0.3),
@@ -301,3 +303,23 @@ def test_the_documentation_lists_every_method() -> None:
     text = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
     (sentence,) = [line for line in text.splitlines() if line.startswith("A fused kernel can be")]
     assert set(re.findall(r"`(\w+?)_?`", sentence)) == {*METHODS, "copy", "fill", "zero"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, lr: x - lr,
+        lambda x, lr: lr - x,
+        lambda x, lr: lr * x + lr,
+        lambda x, lr: x.maximum(lr),
+        lambda x, lr: x.pow(lr) + lr**x,
+        lambda x, lr: x.add(x, alpha=lr).addcdiv_(x, x, value=lr),
+        lambda x, lr: x.lerp(x, lr),
+        lambda x, lr: torch.where(x > lr, x, lr),
+    ],
+)
+def test_bundles_never_wait_for_a_number_in_a_tensor(call: Any) -> None:
+    """As on a device that runs ahead; here one whose tensors have no values at all."""
+    with torch.device("meta"):
+        result = call(Bundle([torch.ones(3), torch.ones(2)]), torch.tensor(0.3))
+    assert [tensor.shape for tensor in result.tensors] == [(3,), (2,)]

@@ -68,10 +68,10 @@ def parameters(wanted: list[tuple[int, ...]], dtype: torch.dtype) -> list[torch.
 )
 def test_equals_torch(problem: Any, wanted: Any, dtype: torch.dtype, gaps: int) -> None:
     name, given_options = problem
-    params = {side: parameters(wanted, dtype) for side in ("torch", "forloop", "foreach")}
+    params = {side: parameters(wanted, dtype) for side in ("torch", "forloop", "foreach", "fused")}
     theirs = TORCH[name](params["torch"], foreach=False, **given_options)
     reference = trajectory(theirs, params["torch"], gaps)
-    for implementation in ("forloop", "foreach"):
+    for implementation in ("forloop", "foreach", "fused"):
         mine = params[implementation]
         ours = optkit.create(name, mine, implementation=implementation, **given_options)
         found = trajectory(ours, mine, gaps)

@@ -27,19 +27,20 @@ class Prepared(NamedTuple):
     Args:
         works: what the compiler sees.
         counters: the step counters of what it steps; they advance afterwards.
-        launches: what steps the other buckets, uncompiled.
+        launches: what steps the other buckets, uncompiled, and whether autograd records it.
     """
 
     works: list[Work]
     counters: list[list[Tensor]]
-    launches: list[Callable[[], None]]
+    launches: list[tuple[bool, Callable[[], None]]]
 
     def finish(self) -> None:
         """Do what the compiler doesn't see."""
         for counters in self.counters:
             counting.advance(counters)
-        for launch in self.launches:
-            launch()
+        for differentiable, launch in self.launches:
+            with torch.set_grad_enabled(differentiable):
+                launch()
 
 
 def prepare(optimizer: Elementwise) -> Prepared:
@@ -62,14 +63,15 @@ def prepare(optimizer: Elementwise) -> Prepared:
                 prepared.works.extend(works)
                 prepared.counters.append(item.bucket.steps)
             else:
-                prepared.launches.append(optimizer.launch(group, item, h))
+                launch = optimizer.launch(group, item, h)
+                prepared.launches.append((item.bucket.kind.differentiable, launch))
     return prepared
 
 
 def _works(algorithm: Any, item: Planned, h: Any) -> list[Work]:
     """Return the work for a bucket, nothing where the compiler can't be shown any."""
     kind = item.bucket.kind
-    is_plain = kind.layout == torch.strided and not kind.differentiable
+    is_plain = kind.native and kind.layout == torch.strided and not kind.differentiable
     if item.choice.offer not in (FOREACH, FORLOOP) or not is_plain:
         return []
     bucket = item.bucket.as_real()

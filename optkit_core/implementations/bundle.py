@@ -45,6 +45,8 @@ class Bundle(Operators):
         keyword = FACTORS.get(method.removesuffix("_"), "")
         if keyword in keywords:
             arguments, keywords = _with_factor(keyword, keywords[keyword], arguments)
+        elif method in ("add", "add_") and isinstance(arguments[0], Tensor):
+            keywords = {"alpha": 1}  # without it torch takes the tensor's number, and waits
         kernel = _kernel(method, arguments)
         if kernel is None or keywords.keys() - {keyword}:
             results = self._one_by_one(method, arguments, keywords)
