@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import optkit
-from benchmarks import construction, memory, state, steps
+from benchmarks import compiled, construction, cuda, fused, memory, state, steps, thresholds
 
 Rows = Iterator[dict[str, Any]]
 RESULTS = Path("benchmarks/results")
@@ -24,6 +24,10 @@ SUITES: dict[str, Callable[[int], Rows]] = {
         construction.measure(), steps.measure(repeats), memory.measure()
     ),
     "state": state.measure,
+    "fused": fused.measure,
+    "compiled": compiled.measure,
+    "thresholds": thresholds.measure,
+    "cuda": cuda.measure,
 }
 
 
@@ -41,11 +45,13 @@ def main() -> None:
 
 
 def run(name: str, repeats: int) -> None:
-    """Measure one suite; its rows are printed as they come, and written at the end."""
+    """Measure one suite; its rows are printed as they come, and written at the end if any."""
     rows: list[dict[str, Any]] = []
     for row in SUITES[name](repeats):
         rows.append(row)
         print(line(row), flush=True)
+    if not rows:
+        return
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
