@@ -1,0 +1,77 @@
+"""The default step, never compiled by torch, against ``torch.compile(torch.optim.Adamax.step)``.
+
+torch compiles for tens of seconds. Each set therefore has one process in which both sides
+take their first step, from empty caches, and then their steps in turn. A second process
+takes its first step with the kernels that the first one has left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import torch
+
+import optkit
+from benchmarks.models import parameters
+from benchmarks.pairs import interleaved, row, seconds
+
+LIMITS = {"400 small": 0.5, "16 large": 1.05}
+SOONER = 1 / 20
+WARM_MILLISECONDS = 50.0
+START = "import sys; from benchmarks.compiled import {name}; {name}(*sys.argv[1:])"
+
+
+def measure(repeats: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of each set and thread count: steady step, first step cold, first warm."""
+    for threads in (1, 2):
+        for kind, limit in LIMITS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                cold = in_process("both_sides", folder, kind, threads, repeats)
+                first, ordinary = in_process("warm_start", folder, kind, threads)
+            what = f"adamax {kind}, torch compiled"
+            yield row(f"step {what}", threads, cold["steady"], "ms", limit)
+            yield row(f"first step, cold, {what}", threads, cold["first"], "ms", SOONER)
+            allowed = WARM_MILLISECONDS / 1e3
+            pair = (allowed, first - ordinary, (first - ordinary) / allowed)
+            yield row(f"first step, warm, beyond {kind} (torch: allowed)", threads, pair, "ms", 1.0)
+
+
+def in_process(name: str, folder: str, *arguments: Any) -> Any:
+    """Call a function of this module in a process whose caches lie in a folder."""
+    command = [sys.executable, "-c", START.format(name=name), *map(str, arguments)]
+    caches = {"OPTKIT_CACHE_DIR": "optkit", "TORCHINDUCTOR_CACHE_DIR": "inductor"}
+    places = {variable: os.path.join(folder, place) for variable, place in caches.items()}
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env={**os.environ, **places})
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def both_sides(kind: str, threads: str, repeats: str) -> None:
+    """Print the seconds of both sides' first steps, and of their steps in turn."""
+    torch.set_num_threads(int(threads))
+    ours = default_step(kind)
+    mine = seconds(ours)
+    theirs = torch.compile(torch.optim.Adamax(parameters(kind)).step)
+    other = seconds(theirs)
+    steady = interleaved(theirs, ours, int(repeats))
+    print(json.dumps({"first": (other, mine, mine / other), "steady": steady}))
+
+
+def warm_start(kind: str, threads: str) -> None:
+    """Print the seconds of the first step and of an ordinary one."""
+    torch.set_num_threads(int(threads))
+    ours = default_step(kind)
+    first = seconds(ours)
+    print(json.dumps((first, median(seconds(ours) for _ in range(20)))))
+
+
+def default_step(kind: str) -> Callable[[], None]:
+    """Return the step of an optimizer whose implementation nobody has asked for."""
+    step: Callable[[], None] = optkit.create("adamax", parameters(kind)).step
+    return step
