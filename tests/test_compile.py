@@ -243,18 +243,17 @@ def test_every_operation_gives_the_same_numbers() -> None:
 
 
 class Exchanging(Elementwise):
-    """Each value takes the place of another."""
+    """Parameter and buffer change places."""
 
     lr: float = hyperparameter(default=0.1, range=at_least(0.0))
 
-    first = Buffer(init=1.0)
-    second = Buffer(init=2.0)
+    other = Buffer(init=1.0)
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-        p.copy_(s.first)
-        s.first.copy_(s.second)
-        s.second.copy_(g)
+        old = p.clone()
+        p.copy_(s.other)
+        s.other.copy_(old)
 
 
 @pytest.mark.parametrize("algorithm", [Exchanging, Branching, Cumulative])

@@ -88,7 +88,7 @@ def _kernel(method: str, arguments: Any) -> Any:
 
 
 def _with_factor(keyword: str, factor: Any, arguments: Any) -> tuple[Any, dict[str, Any]]:
-    if isinstance(factor, Tensor) and factor.is_cpu and not torch.compiler.is_compiling():
+    if isinstance(factor, Tensor) and factor.is_cpu:
         factor = factor.item()
     if isinstance(factor, (Tensor, Bundle)):
         return (arguments[0] * factor, *arguments[1:]), {}

@@ -20,7 +20,7 @@ def advance(steps: list[Tensor]) -> None:
     Counters on the CPU are advanced by a tensor: `torch._foreach_add_` would wrap a Python
     number anew for each of them, which takes four times as long.
     """
-    if steps[0].is_cpu and not torch.compiler.is_compiling():
+    if steps[0].is_cpu:
         torch._foreach_add_(steps, torch.tensor(1.0, dtype=steps[0].dtype, device="cpu"), alpha=1)
     else:
         torch._foreach_add_(steps, 1)
@@ -46,7 +46,7 @@ def require_capturable(steps: Sequence[Tensor], device: torch.device) -> None:
         ImplementationError: ``capturable=True`` where no graph can be captured.
     """
     supported = device.type in CAPTURABLE_DEVICES
-    if torch.compiler.is_compiling() or (supported and all(s.device == device for s in steps)):
+    if supported and all(s.device == device for s in steps):
         return
     raise ImplementationError(
         f"capturable=True needs parameters and step counters together on one of "
