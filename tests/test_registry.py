@@ -41,7 +41,8 @@ print(optkit.describe("adagrad").distribution, plugins())
     assert printed.splitlines() == [
         "['adagrad', 'adamax', 'lbfgs'] []",
         "['optkit_plugins.adamax']",
-        "optkit ['optkit_plugins.adagrad', 'optkit_plugins.adamax']",
+        "optkit ['optkit_plugins.adagrad', 'optkit_plugins.adagrad_importers', "
+        "'optkit_plugins.adamax']",
     ]
 
 
