@@ -243,3 +243,21 @@ def test_state_of_another_of_torchs_optimizers_is_named(
     with pytest.raises(CheckpointError, match=words) as caught:
         optkit.create("adamax", [p]).load_state_dict(source.state_dict())
     assert "adamax/1" in str(caught.value)
+
+
+def test_a_subclass_that_declares_nothing_is_the_same_algorithm() -> None:
+    base: Any = optkit.get("adamax")
+
+    class Loud(base):  # type: ignore[misc]
+        def advance(self, closure: Any) -> Any:
+            return super().advance(closure)
+
+    class Other(base):  # type: ignore[misc]
+        extra = Buffer()
+
+    p = torch.nn.Parameter(torch.ones(3))
+    saved = base([p]).state_dict()
+    Loud([p]).load_state_dict(saved)
+    base([p]).load_state_dict(Loud([p]).state_dict())
+    with pytest.raises(CheckpointError, match=r"of adamax/1, this optimizer is Other, of other/1"):
+        Other([p]).load_state_dict(saved)

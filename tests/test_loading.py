@@ -383,3 +383,50 @@ def test_what_cannot_be_saved_is_refused(value: Any) -> None:
     optimizer.param_groups[0]["note"] = value
     with pytest.raises(CheckpointError, match="note"):
         optimizer.state_dict()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_joint_vectors_follow_the_order_of_names(dtype: torch.dtype) -> None:
+    sizes = {"a": 2, "b": 3, "c": 1}
+    first = {n: torch.nn.Parameter(torch.full((k,), 2.0, dtype=dtype)) for n, k in sizes.items()}
+    source = optkit.create("lbfgs", list(first.items()))
+    width = 2 if dtype.is_complex else 1
+    vector = torch.arange(6.0 * width, dtype=torch.float64)
+    whole = {
+        **{"d": vector, "t": 1.0, "old_dirs": [vector], "old_stps": [vector], "ro": [1.0]},
+        **{"H_diag": 1, "prev_flat_grad": vector, "prev_loss": 1.0},
+    }
+    source.state[first["a"]] = {"func_evals": 1, "n_iter": 1, **whole}
+    target = optkit.create("lbfgs", [(n, first[n].clone().detach()) for n in ("c", "a", "b")])
+    target.load_state_dict(source.state_dict())
+    a, b, c = vector.split([2 * width, 3 * width, width])
+    loaded = target.state_dict()["state"][0]
+    for found in (loaded["d"], loaded["old_dirs"][0], loaded["old_stps"][0]):
+        assert torch.equal(found, torch.cat([c, a, b]))
+
+
+def test_buffers_that_autograd_or_inference_holds_are_replaced() -> None:
+    source = stepped("adamax", named())
+    for spoil in (lambda t: t.clone().requires_grad_(), inference_copy):
+        target = stepped("adamax", named())
+        p = target.param_groups[0]["params"][0]
+        target.state[p]["exp_avg"] = spoil(target.state[p]["exp_avg"])
+        target.load_state_dict(source.state_dict())
+        assert repr(target.state_dict()["state"]) == repr(source.state_dict()["state"])
+        assert not target.state[p]["exp_avg"].requires_grad
+
+
+def inference_copy(tensor: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return tensor.clone()
+
+
+def test_hooks_may_replace_what_is_saved_and_loaded() -> None:
+    source, target = stepped("adamax", named(), lr=0.5), optkit.create("adamax", named())
+    source.register_state_dict_post_hook(lambda _, saved: {"wrapped": saved})
+    target.register_load_state_dict_pre_hook(lambda _, saved: saved["wrapped"])
+    seen: list[Any] = []
+    target.register_load_state_dict_post_hook(seen.append)
+    target.load_state_dict(source.state_dict())
+    assert target.param_groups[0]["lr"] == 0.5
+    assert seen == [target]

@@ -229,8 +229,8 @@ def test_fault_18_loading_is_linear(name: str) -> None:
         return times[many] / times[few]
 
     ours, torchs = BOTH[name]
-    assert growth(ours, 500, 4000) < 8 * 2.5
-    assert growth(torchs, 500, 4000) > 8 * 2.5
+    assert growth(ours, 300, 2400) < 8 * 2.5
+    assert growth(torchs, 300, 2400) > 8 * 2.5
 
 
 def _seconds(optimizer: Any, saved: Any) -> float:
