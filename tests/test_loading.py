@@ -35,7 +35,7 @@ def step(optimizer: Any, steps: int) -> None:
 
     def closure() -> Any:
         optimizer.zero_grad()
-        loss = sum((p.square() * torch.linspace(1, 2, p.numel())).mean() for p in params)
+        loss = sum((p.square().flatten() * torch.linspace(1, 2, p.numel())).mean() for p in params)
         loss.backward()
         return loss
 
@@ -430,3 +430,32 @@ def test_hooks_may_replace_what_is_saved_and_loaded() -> None:
     target.load_state_dict(source.state_dict())
     assert target.param_groups[0]["lr"] == 0.5
     assert seen == [target]
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adamax"])
+def test_a_buffer_of_another_layout_than_the_parameter_is_replaced(name: str) -> None:
+    p, q = (torch.nn.Parameter(torch.ones(5, 7)) for _ in range(2))
+    source, target = stepped(name, [p]), stepped(name, [q])
+    key = next(key for key in target.state[q] if key != "step")
+    target.state[q][key] = target.state[q][key].t().contiguous().t()
+    target.load_state_dict(source.state_dict())
+    assert target.state[q][key].stride() == (7, 1)
+    assert torch.equal(target.state[q][key], source.state[p][key])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_shared_with_what_was_loaded(name: str) -> None:
+    def tensors(value: Any) -> list[torch.Tensor]:
+        if isinstance(value, torch.Tensor):
+            return [value]
+        if isinstance(value, dict):
+            value = list(value.values())
+        return [t for item in value for t in tensors(item)] if isinstance(value, list) else []
+
+    source, target = stepped(name, named(), lr=torch.tensor(0.1)), optkit.create(name, named())
+    saved = source.state_dict()
+    target.load_state_dict(saved)
+    live = [*target.state.values(), *({**g, "params": []} for g in target.param_groups)]
+    addresses = {t.data_ptr() for t in tensors(live)}
+    assert len(addresses) > 2
+    assert addresses.isdisjoint(t.data_ptr() for t in tensors(saved))
