@@ -441,8 +441,9 @@ def test_plugins_see_a_copy(notes: Notes, name: str, way: Any) -> None:
 def test_whole_plugins_are_loaded_for_an_unpickled_optimizer(world: World) -> None:
     source = "import optkit_core\n@optkit_core.hookimpl\ndef optkit_after_step(): print('seen')\n"
     world.install("watchers", plugins={"watch": "watching"}, modules={"watching": source})
-    (world.root / "one.pickle").write_bytes(pickle.dumps(make("adamax")))
-    code = f"import pickle; pickle.load(open({str(world.root / 'one.pickle')!r}, 'rb')).step()"
+    path = world.root / "one.pickle"
+    path.write_bytes(pickle.dumps(make("adamax")))
+    code = f"import pathlib, pickle; pickle.loads(pathlib.Path({str(path)!r}).read_bytes()).step()"
     assert python(code, world.root / "watchers") == "seen\n"
 
 

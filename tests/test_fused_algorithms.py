@@ -460,14 +460,14 @@ MAPS = Path("/proc/self/maps")
 def test_one_openmp_runtime() -> None:
     """Two in one process were seen to slow torch's own operations more than tenfold."""
     code = f"""
-import re, torch, optkit
+import pathlib, re, torch, optkit
 torch.set_num_threads(2)
 params = [torch.nn.Parameter(torch.ones(200_000)) for _ in range(4)]
 for p in params:
     p.grad = torch.ones_like(p)
 optkit.create("adamax", params, implementation="fused").step()
 (params[0] * 2).exp().sum().item()
-lines = open({str(MAPS)!r}).read().splitlines()
+lines = pathlib.Path({str(MAPS)!r}).read_text().splitlines()
 found = {{line.split()[-1] for line in lines if re.search(r"/lib(gomp|omp|iomp)[^/]*$", line)}}
 print(len(found), any("optkit" in line or ".so" in line for line in lines))
 """
