@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,12 +12,21 @@ import torch
 
 import optkit
 
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SETTINGS = (
     "OPTKIT_IMPLEMENTATION",
     "OPTKIT_CONFIG",
     "OPTKIT_DISABLE_PLUGINS",
     "OPTKIT_FOREACH_BYTES",
 )
+
+
+def pytest_configure() -> None:
+    """Make the benchmarks' problems importable, and none of the packages that lie beside them."""
+    spec = importlib.util.spec_from_file_location("benchmarks", BENCHMARKS / "__init__.py")
+    assert spec is not None and spec.loader is not None
+    sys.modules["benchmarks"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["benchmarks"])
 
 
 def pytest_report_header() -> str:

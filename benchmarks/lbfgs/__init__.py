@@ -1,0 +1,1 @@
+"""L-BFGS: its problems, its peers, and what they are measured by."""
