@@ -20,7 +20,7 @@ from optkit_core.errors import ConfigError, ImplementationError, did_you_mean
 
 AUTO = "auto"
 ANY_DEVICE = "*"
-NAMES = ("auto", "forloop", "foreach", "fused")
+NAMES = ("auto", "forloop", "foreach", "fused", "flat")
 
 ENVIRONMENT = "OPTKIT_IMPLEMENTATION"
 CONFIG_FILE = "OPTKIT_CONFIG"

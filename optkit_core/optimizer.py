@@ -223,6 +223,13 @@ class Optimizer(Declared, Choosing, Copyable):
         """Return those buffers that a parameter's state lacks, as before its first step."""
         return buffers.allocate(self.state_buffers, parameter, group, self.state.get(parameter, ()))
 
+    def saved_state(self, parameter: Any) -> dict[str, Any]:
+        """Return what a checkpoint is to hold of a parameter's state, sharing the live tensors.
+
+        A subclass that keeps something elsewhere adds it.
+        """
+        return dict(self.state[parameter])
+
     @classmethod
     def state_complaint(cls, state: Mapping[str, Any]) -> str:
         """Return what is wrong with a parameter's saved state as a whole, or ``""``.

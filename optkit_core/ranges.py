@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 from torch import Tensor
@@ -23,6 +23,19 @@ class Range(Protocol):
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
+        ...
+
+
+@runtime_checkable
+class Savable(Protocol):
+    """A range of values that aren't all saved as they are."""
+
+    def saved(self, value: Any) -> Any:
+        """Return what stands for `value` in a checkpoint: a number, a string, ..."""
+        ...
+
+    def restored(self, value: Any, live: Any) -> Any:
+        """Return what a saved value stands for, where the group holds `live`."""
         ...
 
 

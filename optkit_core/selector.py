@@ -12,20 +12,20 @@ from optkit_core.config import AUTO, Request
 from optkit_core.errors import ImplementationError
 
 PREFERENCE = {
-    "cpu": ("fused", "forloop", "foreach"),
-    "cuda": ("foreach", "forloop", "fused"),
-    "xpu": ("foreach", "forloop", "fused"),
-    "mtia": ("foreach", "forloop", "fused"),
+    "cpu": ("flat", "fused", "forloop", "foreach"),
+    "cuda": ("flat", "foreach", "forloop", "fused"),
+    "xpu": ("flat", "foreach", "forloop", "fused"),
+    "mtia": ("flat", "foreach", "forloop", "fused"),
 }
 """What ``auto`` tries on a type of device, in this order.
 
 On CUDA fused comes last until it has been measured on such a device.
 """
 
-COMPILED = ("fused", "foreach", "forloop")
+COMPILED = ("flat", "fused", "foreach", "forloop")
 """What it tries where compiled code calls the step, and fused refuses."""
 
-ELSEWHERE = ("forloop", "foreach", "fused")
+ELSEWHERE = ("flat", "forloop", "foreach", "fused")
 """What it tries on other devices, and for tensor subclasses, which needn't know foreach."""
 
 

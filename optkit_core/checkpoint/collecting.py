@@ -10,6 +10,7 @@ from torch import Tensor
 from optkit_core import hooks
 from optkit_core.checkpoint.schema import TAG, WRITER, schema_of, writer_of
 from optkit_core.errors import CheckpointError
+from optkit_core.ranges import Savable
 
 PLAIN = (bool, int, float, complex, str, type(None))
 
@@ -48,11 +49,20 @@ def collect(optimizer: Any) -> dict[str, Any]:
             positions.setdefault(p, len(positions))
     marks = {TAG: schema_of(type(optimizer)).identity, WRITER: writer_of(type(optimizer))}
     groups = [
-        {**group, **marks, "params": [positions[p] for p in group["params"]]}
+        {**_options(optimizer, group), **marks, "params": [positions[p] for p in group["params"]]}
         for group in optimizer.param_groups
     ]
-    state = {positions.get(key, key): dict(own) for key, own in optimizer.state.items()}
+    state = {positions.get(key, key): optimizer.saved_state(key) for key in list(optimizer.state)}
     return {"state": state, "param_groups": groups}
+
+
+def _options(optimizer: Any, group: dict[str, Any]) -> dict[str, Any]:
+    """Return a group with what stands for those values that can't be saved."""
+    options = dict(group)
+    for name, declared in optimizer.declarations.items():
+        if name in options and isinstance(declared.range, Savable):
+            options[name] = declared.range.saved(options[name])
+    return options
 
 
 def copied(value: Any, where: str) -> Any:

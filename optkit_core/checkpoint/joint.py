@@ -1,4 +1,4 @@
-"""Joint state: vectors over all elements of a group, kept with its first parameter."""
+"""Joint state: vectors over all elements of all parameters, kept with the first one."""
 
 from __future__ import annotations
 
@@ -31,38 +31,40 @@ def gathered(
     Returns:
         The saved state and the matched groups, to be used in place of those given.
     """
-    state = dict(saved.state)
-    regrouped = []
-    for group in matched:
-        order = _order(saved, group)
-        holder = saved.groups[group.sources[0]].ids[0] if order else None
-        if holder in state:
-            state[holder] = _reordered(schema, state[holder], group, order, found)
-        elif order is None and group.params:
-            found.missing.append(f"state of all parameters together, first {group.labels[0]}")
-        ids = [holder, *[None] * (len(group.ids) - 1)][: len(group.ids)]
-        regrouped.append(attrs.evolve(group, ids=ids))
+    ids = [key for group in saved.groups for key in group.ids]
+    wanted = [key for group in matched for key in group.ids]
+    params = [p for group in matched for p in group.params]
+    labels = [label for group in matched for label in group.labels]
+    order, state = _order(ids, wanted), dict(saved.state)
+    holder = ids[0] if order else None
+    if holder in state:
+        state[holder] = _reordered(schema, state[holder], params, order, found)
+    elif order is None and params and saved.state:
+        found.missing.append(f"state of all parameters together, first {labels[0]}")
+    keys = iter([holder, *[None] * len(params)])
+    regrouped = [attrs.evolve(g, ids=[next(keys) for _ in g.ids]) for g in matched]
     return attrs.evolve(saved, state=state), regrouped
 
 
 def vector_dtype(params: Sequence[Tensor]) -> torch.dtype:
-    """Return the dtype of a vector over all elements of `params`, complex ones as pairs."""
-    return reduce(torch.promote_types, (p.dtype for p in params)).to_real()
+    """Return the dtype of a vector over all elements of `params`, complex ones as pairs.
+
+    It is float32 at least: the products of long vectors of half precision mean nothing.
+    """
+    return reduce(torch.promote_types, (p.dtype for p in params), torch.float32).to_real()
 
 
-def _order(saved: Saved, group: MatchedGroup) -> list[int] | None:
+def _order(ids: Sequence[Any], wanted: Sequence[Any]) -> list[int] | None:
     """Return at which place each parameter was saved, or None if they weren't saved together."""
-    if len(group.sources) != 1 or group.sources[0] >= len(saved.groups):
-        return None
-    places = {key: place for place, key in enumerate(saved.groups[group.sources[0]].ids)}
-    order = [places.get(key, -1) for key in group.ids]
+    places = {key: place for place, key in enumerate(ids)}
+    order = [places.get(key, -1) for key in wanted]
     return order if sorted(order) == list(range(len(places))) else None
 
 
 def _reordered(
-    schema: Schema, state: Any, group: MatchedGroup, order: Any, found: Findings
+    schema: Schema, state: Any, params: Sequence[Tensor], order: Any, found: Findings
 ) -> dict[str, Any]:
-    sizes = [p.numel() * (2 if p.is_complex() else 1) for p in group.params]
+    sizes = [p.numel() * (2 if p.is_complex() else 1) for p in params]
     saved_sizes = [0] * len(sizes)
     for place, size in zip(order, sizes, strict=True):
         saved_sizes[place] = size

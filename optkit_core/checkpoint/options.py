@@ -15,6 +15,7 @@ from optkit_core.checkpoint.schema import Schema
 from optkit_core.errors import CheckpointError
 from optkit_core.groups import ANNOTATIONS
 from optkit_core.optimizer import LIVE
+from optkit_core.ranges import Savable
 
 
 def verify(
@@ -68,14 +69,23 @@ def _values(
         if name not in options and name in schema.hyperparameters:
             found.missing.append(f"saved group {position} has no {name}")
         elif name not in LIVE:
-            _restore(owner, name, values, f"saved group {position}", found)
+            _restore(owner, name, values, live, f"saved group {position}", found)
     return values
 
 
-def _restore(owner: Any, name: str, values: dict[str, Any], where: str, found: Findings) -> None:
+def _restore(
+    owner: Any,
+    name: str,
+    values: dict[str, Any],
+    live: Mapping[str, Any],
+    where: str,
+    found: Findings,
+) -> None:
     """Check one declared value, or set the default of an option that isn't there."""
     declared = owner.declarations[name]
     value = values.setdefault(name, declared.default)
+    if isinstance(declared.range, Savable):
+        value = values[name] = declared.range.restored(value, live.get(name))
     if isinstance(declared.default, tuple) and isinstance(value, list):
         value = values[name] = tuple(value)
     complaint = declared.range.complaint(name, value)

@@ -114,8 +114,8 @@ def compare_command(
         str | None,
         typer.Option(
             metavar="NAME",
-            parser=one_of("auto", "forloop", "foreach", "fused"),
-            help="auto, forloop, foreach or fused.",
+            parser=one_of("auto", "forloop", "foreach", "fused", "flat"),
+            help="auto, forloop, foreach, fused or flat.",
         ),
     ] = None,
     settings: Annotated[

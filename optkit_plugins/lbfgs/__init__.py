@@ -2,8 +2,32 @@
 
 from optkit_plugins.lbfgs.objective import ClosureError
 from optkit_plugins.lbfgs.optimizer import LBFGS
+from optkit_plugins.lbfgs.result import Progress, Result
+from optkit_plugins.lbfgs.searches import (
+    Backtracking,
+    Exhausted,
+    HagerZhang,
+    Line,
+    LineSearch,
+    MoreThuente,
+    StrongWolfe,
+    Trial,
+)
 
 # Pickles and documentation name the class by this package, wherever its module moves.
 LBFGS.__module__ = __name__
 
-__all__ = ["LBFGS", "ClosureError"]
+__all__ = [
+    "LBFGS",
+    "Backtracking",
+    "ClosureError",
+    "Exhausted",
+    "HagerZhang",
+    "Line",
+    "LineSearch",
+    "MoreThuente",
+    "Progress",
+    "Result",
+    "StrongWolfe",
+    "Trial",
+]

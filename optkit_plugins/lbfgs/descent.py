@@ -2,107 +2,269 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from functools import partial
 
 import attrs
-from torch import Tensor
+import torch
 
-from optkit_plugins.lbfgs.direction import History
-from optkit_plugins.lbfgs.flat import Scalar, magnitude, move
-from optkit_plugins.lbfgs.line_search import Search, Trial, strong_wolfe
-from optkit_plugins.lbfgs.memory import Memory, recall
-from optkit_plugins.lbfgs.objective import Objective, Point
-
-
-@attrs.frozen(eq=False)
-class Limits:
-    """The hyperparameters of one step, as the group holds them at its start."""
-
-    lr: Scalar
-    max_iter: int
-    max_eval: int
-    tolerance_grad: float
-    tolerance_change: float
-    history_size: int
-    line_search_fn: str | None
-
-    @classmethod
-    def from_group(cls, group: Mapping[str, Any]) -> Limits:
-        """Read the hyperparameters of a parameter group."""
-        values = {field.name: group[field.name] for field in attrs.fields(cls)}
-        if isinstance(values["lr"], Tensor):
-            # The step is remembered in the state; a scheduler writes into the group's tensor.
-            values["lr"] = values["lr"].detach().clone().reshape(())
-        return cls(**values)
-
-    def is_minimum(self, point: Point) -> bool:
-        """Whether the gradient is as good as zero."""
-        return bool(magnitude(point.gradient) <= self.tolerance_grad)
-
-    def is_done(self, memory: Memory, point: Point) -> bool:
-        """Whether `point`, where the last move led, is a minimum or hardly a change."""
-        if self.is_minimum(point):
-            return True
-        moved = magnitude(memory.direction * memory.step)
-        gained = abs(point.loss - memory.origin.loss)
-        return bool(moved <= self.tolerance_change) or gained < self.tolerance_change
+from optkit_plugins.lbfgs.block import EXTRA, LOSS, Block
+from optkit_plugins.lbfgs.history import Move
+from optkit_plugins.lbfgs.limits import Limits
+from optkit_plugins.lbfgs.line import Exhausted, Line, NotDownhill, Trial, asked_first
+from optkit_plugins.lbfgs.memory import Memory
+from optkit_plugins.lbfgs.objective import Objective
+from optkit_plugins.lbfgs.result import Callback, Progress, Result
+from optkit_plugins.lbfgs.space import nothing
 
 
-def minimize(objective: Objective, point: Point, state: dict[str, Any], limits: Limits) -> None:
-    """Iterate from `point`, where the parameters are, until a limit is reached.
+class Stop(Exception):
+    """The step ends, for a reason."""
+
+
+@attrs.define(eq=False)
+class Descent:
+    """One step of the optimizer.
 
     Args:
-        objective: the closure, called once already.
-        point: what that call found.
-        state: the first parameter's state, read at the start and written with every move.
+        objective: the function to be minimized.
+        memory: what the steps before have left, and what this one leaves.
         limits: when to stop, and how to search.
+        callback: asked after each iteration whether to stop, None to ask nobody.
+        steps: the step lengths so far.
+        here: where the parameters are, None where nobody has looked.
+        shown: the gradient slot that the parameters' own gradients agree with.
     """
-    if limits.is_minimum(point):
-        return
-    memory = recall(state, like=point.gradient)
-    for left in reversed(range(limits.max_iter)):
-        memory = _aim(memory, point, limits)
-        slope = point.gradient.dot(memory.direction)
-        if slope > -limits.tolerance_change:
-            memory.store(state, limits.history_size)
-            return
-        step, there = _distance(objective, memory, slope, limits)
-        memory = attrs.evolve(memory, step=step)
-        move(objective.params, step, memory.direction)
-        memory.store(state, limits.history_size)
-        if not left:
-            return
-        point = there or objective.evaluate()
-        if objective.evaluations >= limits.max_eval or limits.is_done(memory, point):
-            return
+
+    objective: Objective
+    memory: Memory
+    limits: Limits
+    callback: Callback | None = None
+    steps: list[float] = attrs.Factory(list)
+    here: Trial | None = None
+    shown: int | None = None
+    _start: Trial | None = None
+
+    def run(self) -> Result:
+        """Iterate until a limit is reached; return how it went.
+
+        Whatever is raised meanwhile finds the parameters where the last iteration left them.
+        """
+        try:
+            self.begin()
+            while True:
+                self.iterate()
+        except Stop as stop:
+            self.show()
+            return self.result(str(stop))
+        except BaseException:
+            if self._start is not None:
+                self.memory.restore()
+            if not self.objective.is_running:
+                self.memory.forget()
+            raise
+
+    def begin(self) -> None:
+        """Evaluate where the parameters are, and find out whether that is where they were."""
+        memory, move = self.memory, self.memory.move
+        slot = memory.free_slot()
+        asked = partial(_compared, memory, slot) if memory.is_placed else nothing
+        reading = self.objective.measure(memory.space, slot, asked)
+        here = self._start = self.here = Trial(0.0, reading.loss, reading.slope, reading, slot)
+        self.shown = slot
+        if not reading.is_finite:
+            raise Stop("non_finite")
+        if not memory.is_placed or reading.total(0):
+            memory.move = None
+            memory.save()
+        elif move is not None:
+            memory.move = attrs.evolve(
+                move, origin=attrs.evolve(move.origin, slope=reading.total(1))
+            )
+            if move.last is not None and not reading.total(2):
+                here = self.here = attrs.evolve(here, slot=move.last.slot)
+                self.shown = here.slot
+        if self.limits.is_minimum(here):
+            raise Stop("gradient")
+        if not self.limits.max_iter:
+            raise Stop("max_iter")
+
+    def iterate(self) -> None:
+        """Make one iteration."""
+        assert self.here is not None
+        slope = self.aim(self.here)
+        if slope > -self.limits.tolerance_change:
+            self.memory.iterations += 1  # as torch counts
+            raise Stop("loss_change")
+        here = self.here
+        origin = Trial(0.0, here.loss, slope, here.reading, here.slot)
+        if self.limits.line_search is None:
+            self.go(origin)
+        else:
+            self.search(origin)
+
+    def aim(self, here: Trial) -> float:
+        """Make the direction; return its slope, which is negative unless it is zero."""
+        history, move = self.memory.history, self.memory.move
+        self.memory.move = None
+        if move is None:
+            history.look(here)
+        else:
+            history.remember(move, here)
+        slope = history.aim(here)
+        return slope if slope < 0 else self.restart(here)
+
+    def restart(self, here: Trial) -> float:
+        """Forget the history; return the slope of steepest descent."""
+        self.memory.forget()
+        return self.memory.history.aim(here)
+
+    def first_step(self, origin: Trial) -> float:
+        """Return the step to try first."""
+        memory = self.memory
+        hint, memory.hint = memory.hint, None
+        if hint is not None:
+            return hint
+        if memory.iterations and memory.history.is_known:
+            return self.limits.lr
+        return self.limits.first_step(lambda: memory.space.absolute_sum(origin.slot))
+
+    def go(self, origin: Trial) -> None:
+        """Move by the step length, without a look at the loss in the last iteration."""
+        memory, limits = self.memory, self.limits
+        step = self.first_step(origin)
+        for block in memory.space.blocks:
+            block.move(step)
+        is_last = len(self.steps) + 1 == limits.max_iter or self.objective.is_spent
+        if is_last:
+            self.accept(origin, step, None)
+            self.finish(origin, math.inf)
+        slot = 1 if origin.slot == 0 else 0
+        self.shown = slot
+        reading = self.objective.measure(memory.space, slot, asked_first(origin.slot))
+        if not reading.is_finite:
+            memory.restore()
+            memory.forget()
+            raise Stop("non_finite")
+        origin = attrs.evolve(origin, slope=reading.total(0))
+        self.accept(origin, step, Trial(step, reading.loss, reading.slope, reading, slot))
+        self.finish(origin, memory.space.reach(reading, 1) * step)
+
+    def search(self, origin: Trial) -> None:
+        """Move by a step that a line search finds."""
+        while True:
+            line = Line(self.memory.space, self.objective, origin, self.limits.tolerance_change)
+            found = self.found(line, self.first_step(origin))
+            if found is not None:
+                self.accept(line.origin, found.step, found)
+                self.finish(line.origin, line.reach * found.step)
+                return
+            origin = attrs.evolve(origin, slope=self.recover(line))
+
+    def found(self, line: Line, step: float) -> Trial | None:
+        """Return the trial that a line search finds, with the parameters there; None if none."""
+        assert self.limits.line_search is not None
+        try:
+            found: Trial | None = self.limits.line_search(line, step)
+        except Exhausted:
+            found = line.best
+            if found is not None and not found.loss < line.origin.loss:
+                found = None
+        except NotDownhill:
+            found = None
+        if line.latest is not None:
+            self.shown = line.latest.slot
+        if found is None or not found.step or not found.is_finite:
+            return None
+        if not line.holds(found):
+            found = line.best if self.objective.is_spent else line.again(found)
+        if found is not None and found is not line.latest:
+            for block in self.memory.space.blocks:
+                block.move(found.step)
+        return found
+
+    def recover(self, line: Line) -> float:
+        """Go back to where a line search began that found nothing, and forget the history, once.
+
+        Returns:
+            The slope of steepest descent.
+        """
+        memory = self.memory
+        memory.restore()
+        had_history = bool(memory.history.count)
+        if self.objective.is_spent:
+            memory.hint = line.shorter()
+            raise Stop("max_eval")
+        if not had_history:
+            raise Stop("line_search" if line.best is not None else "non_finite")
+        return self.restart(line.origin)
+
+    def accept(self, origin: Trial, step: float, last: Trial | None) -> None:
+        """Stay where the parameters are."""
+        self.memory.move = Move(origin, step, last)
+        self.memory.iterations += 1
+        self.memory.save()
+        self.steps.append(step)
+        self.here = last
+
+    def finish(self, origin: Trial, change: float) -> None:
+        """End the step if there is a reason to.
+
+        Args:
+            origin: where the iteration began.
+            change: the largest change of a parameter.
+        """
+        limits, here = self.limits, self.here
+        if here is not None and limits.is_minimum(here):
+            raise Stop("gradient")
+        if self.callback is not None and self.callback(self.progress()):
+            raise Stop("callback")
+        if len(self.steps) == limits.max_iter:
+            raise Stop("max_iter")
+        if self.objective.is_spent or here is None:
+            raise Stop("max_eval")
+        if abs(change) <= limits.tolerance_change:
+            raise Stop("step_size")
+        if abs(here.loss - origin.loss) < limits.tolerance_change:
+            raise Stop("loss_change")
+
+    def show(self) -> None:
+        """Make the parameters' gradients those of where the parameters are."""
+        if self.here is not None and self.here.slot != self.shown:
+            for block in self.memory.space.blocks:
+                block.scatter(self.here.slot)
+
+    def progress(self) -> Progress:
+        """Return what a callback is told."""
+        return Progress(
+            iteration=len(self.steps),
+            evaluations=self.objective.evaluations,
+            loss=self._loss(self.here),
+            gradient=None if self.here is None else self.here.reading.largest,
+            step=self.steps[-1],
+        )
+
+    def result(self, reason: str) -> Result:
+        """Return how the step went."""
+        return Result(
+            reason=reason,
+            first_loss=self._loss(self._start) or 0.0,
+            loss=self._loss(self.here),
+            gradient=None if self.here is None else self.here.reading.largest,
+            iterations=len(self.steps),
+            evaluations=self.objective.evaluations,
+            steps=tuple(self.steps),
+        )
+
+    def _loss(self, point: Trial | None) -> float | None:
+        return None if point is None else point.loss * self.objective.sign
 
 
-def _aim(memory: Memory | None, point: Point, limits: Limits) -> Memory:
-    """Start an iteration at `point`: its direction, and the first step length to try."""
-    if memory is None:
-        shrink = 1.0 / point.gradient.abs().sum()
-        step = limits.lr * shrink if shrink < 1.0 else limits.lr
-        return Memory(1, point, point.gradient.neg(), step, History())
-    s = memory.direction * memory.step
-    y = point.gradient - memory.origin.gradient
-    history = memory.history.remember(s, y, limits.history_size)
-    direction, alphas = history.descent(point.gradient)
-    return Memory(memory.iterations + 1, point, direction, limits.lr, history, tuple(alphas))
-
-
-def _distance(
-    objective: Objective, memory: Memory, slope: Tensor, limits: Limits
-) -> tuple[Scalar, Point | None]:
-    """Return how far to go, and the point there if finding out has shown it."""
-    if limits.line_search_fn is None:
-        return memory.step, None
-    search = Search(
-        probe=objective.along(memory.direction),
-        origin=Trial(0.0, memory.origin.loss, slope, memory.origin.gradient),
-        reach=magnitude(memory.direction),
-        tolerance=limits.tolerance_change,
-        max_trials=limits.max_eval - objective.evaluations,
-    )
-    found = strong_wolfe(search, memory.step)
-    return found.step, Point(found.loss, found.gradient)
+def _compared(memory: Memory, slot: int, block: Block) -> None:
+    """Ask whether a block is where it was, for the last move's slope, and for a new loss."""
+    move, (moved, slope, changed) = memory.move, block.places[EXTRA:LOSS]
+    moved.copy_(block.is_elsewhere())
+    if move is not None:
+        torch.dot(block.gradient(move.origin.slot), block.direction, out=slope)
+        if move.last is not None:
+            changed.copy_((block.gradient(slot) != block.gradient(move.last.slot)).any())

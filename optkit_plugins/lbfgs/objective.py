@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 import attrs
@@ -10,66 +11,104 @@ import torch
 from torch import Tensor
 
 from optkit_core import OptkitError
-from optkit_plugins.lbfgs.flat import Scalar, gradient_vector, move, restore, save
-from optkit_plugins.lbfgs.line_search import Trial
+from optkit_plugins.lbfgs import distributed
+from optkit_plugins.lbfgs.space import Asked, Reading, Space, nothing
 
 Closure: TypeAlias = Callable[[], Any]
 
 
 class ClosureError(OptkitError, TypeError):
-    """There is no closure, or it returned something that isn't a loss."""
-
-
-@attrs.frozen(eq=False)
-class Point:
-    r"""The loss :math:`f(x)` and the gradient :math:`\nabla f(x)` at the parameters' values."""
-
-    loss: float
-    gradient: Tensor
+    """There is no closure, or it returned something that isn't a loss, or left no gradient."""
 
 
 @attrs.define(eq=False)
 class Objective:
-    """The closure over its parameters, and how often it has been called."""
+    """The closure over its parameters, and how often it has been and may be called.
+
+    Args:
+        closure: what the user gave.
+        params: all parameters.
+        max_eval: the most calls; the first one is always made.
+        sign: -1 to ascend, otherwise 1.
+        evaluations: the number of calls so far.
+        returned: what the first call returned.
+        is_running: whether the closure is being called, or what it returned is being looked at.
+    """
 
     closure: Closure
     params: Sequence[Tensor]
+    max_eval: int
+    sign: int = 1
     evaluations: int = 0
+    returned: Any = None
+    is_running: bool = False
+    _replicas: list[Any] = attrs.Factory(list)
 
-    def measure(self) -> tuple[Any, Point]:
-        """Call the closure once; return what it returned, and the point it describes."""
-        with torch.enable_grad():
+    @property
+    def is_spent(self) -> bool:
+        """Whether the closure may be called no more."""
+        return self.evaluations >= self.max_eval
+
+    def call(self) -> float | Tensor:
+        """Call the closure once; return the loss to be minimized, of one element.
+
+        Raises:
+            ClosureError: it returned something else, or no parameter has a gradient.
+        """
+        self.is_running = True
+        is_first = not self.evaluations
+        watched = distributed.replicas(self.params) if is_first else nullcontext(self._replicas)
+        with torch.enable_grad(), watched as self._replicas:
             returned = self.closure()
         self.evaluations += 1
-        return returned, Point(_as_number(returned), gradient_vector(self.params))
+        if is_first:
+            self.returned = returned
+        loss = checked(returned)
+        movable = [p for p in self.params if p.requires_grad and p.numel()]
+        if movable and all(p.grad is None for p in movable):
+            raise ClosureError(
+                "After the closure of LBFGS no parameter has a gradient, so there is no way to go. "
+                "Call loss.backward() in it, after optimizer.zero_grad()."
+            )
+        loss = distributed.averaged(loss, self._replicas) * self.sign
+        self.is_running = False
+        return loss
 
-    def evaluate(self) -> Point:
-        """Call the closure once; return the point it describes."""
-        return self.measure()[1]
+    def measure(self, space: Space, slot: int, asked: Asked = nothing) -> Reading:
+        """Call the closure once, and read what is known of the gradient that it leaves.
 
-    def along(self, direction: Tensor) -> Callable[[Scalar], Trial]:
-        r"""Return :math:`t \mapsto f(x + t\,d)`, which leaves the parameters at :math:`x`.
-
-        They are put back before an exception from the closure goes on, too.
+        Args:
+            space: takes the gradient.
+            slot: where.
+            asked: see `Space.read`.
         """
-        start = save(self.params)
-
-        def probe(step: Scalar) -> Trial:
-            try:
-                move(self.params, step, direction)
-                point = self.evaluate()
-            finally:
-                restore(self.params, start)
-            return Trial(step, point.loss, point.gradient.dot(direction), point.gradient)
-
-        return probe
+        loss = self.call()
+        for block in space.blocks:
+            block.gather(slot)
+        return space.read(slot, loss, asked)
 
 
-def _as_number(returned: Any) -> float:
+def checked(returned: Any) -> float | Tensor:
+    """Return a loss as a real number, or as a tensor of one.
+
+    Raises:
+        ClosureError: it isn't one.
+    """
+    if isinstance(returned, Tensor):
+        if returned.numel() == 1 and not returned.is_complex():
+            return returned
+        what = f"a {'complex ' if returned.is_complex() else ''}tensor of shape"
+        raise _not_a_loss(f"{what} {tuple(returned.shape)}")
+    if isinstance(returned, complex):
+        raise _not_a_loss(repr(returned))
     try:
         return float(returned)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ClosureError(
-            "The closure of LBFGS must return the loss, a number or a tensor of one element, "
-            f"got {returned!r}. End it with `return loss`."
-        ) from error
+    except (TypeError, ValueError) as error:
+        raise _not_a_loss(f"{returned!r:.80}") from error
+
+
+def _not_a_loss(what: str) -> ClosureError:
+    return ClosureError(
+        "The closure of LBFGS must return the loss, a real number or a tensor of one element, "
+        f"got {what}. End it with `return loss`."
+    )

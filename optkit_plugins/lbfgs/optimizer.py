@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
+import torch
 from torch import Tensor
 
 from optkit_core import (
     Buffer,
-    GroupError,
-    Offer,
     Optimizer,
     at_least,
+    boolean,
     hyperparameter,
     kind_of,
     one_of,
+    option,
     whole,
 )
-from optkit_plugins.lbfgs.descent import Limits, minimize
-from optkit_plugins.lbfgs.memory import complaint
+from optkit_plugins.lbfgs import groups, persistence
+from optkit_plugins.lbfgs.descent import Descent
+from optkit_plugins.lbfgs.kept import Kept, unshared
+from optkit_plugins.lbfgs.limits import Limits
+from optkit_plugins.lbfgs.line import LineSearch
 from optkit_plugins.lbfgs.objective import Closure, ClosureError, Objective
+from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange
+from optkit_plugins.lbfgs.result import Callback, Result
+from optkit_plugins.lbfgs.storage import OFFERS
+
+LEAST_EVALUATIONS = 4
+"""What None for max_eval stands for at least: fewer leave a line search nothing to try."""
 
 
 class LBFGS(Optimizer):
@@ -95,14 +106,17 @@ class LBFGS(Optimizer):
         "https://doi.org/10.1007/BF01589116"
     )
     requires_closure = True
-    offers = (Offer("forloop", minimize, lambda *_: ""),)
+    offers = OFFERS
+    _step_supports_amp_scaling = True  # so that GradScaler shows itself, to be refused
+    result: Result | None = None
+    callback: Callback | None = None
 
     lr: float | Tensor = hyperparameter(
         default=1.0, range=at_least(0.0), doc="step length, or the first one tried"
     )
     max_iter: int = hyperparameter(default=20, range=whole(0), doc="most iterations in one step")
     max_eval: int | None = hyperparameter(
-        default=None, range=whole(0, optional=True), doc="closure calls that end a step"
+        default=None, range=whole(0, optional=True), doc="most closure calls in one step"
     )
     tolerance_grad: float = hyperparameter(
         default=1e-7, range=at_least(0.0), doc="largest gradient element of a minimum"
@@ -113,50 +127,74 @@ class LBFGS(Optimizer):
     history_size: int = hyperparameter(
         default=100, range=whole(1), doc="number of remembered pairs"
     )
-    line_search_fn: str | None = hyperparameter(
-        default=None, range=one_of(None, "strong_wolfe"), doc="how to find the step length"
+    line_search_fn: str | LineSearch | None = hyperparameter(
+        default=None, range=SearchRange(), doc="how to find the step length"
+    )
+    maximize: bool = option(default=False, range=boolean(), doc="ascend", kw_only=True)
+    initial_step: str | None = option(
+        default=None,
+        range=one_of(None, "bounded", "unit"),
+        doc="the first step: at most lr times the gradient, or lr long",
+        kw_only=True,
+    )
+    history_dtype: str | torch.dtype | None = option(
+        default=None, range=DtypeRange(), doc="dtype of the remembered pairs", kw_only=True
     )
 
     func_evals = Buffer(init=0, kind="opaque", doc="number of closure calls so far")
     n_iter = Buffer(init=0, kind="opaque", doc="number of iterations so far")
     d = Buffer(kind="joint", optional=True, doc="the last direction")
-    t = Buffer(kind="opaque", optional=True, doc="the last step length")
+    t = Buffer(kind="opaque", optional=True, doc="the last step length, 0 if it is in the history")
     old_dirs = Buffer(kind="joint", optional=True, doc="list of changes of the gradient")
     old_stps = Buffer(kind="joint", optional=True, doc="list of changes of the parameters")
     ro = Buffer(kind="opaque", optional=True, doc="list of 1 / (change of either, multiplied)")
     H_diag = Buffer(kind="opaque", optional=True, doc="scale of the first inverse Hessian")
     prev_flat_grad = Buffer(kind="joint", optional=True, doc="the gradient before the last step")
     prev_loss = Buffer(kind="opaque", optional=True, doc="the loss before the last step")
-    al = Buffer(kind="opaque", optional=True, doc="what the last direction was made with")
+    al = Buffer(kind="opaque", optional=True, doc="torch's, read by nobody")
+    grad = Buffer(kind="joint", optional=True, doc="the gradient after the last step")
+    slot = Buffer(kind="opaque", optional=True, doc="where in the ring the next pair goes")
+    scales = Buffer(kind="opaque", optional=True, doc="list of the blocks' scales")
+    inverse = Buffer(kind="opaque", optional=True, doc="inverse of the steps' with the changes'")
+    squares = Buffer(kind="opaque", optional=True, doc="products of the changes with each other")
+    curvatures = Buffer(kind="opaque", optional=True, doc="products of each step and its change")
+    products = Buffer(kind="opaque", optional=True, doc="products of all rows with a gradient")
+    slope = Buffer(kind="opaque", optional=True, doc="the slope where the last step began")
+    square = Buffer(kind="opaque", optional=True, doc="the gradient's square there")
+    hint = Buffer(kind="opaque", optional=True, doc="the step to try first, if there is one")
+
+    _kept: Kept | None = None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take the parameters in; there can be one group only.
+        """Take the parameters in; what was remembered is of another space then, and forgotten.
 
         Args:
-            param_group: the parameters, and options that override the constructor's.
+            param_group: the parameters, and a learning rate of their own.
 
         Raises:
-            GroupError: there is a group already.
+            GroupError: something else than the learning rate differs from the first group.
         """
-        if self.param_groups:
-            raise GroupError(
-                "LBFGS treats all parameters as one vector and takes one parameter group, got a "
-                "second one. Put all parameters into one group. "
-                "[LBFGS doesn't support per-parameter options (parameter groups)]"
-            )
+        if isinstance(param_group, dict) and self.param_groups:
+            groups.require_agreement(param_group, self.param_groups[0])
         super().add_param_group(param_group)
-        group = self.param_groups[0]
-        for options in (self.defaults, group):
+        for options in (self.defaults, self.param_groups[-1]):
             if options["max_eval"] is None:
-                options["max_eval"] = options["max_iter"] * 5 // 4
+                options["max_eval"] = max(options["max_iter"] * 5 // 4, LEAST_EVALUATIONS)
 
     @classmethod
     def state_complaint(cls, state: Mapping[str, Any]) -> str:
         """Return what is wrong with saved state as a whole, or ``""``."""
-        return complaint(state)
+        return persistence.complaint(state)
+
+    def saved_state(self, parameter: Any) -> dict[str, Any]:
+        """Return what a checkpoint holds of a parameter, torch's keys among it."""
+        if self._kept is not None:
+            self._kept.publish_all(self.state)
+        return super().saved_state(parameter)
 
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
+        self._refuse_scaler()
         if closure is None:
             raise ClosureError(
                 "LBFGS evaluates the loss several times in one step and needs a closure, got None. "
@@ -164,15 +202,53 @@ class LBFGS(Optimizer):
                 "calls backward and returns the loss."
             )
         group = self.param_groups[0]
-        params = group["params"]
-        objective = Objective(closure, params)
-        returned, start = objective.measure()
-        if params:
-            self.init_group_state(group)
-            state = self.state[params[0]]
-            choice = self.choose(group, kind_of(group, params[0]))
-            try:
-                choice.offer.prepare(objective, start, state, Limits.from_group(group))
-            finally:
-                state["func_evals"] += objective.evaluations
-        return returned
+        groups.require_agreement(*self.param_groups)
+        params = [p for group in self.param_groups for p in group["params"]]
+        objective = Objective(closure, params, group["max_eval"], -1 if group["maximize"] else 1)
+        if not any(p.numel() for p in params):
+            objective.call()
+            return objective.returned
+        kept = self._kept = self._memory(params)
+        descent = Descent(objective, kept.memory, Limits.from_group(group), self.callback)
+        try:
+            self.result = descent.run()
+        finally:
+            kept.publish(objective.evaluations)
+        return objective.returned
+
+    def _memory(self, params: list[Tensor]) -> Kept:
+        """Return the memory of the last step, or one that is made from the state."""
+        self.init_group_state(self.param_groups[0])
+        state = self.state[params[0]]
+        if self._kept is not None and self._kept.holds(self.param_groups, params, state):
+            return self._kept
+        if self._kept is not None:
+            self._kept.publish_all(self.state)
+        return Kept.build(self.param_groups, params, state, self._storage)
+
+    def _storage(self, group: dict[str, Any], parameter: Tensor) -> Any:
+        return self.choose(group, kind_of(group, parameter)).offer.prepare
+
+    def _refuse_scaler(self) -> None:
+        if getattr(self, "grad_scale", None) is not None:
+            raise ClosureError(
+                "LBFGS can't be stepped by GradScaler: it compares the losses and gradients of "
+                "several evaluations, and the scaler unscales only the first. Call "
+                "optimizer.step(closure) yourself, without the scaler; with autocast to bfloat16 "
+                "no scaling is needed."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles take along: the state in place of the memory."""
+        if self._kept is not None:
+            self._kept.publish_all(self.state)
+        found = super().__getstate__()
+        return {**found, "_kept": None} if "_kept" in found else found
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Return what a pickle holds; tensors of their own in place of views of the memory."""
+        reduced = super().__reduce_ex__(protocol)
+        if isinstance(reduced, tuple) and isinstance(reduced[2], dict):
+            state = {key: unshared(own) for key, own in self.state.items()}
+            reduced[2]["state"] = defaultdict(dict, state)
+        return reduced

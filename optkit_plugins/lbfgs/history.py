@@ -1,0 +1,152 @@
+"""The history: what the last few steps did to the gradient, and the direction that follows."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import torch
+
+from optkit_plugins.lbfgs.compact import Compact, Products
+from optkit_plugins.lbfgs.line import Trial
+from optkit_plugins.lbfgs.space import Space
+
+LEAST_CHANGE = 0.1
+"""A change of the gradient that is shorter than this part of it is multiplied anew.
+
+Otherwise its products are differences of products that are known, which saves a pass over the
+memory and costs as many digits as the gradient is longer than its change.
+"""
+
+
+@attrs.frozen(eq=False)
+class Move:
+    """A step that was made, and isn't remembered yet.
+
+    Args:
+        origin: where it began.
+        step: how far along the direction it led.
+        last: where it led, None if nobody has looked.
+    """
+
+    origin: Trial
+    step: float
+    last: Trial | None
+
+
+@attrs.define(eq=False)
+class History:
+    r"""The remembered pairs and the small matrices that belong to them.
+
+    Args:
+        space: holds the rows.
+        compact: the small matrices.
+        products: the products of the rows with the gradient that the direction starts from.
+        before: the products with the gradient before that one.
+        is_known: whether `products` belong to the rows and the gradient of now.
+        count: the number of pairs.
+        slot: where the next pair goes.
+        gamma: the scale :math:`\gamma` of :math:`H_0 = \gamma I`.
+    """
+
+    space: Space
+    compact: Compact
+    products: Products
+    before: Products
+    is_known: bool = False
+    count: int = 0
+    slot: int = 0
+    gamma: float = 1.0
+
+    @classmethod
+    def empty(cls, space: Space, room: int) -> History:
+        """Return a history without pairs, with room for some."""
+        products, before = (Products(torch.zeros(2 * room, dtype=torch.float64)) for _ in range(2))
+        return cls(space, Compact.empty(room), products, before)
+
+    @property
+    def room(self) -> int:
+        """The number of pairs there is room for."""
+        return self.compact.room
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self.compact.clear()
+        self.products.all.zero_()
+        self.is_known, self.count, self.slot, self.gamma = False, 0, 0, 1.0
+
+    def look(self, here: Trial) -> None:
+        """Take in where the next direction starts."""
+        self.space.look(self.count, here.slot, self.products.all)
+        self.is_known = True
+
+    def remember(self, move: Move, here: Trial) -> None:
+        r"""Take in a move as a pair :math:`(s, y)`, and where the next direction starts.
+
+        A pair whose curvature :math:`s^\top y` isn't clearly positive, measured by what the
+        slope was, would spoil the positive definiteness of :math:`H`, and is left out.
+
+        Args:
+            move: the move; its origin's gradient may be overwritten.
+            here: where it led, with the gradient of now.
+        """
+        origin, g = move.origin, here.reading
+        is_same = move.last is None or move.last.slot == here.slot
+        curvature = move.step * (g.slope - origin.slope)
+        square = g.square - 2 * g.products[origin.slot] + origin.reading.square
+        is_long = square >= LEAST_CHANGE**2 * origin.reading.square
+        if not (is_same and is_long and (self.is_known or not self.count)):
+            self._remember_carefully(move, here)
+            return
+        if not self._is_sound(move, curvature, square):
+            self.look(here)
+            return
+        self._store(move.step, here.slot, origin.slot)
+        self.products, self.before = self.before, self.products
+        self.look(here)
+        self.before.steps[self.slot] = move.step * origin.slope
+        self.before.changes[self.slot] = g.products[origin.slot] - origin.reading.square
+        torch.sub(self.products.all, self.before.all, out=self.before.all)
+        self._put(curvature, square)
+
+    def _remember_carefully(self, move: Move, here: Trial) -> None:
+        """Do what `remember` does with products of the change itself."""
+        y, last = move.origin.slot, move.last or here
+        for block in self.space.blocks:
+            torch.sub(block.gradient(last.slot), block.gradient(y), out=block.gradient(y))
+        change = self.space.read(y, 0.0)
+        curvature = move.step * change.slope
+        if self._is_sound(move, curvature, change.square):
+            self._store(move.step, y)
+            self.space.look(self.count, y, self.before.all)
+            self._put(curvature, change.square)
+        self.look(here)
+
+    def _is_sound(self, move: Move, curvature: float, square: float) -> bool:
+        least = self._precision() * abs(move.step * move.origin.slope)
+        return curvature > least and 0 < square < math.inf
+
+    def _store(self, step: float, after: int, before: int | None = None) -> None:
+        for block in self.space.blocks:
+            block.store(self.slot, step, after, before)
+        self.count = max(self.count, self.slot + 1)
+
+    def _put(self, curvature: float, square: float) -> None:
+        """Take in the pair that is stored, whose products with the rows are in `before`."""
+        self.compact.put(self.slot, self.before, curvature)
+        self.gamma = curvature / square
+        self.slot = (self.slot + 1) % self.room
+
+    def _precision(self) -> float:
+        return max(torch.finfo(block.dtype).eps for block in self.space.blocks)
+
+    def aim(self, here: Trial) -> float:
+        """Make the direction for a point that `look` or `remember` was told; return its slope."""
+        if not self.count:
+            for block in self.space.blocks:
+                torch.neg(block.gradient(here.slot), out=block.direction)
+            return -here.reading.square
+        coefficients = self.compact.solve(self.products, self.gamma)
+        for block in self.space.blocks:
+            block.combine(self.count, coefficients, here.slot, self.gamma)
+        return torch.dot(coefficients, self.products.all).item() - self.gamma * here.reading.square

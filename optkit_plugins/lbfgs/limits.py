@@ -1,0 +1,56 @@
+"""The stopping rule, and the other hyperparameters of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from optkit_plugins.lbfgs.line import LineSearch, Trial
+from optkit_plugins.lbfgs.searches import SEARCHES
+
+LIKE_TORCH = (None, "strong_wolfe")
+"""The searches that torch has, and whose first step is torch's."""
+
+
+@attrs.frozen(eq=False)
+class Limits:
+    """The hyperparameters of one step, as the first group holds them at its start."""
+
+    lr: float
+    max_iter: int
+    max_eval: int
+    tolerance_grad: float
+    tolerance_change: float
+    line_search: LineSearch | None
+    initial_step: str
+
+    @classmethod
+    def from_group(cls, group: Mapping[str, Any]) -> Limits:
+        """Read the hyperparameters of a parameter group."""
+        name = group["line_search_fn"]
+        return cls(
+            lr=float(group["lr"]),
+            max_iter=group["max_iter"],
+            max_eval=group["max_eval"],
+            tolerance_grad=group["tolerance_grad"],
+            tolerance_change=group["tolerance_change"],
+            line_search=SEARCHES[name] if isinstance(name, str) else name,
+            initial_step=group["initial_step"] or ("bounded" if name in LIKE_TORCH else "unit"),
+        )
+
+    def is_minimum(self, point: Trial) -> bool:
+        """Whether the gradient is as good as zero."""
+        return point.reading.largest <= self.tolerance_grad
+
+    def first_step(self, absolute_sum: Callable[[], float]) -> float:
+        """Return the step to try where nothing is known of the curvature.
+
+        Args:
+            absolute_sum: returns the sum of the absolute values of the gradient.
+        """
+        total = absolute_sum()
+        if self.initial_step == "bounded":
+            total = max(total, 1.0)
+        return 1.0 / total * self.lr if total else self.lr

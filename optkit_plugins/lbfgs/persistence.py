@@ -1,0 +1,203 @@
+"""What a checkpoint holds: torch.optim.LBFGS's keys, and what makes a resumed run the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_plugins.lbfgs.compact import Compact
+from optkit_plugins.lbfgs.history import Move
+from optkit_plugins.lbfgs.joint import Pick, join, split
+from optkit_plugins.lbfgs.line import Trial
+from optkit_plugins.lbfgs.memory import Memory
+from optkit_plugins.lbfgs.space import Reading
+
+LARGEST = 2**53
+"""Up to here every whole number is a float64."""
+
+KEYS = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
+"""What torch writes together, once there has been an iteration."""
+
+OWN = ("slot", "scales", "inverse", "squares", "curvatures", "slope", "square")
+"""What optkit writes beside it, together."""
+
+
+def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
+    """Return what is kept of a memory, views of its tensors where they can be.
+
+    Args:
+        memory: one that has made an iteration.
+        params: all parameters, in order.
+    """
+    history, space, move = memory.history, memory.space, memory.move
+    order = _by_age(history.slot, history.count)
+    origin = move.origin if move else None
+    last = move.last if move else None
+    prior = origin.slot if origin else 0
+    found: dict[str, Any] = {
+        "d": join(space, lambda block: block.direction, params),
+        "t": move.step if move else 0.0,
+        "old_dirs": [join(space, _change(slot), params) for slot in order],
+        "old_stps": [join(space, _step(slot), params) for slot in order],
+        "ro": [float(history.compact.inverse[slot, slot]) for slot in order],
+        "H_diag": history.gamma,
+        "prev_flat_grad": join(space, lambda block: block.gradient(prior), params),
+        "prev_loss": origin.loss if origin else 0.0,
+        "grad": join(space, lambda block: block.gradient(last.slot), params) if last else None,
+        "slot": history.slot,
+        "scales": [block.scale for block in space.blocks],
+        "inverse": history.compact.inverse,
+        "squares": history.compact.squares,
+        "curvatures": history.compact.curvatures,
+        "products": history.products.all if history.is_known else None,
+        "slope": origin.slope if origin else 0.0,
+        "square": origin.reading.square if origin else 0.0,
+        "hint": memory.hint,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) -> None:
+    """Take in what `entries`, or torch, wrote.
+
+    Args:
+        memory: a new one.
+        state: the state of the first parameter.
+        params: all parameters, in order.
+    """
+    memory.iterations = state.get("n_iter", 0)
+    if state.get("d") is None:
+        return
+    space, history = memory.space, memory.history
+    steps, changes = (state[key][-history.room :] for key in ("old_stps", "old_dirs"))
+    history.count = len(steps)
+    first = _first_slot(state, history.room, len(steps))
+    history.slot = (first + len(steps)) % history.room
+    order = [(first + age) % history.room for age in range(len(steps))]
+    for slot, s, y in zip(order, steps, changes, strict=True):
+        split(s, space, _step(slot), params)
+        split(y, space, _change(slot), params)
+    split(state["d"], space, lambda block: block.direction, params)
+    history.gamma = float(state["H_diag"])
+    memory.hint = state.get("hint")
+    same_room = state.get("inverse") is not None and len(state["inverse"]) == history.room
+    if same_room and len(steps) == len(state["old_stps"]):
+        history.compact = Compact(*(_small(state[key]) for key in OWN[2:5]))
+        products = state.get("products")
+        history.is_known = products is not None
+        if products is not None:
+            history.products.all.copy_(products)
+    else:
+        history.compact = Compact.of(_gram(memory), len(steps))
+    memory.move = _move(memory, state, params)
+    memory.save()  # a checkpoint goes with the parameters that are there
+    scales = state.get("scales", [1.0] * len(space.blocks))
+    if scales != [block.scale for block in space.blocks] or not history.compact.is_sound:
+        memory.forget()
+
+
+def _first_slot(state: Mapping[str, Any], room: int, count: int) -> int:
+    saved_room = len(state["inverse"]) if state.get("inverse") is not None else 0
+    is_full = saved_room == room == count
+    return int(state["slot"]) if is_full and "slot" in state else 0
+
+
+def _move(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) -> Move | None:
+    step = float(state["t"])
+    if not step:
+        return None
+    space, last = memory.space, None
+    split(state["prev_flat_grad"], space, lambda block: block.gradient(0), params)
+    if state.get("grad") is not None:
+        split(state["grad"], space, lambda block: block.gradient(1), params)
+        last = _trial(step, 0.0, 0.0, 0.0, 1)
+    reading = space.read(0, float(state["prev_loss"]))
+    slope, square = state.get("slope", reading.slope), state.get("square", reading.square)
+    return Move(_trial(0.0, reading.loss, slope, square, 0), step, last)
+
+
+def _trial(step: float, loss: float, slope: float, square: float, slot: int) -> Trial:
+    return Trial(step, loss, slope, Reading(loss, slope, square, 0.0), slot)
+
+
+def _gram(memory: Memory) -> Tensor:
+    """Return the products of all remembered rows with each other."""
+    return torch.stack([block.rows.gram() for block in memory.space.blocks]).sum(0)
+
+
+def _step(slot: int) -> Pick:
+    return lambda block: block.rows.step(slot)
+
+
+def _change(slot: int) -> Pick:
+    return lambda block: block.rows.change(slot)
+
+
+def _by_age(slot: int, count: int) -> list[int]:
+    """Return the slots in use, the oldest pair's first."""
+    return [(slot + age) % count for age in range(count)] if count else []
+
+
+def _small(matrix: Tensor) -> Tensor:
+    return matrix.detach().to("cpu", torch.float64, copy=True)
+
+
+def complaint(state: Mapping[str, Any]) -> str:
+    """Return what is wrong with the numbers in saved state, or how they don't belong together."""
+    for key in ("func_evals", "n_iter"):
+        if type(state[key]) is not int or not 0 <= state[key] <= LARGEST:
+            return f"{key} must be a whole number, got {state[key]!r:.40}"
+    lacking = [key for key in KEYS if state.get(key) is None]
+    if lacking:
+        return "" if lacking == list(KEYS) else f"it isn't whole: there is no {', '.join(lacking)}"
+    rows = [state[key] for key in ("old_dirs", "old_stps", "ro")]
+    if not all(isinstance(row, list) for row in rows) or len({len(row) for row in rows}) > 1:
+        return "old_dirs, old_stps and ro must be lists of one length"
+    alphas = state.get("al")
+    known = [alpha for alpha in alphas if alpha is not None] if type(alphas) is list else []
+    if alphas is not None and type(alphas) is not list:
+        return f"al must be a list, got {type(alphas).__name__}"
+    numbers = [state["t"], state["H_diag"], state["prev_loss"], *state["ro"], *known]
+    if not all(map(_is_number, numbers)):
+        return "t, H_diag, prev_loss and each of ro and al must be a number"
+    return _own_complaint(state, len(rows[0]))
+
+
+def _own_complaint(state: Mapping[str, Any], count: int) -> str:
+    lacking = [key for key in OWN if state.get(key) is None]
+    if lacking:
+        return "" if lacking == list(OWN) else f"it isn't whole: there is no {', '.join(lacking)}"
+    inverse = state["inverse"]
+    room = len(inverse) if isinstance(inverse, Tensor) and inverse.dim() == 2 else 0
+    shapes = {"inverse": (room, room), "squares": (room, room), "curvatures": (room,)}
+    if state.get("products") is not None:
+        shapes["products"] = (2 * room,)
+    for key, shape in shapes.items():
+        if not room or not _is_real(state[key], shape):
+            return f"{key} must be a tensor of real numbers, {shape} of them"
+    if type(state["slot"]) is not int or not 0 <= state["slot"] < room or count > room:
+        return f"slot must be a whole number below {room}, got {state['slot']!r:.40}"
+    numbers = [state["slope"], state["square"], state.get("hint") or 0.0]
+    scales = state["scales"]
+    if type(scales) is not list or not all(map(_is_number, [*numbers, *scales])):
+        return "slope, square, hint and each of scales must be a number"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return _is_real(value, ())
+    return type(value) is float or (type(value) is int and abs(value) <= LARGEST)
+
+
+def _is_real(value: Any, shape: tuple[int, ...]) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.shape == shape
+        and value.layout == torch.strided
+        and value.device.type != "meta"
+        and value.is_floating_point()
+    )

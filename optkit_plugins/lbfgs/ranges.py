@@ -1,0 +1,57 @@
+"""Ranges of the hyperparameters that only L-BFGS has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from optkit_plugins.lbfgs.searches import SEARCHES
+
+FLOATING = ("float64", "float32", "bfloat16", "float16")
+
+
+class SearchRange:
+    """None, the name of a line search, or one that is called."""
+
+    def __str__(self) -> str:
+        return " | ".join(["None", *map(repr, SEARCHES), "a function"])
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if value is None or callable(value) or (isinstance(value, str) and value in SEARCHES):
+            return ""
+        return (
+            f"{name} must be one of {self}, got {value!r:.80}. [only 'strong_wolfe' is supported]"
+        )
+
+    def saved(self, value: Any) -> Any:
+        """Return what stands for `value` in a checkpoint: a name, for a function its own."""
+        if not callable(value):
+            return value
+        return f"function {getattr(value, '__qualname__', None) or repr(value)}"
+
+    def restored(self, value: Any, live: Any) -> Any:
+        """Return the value that a saved one stands for; functions stay where they are."""
+        return live if callable(live) and self.saved(live) == value else value
+
+
+class DtypeRange:
+    """None, or a floating dtype, by itself or by its name."""
+
+    def __str__(self) -> str:
+        return " | ".join(["None", *FLOATING])
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if value is None or self.saved(value) in FLOATING:
+            return ""
+        return f"{name} must be one of {self}, got {value!r:.80}."
+
+    def saved(self, value: Any) -> Any:
+        """Return the name of a dtype."""
+        return str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
+
+    def restored(self, value: Any, live: Any) -> Any:
+        """Return the value that a saved one stands for."""
+        return value

@@ -1,0 +1,93 @@
+"""Matrices whose rows are as long as the parameters, allocated once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+import torch
+from torch import Tensor
+
+CHUNK = 1 << 16
+"""Elements of a row that are widened at a time where rows are kept in another dtype."""
+
+LINE = 64
+"""Bytes in a cache line."""
+
+
+def matrix(rows: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a matrix of zeros whose rows all begin at a cache line, and never at one place.
+
+    Products then don't depend on which row holds a vector. The distance between rows is an odd
+    number of cache lines: were it a power of two, all rows would compete for the same part of
+    the cache.
+    """
+    width = LINE // dtype.itemsize
+    lines = -(-size // width) | 1
+    return torch.zeros(rows, lines * width, dtype=dtype, device=device)[:, :size]
+
+
+@attrs.define(eq=False)
+class Rows:
+    r"""The remembered pairs: steps :math:`s_i`, then changes of the gradient :math:`y_i`.
+
+    Two passes over the memory are all that an iteration needs of them: one matrix-vector
+    product, and one linear combination.
+
+    Args:
+        data: a matrix of one row for each :math:`s_i`, then one for each :math:`y_i`.
+    """
+
+    data: Tensor
+
+    @property
+    def room(self) -> int:
+        """The number of pairs there is room for."""
+        return self.data.shape[0] // 2
+
+    def step(self, slot: int) -> Tensor:
+        r"""Return the row of :math:`s_i`."""
+        return self.data[slot]
+
+    def change(self, slot: int) -> Tensor:
+        r"""Return the row of :math:`y_i`."""
+        return self.data[self.room + slot]
+
+    def products(self, count: int, vector: Tensor, out: Tensor) -> None:
+        r"""Write :math:`s_i^\top v` and then :math:`y_i^\top v` of the first `count` slots."""
+        if self.data.dtype != vector.dtype:
+            parts = ((self.data[:, part].to(vector.dtype), vector[part]) for part in self._parts())
+            torch.sum(torch.stack([torch.mv(*pair) for pair in parts]), 0, out=out)
+        elif count == self.room:
+            torch.mv(self.data, vector, out=out)
+        else:
+            for first in (0, self.room):
+                torch.mv(self.data[first : first + count], vector, out=out[first : first + count])
+
+    def combine(
+        self, count: int, coefficients: Tensor, gradient: Tensor, gamma: float, out: Tensor
+    ) -> None:
+        r"""Write :math:`\sum_j c_j w_j - \gamma g` into `out`, of the first `count` slots."""
+        if self.data.dtype != out.dtype:
+            torch.mul(gradient, -gamma, out=out)
+            for part in self._parts():
+                out[part].addmv_(self.data[:, part].t().to(out.dtype), coefficients)
+        elif count == self.room:
+            torch.addmv(gradient, self.data.t(), coefficients, beta=-gamma, out=out)
+        else:
+            steps, changes = (slice(first, first + count) for first in (0, self.room))
+            rows = self.data.t()
+            torch.addmv(gradient, rows[:, steps], coefficients[steps], beta=-gamma, out=out)
+            out.addmv_(rows[:, changes], coefficients[changes])
+
+    def gram(self) -> Tensor:
+        """Return all products of rows with each other, in float64."""
+        total = torch.zeros(2 * self.room, 2 * self.room, dtype=torch.float64)
+        for part in self._parts():
+            rows = self.data[:, part].to("cpu", torch.float64)
+            total.addmm_(rows, rows.t())
+        return total
+
+    def _parts(self) -> Iterator[slice]:
+        for start in range(0, self.data.shape[1], CHUNK):
+            yield slice(start, start + CHUNK)

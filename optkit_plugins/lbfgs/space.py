@@ -1,0 +1,158 @@
+"""The space: all blocks together, their sums, and what is read back to the host."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import attrs
+import torch
+from torch import Tensor
+
+from optkit_plugins.lbfgs.block import EXTRA, GRADIENTS, LARGEST, LOSS, Block
+
+Asked: TypeAlias = Callable[[Block], object]
+"""Writes at most three further numbers of a block to where they are read, from `EXTRA` on."""
+
+
+def nothing(block: Block) -> None:
+    """Ask for no further numbers."""
+
+
+@attrs.frozen(eq=False)
+class Reading:
+    r"""What is known of a gradient :math:`g` at a point, in numbers.
+
+    Args:
+        loss: :math:`f(x)`.
+        slope: :math:`g^\top d` for the direction of now.
+        square: :math:`g^\top g`.
+        largest: :math:`\lVert g \rVert_\infty`, for the parameters as they are.
+        products: :math:`g^\top g_i` for the gradient in each slot.
+        extra: what else was asked for, a row for each block.
+    """
+
+    loss: float
+    slope: float
+    square: float
+    largest: float
+    products: Sequence[float] = ()
+    extra: Sequence[Sequence[float]] = ()
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether one can reckon with the point."""
+        return math.isfinite(self.loss) and math.isfinite(self.square)
+
+    def total(self, column: int) -> float:
+        """Return an extra number, added up over the blocks."""
+        return sum(row[column] for row in self.extra)
+
+
+@attrs.define(eq=False)
+class Space:
+    """The vectors of an optimizer, in blocks; a number is the sum over all of them.
+
+    Args:
+        blocks: none of them empty.
+    """
+
+    blocks: list[Block]
+
+    def read(self, slot: int, loss: float | Tensor, asked: Asked = nothing) -> Reading:
+        """Return what is known of a gradient, with one read-back for all numbers.
+
+        Args:
+            slot: of the gradient.
+            loss: at the point of the gradient, a number or a tensor of one element.
+            asked: writes down further numbers of a block.
+        """
+        for block in self.blocks:
+            block.measure(slot)
+            asked(block)
+        rows, value = read_back([block.numbers for block in self.blocks], loss)
+        if len(rows) == 1:
+            sums: Sequence[float] = rows[0]
+        else:
+            sums = [sum(column) for column in zip(*rows, strict=True)]
+        return Reading(
+            value,
+            sums[0],
+            sums[1 + slot],
+            self.largest([row[LARGEST] for row in rows]),
+            sums[1 : 1 + GRADIENTS],
+            [row[EXTRA:LOSS] for row in rows],
+        )
+
+    def largest(self, norms: Sequence[float]) -> float:
+        """Return the largest element of a gradient, from its norms in the blocks."""
+        scaled = (n / b.scale if b.scale else 0.0 for n, b in zip(norms, self.blocks, strict=True))
+        return max(scaled)
+
+    def reach(self, reading: Reading, column: int) -> float:
+        r"""Return the largest change of a parameter by a step of 1, :math:`\lVert d \rVert_\infty`.
+
+        Args:
+            reading: what was read, the norm of each block's direction among it.
+            column: where among the extra numbers.
+        """
+        rows = zip(reading.extra, self.blocks, strict=True)
+        return max(row[column] * block.scale for row, block in rows)
+
+    def absolute_sum(self, slot: int) -> float:
+        """Return the sum of the absolute values of a gradient."""
+        norms = [torch.linalg.vector_norm(b.gradient(slot), 1).reshape(1) for b in self.blocks]
+        rows, _ = read_back(norms, 0.0)
+        return sum(row[0] for row in rows)
+
+    def look(self, count: int, slot: int, out: Tensor) -> None:
+        """Write the products of all rows of `count` pairs with a gradient, in float64.
+
+        Args:
+            count: how many pairs are remembered.
+            slot: of the gradient.
+            out: takes them, on the CPU.
+        """
+        blocks = self.blocks
+        if (
+            len(blocks) == 1
+            and blocks[0].products.dtype == out.dtype
+            and out.device == blocks[0].device
+        ):
+            blocks[0].look(count, slot, out)
+            return
+        for block in blocks:
+            block.look(count, slot, block.products)
+        out.copy_(blocks[0].products)
+        for block in blocks[1:]:
+            out.add_(block.products.to("cpu", torch.float64))
+
+
+def read_back(rows: Sequence[Tensor], loss: float | Tensor) -> tuple[list[list[float]], float]:
+    """Return small vectors and a loss as numbers; each device is waited for once.
+
+    Args:
+        rows: vectors of one length; where the loss fits into the first one's last place, it
+            travels there.
+        loss: a number, or a tensor of one element.
+    """
+    first = rows[0]
+    if isinstance(loss, Tensor) and loss.device == first.device and loss.dtype == first.dtype:
+        first[-1].copy_(loss.detach().reshape(()))
+        values = _together(rows)
+        return values, values[0][-1]
+    if isinstance(loss, Tensor):
+        return _together(rows), loss.item()
+    return _together(rows), float(loss)
+
+
+def _together(rows: Sequence[Tensor]) -> list[list[float]]:
+    if len(rows) == 1:
+        return [rows[0].tolist()]
+    found: dict[int, list[float]] = {}
+    for device in {row.device for row in rows}:
+        places = [place for place, row in enumerate(rows) if row.device == device]
+        packed = torch.stack([rows[place] for place in places]).tolist()
+        found.update(zip(places, packed, strict=True))
+    return [found[place] for place in range(len(rows))]

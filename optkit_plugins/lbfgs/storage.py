@@ -1,0 +1,25 @@
+"""What can run L-BFGS: three ways of storing its vectors, offered to the selector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optkit_core import Kind, Offer
+from optkit_plugins.lbfgs.block import Block, ForeachBlock, SingleBlock
+
+
+def _any(algorithm: Any, kind: Kind, h: Any) -> str:
+    return ""
+
+
+def _native(algorithm: Any, kind: Kind, h: Any) -> str:
+    return "" if kind.native else "tensor subclasses are kept one by one"
+
+
+OFFERS = (
+    Offer("flat", Block, _native),
+    Offer("forloop", SingleBlock, _any),
+    Offer("foreach", ForeachBlock, _native),
+)
+"""``flat``: one vector for all parameters of a device and group. ``foreach``: the same, with the
+parameters moved by multi-tensor operations. ``forloop``: a vector for each parameter."""
