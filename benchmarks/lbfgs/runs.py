@@ -16,17 +16,9 @@ import optkit
 from benchmarks.lbfgs.problem import Problem, value_and_gradient
 
 HISTORY = 10
-BUDGET = 5_000
 RECOMMENDED = "hager_zhang"
 SEARCHES = (RECOMMENDED, "more_thuente", "strong_wolfe", "backtracking")
 PEERS = ("torch", "scipy")
-TORCH: dict[str, Any] = {
-    "history_size": HISTORY,
-    "max_iter": BUDGET,
-    "max_eval": BUDGET,
-    "tolerance_change": 0.0,
-}
-SCIPY = {"maxcor": HISTORY, "maxiter": BUDGET, "maxfun": BUDGET, "ftol": 0.0}
 
 
 @frozen
@@ -91,19 +83,25 @@ def _accepted(search: str) -> bool:
 
 def by_torch(problem: Problem) -> Run:
     """Run torch.optim.LBFGS with its line search, in one step."""
-    make = partial(torch.optim.LBFGS, line_search_fn="strong_wolfe", **TORCH)
-    return _one_step(problem, make)
+    return _one_step(problem, partial(torch.optim.LBFGS, line_search_fn="strong_wolfe"))
 
 
 def by_optkit(problem: Problem, search: str) -> Run:
     """Run optkit's L-BFGS with this line search, in one step."""
-    return _one_step(problem, partial(optkit.create, "lbfgs", line_search_fn=search, **TORCH))
+    return _one_step(problem, partial(optkit.create, "lbfgs", line_search_fn=search))
 
 
 def _one_step(problem: Problem, make: Callable[..., Any]) -> Run:
     """Return what one step comes to; further steps would be restarts, which the peers don't get."""
     x, counted = problem.start().requires_grad_(), Counted(problem)
-    optimizer = make([x], tolerance_grad=problem.target)
+    optimizer = make(
+        [x],
+        history_size=HISTORY,
+        max_iter=problem.budget,
+        max_eval=problem.budget,
+        tolerance_grad=problem.target,
+        tolerance_change=0.0,
+    )
 
     def closure() -> Tensor:
         loss, x.grad = counted(x)
@@ -129,7 +127,8 @@ def by_scipy(problem: Problem) -> Run:
         loss, gradient = counted(torch.tensor(x))
         return loss.item(), gradient.numpy()
 
-    start, options = problem.start().numpy(), {**SCIPY, "gtol": problem.target}
+    start, most = problem.start().numpy(), {"maxiter": problem.budget, "maxfun": problem.budget}
+    options = {"maxcor": HISTORY, "gtol": problem.target, "ftol": 0.0, **most}
     with threadpool_limits(1):
         end = scipy.optimize.minimize(value, start, jac=True, method="L-BFGS-B", options=options)
     return counted.run(torch.from_numpy(end.x), end.message, bool(end.success))
