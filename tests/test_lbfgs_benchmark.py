@@ -96,6 +96,13 @@ def test_a_failed_seed_counts_as_the_longest() -> None:
     assert evaluations._median([SOLVED, FAILED, FAILED]) is None
 
 
+def test_details_are_json() -> None:
+    run = attrs.evolve(FAILED, loss=float("nan"), largest=float("inf"))
+    details = evaluations._details({"torch": run})
+    assert (details["torch"]["loss"], details["torch"]["largest"]) == (None, None)
+    assert details["torch"]["evaluations"] == 99
+
+
 def test_goals() -> None:
     assert Goal(1.0, 1.0).met() and not Goal(1.1, 1.0).met()
     assert Goal(21, 21, least=True).met() and not Goal(20, 21, least=True).met()

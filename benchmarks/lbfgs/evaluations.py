@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -74,7 +75,12 @@ def _counts(runs: Runs) -> dict[str, Figure]:
 
 
 def _details(runs: Runs) -> dict[str, Any]:
-    return {name: attrs.asdict(run) for name, run in runs.items()}
+    return {name: attrs.asdict(run, value_serializer=_json) for name, run in runs.items()}
+
+
+def _json(_: Any, __: Any, value: Any) -> Any:
+    """Return the value, or None for a NaN or an infinity, which JSON doesn't have."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _each(figure: Callable[[list[Run]], Figure], table: Sequence[Runs]) -> dict[str, Figure]:
