@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 
 import optkit
 from benchmarks.pairs import interleaved, row
+from benchmarks.processes import MEASURABLE, printed
 
 SETS = {
     "16 large": [(1024, 1024)] * 16,
@@ -27,15 +26,13 @@ FILE = [(1024, 1024)] * 48
 PEAK = """
 import sys
 import torch
-from benchmarks.state import SETS, make, kilobytes
+from benchmarks.processes import rise
+from benchmarks.state import SETS, make
 side, kind, what = sys.argv[1:]
 torch.set_num_threads(1)
 optimizer, saved = make(side, SETS[kind]), make(side, SETS[kind]).state_dict()
 work = optimizer.state_dict if what == "state_dict" else lambda: optimizer.load_state_dict(saved)
-open("/proc/self/clear_refs", "w").write("5")
-before = kilobytes("VmRSS")
-result = work()
-print((kilobytes("VmHWM") - before) / 1024)
+print(rise(work))
 """
 
 
@@ -119,7 +116,7 @@ def torch_load(optimizer: Any, path: Path) -> None:
 
 def peaks() -> Iterator[dict[str, Any]]:
     """Yield the rows for memory, each side in a process of its own; Linux only, like /proc."""
-    if not sys.platform.startswith("linux"):
+    if not MEASURABLE:
         return
     for kind in SETS:
         for what in ("state_dict", "load_state_dict"):
@@ -129,12 +126,4 @@ def peaks() -> Iterator[dict[str, Any]]:
 
 
 def peak(side: str, kind: str, what: str) -> float:
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-    command = [sys.executable, "-c", PEAK, side, kind, what]
-    done = subprocess.run(command, capture_output=True, check=True, env=environment)
-    return float(round(float(done.stdout)))
-
-
-def kilobytes(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+    return printed(PEAK, side, kind, what)

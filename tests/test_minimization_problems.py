@@ -63,6 +63,14 @@ ELSEWHERE = {
     "Biggs EXP6": (1.711416, 17.683198, 1.163144, 5.186562, 1.711416, 1.163144),
     "Brown almost linear": (*(0.0,) * 9, 11.0),
 }
+BY_HAND = [
+    ("Powell badly scaled", (2, 3), (6e4 - 1) ** 2 + (math.exp(-2) + math.exp(-3) - 1.0001) ** 2),
+    ("helical valley", (3, -4, 1), 100 * (1 + 10 * math.atan(4 / 3) / math.tau) ** 2 + 1601),
+    ("helical valley", (-3, -4, 1), 100 * (-4 - 10 * math.atan(4 / 3) / math.tau) ** 2 + 1601),
+    ("helical valley", (0, 2, 1), 100 * (1 - 2.5) ** 2 + 101),
+    ("Powell singular", (1, 2, 3, 4), 21**2 + 5 + 4**4 + 10 * 3**4),
+    ("Wood", (1, 2, 3, 4), 100 + 90 * 5**2 + 4 + 10 * 4**2 + 0.4),
+]
 LEAST = {
     "1000 x - log x": 1e-3,
     "exp(x) - 3 x from 60": math.log(3),
@@ -117,6 +125,16 @@ def test_there_are_21_from_the_paper_and_10_more() -> None:
 def test_loss_at_the_standard_start(name: str) -> None:
     problem = PAPER[name]
     assert problem.loss(problem.start()).item() == pytest.approx(AT_START[name], rel=2e-6)
+
+
+@pytest.mark.parametrize(("name", "point", "loss"), BY_HAND)
+def test_loss_elsewhere(name: str, point: tuple[float, ...], loss: float) -> None:
+    assert value_and_largest(PAPER[name], point)[0] == pytest.approx(loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Brown badly scaled", "Beale"])
+def test_start_that_the_loss_hardly_shows(name: str) -> None:
+    assert PAPER[name].start().tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("name", [*PAPER, *CASES])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 Loss = Callable[[Tensor], Tensor]
 TARGET = 1e-6
+BUDGET = 5_000
 
 
 @frozen
@@ -22,6 +23,7 @@ class Problem:
         loss: Maps the vector to a 0-d tensor.
         minima: The known local minimum values, the global one first; empty where unknown.
         target: The largest gradient element, in magnitude, at which it counts as solved.
+        budget: The most iterations and evaluations that a solver may take.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Problem:
     loss: Loss
     minima: tuple[float, ...] = ()
     target: float = TARGET
+    budget: int = BUDGET
 
 
 def at(*values: float, repeats: int = 1) -> Callable[[], Tensor]:
