@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -67,6 +68,8 @@ def dicts(kind: str, repeats: int) -> Iterator[dict[str, Any]]:
         "ms",
         None,
     )
+    pair = interleaved(lambda: copy.deepcopy(theirs.state_dict()), ours.state_dict, repeats)
+    yield row(f"a copy of the state {kind}", 1, pair, "ms", 1.0)
     pair = interleaved(
         lambda: theirs.load_state_dict(saved[0]), lambda: ours.load_state_dict(saved[1]), repeats
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from optkit_core import hooks
+from optkit_core.checkpoint import garbage
 from optkit_core.checkpoint.schema import TAG, WRITER, schema_of, writer_of
 from optkit_core.errors import CheckpointError
 from optkit_core.ranges import Savable
@@ -24,8 +24,9 @@ def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
     """
     for hook in list(optimizer._optimizer_state_dict_pre_hooks.values()):
         hook(optimizer)
-    saved = collect(optimizer)
-    saved = saved if shared else copied(saved, "state_dict()")
+    with garbage.uncollected():
+        saved = collect(optimizer)
+        saved = saved if shared else copied(saved, "state_dict()")
     for hook in list(optimizer._optimizer_state_dict_post_hooks.values()):
         replaced = hook(optimizer, saved)
         saved = saved if replaced is None else replaced
@@ -76,12 +77,15 @@ def copied(value: Any, where: str) -> Any:
         CheckpointError: there is something else in it.
     """
     if isinstance(value, Tensor):
-        plain = value.detach() if value.requires_grad else value
-        return plain.clone(memory_format=torch.preserve_format)
+        return _cloned(value)
     if type(value) in PLAIN:
         return value
     if isinstance(value, dict):
-        return {key: copied(item, f"{where}[{key!r}]") for key, item in value.items()}
+        return {
+            # A place takes as long to be named as half a tensor to be copied.
+            key: _cloned(item) if type(item) is Tensor else copied(item, f"{where}[{key!r}]")
+            for key, item in value.items()
+        }
     if type(value) in (list, tuple):
         return type(value)(copied(item, where) for item in value)
     if getattr(value, "shape", None) == () and type(value.item()) in PLAIN:
@@ -91,3 +95,7 @@ def copied(value: Any, where: str) -> Any:
         "tensors, numbers, strings, booleans, None, lists and dicts. Keep it elsewhere, or remove "
         "it in a state_dict pre-hook."
     )
+
+
+def _cloned(tensor: Tensor) -> Tensor:
+    return (tensor.detach() if tensor.requires_grad else tensor).clone()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import compress, repeat
+from operator import is_not
 from typing import Any
 
 import attrs
@@ -11,9 +14,12 @@ from torch import Tensor
 
 from optkit_core.buckets import NATIVE
 from optkit_core.buffers import JOINT, PER_ELEMENT, SCALAR, Buffer
-from optkit_core.checkpoint import joint
+from optkit_core.checkpoint import forms, joint
 from optkit_core.checkpoint.collecting import copied
 from optkit_core.checkpoint.verification import Verified
+
+BLOCK = 256
+"""How many tensors are copied at once; what describes them stays in the processor's cache."""
 
 
 @attrs.define(eq=False)
@@ -23,19 +29,44 @@ class Copies:
     Args:
         targets: the optimizer's own tensors, those that it has and new ones.
         sources: the saved tensors.
-        states: the whole new state of each parameter, made of `targets`.
         is_owned: whether a saved tensor may itself become the optimizer's.
     """
 
-    is_owned: bool = False
     targets: list[Tensor] = attrs.Factory(list)
     sources: list[Tensor] = attrs.Factory(list)
-    states: list[tuple[Tensor, dict[str, Any]]] = attrs.Factory(list)
+    is_owned: bool = False
+
+
+@attrs.frozen(eq=False)
+class Column:
+    """One buffer of many parameters.
+
+    Args:
+        buffer: its declaration.
+        values: what was saved for it.
+        lives: what the optimizer has, None where there is nothing.
+        parameters: the parameters.
+        groups: the group of each of them.
+        forms: the numbers of their forms.
+    """
+
+    buffer: Buffer
+    values: Sequence[Any]
+    lives: Sequence[Any]
+    parameters: Sequence[Tensor]
+    groups: Sequence[Any]
+    forms: Sequence[int]
+
+    def usable(self, tensors: Sequence[Any]) -> list[bool]:
+        """Return which tensors are as this buffer would be allocated now."""
+        judge = partial(_is_usable, self.buffer)
+        rows = tensors, self.parameters, self.groups
+        return forms.judged(judge, forms.of_buffers, self.forms, *rows)
 
 
 def fill(
     optimizer: Any,
-    verified: Sequence[Verified],
+    verified: Verified,
     groups: Sequence[dict[str, Any]],
     replace: bool,
     is_owned: bool = False,
@@ -52,59 +83,74 @@ def fill(
     wanted = [{**live, **new} for live, new in zip(optimizer.param_groups, groups, strict=True)]
     for group in wanted:
         optimizer.check_request(group)
-    copies = _prepared(optimizer, verified, wanted, Copies(is_owned))
+    copies = Copies(is_owned=is_owned)
+    states = _prepared(optimizer, verified, wanted, copies)
     for live, new in zip(optimizer.param_groups, groups, strict=True):
         live.update(new)
     _copy(copies)
     if replace:
         optimizer.state.clear()
-    for parameter, state in copies.states:
-        optimizer.state[parameter] = state
+    optimizer.state.update(zip(verified.parameters, states, strict=True))
     for group in optimizer.param_groups:
         if group.get("eager_state"):
             optimizer.init_group_state(group)
 
 
-def _prepared(optimizer: Any, verified: Sequence[Verified], groups: Any, copies: Copies) -> Copies:
-    """Find or allocate a place for every value; nothing that is in use changes yet."""
-    buffers = list(type(optimizer).state_buffers.items())
-    for item in verified:
-        live = optimizer.state.get(item.parameter, {})
-        group = groups[item.group]
-        state = {}
-        for name, buffer in buffers:
-            if name in item.state:
-                state[name] = _placed(buffer, item, name, live.get(name), group, copies)
-        copies.states.append((item.parameter, state))
-    _unalias(copies)
-    return copies
+def _prepared(
+    optimizer: Any, verified: Verified, groups: Sequence[Any], copies: Copies
+) -> list[dict[str, Any]]:
+    """Find or allocate a place for every value; nothing that is in use changes yet.
 
-
-def _placed(
-    buffer: Buffer, item: Verified, name: str, live: Any, group: Any, copies: Copies
-) -> Any:
-    value, parameter = item.state[name], item.parameter
-    if buffer.kind not in (PER_ELEMENT, SCALAR):
-        params = group["params"]
-        return _moved(
-            value, parameter, joint.vector_dtype(params) if buffer.kind == JOINT else None
+    Returns:
+        The whole new state of each parameter.
+    """
+    states: list[dict[str, Any]] = [{} for _ in verified.states]
+    lives = [optimizer.state.get(parameter, {}) for parameter in verified.parameters]
+    for name, buffer in type(optimizer).state_buffers.items():
+        has = [name in state for state in verified.states]
+        rows = verified.only(has)
+        column = Column(
+            buffer,
+            [state[name] for state in rows.states],
+            [live.get(name) for live in compress(lives, has)],
+            rows.parameters,
+            [groups[position] for position in rows.groups],
+            rows.forms,
         )
-    if buffer.kind == SCALAR and not isinstance(value, Tensor):
-        return buffer.scalar(value, parameter, group)
-    if copies.is_owned and _can_replace(buffer, value, live, parameter, group):
-        return value
-    target = live if _is_usable(buffer, live, parameter, group) else None
-    if target is None:
-        target = _new(buffer, parameter, group)
-    copies.targets.append(target)
-    copies.sources.append(value)
-    return target
+        place = _placed if buffer.kind in (PER_ELEMENT, SCALAR) else _moved
+        for state, value in zip(compress(states, has), place(column, copies), strict=True):
+            state[name] = value
+    _unalias(copies)
+    return states
 
 
-def _can_replace(buffer: Buffer, value: Any, live: Any, parameter: Tensor, group: Any) -> bool:
-    """Whether a saved tensor can be used as it is, and the live one isn't shared by processes."""
-    is_shared = isinstance(live, Tensor) and live.is_shared()  # type: ignore[no-untyped-call]
-    return not is_shared and _is_usable(buffer, value, parameter, group)
+def _placed(column: Column, copies: Copies) -> list[Tensor]:
+    """Return for each value itself, the live tensor or a new one, and note what to copy."""
+    values, buffer = column.values, column.buffer
+    if buffer.kind == SCALAR:
+        values = list(map(partial(_as_tensor, buffer), values, column.parameters, column.groups))
+    taken = _replacing(column) if copies.is_owned else repeat(False, len(values))
+    usable = column.usable(column.lives)
+    rows = zip(values, taken, column.lives, usable, column.parameters, column.groups, strict=True)
+    placed = [
+        value if is_taken else live if is_usable else _new(buffer, parameter, group)
+        for value, is_taken, live, is_usable, parameter, group in rows
+    ]
+    is_copied = list(map(is_not, placed, values))
+    copies.targets += compress(placed, is_copied)
+    copies.sources += compress(values, is_copied)
+    return placed
+
+
+def _replacing(column: Column) -> list[bool]:
+    """Return which saved tensors can be used themselves, no live one being shared by processes."""
+    is_shared: Any = Tensor.is_shared
+    shared = [isinstance(live, Tensor) and is_shared(live) for live in column.lives]
+    return [ok and not bad for ok, bad in zip(column.usable(column.values), shared, strict=True)]
+
+
+def _as_tensor(buffer: Buffer, value: Any, parameter: Tensor, group: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else buffer.scalar(value, parameter, group)
 
 
 def _is_usable(buffer: Buffer, live: Any, parameter: Tensor, group: Any) -> bool:
@@ -135,14 +181,25 @@ def _new(buffer: Buffer, parameter: Tensor, group: Any) -> Tensor:
     return torch.empty_like(parameter, dtype=dtype).detach()
 
 
-def _moved(value: Any, parameter: Tensor, dtype: torch.dtype | None) -> Any:
-    """Return a copy of what isn't tied to one parameter, on the parameter's device."""
+def _moved(column: Column, _: Copies) -> list[Any]:
+    """Return copies of what isn't tied to one parameter, on its device all the same."""
+    found = []
+    for value, parameter, group in zip(
+        column.values, column.parameters, column.groups, strict=True
+    ):
+        is_joint = column.buffer.kind == JOINT
+        dtype = joint.vector_dtype(group["params"]) if is_joint else None
+        found.append(_copied_to(parameter.device, dtype, value))
+    return found
+
+
+def _copied_to(device: torch.device, dtype: torch.dtype | None, value: Any) -> Any:
     if isinstance(value, Tensor):
-        return copied(value.to(parameter.device, dtype), "state")
+        return copied(value.to(device, dtype), "state")
     if isinstance(value, (list, tuple)):
-        return [_moved(item, parameter, dtype) for item in value]
+        return [_copied_to(device, dtype, item) for item in value]
     if isinstance(value, dict):
-        return {key: _moved(item, parameter, dtype) for key, item in value.items()}
+        return {key: _copied_to(device, dtype, item) for key, item in value.items()}
     return copied(value, "state")
 
 
@@ -151,19 +208,22 @@ def _unalias(copies: Copies) -> None:
     if not _are_native(copies):
         return
     own = set(map(Tensor.data_ptr, copies.targets))
-    for position, address in enumerate(map(Tensor.data_ptr, copies.sources)):
-        if address in own and copies.sources[position] is not copies.targets[position]:
-            copies.sources[position] = copies.sources[position].clone()
+    if own.isdisjoint(map(Tensor.data_ptr, copies.sources)):
+        return
+    copies.sources = [
+        source.clone() if source.data_ptr() in own else source for source in copies.sources
+    ]
 
 
 def _copy(copies: Copies) -> None:
-    """Copy all at once; tensors of other types, distributed ones for example, one by one."""
-    if _are_native(copies):
-        if copies.targets:
-            torch._foreach_copy_(copies.targets, copies.sources)
+    """Copy block by block; tensors of other types, distributed ones for example, one by one."""
+    if not _are_native(copies):
+        for target, source in zip(copies.targets, copies.sources, strict=True):
+            target.copy_(source)
         return
-    for target, source in zip(copies.targets, copies.sources, strict=True):
-        target.copy_(source)
+    for begin in range(0, len(copies.targets), BLOCK):
+        block = slice(begin, begin + BLOCK)
+        torch._foreach_copy_(copies.targets[block], copies.sources[block])
 
 
 def _are_native(copies: Copies) -> bool:

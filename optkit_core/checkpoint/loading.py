@@ -22,11 +22,11 @@ class Intention:
     """A verified state, ready to be put in place: nothing can go wrong any more.
 
     Args:
-        states: the state of each parameter that has some.
+        states: the states of the parameters that have some.
         groups: for each group the values to put in place.
     """
 
-    states: Sequence[Verified]
+    states: Verified
     groups: Sequence[dict[str, Any]]
 
 
@@ -44,7 +44,7 @@ def load(optimizer: Any, state_dict: Any, strict: bool = True) -> LoadReport:
         hook(optimizer)
     hooks.fire("optkit_state_loaded", optimizer=optimizer)
     return LoadReport(
-        tuple(item.label for item in intention.states),
+        tuple(intention.states.labels),
         tuple(found.missing),
         tuple(found.unexpected),
         tuple(found.shape_mismatched),

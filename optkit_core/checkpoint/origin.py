@@ -24,16 +24,17 @@ def understood(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], list[st
         state_dict: as it was given; it isn't changed.
 
     Returns:
-        A copy that shares the tensors, and what was done to it.
+        The state and what was done to it: the one that was given if that is nothing, else a
+        copy that shares the tensors.
 
     Raises:
         CheckpointError: it belongs to another algorithm or to a later version, or what it is
             isn't certain.
     """
-    own = saved.detached(state_dict)
-    identity = saved.identity(own)
+    saved.require_shape(state_dict)
+    identity = saved.identity(state_dict)
     if identity is None:
-        return _imported(algorithm, own)
+        return _imported(algorithm, state_dict)
     name, version = identity
     if name != algorithm.schema_name:
         raise CheckpointError(
@@ -41,7 +42,9 @@ def understood(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], list[st
             f"{algorithm.schema_name}/{algorithm.schema_version}. Create the optimizer that saved "
             "it, and load it there."
         )
-    return migrated(own, algorithm, name, version)
+    if version == algorithm.schema_version:
+        return state_dict, []
+    return migrated(saved.detached(state_dict), algorithm, name, version)
 
 
 def imported(schema: str, source: str, state_dict: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -45,8 +45,8 @@ class Saved:
     state: Mapping[Hashable, Mapping[str, Any]]
 
 
-def detached(state_dict: Any) -> dict[str, Any]:
-    """Return a copy that shares the tensors and nothing else, to be changed freely.
+def require_shape(state_dict: Any) -> None:
+    """Check the outer shape of a saved state.
 
     Raises:
         CheckpointError: it isn't a dict of ``"state"`` and ``"param_groups"`` of plain things.
@@ -63,17 +63,25 @@ def detached(state_dict: Any) -> dict[str, Any]:
             f"'state' must be a dict and 'param_groups' a list, got {type(state).__name__} and "
             f"{type(groups).__name__}."
         )
-    for what, items in (("state", state.values()), ("a parameter group", groups)):
-        for item in items:
-            _require_keyed(what, item)
+    _require_keyed("state", state.values())
+    _require_keyed("a parameter group", groups)
+
+
+def detached(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy that shares the tensors and nothing else, to be changed freely.
+
+    Raises:
+        CheckpointError: its outer shape is wrong.
+    """
+    require_shape(state_dict)
     return {
-        "state": {key: _unshared(own) for key, own in state.items()},
-        "param_groups": [_unshared(group) for group in groups],
+        "state": {key: _unshared(own) for key, own in state_dict["state"].items()},
+        "param_groups": [_unshared(group) for group in state_dict["param_groups"]],
     }
 
 
-def read(state_dict: dict[str, Any]) -> Saved:
-    """Read a `detached` state.
+def read(state_dict: Mapping[str, Any]) -> Saved:
+    """Read a state whose outer shape is right; nothing is copied.
 
     Raises:
         CheckpointError: a group's parameters aren't a list, or one of them appears twice.
@@ -122,20 +130,27 @@ def _require_names(position: int, names: Any, count: int) -> None:
         )
 
 
-def _require_keyed(what: str, item: Any) -> None:
-    if not isinstance(item, dict) or not NAMES.issuperset(map(type, item)):
-        raise CheckpointError(f"{what} must be a dict with names as keys, got {item!r:.60}.")
+def _require_keyed(what: str, items: Iterable[Any]) -> None:
+    for item in items:
+        if not isinstance(item, dict) or not NAMES.issuperset(map(type, item)):
+            raise CheckpointError(f"{what} must be a dict with names as keys, got {item!r:.60}.")
+        if not SINGLE.issuperset(map(type, item.values())):
+            _require_levels(item, MOST_LEVELS)
 
 
-def _unshared(value: Any, level: int = 0) -> Any:
-    if type(value) in SINGLE:
-        return value
-    if level > MOST_LEVELS:
+def _require_levels(value: Any, most: int) -> None:
+    """Raise if lists and dicts are nested in more than so many levels."""
+    if not isinstance(value, (dict, list, tuple)):
+        return
+    if most < 0:
         raise CheckpointError(f"saved state is nested more than {MOST_LEVELS} levels deep.")
+    for item in value.values() if isinstance(value, dict) else value:
+        _require_levels(item, most - 1)
+
+
+def _unshared(value: Any) -> Any:
     if isinstance(value, dict):
-        if SINGLE.issuperset(map(type, value.values())):
-            return dict(value)
-        return {key: _unshared(item, level + 1) for key, item in value.items()}
+        return {key: _unshared(item) for key, item in value.items()}
     if type(value) is list or type(value) is tuple:
-        return type(value)(_unshared(item, level + 1) for item in value)
+        return type(value)(map(_unshared, value))
     return value

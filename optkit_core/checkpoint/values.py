@@ -1,8 +1,10 @@
-"""Values: whether one saved value fits one declared buffer of one parameter."""
+"""Values: whether what was saved for a declared buffer of a parameter fits it."""
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from optkit_core.buckets import NATIVE
 from optkit_core.buffers import PER_ELEMENT, SCALAR, STEP, Buffer
+from optkit_core.checkpoint import forms
 from optkit_core.checkpoint.report import Findings
 from optkit_core.checkpoint.schema import dtype_name
 
@@ -17,14 +20,30 @@ LARGEST_COUNT = 2**53
 """Up to here every whole number is a float64."""
 
 
-def fits(name: str, buffer: Buffer, value: Any, parameter: Tensor) -> bool:
-    """Whether a value is a plain tensor just as it is declared; `check` knows all that may be."""
-    if type(value) is not Tensor or value.layout != torch.strided or value.is_meta:
-        return False
-    if buffer.kind == PER_ELEMENT:
-        dtype = parameter.dtype if buffer.dtype is None else buffer.dtype_for(parameter)
-        return value.dtype == dtype and value.shape == parameter.shape and _is_native(parameter)
-    return buffer.kind == SCALAR and not scalar_complaint(name, value)
+def fit(
+    name: str,
+    buffer: Buffer,
+    column: Sequence[Any],
+    parameters: Sequence[Tensor],
+    numbers: Sequence[int],
+) -> list[bool]:
+    """Return which of the values saved for a buffer fit, as `check` finds.
+
+    Args:
+        name: the buffer's name.
+        buffer: its declaration.
+        column: what was saved for it, parameter by parameter.
+        parameters: the parameters.
+        numbers: the numbers of their forms.
+    """
+    form = forms.of_scalars if buffer.kind == SCALAR else forms.of_values
+    return forms.judged(functools.partial(_fits, name, buffer), form, numbers, column, parameters)
+
+
+def _fits(name: str, buffer: Buffer, value: Any, parameter: Tensor) -> bool:
+    found = Findings()
+    check(name, buffer, value, parameter, "", found)
+    return not found.count
 
 
 def check(

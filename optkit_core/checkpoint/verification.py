@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
+from operator import and_
 from typing import Any
 
 import attrs
 from torch import Tensor
 
-from optkit_core.checkpoint import values
+from optkit_core.checkpoint import forms, values
 from optkit_core.checkpoint.matching import MatchedGroup
 from optkit_core.checkpoint.report import Findings
 from optkit_core.checkpoint.saved import Saved
@@ -17,26 +19,33 @@ from optkit_core.checkpoint.schema import Schema, schema_of
 State = Mapping[str, Any]
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class Verified:
-    """A saved state that fits its parameter.
+    """Saved states that fit their parameters, one row for each.
 
     Args:
-        parameter: whose state it becomes.
-        label: what the parameter is called.
-        group: the position of its group.
-        state: the saved state, of which only declared entries are left.
+        parameters: whose states they become.
+        labels: what the parameters are called.
+        groups: the positions of their groups.
+        states: the saved states, of which only declared entries are loaded.
+        forms: the numbers of the parameters' forms.
     """
 
-    parameter: Tensor
-    label: str
-    group: int
-    state: State
+    parameters: Sequence[Tensor]
+    labels: Sequence[str]
+    groups: Sequence[int]
+    states: Sequence[State]
+    forms: Sequence[int]
+
+    def only(self, chosen: Sequence[bool]) -> Verified:
+        """Return the chosen rows."""
+        columns: Any = (self.parameters, self.labels, self.groups, self.states, self.forms)
+        return Verified(*(list(compress(column, chosen)) for column in columns))
 
 
 def verify(
     algorithm: Any, saved: Saved, matched: Sequence[MatchedGroup], found: Findings
-) -> list[Verified]:
+) -> Verified:
     """Check the saved state of every matched parameter.
 
     Args:
@@ -49,32 +58,55 @@ def verify(
         The states that fit.
     """
     schema = schema_of(algorithm)
-    fitting = []
-    used: set[Hashable] = set()
-    for position, group in enumerate(matched):
-        for parameter, label, key in zip(group.params, group.labels, group.ids, strict=True):
-            state = None if key is None else saved.state.get(key)
-            used.add(key)
-            if state and _fits(schema, state, parameter, label, found):
-                complaint = algorithm.state_complaint(state)
-                found.refused += [f"the state of {label}: {complaint}"] if complaint else []
-                fitting.append(Verified(parameter, label, position, state))
-    known = used.union(*(group.ids for group in saved.groups))
+    rows = _with_state(saved, matched)
+    fitting = rows.only(
+        [
+            is_whole or _fits(schema, state, parameter, label, found)
+            for is_whole, state, parameter, label in zip(
+                _are_whole(schema, rows), rows.states, rows.parameters, rows.labels, strict=True
+            )
+        ]
+    )
+    for state, label in zip(fitting.states, fitting.labels, strict=True):
+        complaint = algorithm.state_complaint(state)
+        found.refused += [f"the state of {label}: {complaint}"] if complaint else []
+    known = set().union(*(group.ids for group in saved.groups))
     found.unexpected += [f"state of {key!r:.60}" for key in saved.state if key not in known]
     return fitting
 
 
+def _with_state(saved: Saved, matched: Sequence[MatchedGroup]) -> Verified:
+    """Return a row for each parameter that has a saved state."""
+    parameters: list[Tensor] = []
+    labels: list[str] = []
+    groups: list[int] = []
+    states: list[State] = []
+    for position, group in enumerate(matched):
+        own = [None if key is None else saved.state.get(key) for key in group.ids]
+        parameters += compress(group.params, own)
+        labels += compress(group.labels, own)
+        states += filter(None, own)
+        groups += [position] * (len(states) - len(groups))
+    return Verified(parameters, labels, groups, states, forms.of_parameters(parameters, groups))
+
+
+def _are_whole(schema: Schema, rows: Verified) -> Iterable[bool]:
+    """Return which states have all the entries that are declared, and no other, and these fit."""
+    keys = schema.buffers.keys()
+    whole: Iterable[bool] = [state.keys() == keys for state in rows.states]
+    for name, buffer in schema.buffers.items():
+        column = [state.get(name) for state in rows.states]
+        whole = map(and_, whole, values.fit(name, buffer, column, rows.parameters, rows.forms))
+    return whole
+
+
 def _fits(schema: Schema, state: State, parameter: Tensor, label: str, found: Findings) -> bool:
-    if state.keys() == schema.buffers.keys() and all(
-        values.fits(name, buffer, state[name], parameter) for name, buffer in schema.buffers.items()
-    ):
-        return True
+    """Say what is wrong with a state; one that merely lacks optional entries fits."""
     before = found.count
-    if state.keys() != schema.buffers.keys():
-        for name in schema.required - state.keys():
-            found.missing.append(f"the state of {label} has no {name}")
-        for name in state.keys() - schema.buffers.keys():
-            found.unexpected.append(f"the state of {label} has a key {name!r:.40}")
+    for name in schema.required - state.keys():
+        found.missing.append(f"the state of {label} has no {name}")
+    for name in state.keys() - schema.buffers.keys():
+        found.unexpected.append(f"the state of {label} has a key {name!r:.40}")
     for name, value in state.items():
         if name in schema.buffers:
             values.check(name, schema.buffers[name], value, parameter, label, found)

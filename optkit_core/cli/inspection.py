@@ -50,7 +50,7 @@ def contents(stored: Stored) -> Contents:
         stored: the file.
     """
     checkpoint = stored.checkpoint
-    read = saved.read(saved.detached(checkpoint.state_dict))
+    read = saved.read(checkpoint.state_dict)
     groups = [{"parameters": len(g.ids), **_plain(dict(g.options))} for g in read.groups]
     return Contents(
         file=str(stored.path),

@@ -76,7 +76,7 @@ def _brought(stored: Stored, cls: Any, to: int | None) -> tuple[dict[str, Any], 
         return migrations.migrated(own, cls, *identity, to)
     if to not in (None, cls.schema_version):
         raise OptionError(f"--to {to}: what isn't of optkit goes to {cls.schema_version} only.")
-    state_dict, steps = origin.understood(cls, stored.checkpoint.state_dict)
+    state_dict, steps = origin.understood(cls, saved.detached(stored.checkpoint.state_dict))
     for group in state_dict["param_groups"]:
         group[TAG] = schema_of(cls).identity
     return state_dict, [*steps, f"marked as {schema_of(cls).identity}"]

@@ -63,6 +63,7 @@ def _checked(state_dict: dict[str, Any]) -> dict[str, Any]:
     Raises:
         CheckpointError: it isn't.
     """
-    saved.identity(saved.detached(state_dict))
-    saved.read(saved.detached(state_dict))
+    saved.require_shape(state_dict)
+    saved.identity(state_dict)
+    saved.read(state_dict)
     return state_dict
