@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from minimization import Loss, Params, Problem, Run, assert_same_run, flat, mlp, run
+from minimization import Loss, Params, Problem, Run, assert_same_run, flat, logistic, mlp, run
 from test_lbfgs import ALL_SEARCHES, SEARCHES, STORAGE
 from torch import Tensor
 
@@ -191,15 +191,14 @@ def test_a_groups_rate_scales_its_first_step() -> None:
 @each_storage
 @pytest.mark.parametrize("search", ALL_SEARCHES[1:])
 def test_groups_of_different_rates_find_the_same_minimum(search: str, storage: str) -> None:
-    params = mlp(torch.float64).params()
-    groups = [{"params": params[:2], "lr": 1.0}, {"params": params[2:], "lr": 0.01}]
-    given = {"line_search_fn": search, "max_iter": 900, "max_eval": 2000, "tolerance_grad": 1e-6}
-    ours = Run(LBFGS(groups, implementation=storage, tolerance_change=0.0, **given), params,
-               mlp(torch.float64).loss)  # fmt: skip
-    ours.step()
-    assert ours.optimizer.result.success
+    params = logistic(torch.float64).params()
+    groups = [{"params": params[:1], "lr": 1.0}, {"params": params[1:], "lr": 0.01}]
+    given = {"line_search_fn": search, "max_iter": 100, "max_eval": 300, "tolerance_grad": 1e-6}
+    optimizer = LBFGS(groups, implementation=storage, tolerance_change=0.0, **given)
+    Run(optimizer, params, logistic(torch.float64).loss).step()
+    assert optimizer.result.success
     largest = max(p.grad.abs().max().item() for p in params if p.grad is not None)
-    assert largest == pytest.approx(ours.optimizer.result.gradient) and largest <= 1e-6
+    assert largest == pytest.approx(optimizer.result.gradient) and largest <= 1e-6
 
 
 def test_a_scheduler_may_change_all_rates_and_single_ones() -> None:

@@ -53,7 +53,7 @@ class Kept:
             state: that of the first one.
             storage: says how a parameter's vectors are stored.
         """
-        space = Space(groups.blocks(param_groups, storage))
+        space = Space(groups.blocks(param_groups, storage), groups.scales(param_groups))
         memory = Memory(space, History.empty(space, param_groups[0]["history_size"]))
         direction = state.get("d")
         size = sum(sum(block.sizes) for block in space.blocks)

@@ -154,7 +154,7 @@ class LBFGS(Optimizer):
     al = Buffer(kind="opaque", optional=True, doc="torch's, read by nobody")
     grad = Buffer(kind="joint", optional=True, doc="the gradient after the last step")
     slot = Buffer(kind="opaque", optional=True, doc="where in the ring the next pair goes")
-    scales = Buffer(kind="opaque", optional=True, doc="list of the blocks' scales")
+    scales = Buffer(kind="opaque", optional=True, doc="list of the groups' scales")
     inverse = Buffer(kind="opaque", optional=True, doc="inverse of the steps' with the changes'")
     squares = Buffer(kind="opaque", optional=True, doc="products of the changes with each other")
     curvatures = Buffer(kind="opaque", optional=True, doc="products of each step and its change")

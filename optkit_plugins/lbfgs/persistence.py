@@ -48,7 +48,7 @@ def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
         "prev_loss": origin.loss if origin else 0.0,
         "grad": join(space, lambda block: block.gradient(last.slot), params) if last else None,
         "slot": history.slot,
-        "scales": [block.scale for block in space.blocks],
+        "scales": list(space.scales),
         "inverse": history.compact.inverse,
         "squares": history.compact.squares,
         "curvatures": history.compact.curvatures,
@@ -94,8 +94,8 @@ def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) ->
         history.compact = Compact.of(_gram(memory), len(steps))
     memory.move = _move(memory, state, params)
     memory.save()  # a checkpoint goes with the parameters that are there
-    scales = state.get("scales", [1.0] * len(space.blocks))
-    if scales != [block.scale for block in space.blocks] or not history.compact.is_sound:
+    scales = state.get("scales", [1.0] * len(space.scales))
+    if scales != space.scales or not history.compact.is_sound:
         memory.forget()
 
 

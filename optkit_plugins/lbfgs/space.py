@@ -56,9 +56,11 @@ class Space:
 
     Args:
         blocks: none of them empty.
+        scales: those of the parameter groups.
     """
 
     blocks: list[Block]
+    scales: list[float]
 
     def read(self, slot: int, loss: float | Tensor, asked: Asked = nothing) -> Reading:
         """Return what is known of a gradient, with one read-back for all numbers.
