@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
@@ -75,7 +75,8 @@ class Plan(ctypes.Structure):
         ("rows", ctypes.c_longlong),
         ("buffers", ctypes.c_longlong),
         *((name, ctypes.c_void_p) for name in ("params", "states", "dicts", "entries", "counts")),
-        *((name, ctypes.c_void_p) for name in ("dims", "shapes", "kinds", "memory")),
+        *((name, ctypes.c_void_p) for name in ("dims", "shapes", "operands", "found")),
+        *((name, ctypes.c_void_p) for name in ("gradients", "memory")),
         ("wide", ctypes.c_longlong),
     )
 
@@ -97,7 +98,9 @@ class Watched:
             array("q", map(len, bucket.states)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
-            array("q", bytes(2 * WORD * (2 + len(table.names)))),
+            array("q", chain.from_iterable((size, 0, 0, 0) for size in _itemsizes(table))),
+            array("Q", bytes(2 * WORD * table.rows * (2 + len(table.names)))),
+            array("Q", bytes(WORD * table.rows)),
             table.memory,
         )
         self.plan = Plan(
@@ -108,7 +111,7 @@ class Watched:
             bucket.steps[0].dtype == torch.float64,
         )
         self.place = ctypes.addressof(self.plan)
-        reader.note_kinds(reader.api, self.place)
+        reader.note(reader.api, self.place)
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
@@ -134,6 +137,13 @@ def address(values: array[Any]) -> int:
 def real_dtype(tensor: Tensor) -> torch.dtype:
     """Return the dtype of a tensor's elements, for a complex one that of their parts."""
     return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
+
+
+def _itemsizes(table: Table) -> Iterator[int]:
+    """Return how many bytes an element of each operand takes."""
+    bucket = table.bucket
+    first = (bucket.params[0], bucket.grads[0], *map(bucket.states[0].get, table.names))
+    return (tensor.itemsize for tensor in first)
 
 
 def _is_lazy(parameter: Tensor) -> bool:
