@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from optkit_core.implementations.fused.trace import Line, Program
+from optkit_core.implementations.fused.recording import Line, Program
 from optkit_core.implementations.fused.vocabulary import CONDITIONS
 
 OPERATIONS = {

@@ -13,7 +13,7 @@ import torch
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cache, cpp, folders
 from optkit_core.implementations.fused.table import Table, address
-from optkit_core.implementations.fused.trace import Program
+from optkit_core.implementations.fused.recording import Program
 
 GRAIN = 32768
 """How many elements are worth a thread of their own, as in torch's own loops."""
@@ -59,16 +59,9 @@ class Kernel:
             sets: for each row, which set of numbers it takes.
             numbers: the sets, one after another.
         """
-        total = table.ends[-1]
-        job = Job(
-            table.rows,
-            address(table.ends),
-            address(table.memory),
-            address(sets),
-            address(numbers),
-            min(torch.get_num_threads(), max(1, total // GRAIN)),
-        )
-        self._run(ctypes.byref(job))
+        threads = min(torch.get_num_threads(), max(1, table.ends[-1] // GRAIN))
+        places = map(address, (table.ends, table.memory, sets, numbers))
+        self._run(ctypes.byref(Job(table.rows, *places, threads)))
 
 
 @lru_cache(maxsize=1024)
