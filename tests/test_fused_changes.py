@@ -271,14 +271,15 @@ def test_changes_one_after_another(reading: str) -> None:
         torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 
 
-def test_what_holds_is_kept() -> None:
+@pytest.mark.parametrize("shape", [(64,), (1, 2, 1, 2, 1, 2)], ids=str)
+def test_what_holds_is_kept(shape: tuple[int, ...]) -> None:
     """The plan of the step before serves again, though every gradient lies elsewhere."""
-    params = [torch.nn.Parameter(torch.ones(64)) for _ in range(9)]
+    params = [torch.nn.Parameter(torch.ones(shape)) for _ in range(9)]
     optimizer: Any = optkit.create("adamax", params, implementation="fused")
     plans = []
     for _ in range(3):
         for p in params:
-            p.grad = torch.ones(64)
+            p.grad = torch.ones(shape)
         optimizer.step()
         plans.append(optimizer._plans[0])
     assert plans[1] is plans[0] and plans[2] is plans[0]
@@ -298,6 +299,26 @@ def test_whoever_shares_a_lazy_clone_keeps_its_values(reading: str) -> None:
     optimizer.step()
     assert torch.equal(source, torch.linspace(-1, 1, 77))
     assert not torch.equal(params[1], source)
+
+
+@pytest.mark.parametrize(("before", "after"), [((), (5,)), ((77,), (40,)), ((6, 5), (6, 4))])
+def test_another_shape_of_the_same_strides(
+    reading: str, before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    stride = torch.empty(before or after).stride()
+
+    def steps(implementation: str) -> torch.Tensor:
+        p = torch.nn.Parameter(torch.ones(before))
+        optimizer: Any = optkit.create("adamax", [p], lr=0.1, implementation=implementation)
+        p.grad = torch.ones(before)
+        optimizer.step()
+        for tensor in (p, optimizer.state[p]["exp_avg"], optimizer.state[p]["exp_inf"]):
+            tensor.data = torch.full(before or after, 0.5).as_strided(after, stride)
+        p.grad = torch.ones(before or after).as_strided(after, stride)
+        optimizer.step()
+        return p.detach()
+
+    assert torch.equal(steps("fused"), steps("forloop"))
 
 
 def gradients(kind: str, shapes: list[tuple[int, ...]]) -> list[torch.Tensor]:

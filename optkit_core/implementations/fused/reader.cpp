@@ -50,6 +50,7 @@ struct Plan {
     Index columns() const { return 2 + buffers; }
 };
 
+static const Index ANY = -1;   // number of dimensions, where the shape doesn't matter
 static const Index AHEAD = 4;  // rows; of 2 to 16 the best for caches cold and warm
 
 // Returns whether a dict's values are exactly these objects, in this order.
@@ -71,13 +72,13 @@ static bool ask(const Api &api, Handle tensor, const Operand &operand, Index dim
     if (api.get_dtype(tensor, &dtype) || dtype != operand.dtype) return false;
     if (api.get_device_type(tensor, &device) || device != operand.device) return false;
     if (api.get_data_ptr(tensor, address)) return false;
-    if (!shape) return true;
+    if (dims == ANY) return true;
     if (api.get_dim(tensor, &found) || found != dims) return false;
     if (api.get_sizes(tensor, &sizes) || api.get_strides(tensor, &strides)) return false;
     return has_shape(dims, sizes, strides, shape);
 }
 
-// Returns whether a tensor is of its column's kind, and its address; `shape` is null for any.
+// Returns whether a tensor is of its column's kind, and its address.
 static bool read(const Api &api, Found *found, const Operand &operand, Index dims,
                  const Index *shape, void **address) {
     const Tensor &tensor = *found->tensor;
@@ -86,7 +87,8 @@ static bool read(const Api &api, Found *found, const Operand &operand, Index dim
     found->storage = tensor.storage;
     *address = tensor.storage->data + tensor.offset * operand.itemsize;
     if (tensor.dtype != operand.type) return false;
-    return !shape || (tensor.dims == dims && has_shape(dims, tensor.sizes, tensor.strides, shape));
+    if (dims == ANY) return true;
+    return tensor.dims == dims && has_shape(dims, tensor.sizes, tensor.strides, shape);
 }
 
 static bool is_defined(const Api &api, Handle tensor) {
@@ -103,8 +105,8 @@ static bool read_row(const Api &api, const Plan &plan, Index r, const Index *sha
     for (Index k = 0; k < plan.columns(); k++) {
         bool is_step = k + 1 == plan.columns();
         void **address = plan.memory + k * plan.rows + r;
-        const Index *wanted = is_step ? nullptr : shape;
-        if (!read(api, found + k, plan.operands[k], plan.dims[r], wanted, address)) return false;
+        Index dims = is_step ? ANY : plan.dims[r];
+        if (!read(api, found + k, plan.operands[k], dims, shape, address)) return false;
     }
     return true;
 }
