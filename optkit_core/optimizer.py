@@ -58,7 +58,7 @@ class Optimizer(Declared, Choosing, Copyable):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
-    profile_hook_step = staticmethod(observed)  # torch puts this around a class's step
+    profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
 
     params: ParamsT  # for type checkers: the first argument

@@ -338,9 +338,7 @@ def gradients(kind: str, shapes: list[tuple[int, ...]]) -> list[torch.Tensor]:
 @pytest.mark.parametrize("kind", ["views of one memory", "made for inference", "new each time"])
 def test_gradients_of_any_origin(reading: str, kind: str) -> None:
     shapes = [(77,), (1, 2, 3, 1, 2, 3), (3, 5, 7), (), (0,)]
-    found, wanted = (
-        [torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2)
-    )
+    found, wanted = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
     for implementation, params in (("fused", found), ("forloop", wanted)):
         optimizer: Any = optkit.create("adamax", params, lr=0.1, implementation=implementation)
         for number in range(4):

@@ -7,13 +7,14 @@ from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cache, cpp, folders
-from optkit_core.implementations.fused.table import Table, address
 from optkit_core.implementations.fused.recording import Program
+from optkit_core.implementations.fused.table import Table, address
 
 GRAIN = 32768
 """How many elements are worth a thread of their own, as in torch's own loops."""
@@ -60,8 +61,8 @@ class Kernel:
             numbers: the sets, one after another.
         """
         threads = min(torch.get_num_threads(), max(1, table.ends[-1] // GRAIN))
-        places = map(address, (table.ends, table.memory, sets, numbers))
-        self._run(ctypes.byref(Job(table.rows, *places, threads)))
+        arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
+        self._run(ctypes.byref(Job(table.rows, *map(address, arrays), threads)))
 
 
 @lru_cache(maxsize=1024)

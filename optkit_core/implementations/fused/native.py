@@ -1,8 +1,9 @@
-"""The native reader: `tensor.cpp` and `reader.cpp`, compiled, with the functions of torch that it calls.
+"""The native reader: `tensor.cpp` and `reader.cpp`, compiled, with what it calls of torch.
 
 Some of these functions are torch's own affair, so the reader is used with those versions of
 torch that it was tested with, and not at all where it fails its trial. Without it every step
-looks at every tensor from Python, which is slower and says the same.
+looks at every tensor from Python, which is slower and says the same. Where torch lays its
+tensors out otherwise than `tensor.cpp` has it, the reader asks torch's functions about each.
 """
 
 from __future__ import annotations

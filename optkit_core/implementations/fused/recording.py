@@ -146,8 +146,10 @@ class Recording:
         if method == "type_as":
             return self.record("constant", [first])
         if method in ("copy", "fill"):
-            source: Any = arguments[0]
-            return source.value if isinstance(source, Operand) else self.record("constant", [source])
+            source = arguments[0]
+            if isinstance(source, Operand):
+                return source.value
+            return self.record("constant", [source])
         if method == "__rpow__":
             return self.record("rpow", [first, *arguments])
         name, operands = operation(method, arguments, keywords)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, chain
 from typing import Any
 
@@ -36,11 +36,13 @@ class Table:
         self.names = (*names, STEP)
         self.rows = len(bucket)
         self.reader = reader
-        self.dtypes = tuple(real_dtype(column[0]) for column in self._columns()[:-1])
+        columns = self._columns()
+        self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
+        self.itemsizes = tuple(column[0].itemsize for column in columns)
         parts = 2 if bucket.kind.dtype.is_complex else 1
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
         self.memory = array(
-            "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in self._columns())
+            "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in columns)
         )
         self.watched = Watched(self, reader) if reader else None
 
@@ -98,7 +100,7 @@ class Watched:
             array("q", map(len, bucket.states)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
-            array("q", chain.from_iterable((size, 0, 0, 0) for size in _itemsizes(table))),
+            array("q", chain.from_iterable((size, 0, 0, 0) for size in table.itemsizes)),
             array("Q", bytes(2 * WORD * table.rows * (2 + len(table.names)))),
             array("Q", bytes(WORD * table.rows)),
             table.memory,
@@ -137,13 +139,6 @@ def address(values: array[Any]) -> int:
 def real_dtype(tensor: Tensor) -> torch.dtype:
     """Return the dtype of a tensor's elements, for a complex one that of their parts."""
     return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
-
-
-def _itemsizes(table: Table) -> Iterator[int]:
-    """Return how many bytes an element of each operand takes."""
-    bucket = table.bucket
-    first = (bucket.params[0], bucket.grads[0], *map(bucket.states[0].get, table.names))
-    return (tensor.itemsize for tensor in first)
 
 
 def _is_lazy(parameter: Tensor) -> bool:
