@@ -53,5 +53,5 @@ def _lies_like(tensor: Tensor, first: Tensor) -> bool:
         and (tensor.stride() == first.stride() or strides(tensor) == strides(first))
         and tensor.device == first.device
         and tensor.is_complex() == first.is_complex()
-        and not (tensor.is_conj() or tensor.is_neg())
+        and not (tensor.is_neg() or (tensor.is_complex() and tensor.is_conj()))
     )

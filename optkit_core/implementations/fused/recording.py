@@ -146,7 +146,7 @@ class Recording:
         if method == "type_as":
             return self.record("constant", [first])
         if method in ("copy", "fill"):
-            source = arguments[0]
+            source = (*arguments, *keywords.values())[0]
             if isinstance(source, Operand):
                 return source.value
             return self.record("constant", [source])
@@ -195,7 +195,7 @@ def _sort(operand: Any) -> Any:
         return operand.value
     if isinstance(operand, (float, int)):
         return POWERS.get(operand, Number)
-    return Number if _is_number(operand) else operand is None
+    return Number if _is_number(operand) else type(operand)
 
 
 def _is_number(operand: Any) -> bool:
