@@ -16,8 +16,12 @@ from optkit_core.implementations.fused import cache, cpp, folders
 from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.table import Table, address
 
-GRAIN = 32768
-"""How many elements are worth a thread of their own, as in torch's own loops."""
+GRAIN = 1 << 19
+"""How many elements are worth a thread of their own: 0.7 ms of work.
+
+To wake a thread takes 0.05 ms where a core is idle, and 3 ms were seen where others use it. For
+800,000 elements a second thread saved from 5 to 17 % at best.
+"""
 
 
 class Job(ctypes.Structure):
