@@ -2,7 +2,8 @@
 
 torch compiles for tens of seconds. Each set therefore has one process in which both sides
 take their first step, from empty caches, and then their steps in turn. A second process
-takes its first step with the kernels that the first one has left.
+takes its first step with the kernels that the first one has left. A third one only allocates
+what such a step allocates.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ from benchmarks.pairs import interleaved, row, seconds
 LIMITS = {"400 small": 0.5, "16 large": 1.05}
 SOONER = 1 / 20
 WARM_MILLISECONDS = 50.0
+CACHES = {
+    "OPTKIT_CACHE_DIR": "optkit",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "PYTHONPYCACHEPREFIX": "python",
+}
 START = "import sys; from benchmarks.compiled import {name}; {name}(*sys.argv[1:])"
 
 
@@ -35,20 +41,26 @@ def measure(repeats: int) -> Iterator[dict[str, Any]]:
             with tempfile.TemporaryDirectory() as folder:
                 cold = in_process("both_sides", folder, kind, threads, repeats)
                 first, ordinary = in_process("warm_start", folder, kind, threads)
+                state = in_process("allocation", folder, kind, threads)
             what = f"adamax {kind}, torch compiled"
             yield row(f"step {what}", threads, cold["steady"], "ms", limit)
             yield row(f"first step, cold, {what}", threads, cold["first"], "ms", SOONER)
             allowed = WARM_MILLISECONDS / 1e3
             pair = (allowed, first - ordinary, (first - ordinary) / allowed)
             yield row(f"first step, warm, beyond {kind} (torch: allowed)", threads, pair, "ms", 1.0)
+            pair = (state, first - ordinary, (first - ordinary) / state)
+            yield row(f"the same beside its state, {kind}", threads, pair, "ms", None)
 
 
 def in_process(name: str, folder: str, *arguments: Any) -> Any:
-    """Call a function of this module in a process whose caches lie in a folder."""
+    """Call a function of this module in a process whose caches lie in a folder.
+
+    Python's own is one of them, since installed packages have their bytecode.
+    """
     command = [sys.executable, "-c", START.format(name=name), *map(str, arguments)]
-    caches = {"OPTKIT_CACHE_DIR": "optkit", "TORCHINDUCTOR_CACHE_DIR": "inductor"}
-    places = {variable: os.path.join(folder, place) for variable, place in caches.items()}
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env={**os.environ, **places})
+    places = {variable: os.path.join(folder, place) for variable, place in CACHES.items()}
+    settings = {**os.environ, **places, "PYTHONDONTWRITEBYTECODE": ""}
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=settings)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -69,6 +81,13 @@ def warm_start(kind: str, threads: str) -> None:
     ours = default_step(kind)
     first = seconds(ours)
     print(json.dumps((first, median(seconds(ours) for _ in range(20)))))
+
+
+def allocation(kind: str, threads: str) -> None:
+    """Print the seconds that torch alone takes to allocate a first step's state."""
+    torch.set_num_threads(int(threads))
+    params = parameters(kind)
+    print(json.dumps(seconds(lambda: [torch.zeros_like(p) for p in 2 * params])))
 
 
 def default_step(kind: str) -> Callable[[], None]:

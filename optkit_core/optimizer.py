@@ -16,6 +16,7 @@ from optkit_core.config import Request
 from optkit_core.copyable import Copyable
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
+from optkit_core.observers import observed
 from optkit_core.ranges import boolean
 from optkit_core.scaling import Scaling
 from optkit_core.selector import Offer
@@ -57,6 +58,7 @@ class Optimizer(Declared, Choosing, Copyable):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
+    profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
 
     params: ParamsT  # for type checkers: the first argument

@@ -152,8 +152,54 @@ def step_another_way(optimizer: Any, params: Any) -> None:
     group["implementation"] = before
 
 
+def swap_to_a_view_with_offset(optimizer: Any, params: Any) -> None:
+    params[0].data = torch.linspace(-1, 1, 5 + params[0].numel())[5:].view_as(params[0])
+
+
+def swap_to_a_lazy_clone(optimizer: Any, params: Any) -> None:
+    params[0].data = torch._lazy_clone(params[0].data)
+
+
+def swap_state_to_a_view_with_offset(optimizer: Any, params: Any) -> None:
+    state = optimizer.state[params[0]]["exp_inf"]
+    state.data = torch.full((3 + state.numel(),), 0.2)[3:].view_as(state)
+
+
+def transpose_state_in_place(optimizer: Any, params: Any) -> None:
+    optimizer.state[params[2]]["exp_avg"].t_()
+
+
+def change_the_shape_in_place(optimizer: Any, params: Any) -> None:
+    for p in params:
+        state = optimizer.state[p]
+        for tensor in (p, state["exp_avg"], state["exp_inf"]):
+            tensor.data = tensor.data.reshape(-1, p.shape[-1])
+        p.grad = None
+
+
+def move_to_shared_memory(optimizer: Any, params: Any) -> None:
+    params[0].share_memory_()
+    params[1].grad = torch.ones_like(params[1]).share_memory_()
+    for entry in optimizer.state[params[1]].values():
+        entry.share_memory_()
+
+
+def resize_memory(optimizer: Any, params: Any) -> None:
+    """Free and allocate memory as sharding does, with other memory taken in between."""
+    values = params[0].detach().clone()
+    memory = params[0].untyped_storage()
+    size = memory.nbytes()
+    memory.resize_(0)
+    kept.append(torch.ones(values.shape))
+    memory.resize_(size)
+    params[0].data.copy_(values)
+
+
 def nothing(optimizer: Any, params: Any) -> None:
     pass
+
+
+kept: list[torch.Tensor] = []
 
 
 CHANGES: list[Change] = [
@@ -162,17 +208,27 @@ CHANGES: list[Change] = [
     *(replace_state_in_another_dtype, swap_memory_of_state, forget_state, clear_state),
     *(exchange_states, set_counter, set_counter_in_place, set_counter_in_float64),
     *(load, load_another, add_group, remove_parameter, append_parameter, reorder, new_list),
+    *(swap_to_a_view_with_offset, swap_to_a_lazy_clone),
+    *(swap_state_to_a_view_with_offset, transpose_state_in_place, change_the_shape_in_place),
+    *(resize_memory, move_to_shared_memory),
     *(replace_parameter, turn_round, decay, deepcopied, pickled, step_another_way, nothing),
 ]
 
 
-@pytest.fixture(params=["native reader", "Python"])
+FIELDS, FUNCTIONS, PYTHON = "tensors' fields", "torch's functions", "Python"
+
+
+@pytest.fixture(params=[FIELDS, FUNCTIONS, PYTHON])
 def reading(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Notice changes natively, and without the native reader."""
-    if request.param == "Python":
+    """Notice changes by each way there is."""
+    if request.param == PYTHON:
         monkeypatch.setattr(native, "TESTED", ())
+    if request.param == FUNCTIONS:  # a tensor of six dimensions isn't what was expected
+        monkeypatch.setattr(native, "examples", lambda dtype: [torch.empty(6 * (1,), dtype=dtype)])
     native.reader.cache_clear()
-    assert (native.reader() is None) == (request.param == "Python")
+    found = native.reader()
+    assert (found is None) == (request.param == PYTHON)
+    assert found is None or found.knows_fields == (request.param == FIELDS)
     yield request.param
     native.reader.cache_clear()
 
@@ -215,17 +271,79 @@ def test_changes_one_after_another(reading: str) -> None:
         torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 
 
-def test_what_holds_is_kept() -> None:
+@pytest.mark.parametrize("shape", [(64,), (1, 2, 1, 2, 1, 2)], ids=str)
+def test_what_holds_is_kept(shape: tuple[int, ...]) -> None:
     """The plan of the step before serves again, though every gradient lies elsewhere."""
-    params = [torch.nn.Parameter(torch.ones(64)) for _ in range(9)]
+    params = [torch.nn.Parameter(torch.ones(shape)) for _ in range(9)]
     optimizer: Any = optkit.create("adamax", params, implementation="fused")
     plans = []
     for _ in range(3):
         for p in params:
-            p.grad = torch.ones(64)
+            p.grad = torch.ones(shape)
         optimizer.step()
         plans.append(optimizer._plans[0])
     assert plans[1] is plans[0] and plans[2] is plans[0]
     params[3].grad = None
     optimizer.step()
     assert optimizer._plans[0] is not plans[0]
+
+
+def test_whoever_shares_a_lazy_clone_keeps_its_values(reading: str) -> None:
+    source = torch.linspace(-1, 1, 77)
+    params = [torch.nn.Parameter(torch.ones(77)) for _ in range(2)]
+    optimizer: Any = optkit.create("adamax", params, implementation="fused")
+    for p in params:
+        p.grad = torch.ones(77)
+    optimizer.step()
+    params[1].data = torch._lazy_clone(source)
+    optimizer.step()
+    assert torch.equal(source, torch.linspace(-1, 1, 77))
+    assert not torch.equal(params[1], source)
+
+
+@pytest.mark.parametrize(("before", "after"), [((), (5,)), ((77,), (40,)), ((6, 5), (6, 4))])
+def test_another_shape_of_the_same_strides(
+    reading: str, before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    stride = torch.empty(before or after).stride()
+
+    def steps(implementation: str) -> torch.Tensor:
+        p = torch.nn.Parameter(torch.ones(before))
+        optimizer: Any = optkit.create("adamax", [p], lr=0.1, implementation=implementation)
+        p.grad = torch.ones(before)
+        optimizer.step()
+        for tensor in (p, optimizer.state[p]["exp_avg"], optimizer.state[p]["exp_inf"]):
+            tensor.data = torch.full(before or after, 0.5).as_strided(after, stride)
+        p.grad = torch.ones(before or after).as_strided(after, stride)
+        optimizer.step()
+        return p.detach()
+
+    assert torch.equal(steps("fused"), steps("forloop"))
+
+
+def gradients(kind: str, shapes: list[tuple[int, ...]]) -> list[torch.Tensor]:
+    """Return gradients that were made in some special way."""
+    sizes = [torch.Size(shape).numel() for shape in shapes]
+    flat = torch.linspace(-1, 1, sum(sizes) + 1)
+    if kind == "views of one memory":
+        parts = torch.split(flat[1:], sizes)
+    elif kind == "made for inference":
+        with torch.inference_mode():
+            parts = tuple(part.clone() for part in torch.split(flat[1:], sizes))
+    else:
+        parts = tuple(part.clone() for part in torch.split(flat[1:], sizes))
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+@pytest.mark.parametrize("kind", ["views of one memory", "made for inference", "new each time"])
+def test_gradients_of_any_origin(reading: str, kind: str) -> None:
+    shapes = [(77,), (1, 2, 3, 1, 2, 3), (3, 5, 7), (), (0,)]
+    found, wanted = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    for implementation, params in (("fused", found), ("forloop", wanted)):
+        optimizer: Any = optkit.create("adamax", params, lr=0.1, implementation=implementation)
+        for number in range(4):
+            for p, g in zip(params, gradients(kind if number else "", shapes), strict=True):
+                p.grad = g
+            optimizer.step()
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one, other)

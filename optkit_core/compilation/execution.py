@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optkit_core.compilation.operations import apply
 from optkit_core.implementations.bundle import Bundle
-from optkit_core.implementations.fused.trace import Program
+from optkit_core.implementations.fused.recording import Program
 
 
 class Work(NamedTuple):

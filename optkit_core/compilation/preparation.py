@@ -14,7 +14,8 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations import FOREACH, FORLOOP, counting
 from optkit_core.implementations.fused import parts
 from optkit_core.implementations.fused.cpp import TYPES
-from optkit_core.implementations.fused.trace import Program, trace
+from optkit_core.implementations.fused.recording import Program
+from optkit_core.implementations.fused.trace import trace
 from optkit_core.planning import Planned
 
 if TYPE_CHECKING:

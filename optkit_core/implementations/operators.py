@@ -6,6 +6,7 @@ So does ``torch.add(a, b)``: a function of torch that is a tensor method too is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,13 +40,18 @@ class Operators:
         return cls.call(function, arguments, keywords or {})
 
     def __getattr__(self, method: str) -> Any:
-        """Return the tensor method of that name, bound to this value."""
+        """Return the tensor method of that name, bound to this value; all values have it then."""
         if method.startswith("__") or not callable(getattr(Tensor, method, None)):
             raise AttributeError(
                 f"an update body can use tensor methods, and {method!r} isn't one; a value "
                 "here may stand for many tensors, so it has no shape, dtype or device."
             )
-        return lambda *arguments, **keywords: self.apply(method, *arguments, **keywords)
+
+        def apply(value: Operators, /, *arguments: Any, **keywords: Any) -> Any:
+            return value.apply(method, *arguments, **keywords)
+
+        setattr(Operators, method, apply)  # is found without this function the next time
+        return partial(apply, self)
 
     def __bool__(self) -> bool:
         raise TypeError(

@@ -7,6 +7,7 @@ and kept. What a device needs is imported when a bucket on such a device is firs
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -21,13 +22,13 @@ MODULES = {"cpu": "cpu", "cuda": "cuda"}
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
     """Return what steps the bucket, once everything that it needs is there."""
-    launch: Callable[[], None] = _module(bucket.kind).prepare(algorithm, bucket, h)
+    launch: Callable[[], None] = _module(bucket.kind.device.type).prepare(algorithm, bucket, h)
     return launch
 
 
 def holds(bucket: Bucket) -> bool:
     """Return whether a bucket that was stepped before can be stepped again as it is."""
-    return bool(_module(bucket.kind).holds(bucket))
+    return bool(_module(bucket.kind.device.type).holds(bucket))
 
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
@@ -42,16 +43,17 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
         return "a kernel walks dense memory, and the gradients are sparse"
     if not kind.native:
         return "a tensor subclass needn't have memory that a kernel can walk"
-    return str(_module(kind).refuse(algorithm, kind, h))
+    return str(_module(kind.device.type).refuse(algorithm, kind, h))
 
 
 def source(algorithm: Any, kind: Kind, h: Any) -> str:
     """Return the source of the kernel that steps a kind of bucket, as far as it is its own."""
-    return str(_module(kind).source(algorithm, kind, h))
+    return str(_module(kind.device.type).source(algorithm, kind, h))
 
 
-def _module(kind: Kind) -> Any:
-    return import_module(f"{__name__}.{MODULES[kind.device.type]}")
+@lru_cache
+def _module(device_type: str) -> Any:
+    return import_module(f"{__name__}.{MODULES[device_type]}")
 
 
 FUSED = Offer("fused", prepare, refuse, holds, skips=frozenset({"cuda"}))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from optkit_core.implementations.fused.trace import Line, Program
+from optkit_core.implementations.fused.recording import Line, Program
 from optkit_core.implementations.fused.vocabulary import CONDITIONS
 
 OPERATIONS = {
@@ -100,7 +100,15 @@ def source(program: Program, dtypes: Sequence[torch.dtype]) -> str:
             types are computed in float32, and everything in float64 where one of them is.
     """
     computed = COMPUTED[torch.float64 if torch.float64 in dtypes else torch.float32]
-    return f"typedef {computed} C;\n{_frame()}\n{loop(program, dtypes)}"
+    widths = ", ".join(str(dtype.itemsize) for dtype in dtypes)
+    return "\n".join(
+        [
+            f"typedef {computed} C;",
+            f"static const long long OPERANDS = {len(dtypes)}, WIDTHS[] = {{{widths}}};",
+            _frame(),
+            loop(program, dtypes),
+        ]
+    )
 
 
 def loop(program: Program, dtypes: Sequence[torch.dtype]) -> str:

@@ -7,16 +7,21 @@ from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cache, cpp, folders
+from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.table import Table, address
-from optkit_core.implementations.fused.trace import Program
 
-GRAIN = 32768
-"""How many elements are worth a thread of their own, as in torch's own loops."""
+GRAIN = 1 << 19
+"""How many elements are worth a thread of their own: 0.7 ms of work.
+
+For 800,000 elements a second thread saved from 5 to 17 % of a step, and made it twice as long
+where others used the second core, since a step waits for all of its threads.
+"""
 
 
 class Job(ctypes.Structure):
@@ -59,16 +64,9 @@ class Kernel:
             sets: for each row, which set of numbers it takes.
             numbers: the sets, one after another.
         """
-        total = table.ends[-1]
-        job = Job(
-            table.rows,
-            address(table.ends),
-            address(table.memory),
-            address(sets),
-            address(numbers),
-            min(torch.get_num_threads(), max(1, total // GRAIN)),
-        )
-        self._run(ctypes.byref(job))
+        threads = min(torch.get_num_threads(), max(1, table.ends[-1] // GRAIN))
+        arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
+        self._run(ctypes.byref(Job(table.rows, *map(address, arrays), threads)))
 
 
 @lru_cache(maxsize=1024)

@@ -44,12 +44,14 @@ def lie_alike(tensors: Sequence[Tensor]) -> bool:
     Their elements are then found at the same offsets, from 0 to their count.
     """
     first = tensors[0]
-    wanted = strides(first)
-    return is_dense(first) and all(
-        t.shape == first.shape
-        and strides(t) == wanted
-        and t.device == first.device
-        and t.is_complex() == first.is_complex()
-        and not (t.is_conj() or t.is_neg())
-        for t in tensors
+    return is_dense(first) and all(_lies_like(t, first) for t in tensors)
+
+
+def _lies_like(tensor: Tensor, first: Tensor) -> bool:
+    return (
+        tensor.shape == first.shape
+        and (tensor.stride() == first.stride() or strides(tensor) == strides(first))
+        and tensor.device == first.device
+        and tensor.is_complex() == first.is_complex()
+        and not (tensor.is_neg() or (tensor.is_complex() and tensor.is_conj()))
     )

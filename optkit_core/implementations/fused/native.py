@@ -1,13 +1,15 @@
-"""The native reader: `reader.cpp`, compiled, with the functions of torch that it calls.
+"""The native reader: `tensor.cpp` and `reader.cpp`, compiled, with what it calls of torch.
 
 Some of these functions are torch's own affair, so the reader is used with those versions of
 torch that it was tested with, and not at all where it fails its trial. Without it every step
-looks at every tensor from Python, which is slower and says the same.
+looks at every tensor from Python, which is slower and says the same. Where torch lays its
+tensors out otherwise than `tensor.cpp` has it, the reader asks torch's functions about each.
 """
 
 from __future__ import annotations
 
 import ctypes
+from array import array
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ TITLE = "reader of addresses"
 TESTED = ("2.13.",)
 """The versions of torch whose exported functions the reader may call."""
 
+SOURCES = ("tensor.cpp", "reader.cpp")
+
 SHIMS = (
     "is_defined",
     "get_data_ptr",
@@ -37,7 +41,19 @@ SHIMS = (
 PYTHON = ("PyDict_Next", "PyList_Size", "PyList_GetItem")
 GRAD = "_ZNK3c1010TensorImpl4gradEv"
 
+EXAMPLES = (torch.float32, torch.float64, torch.bfloat16)
+"""The dtypes of the tensors that the reader is tried on."""
+
 Address = ctypes.c_void_p
+
+
+class Api(ctypes.Structure):
+    """The structure of that name in `reader.cpp`."""
+
+    _fields_ = (
+        ("functions", Address * (len(SHIMS) + 1 + len(PYTHON))),
+        ("ordinary", ctypes.c_ulonglong * 3),
+    )
 
 
 class Reader:
@@ -45,10 +61,10 @@ class Reader:
 
     def __init__(self, library: ctypes.PyDLL, functions: list[int]) -> None:
         """Take the library, and the addresses of what it calls."""
-        self._functions = (Address * len(functions))(*functions)
-        self.api = ctypes.addressof(self._functions)
+        self._api = Api(tuple(functions))
+        self.api = ctypes.addressof(self._api)
         self.refresh = library.refresh
-        self.note_kinds = library.note_kinds
+        self.note = library.note
         self.same_list = library.same_list
         self.same_values = library.same_values
         self.without_gradients = library.without_gradients
@@ -58,9 +74,20 @@ class Reader:
         self.same_values.argtypes = [Address, ctypes.py_object, Address, ctypes.c_longlong]
         self.without_gradients.argtypes = [Address, Address, ctypes.c_longlong]
         self.refresh.argtypes = [Address, Address]
-        self.note_kinds.argtypes = [Address, Address]
+        self.note.argtypes = [Address, Address]
         self.next_counts.argtypes = [Address, Address]
         self.advance.argtypes = [Address]
+        library.learn_fields.argtypes = [Address, Address, Address, ctypes.c_longlong]
+        self.knows_fields = bool(self._learn_fields(library))
+
+    def _learn_fields(self, library: ctypes.PyDLL) -> int:
+        """Try on tensors of several kinds whether their fields lie as they are known."""
+        tensors = [example for dtype in EXAMPLES for example in examples(dtype)]
+        handles = Handles(tensors)
+        itemsizes = array("q", [t.itemsize for t in tensors])
+        place, count = itemsizes.buffer_info()
+        learned: int = library.learn_fields(self.api, handles.address, place, count)
+        return learned
 
 
 class Handles:
@@ -85,6 +112,13 @@ class Handles:
             self._release(handle)
 
 
+def examples(dtype: torch.dtype) -> list[Tensor]:
+    """Return tensors of every layout that a tensor keeps in its own fields."""
+    whole = torch.empty((2, 3, 4, 5), dtype=dtype)
+    views = [whole[1], whole[:, 1], whole.transpose(1, 3), whole[0, 0, 0, 0], whole[..., ::2]]
+    return [whole, *views, torch.nn.Parameter(torch.empty(7, dtype=dtype))]
+
+
 @cache
 def reader() -> Reader | None:
     """Return the native reader, or None where it can't be used."""
@@ -103,7 +137,7 @@ def compiled(portable: bool = False) -> Path:
     Raises:
         UnavailableError: it can't be had; says why.
     """
-    source = Path(__file__).with_name("reader.cpp").read_text()
+    source = "".join(Path(__file__).with_name(name).read_text() for name in SOURCES)
     return kernels.library(source, TITLE, portable)
 
 

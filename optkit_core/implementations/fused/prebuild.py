@@ -13,7 +13,8 @@ from optkit_core.errors import OptkitError
 from optkit_core.implementations.fused import native, parts
 from optkit_core.implementations.fused.cpp import TYPES
 from optkit_core.implementations.fused.kernel import compiled
-from optkit_core.implementations.fused.trace import Program, trace
+from optkit_core.implementations.fused.recording import Program
+from optkit_core.implementations.fused.trace import trace
 
 COUNTS = (1.0, 2.0, 1e6)
 """Numbers of steps to trace: a body may begin otherwise than it goes on."""

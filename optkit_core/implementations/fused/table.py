@@ -36,11 +36,13 @@ class Table:
         self.names = (*names, STEP)
         self.rows = len(bucket)
         self.reader = reader
-        self.dtypes = tuple(real_dtype(column[0]) for column in self._columns()[:-1])
+        columns = self._columns()
+        self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
+        self.itemsizes = tuple(column[0].itemsize for column in columns)
         parts = 2 if bucket.kind.dtype.is_complex else 1
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
         self.memory = array(
-            "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in self._columns())
+            "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in columns)
         )
         self.watched = Watched(self, reader) if reader else None
 
@@ -75,7 +77,8 @@ class Plan(ctypes.Structure):
         ("rows", ctypes.c_longlong),
         ("buffers", ctypes.c_longlong),
         *((name, ctypes.c_void_p) for name in ("params", "states", "dicts", "entries", "counts")),
-        *((name, ctypes.c_void_p) for name in ("dims", "shapes", "kinds", "memory")),
+        *((name, ctypes.c_void_p) for name in ("dims", "shapes", "operands", "found")),
+        *((name, ctypes.c_void_p) for name in ("gradients", "memory")),
         ("wide", ctypes.c_longlong),
     )
 
@@ -97,7 +100,9 @@ class Watched:
             array("q", map(len, bucket.states)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
-            array("q", bytes(2 * WORD * (2 + len(table.names)))),
+            array("q", chain.from_iterable((size, 0, 0, 0) for size in table.itemsizes)),
+            array("Q", bytes(2 * WORD * table.rows * (2 + len(table.names)))),
+            array("Q", bytes(WORD * table.rows)),
             table.memory,
         )
         self.plan = Plan(
@@ -108,7 +113,7 @@ class Watched:
             bucket.steps[0].dtype == torch.float64,
         )
         self.place = ctypes.addressof(self.plan)
-        reader.note_kinds(reader.api, self.place)
+        reader.note(reader.api, self.place)
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optkit_core.implementations.fused.trace import Line, Program
+from optkit_core.implementations.fused.recording import Line, Program
 from optkit_core.implementations.fused.vocabulary import CONDITIONS
 
 OPERATIONS = {

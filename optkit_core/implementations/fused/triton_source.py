@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from optkit_core.implementations.fused.trace import Program
+from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.triton_operations import (
     as_number,
     defining,
