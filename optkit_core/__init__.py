@@ -32,11 +32,13 @@ from optkit_core.errors import (
     PluginError,
     PluginWarning,
     RegistrationError,
+    UnavailableError,
     UnknownAlgorithmError,
     UnknownHyperparameterError,
 )
 from optkit_core.foreign import watch
 from optkit_core.hookspecs import hookimpl
+from optkit_core.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import register_plugin, unregister_plugin
 from optkit_core.protocols import OptimizerProtocol
@@ -67,11 +69,13 @@ __all__ = [
     "PluginWarning",
     "Range",
     "RegistrationError",
+    "UnavailableError",
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
     "at_least",
     "available",
     "boolean",
+    "compiled_library",
     "create",
     "describe",
     "each",

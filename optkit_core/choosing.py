@@ -77,6 +77,10 @@ class Choosing:
             values["lr"] = lr.reshape(())
         return SimpleNamespace(**values)
 
+    def too_small(self, kind: Kind, params: Sequence[Tensor]) -> Mapping[str, str]:
+        """Return the implementations that ``auto`` takes last for so small a bucket, and why."""
+        return thresholds.too_small(kind.device.type, params)
+
     def choose(
         self, group: dict[str, Any], kind: Kind, params: Sequence[Tensor] = (), h: Any = None
     ) -> Choice:
@@ -88,7 +92,7 @@ class Choosing:
             params: the bucket's parameters.
             h: the group's hyperparameters as attributes.
         """
-        small = thresholds.too_small(kind.device.type, params)
+        small = self.too_small(kind, params)
         key = self._key(group, kind, small)
         choice = self._choices.get(key)
         if choice is None:
@@ -105,7 +109,7 @@ class Choosing:
         Raises:
             ImplementationError: it was requested explicitly, or nothing else can.
         """
-        small = thresholds.too_small(refused.kind.device.type, params)
+        small = self.too_small(refused.kind, params)
         offers = [
             attrs.evolve(offer, refuse=lambda *_: reason) if offer is refused.offer else offer
             for offer in offers_of(type(self))

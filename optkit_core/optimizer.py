@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
@@ -231,6 +231,20 @@ class Optimizer(Declared, Choosing, Copyable):
         A subclass that keeps something elsewhere adds it.
         """
         return dict(self.state[parameter])
+
+    @classmethod
+    def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
+        """Return the C++ that the algorithm brings along for parameters of a dtype.
+
+        ``optkit kernels build`` compiles it ahead of its use by `compiled_library`.
+
+        Args:
+            dtype: of the parameters.
+
+        Returns:
+            Sources with their titles.
+        """
+        return ()
 
     @classmethod
     def state_complaint(cls, state: Mapping[str, Any]) -> str:

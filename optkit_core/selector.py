@@ -12,7 +12,7 @@ from optkit_core.config import AUTO, Request
 from optkit_core.errors import ImplementationError
 
 PREFERENCE = {
-    "cpu": ("flat", "fused", "forloop", "foreach"),
+    "cpu": ("fused", "flat", "forloop", "foreach"),
     "cuda": ("flat", "foreach", "forloop", "fused"),
     "xpu": ("flat", "foreach", "forloop", "fused"),
     "mtia": ("flat", "foreach", "forloop", "fused"),

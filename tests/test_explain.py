@@ -72,7 +72,7 @@ def test_without_a_compiler_auto_goes_on_and_says_so(
     kernel.cache_clear()  # what this process has loaded needs no compiler
     optimizer = optkit.create("adamax", parameters(*[(64, 64)] * 8))
     (bucket,) = optimizer.explain().buckets
-    assert bucket.implementation == "flat"
+    assert bucket.implementation == "forloop"
     assert "CXX names 'no-such-compiler'" in bucket.rejected["fused"]
     with pytest.raises(optkit.ImplementationError, match="no-such-compiler"):
         optkit.create("adamax", parameters(3), implementation="fused")
@@ -89,7 +89,7 @@ def test_it_prints_as_a_table() -> None:
 
 def test_an_algorithm_that_is_not_elementwise_explains_too() -> None:
     (bucket,) = optkit.create("lbfgs", parameters(3)).explain().buckets
-    assert bucket.implementation == "flat"
+    assert bucket.implementation == "fused"
 
 
 def test_the_command_prints_the_table_and_the_kernel(capsys: Any) -> None:

@@ -28,7 +28,7 @@ from optkit_plugins.lbfgs import LBFGS
 
 SEARCHES = (None, "strong_wolfe")
 ALL_SEARCHES = (*SEARCHES, "hager_zhang", "more_thuente", "backtracking")
-STORAGE = ("flat", "forloop", "foreach")
+STORAGE = ("fused", "flat", "forloop", "foreach")
 CLOSE = {
     torch.float32: {"rtol": 1e-3, "atol": 1e-4},
     torch.float64: {"rtol": 1e-6, "atol": 1e-8},
@@ -213,8 +213,8 @@ def test_the_names_of_the_searches_are_said_to_who_asks_for_another() -> None:
 def test_the_storage_is_explained_and_can_be_asked_for() -> None:
     params = [torch.zeros(3), torch.zeros(2)]
     (bucket,) = LBFGS(params).explain().buckets
-    assert bucket.implementation == "flat"
-    assert set(bucket.rejected) == {"foreach", "forloop"}
+    assert bucket.implementation == "fused"
+    assert set(bucket.rejected) == {"flat", "foreach", "forloop"}
     (asked,) = LBFGS(params, implementation="forloop").explain().buckets
     assert (asked.implementation, asked.reason) == (
         "forloop",

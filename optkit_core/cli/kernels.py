@@ -16,6 +16,7 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cache, folders, prebuild, sealed
 from optkit_core.implementations.fused.cpp import TYPES
 from optkit_core.implementations.fused.vocabulary import UntraceableError
+from optkit_core.optimizer import Optimizer
 
 DTYPES = ("float32", "bfloat16")
 
@@ -64,7 +65,7 @@ def build(names: Sequence[str], dtypes: Sequence[str], portable: bool) -> list[B
         UnknownAlgorithmError: no algorithm goes by a name.
     """
     wanted = [_dtype(text) for text in dict.fromkeys(dtypes)]
-    chosen = [(name, _elementwise(name)) for name in dict.fromkeys(names)] or list(_registered())
+    chosen = [(name, _compilable(name)) for name in dict.fromkeys(names)] or list(_registered())
     return [
         _built(name, algorithm, dtype, portable) for name, algorithm in chosen for dtype in wanted
     ]
@@ -125,15 +126,24 @@ def _places() -> str:
 def _registered() -> Iterator[tuple[str, Any]]:
     for name in optkit.available():
         algorithm = optkit.get(name)
-        if issubclass(algorithm, Elementwise):
+        if _has_kernels(algorithm):
             yield name, algorithm
 
 
-def _elementwise(name: str) -> Any:
+def _compilable(name: str) -> Any:
     algorithm = optkit.get(name)
-    if issubclass(algorithm, Elementwise):
+    if _has_kernels(algorithm):
         return algorithm
-    raise OptionError(f"{name} has no kernels to build: it isn't an elementwise algorithm.")
+    raise OptionError(
+        f"{name} has no kernels to build: it isn't an elementwise algorithm and brings no "
+        "libraries along."
+    )
+
+
+def _has_kernels(algorithm: Any) -> bool:
+    if issubclass(algorithm, Elementwise):
+        return True
+    return issubclass(algorithm, Optimizer) and bool(algorithm.libraries(torch.float32))
 
 
 def _dtype(text: str) -> torch.dtype:

@@ -18,7 +18,8 @@ START, DIRECTION, FIRST = 0, 1, 2
 
 LARGEST, EXTRA, LOSS = 1 + GRADIENTS, 2 + GRADIENTS, 5 + GRADIENTS
 """Places among the numbers that are read back: before `LARGEST` stand the products of a gradient
-with the direction and with all gradients; from `EXTRA` on there is room for three more."""
+with the direction and with all gradients; from `EXTRA` on there is room for three more, and last
+comes the loss."""
 
 
 @attrs.define(eq=False)
@@ -117,11 +118,12 @@ class Block:
                 dense = torch.view_as_complex(value) if p.is_complex() else value
                 p.grad = dense.to(p.dtype).to_sparse(p.grad.sparse_dim())
 
-    def measure(self, slot: int) -> None:
+    def measure(self, slot: int, other: int | None = None) -> None:
         r"""Write :math:`g^\top d`, :math:`g^\top g_i` and :math:`\lVert g \rVert_\infty` down.
 
         Args:
             slot: where :math:`g` is.
+            other: the slot of the one gradient beside :math:`g` that is of interest.
         """
         g = self.gradient(slot)
         vectors, products = self._compared

@@ -95,6 +95,12 @@ class Compact:
         compact.curvatures[:count] = mixed.diagonal()
         return compact
 
+    def take(self, inverse: Tensor, squares: Tensor, curvatures: Tensor) -> None:
+        """Copy what another one holds, or a checkpoint."""
+        self.inverse.copy_(inverse)
+        self.squares.copy_(squares)
+        self.curvatures.copy_(curvatures)
+
     @property
     def room(self) -> int:
         """The number of pairs there is room for."""

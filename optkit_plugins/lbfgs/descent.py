@@ -9,7 +9,7 @@ import attrs
 import torch
 
 from optkit_plugins.lbfgs.block import EXTRA, LOSS, Block
-from optkit_plugins.lbfgs.history import Move
+from optkit_plugins.lbfgs.history import Aim, Move
 from optkit_plugins.lbfgs.limits import Limits
 from optkit_plugins.lbfgs.line import Exhausted, Line, NotDownhill, Trial, asked_first
 from optkit_plugins.lbfgs.memory import Memory
@@ -69,7 +69,8 @@ class Descent:
         memory, move = self.memory, self.memory.move
         slot = memory.free_slot()
         asked = partial(_compared, memory, slot) if memory.is_placed else nothing
-        reading = self.objective.measure(memory.space, slot, asked)
+        other = move.origin.slot if move else None
+        reading = self.objective.measure(memory.space, slot, asked, other)
         here = self._start = self.here = Trial(0.0, reading.loss, reading.slope, reading, slot)
         self.shown = slot
         if not reading.is_finite:
@@ -92,30 +93,30 @@ class Descent:
     def iterate(self) -> None:
         """Make one iteration."""
         assert self.here is not None
-        slope = self.aim(self.here)
-        if slope > -self.limits.tolerance_change:
+        here = self.here
+        aim = self.aim(here)
+        if aim.slope > -self.limits.tolerance_change:
             self.memory.iterations += 1  # as torch counts
             raise Stop("loss_change")
-        here = self.here
-        origin = Trial(0.0, here.loss, slope, here.reading, here.slot)
+        origin = Trial(0.0, here.loss, aim.slope, here.reading, here.slot)
         if self.limits.line_search is None:
-            self.go(origin)
+            self.go(origin, aim.reach)
         else:
-            self.search(origin)
+            self.search(origin, aim.reach)
 
-    def aim(self, here: Trial) -> float:
-        """Make the direction; return its slope, which is negative unless it is zero."""
+    def aim(self, here: Trial) -> Aim:
+        """Make the direction, one with a negative slope unless the gradient is zero."""
         history, move = self.memory.history, self.memory.move
         self.memory.move = None
         if move is None:
             history.look(here)
         else:
             history.remember(move, here)
-        slope = history.aim(here)
-        return slope if slope < 0 else self.restart(here)
+        aim = history.aim(here)
+        return aim if aim.slope < 0 else self.restart(here)
 
-    def restart(self, here: Trial) -> float:
-        """Forget the history; return the slope of steepest descent."""
+    def restart(self, here: Trial) -> Aim:
+        """Forget the history; make the direction that of steepest descent."""
         self.memory.forget()
         return self.memory.history.aim(here)
 
@@ -129,7 +130,7 @@ class Descent:
             return self.limits.lr
         return self.limits.first_step(lambda: memory.space.absolute_sum(origin.slot))
 
-    def go(self, origin: Trial) -> None:
+    def go(self, origin: Trial, reach: float) -> None:
         """Move by the step length, without a look at the loss in the last iteration."""
         memory, limits = self.memory, self.limits
         step = self.first_step(origin)
@@ -141,25 +142,36 @@ class Descent:
             self.finish(origin, math.inf)
         slot = 1 if origin.slot == 0 else 0
         self.shown = slot
-        reading = self.objective.measure(memory.space, slot, asked_first(origin.slot))
+        is_known = not math.isnan(reach)
+        asked = nothing if is_known else asked_first(origin.slot)
+        reading = self.objective.measure(memory.space, slot, asked, origin.slot)
         if not reading.is_finite:
             memory.restore()
             memory.forget()
             raise Stop("non_finite")
-        origin = attrs.evolve(origin, slope=reading.total(0))
+        if not is_known:
+            origin, reach = (
+                attrs.evolve(origin, slope=reading.total(0)),
+                memory.space.reach(reading, 1),
+            )
         self.accept(origin, step, Trial(step, reading.loss, reading.slope, reading, slot))
-        self.finish(origin, memory.space.reach(reading, 1) * step)
+        self.finish(origin, reach * step)
 
-    def search(self, origin: Trial) -> None:
+    def search(self, origin: Trial, reach: float) -> None:
         """Move by a step that a line search finds."""
+        space, tolerance = self.memory.space, self.limits.tolerance_change
         while True:
-            line = Line(self.memory.space, self.objective, origin, self.limits.tolerance_change)
-            found = self.found(line, self.first_step(origin))
+            line = Line(space, self.objective, origin, tolerance, reach)
+            step = self.first_step(origin)
+            if not step:
+                raise Stop("step_size")
+            found = self.found(line, step)
             if found is not None:
                 self.accept(line.origin, found.step, found)
                 self.finish(line.origin, line.reach * found.step)
                 return
-            origin = attrs.evolve(origin, slope=self.recover(line))
+            aim = self.recover(line)
+            origin, reach = attrs.evolve(origin, slope=aim.slope), aim.reach
 
     def found(self, line: Line, step: float) -> Trial | None:
         """Return the trial that a line search finds, with the parameters there; None if none."""
@@ -183,11 +195,11 @@ class Descent:
                 block.move(found.step)
         return found
 
-    def recover(self, line: Line) -> float:
+    def recover(self, line: Line) -> Aim:
         """Go back to where a line search began that found nothing, and forget the history, once.
 
         Returns:
-            The slope of steepest descent.
+            What is known of the direction of steepest descent.
         """
         memory = self.memory
         memory.restore()
@@ -265,6 +277,6 @@ def _compared(memory: Memory, slot: int, block: Block) -> None:
     move, (moved, slope, changed) = memory.move, block.places[EXTRA:LOSS]
     moved.copy_(block.is_elsewhere())
     if move is not None:
-        torch.dot(block.gradient(move.origin.slot), block.direction, out=slope)
+        slope.copy_(torch.dot(block.gradient(move.origin.slot), block.direction))
         if move.last is not None:
             changed.copy_((block.gradient(slot) != block.gradient(move.last.slot)).any())

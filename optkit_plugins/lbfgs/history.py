@@ -34,6 +34,20 @@ class Move:
     last: Trial | None
 
 
+@attrs.frozen(eq=False)
+class Aim:
+    r"""What is known of a direction.
+
+    Args:
+        slope: the slope at its start, :math:`g^\top d`.
+        reach: the largest change of a parameter by a step of 1; NaN while nobody has looked,
+            and then the slope too is only what the direction was made to have.
+    """
+
+    slope: float
+    reach: float = math.nan
+
+
 @attrs.define(eq=False)
 class History:
     r"""The remembered pairs and the small matrices that belong to them.
@@ -101,13 +115,22 @@ class History:
         if not self._is_sound(move, curvature, square):
             self.look(here)
             return
-        self._store(move.step, here.slot, origin.slot)
+        self.count = max(self.count, self.slot + 1)
+        self._take_in(move, here, curvature)
+        self._turn(curvature, square)
+
+    def _take_in(self, move: Move, here: Trial, curvature: float) -> None:
+        """Store a pair whose change is long enough, with its products."""
+        origin = move.origin
+        for block in self.space.blocks:
+            block.store(self.slot, move.step, here.slot, origin.slot)
         self.products, self.before = self.before, self.products
         self.look(here)
+        across = here.reading.products[origin.slot] - origin.reading.square
         self.before.steps[self.slot] = move.step * origin.slope
-        self.before.changes[self.slot] = g.products[origin.slot] - origin.reading.square
+        self.before.changes[self.slot] = across
         torch.sub(self.products.all, self.before.all, out=self.before.all)
-        self._put(curvature, square)
+        self.compact.put(self.slot, self.before, curvature)
 
     def _remember_carefully(self, move: Move, here: Trial) -> None:
         """Do what `remember` does with products of the change itself."""
@@ -117,36 +140,36 @@ class History:
         change = self.space.read(y, 0.0)
         curvature = move.step * change.slope
         if self._is_sound(move, curvature, change.square):
-            self._store(move.step, y)
+            self.count = max(self.count, self.slot + 1)
+            for block in self.space.blocks:
+                block.store(self.slot, move.step, y, None)
             self.space.look(self.count, y, self.before.all)
-            self._put(curvature, change.square)
+            self.compact.put(self.slot, self.before, curvature)
+            self._turn(curvature, change.square)
         self.look(here)
 
     def _is_sound(self, move: Move, curvature: float, square: float) -> bool:
         least = self._precision() * abs(move.step * move.origin.slope)
         return curvature > least and 0 < square < math.inf
 
-    def _store(self, step: float, after: int, before: int | None = None) -> None:
-        for block in self.space.blocks:
-            block.store(self.slot, step, after, before)
-        self.count = max(self.count, self.slot + 1)
-
-    def _put(self, curvature: float, square: float) -> None:
-        """Take in the pair that is stored, whose products with the rows are in `before`."""
-        self.compact.put(self.slot, self.before, curvature)
+    def _turn(self, curvature: float, square: float) -> None:
         self.gamma = curvature / square
         self.slot = (self.slot + 1) % self.room
 
     def _precision(self) -> float:
         return max(torch.finfo(block.dtype).eps for block in self.space.blocks)
 
-    def aim(self, here: Trial) -> float:
-        """Make the direction for a point that `look` or `remember` was told; return its slope."""
-        if not self.count:
-            for block in self.space.blocks:
-                torch.neg(block.gradient(here.slot), out=block.direction)
-            return -here.reading.square
+    def aim(self, here: Trial) -> Aim:
+        """Make the direction for a point that `look` or `remember` was told."""
+        if self.count:
+            return self._quasi_newton(here)
+        for block in self.space.blocks:
+            torch.neg(block.gradient(here.slot), out=block.direction)
+        return Aim(-here.reading.square)
+
+    def _quasi_newton(self, here: Trial) -> Aim:
         coefficients = self.compact.solve(self.products, self.gamma)
         for block in self.space.blocks:
             block.combine(self.count, coefficients, here.slot, self.gamma)
-        return torch.dot(coefficients, self.products.all).item() - self.gamma * here.reading.square
+        along = torch.dot(coefficients, self.products.all).item()
+        return Aim(along - self.gamma * here.reading.square)

@@ -9,7 +9,7 @@ import attrs
 from torch import Tensor
 
 from optkit_plugins.lbfgs import groups, joint, persistence
-from optkit_plugins.lbfgs.history import History
+from optkit_plugins.lbfgs.fused import history_of
 from optkit_plugins.lbfgs.memory import Memory
 from optkit_plugins.lbfgs.space import Space
 
@@ -54,7 +54,7 @@ class Kept:
             storage: says how a parameter's vectors are stored.
         """
         space = Space(groups.blocks(param_groups, storage), groups.scales(param_groups))
-        memory = Memory(space, History.empty(space, param_groups[0]["history_size"]))
+        memory = Memory(space, history_of(space, param_groups[0]["history_size"]))
         direction = state.get("d")
         size = sum(sum(block.sizes) for block in space.blocks)
         if direction is not None and direction.numel() != size:

@@ -53,10 +53,10 @@ class Line:
     Args:
         space: the space; the direction is in it.
         objective: the function.
-        origin: :math:`t = 0`, with the slope that the direction was made to have; the first
-            trial measures it.
+        origin: :math:`t = 0`; where `reach` isn't known, with the slope that the direction was
+            made to have, and the first trial measures it.
         tolerance: a change of every parameter by less than this is none.
-        reach: :math:`\lVert d \rVert_\infty`, known from the first trial on.
+        reach: :math:`\lVert d \rVert_\infty`, known from the first trial on at least.
         trials: how many there have been.
         max_trials: how many there may be; None until a line search says.
         best: the finite trial with the lowest loss.
@@ -87,8 +87,9 @@ class Line:
         self.latest = None
         for block in self.space.blocks:
             block.move(step)
-        asked = asked_first(self.origin.slot) if self.trials == 1 else nothing
-        reading = self.objective.measure(self.space, slot, asked)
+        is_known = not math.isnan(self.reach)
+        asked = nothing if is_known else asked_first(self.origin.slot)
+        reading = self.objective.measure(self.space, slot, asked, self.origin.slot)
         if reading.is_finite and math.isfinite(reading.slope):
             trial = Trial(step, reading.loss, reading.slope, reading, slot)
         else:
@@ -96,7 +97,7 @@ class Line:
         self.latest = trial
         if trial.is_finite and (self.best is None or trial.loss < self.best.loss):
             self.best = trial
-        if self.trials == 1:
+        if not is_known:
             self._learn(reading)
         return trial
 
@@ -138,8 +139,8 @@ def asked_first(origin: int) -> Asked:
     """
 
     def asked(block: Block) -> None:
-        torch.dot(block.gradient(origin), block.direction, out=block.places[EXTRA])
-        torch.linalg.vector_norm(block.direction, torch.inf, out=block.places[EXTRA + 1])
+        block.places[EXTRA].copy_(torch.dot(block.gradient(origin), block.direction))
+        block.places[EXTRA + 1].copy_(torch.linalg.vector_norm(block.direction, torch.inf))
 
     return asked
 

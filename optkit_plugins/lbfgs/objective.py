@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 import attrs
-import torch
 from torch import Tensor
 
 from optkit_core import OptkitError
@@ -26,7 +24,7 @@ class Objective:
     """The closure over its parameters, and how often it has been and may be called.
 
     Args:
-        closure: what the user gave.
+        closure: what the user gave, to be called with gradients on.
         params: all parameters.
         max_eval: the most calls; the first one is always made.
         sign: -1 to ascend, otherwise 1.
@@ -56,36 +54,42 @@ class Objective:
             ClosureError: it returned something else, or no parameter has a gradient.
         """
         self.is_running = True
-        is_first = not self.evaluations
-        watched = distributed.replicas(self.params) if is_first else nullcontext(self._replicas)
-        with torch.enable_grad(), watched as self._replicas:
-            returned = self.closure()
+        returned = self._first() if not self.evaluations else self.closure()
         self.evaluations += 1
-        if is_first:
-            self.returned = returned
         loss = checked(returned)
-        movable = [p for p in self.params if p.requires_grad and p.numel()]
-        if movable and all(p.grad is None for p in movable):
+        if not any(p.grad is not None for p in self.params) and self._is_movable():
             raise ClosureError(
                 "After the closure of LBFGS no parameter has a gradient, so there is no way to go. "
                 "Call loss.backward() in it, after optimizer.zero_grad()."
             )
-        loss = distributed.averaged(loss, self._replicas) * self.sign
+        if self._replicas:
+            loss = distributed.averaged(loss, self._replicas)
         self.is_running = False
-        return loss
+        return loss if self.sign == 1 else -loss
 
-    def measure(self, space: Space, slot: int, asked: Asked = nothing) -> Reading:
+    def _first(self) -> Any:
+        with distributed.replicas(self.params) as self._replicas:
+            self.returned = self.closure()
+        return self.returned
+
+    def _is_movable(self) -> bool:
+        return any(p.requires_grad and p.numel() for p in self.params)
+
+    def measure(
+        self, space: Space, slot: int, asked: Asked = nothing, other: int | None = None
+    ) -> Reading:
         """Call the closure once, and read what is known of the gradient that it leaves.
 
         Args:
             space: takes the gradient.
             slot: where.
             asked: see `Space.read`.
+            other: see `Space.read`.
         """
         loss = self.call()
         for block in space.blocks:
             block.gather(slot)
-        return space.read(slot, loss, asked)
+        return space.read(slot, loss, asked, other)
 
 
 def checked(returned: Any) -> float | Tensor:

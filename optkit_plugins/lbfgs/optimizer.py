@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, SupportsIndex
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from optkit_core import (
     Buffer,
+    Kind,
     Optimizer,
     at_least,
     boolean,
@@ -20,7 +22,7 @@ from optkit_core import (
     option,
     whole,
 )
-from optkit_plugins.lbfgs import groups, persistence
+from optkit_plugins.lbfgs import fused, groups, persistence
 from optkit_plugins.lbfgs.descent import Descent
 from optkit_plugins.lbfgs.kept import Kept, unshared
 from optkit_plugins.lbfgs.limits import Limits
@@ -182,6 +184,11 @@ class LBFGS(Optimizer):
                 options["max_eval"] = max(options["max_iter"] * 5 // 4, LEAST_EVALUATIONS)
 
     @classmethod
+    def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
+        """Return the compiled passes over vectors of parameters of a dtype."""
+        return (fused.source(fused.vector_dtype(dtype)),)
+
+    @classmethod
     def state_complaint(cls, state: Mapping[str, Any]) -> str:
         """Return what is wrong with saved state as a whole, or ``""``."""
         return persistence.complaint(state)
@@ -204,7 +211,8 @@ class LBFGS(Optimizer):
         group = self.param_groups[0]
         groups.require_agreement(*self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
-        objective = Objective(closure, params, group["max_eval"], -1 if group["maximize"] else 1)
+        watched = torch.enable_grad()(closure)
+        objective = Objective(watched, params, group["max_eval"], -1 if group["maximize"] else 1)
         if not any(p.numel() for p in params):
             objective.call()
             return objective.returned
@@ -226,8 +234,18 @@ class LBFGS(Optimizer):
             self._kept.publish_all(self.state)
         return Kept.build(self.param_groups, params, state, self._storage)
 
+    def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
+        """Return the hyperparameters of a group as attributes, and how its history is kept."""
+        values = super().values(group)
+        values.history_dtype = group["history_dtype"]
+        return values
+
+    def too_small(self, kind: Kind, params: Sequence[Tensor]) -> Mapping[str, str]:
+        """Return nothing: no space is too small for any implementation."""
+        return {}
+
     def _storage(self, group: dict[str, Any], parameter: Tensor) -> Any:
-        return self.choose(group, kind_of(group, parameter)).offer.prepare
+        return self.choose(group, kind_of(group, parameter), (), self.values(group)).offer.prepare
 
     def _refuse_scaler(self) -> None:
         if getattr(self, "grad_scale", None) is not None:

@@ -85,13 +85,14 @@ def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) ->
     memory.hint = state.get("hint")
     same_room = state.get("inverse") is not None and len(state["inverse"]) == history.room
     if same_room and len(steps) == len(state["old_stps"]):
-        history.compact = Compact(*(_small(state[key]) for key in OWN[2:5]))
+        history.compact.take(*(state[key] for key in OWN[2:5]))
         products = state.get("products")
         history.is_known = products is not None
         if products is not None:
             history.products.all.copy_(products)
     else:
-        history.compact = Compact.of(_gram(memory), len(steps))
+        made = Compact.of(_gram(memory), len(steps))
+        history.compact.take(made.inverse, made.squares, made.curvatures)
     memory.move = _move(memory, state, params)
     memory.save()  # a checkpoint goes with the parameters that are there
     scales = state.get("scales", [1.0] * len(space.scales))
@@ -139,10 +140,6 @@ def _change(slot: int) -> Pick:
 def _by_age(slot: int, count: int) -> list[int]:
     """Return the slots in use, the oldest pair's first."""
     return [(slot + age) % count for age in range(count)] if count else []
-
-
-def _small(matrix: Tensor) -> Tensor:
-    return matrix.detach().to("cpu", torch.float64, copy=True)
 
 
 def complaint(state: Mapping[str, Any]) -> str:

@@ -62,16 +62,19 @@ class Space:
     blocks: list[Block]
     scales: list[float]
 
-    def read(self, slot: int, loss: float | Tensor, asked: Asked = nothing) -> Reading:
+    def read(
+        self, slot: int, loss: float | Tensor, asked: Asked = nothing, other: int | None = None
+    ) -> Reading:
         """Return what is known of a gradient, with one read-back for all numbers.
 
         Args:
             slot: of the gradient.
             loss: at the point of the gradient, a number or a tensor of one element.
             asked: writes down further numbers of a block.
+            other: the slot of the other gradient whose product with this one is of interest.
         """
         for block in self.blocks:
-            block.measure(slot)
+            block.measure(slot, other)
             asked(block)
         rows, value = read_back([block.numbers for block in self.blocks], loss)
         if len(rows) == 1:
@@ -135,18 +138,19 @@ def read_back(rows: Sequence[Tensor], loss: float | Tensor) -> tuple[list[list[f
     """Return small vectors and a loss as numbers; each device is waited for once.
 
     Args:
-        rows: vectors of one length; where the loss fits into the first one's last place, it
-            travels there.
+        rows: vectors of one length; where the loss fits into the first one's last place on an
+            accelerator, it travels there.
         loss: a number, or a tensor of one element.
     """
     first = rows[0]
-    if isinstance(loss, Tensor) and loss.device == first.device and loss.dtype == first.dtype:
+    if not isinstance(loss, Tensor):
+        return _together(rows), float(loss)
+    fits = loss.dtype == first.dtype and loss.device == first.device
+    if fits and loss.device.type != "cpu":
         first[-1].copy_(loss.detach().reshape(()))
         values = _together(rows)
         return values, values[0][-1]
-    if isinstance(loss, Tensor):
-        return _together(rows), loss.item()
-    return _together(rows), float(loss)
+    return _together(rows), loss.item()
 
 
 def _together(rows: Sequence[Tensor]) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""What can run L-BFGS: three ways of storing its vectors, offered to the selector."""
+"""What can run L-BFGS: four ways of storing its vectors, offered to the selector."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from optkit_core import Kind, Offer
 from optkit_plugins.lbfgs.block import Block, ForeachBlock, SingleBlock
+from optkit_plugins.lbfgs.fused import FusedBlock, refuse
 
 
 def _any(algorithm: Any, kind: Kind, h: Any) -> str:
@@ -17,9 +18,11 @@ def _native(algorithm: Any, kind: Kind, h: Any) -> str:
 
 
 OFFERS = (
+    Offer("fused", FusedBlock, refuse),
     Offer("flat", Block, _native),
     Offer("forloop", SingleBlock, _any),
     Offer("foreach", ForeachBlock, _native),
 )
-"""``flat``: one vector for all parameters of a device and group. ``foreach``: the same, with the
-parameters moved by multi-tensor operations. ``forloop``: a vector for each parameter."""
+"""``flat``: one vector for all parameters of a device and group. ``fused``: the same, with the work
+on it compiled to three passes. ``foreach``: the same as ``flat``, with the parameters moved by
+multi-tensor operations. ``forloop``: a vector for each parameter."""

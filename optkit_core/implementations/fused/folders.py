@@ -72,3 +72,11 @@ def complaint_of(folder: Path, error: OSError) -> str:
 
 def _user() -> int:
     return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def refusal_to_load(error: OSError) -> str:
+    """Return what to do where the system refuses to load a compiled library."""
+    return (
+        f"the compiled kernel can't be loaded: {error}; where the system forbids it, name another "
+        f"directory in {VARIABLE}"
+    )

@@ -49,10 +49,7 @@ class Kernel:
         try:
             self._run = ctypes.CDLL(path).run
         except OSError as error:
-            raise UnavailableError(
-                f"the compiled kernel can't be loaded: {error}; where the system forbids it, "
-                f"name another directory in {folders.VARIABLE}"
-            ) from error
+            raise UnavailableError(folders.refusal_to_load(error)) from error
         self._run.argtypes = [ctypes.c_void_p]
         self._run.restype = None
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from optkit_core.algorithm import Elementwise
 from optkit_core.buckets import Kind
 from optkit_core.errors import OptkitError
-from optkit_core.implementations.fused import native, parts
+from optkit_core.implementations.fused import cache, native, parts
 from optkit_core.implementations.fused.cpp import TYPES
 from optkit_core.implementations.fused.kernel import compiled
 from optkit_core.implementations.fused.recording import Program
@@ -30,7 +31,7 @@ def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
     zero or False by default are turned on, with and without ``maximize`` and a scaled gradient.
 
     Args:
-        algorithm: an elementwise optimizer class.
+        algorithm: an elementwise optimizer class, or one that brings libraries along.
         dtype: of the parameters.
         portable: whether the kernels are to run on other processors than this one too.
 
@@ -40,13 +41,18 @@ def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
     Raises:
         UnavailableError: one can't be built; says why.
     """
+    brought = algorithm.libraries(dtype)
+    for source, title in brought:
+        cache.library(source, title, portable)
+    if not issubclass(algorithm, Elementwise):
+        return len(brought)
     kind = Kind(torch.device("cpu"), dtype)
     dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
     native.compiled(portable)
     programs = dict.fromkeys(_programs(algorithm))
     for program in programs:
         compiled(program, dtypes, algorithm.__name__, portable)
-    return len(programs)
+    return len(brought) + len(programs)
 
 
 def _programs(algorithm: Any) -> Iterator[Program]:

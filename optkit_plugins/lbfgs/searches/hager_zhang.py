@@ -1,4 +1,4 @@
-r"""A step length that satisfies the Wolfe or the approximate Wolfe conditions.
+r"""A step length that satisfies the strong Wolfe conditions or their approximate form.
 
 Near a minimum the losses of two points differ by less than their rounding, and comparing them
 decides nothing. The slopes still can be told apart, so sufficient decrease is also accepted in
@@ -11,7 +11,8 @@ the form that a parabola gives it,
 
 Beyond that rounding the losses are put to use: where two ends of an interval differ by more, the
 next trial is the minimizer of the cubic through both, which took a sixth fewer evaluations on
-the problems of Moré, Garbow and Hillstrom than the paper's pairs of secant steps.
+the problems of Moré, Garbow and Hillstrom than the paper's pairs of secant steps. And a steep
+rise at the end of a step isn't accepted, as it would be by the plain Wolfe conditions.
 
 Source:
     Hager and Zhang, *A new conjugate gradient method with guaranteed descent and an efficient
@@ -47,7 +48,8 @@ class HagerZhang:
         decrease: :math:`\delta`, in (0, 1/2).
         curvature: :math:`\sigma`, between `decrease` and 1.
         error: :math:`\epsilon`, the loss's relative error that is looked through.
-        growth: the most by which a step that is too short grows.
+        growth: the least and the most by which a step that is too short grows: at least by
+            this part of its last growth, and at most to this multiple.
         shrinkage: :math:`\gamma`; an interval that a trial hasn't made as small as this part
             of it is halved.
         max_trials: the most trials.
@@ -56,7 +58,7 @@ class HagerZhang:
     decrease: float = 0.01
     curvature: float = 0.9
     error: float = 1e-6
-    growth: float = 10.0
+    growth: tuple[float, float] = (0.01, 10.0)
     shrinkage: float = 0.66
     max_trials: int = 50
 
@@ -73,7 +75,7 @@ class HagerZhang:
     def accepts(self, line: Line, trial: Trial) -> bool:
         """Whether a trial satisfies the conditions, either form of them."""
         slope, gain = line.origin.slope, trial.loss - line.origin.loss
-        if not trial.is_finite or trial.slope < self.curvature * slope:
+        if not trial.is_finite or abs(trial.slope) > -self.curvature * slope:
             return False
         if gain <= self.decrease * trial.step * slope:
             return True
@@ -97,8 +99,8 @@ class HagerZhang:
         while trial.slope < 0:
             if not self.is_low(line, trial):
                 return self.squeezed(line, low, trial)
-            least = 2 * trial.step - low.step
-            longer = cubic_minimizer(low, trial, least, self.growth * trial.step)
+            least = trial.step + self.growth[0] * (trial.step - low.step)
+            longer = cubic_minimizer(low, trial, least, self.growth[1] * trial.step)
             low, trial = trial, self.probe(line, longer)
         return (low, trial) if trial.is_finite else self.squeezed(line, low, trial)
 

@@ -1,0 +1,217 @@
+// The passes of L-BFGS over its long vectors, and the small matrices between them.
+//
+// A vector is walked in chunks that fit into the nearest cache, and everything that is asked of a
+// chunk is done while it is there. Sums are kept chunk by chunk and added in order, so that they
+// don't depend on the number of threads.
+typedef long long Index;
+
+static const Index CHUNK = 2048, LANES = 32;
+
+struct Space {
+    Index size, room, stride, threads;
+    Real *vectors[5];       // the start, the direction, and three gradients
+    Real *rows;             // the steps, then the changes of the gradient
+    double *inverse, *squares, *curvatures;
+    double *products;       // of every row with the latest gradient
+    double *before;         // with the one before it; then with its change
+    double *coefficients;
+    double *partial;        // sums of each chunk
+    double *numbers;        // what is asked for, in the places that block.py gives it
+};
+
+struct Pass {
+    const Space &space;
+    Index width;            // sums that each chunk has
+    void (*chunk)(const Pass &, Index begin, Index end, double *sums);
+    Index count, slot, before, after;
+    double step;
+};
+
+#if defined(__FMA__) || defined(__aarch64__)
+static inline float multiply_add(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
+static inline double multiply_add(double x, double y, double z) { return __builtin_fma(x, y, z); }
+#else
+static inline Real multiply_add(Real x, Real y, Real z) { return x * y + z; }
+#endif
+
+template <class T> static double dot(const T *x, const T *y, Index n) {
+    T lanes[LANES] = {};
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (Index l = 0; l < LANES; l++) lanes[l] = multiply_add(x[i + l], y[i + l], lanes[l]);
+    double sum = 0;
+    for (Index l = 0; l < LANES; l++) sum += lanes[l];
+    for (; i < n; i++) sum += (double)x[i] * y[i];
+    return sum;
+}
+
+// NaN is larger than anything.
+static double largest(const Real *x, Index n) {
+    Real most = 0, strange = 0;
+    for (Index i = 0; i < n; i++) {
+        Real size = x[i] < 0 ? -x[i] : x[i];
+        most = size > most ? size : most;
+        strange += x[i] - x[i];
+    }
+    return strange == strange ? most : strange;
+}
+
+extern "C" {
+__attribute__((weak)) void GOMP_parallel(void (*)(void *), void *, unsigned, unsigned);
+__attribute__((weak)) int omp_get_thread_num(void);
+__attribute__((weak)) int omp_get_num_threads(void);
+}
+
+static Index chunks(const Space &space) { return (space.size + CHUNK - 1) / CHUNK; }
+
+static void share(const Pass &pass, Index first, Index last) {
+    for (Index c = first; c < last; c++) {
+        Index begin = c * CHUNK, end = begin + CHUNK;
+        pass.chunk(pass, begin, end < pass.space.size ? end : pass.space.size,
+                   pass.space.partial + c * pass.width);
+    }
+}
+
+static void work(void *given) {
+    const Pass &pass = *(const Pass *)given;
+    Index total = chunks(pass.space), workers = omp_get_num_threads();
+    Index each = (total + workers - 1) / workers, first = each * omp_get_thread_num();
+    share(pass, first, first + each < total ? first + each : total);
+}
+
+static void walk(const Pass &pass) {
+    if (pass.space.threads > 1 && GOMP_parallel && omp_get_thread_num && omp_get_num_threads)
+        GOMP_parallel(work, (void *)&pass, (unsigned)pass.space.threads, 0);
+    else
+        share(pass, 0, chunks(pass.space));
+}
+
+static double total(const Pass &pass, Index column) {
+    double sum = 0;
+    for (Index c = 0; c < chunks(pass.space); c++)
+        sum += pass.space.partial[c * pass.width + column];
+    return sum;
+}
+
+static double most(const Pass &pass, Index column) {
+    double found = 0;
+    for (Index c = 0; c < chunks(pass.space); c++) {
+        double value = pass.space.partial[c * pass.width + column];
+        found = value > found || value != value ? value : found;
+        if (found != found) break;
+    }
+    return found;
+}
+
+static const Real *row(const Space &space, Index r) { return space.rows + r * space.stride; }
+
+static void measure_chunk(const Pass &pass, Index begin, Index end, double *sums) {
+    const Space &space = pass.space;
+    const Real *g = space.vectors[pass.after] + begin;
+    sums[0] = dot(g, space.vectors[1] + begin, end - begin);
+    sums[1] = dot(g, g, end - begin);
+    sums[2] = pass.before ? dot(g, space.vectors[pass.before] + begin, end - begin) : 0;
+    sums[3] = largest(g, end - begin);
+}
+
+static void take_chunk(const Pass &pass, Index begin, Index end, double *sums) {
+    const Space &space = pass.space;
+    const Real *d = space.vectors[1], *g = space.vectors[pass.after], *g0 = space.vectors[pass.before];
+    Real *s = (Real *)row(space, pass.slot), *y = (Real *)row(space, space.room + pass.slot);
+    Real step = (Real)pass.step;
+    for (Index i = begin; i < end; i++) {
+        s[i] = step * d[i];
+        y[i] = g[i] - g0[i];
+    }
+    for (Index j = 0; j < pass.count; j++) {
+        sums[j] = dot(row(space, j) + begin, g + begin, end - begin);
+        sums[pass.count + j] = dot(row(space, space.room + j) + begin, g + begin, end - begin);
+    }
+}
+
+static void add_rows(Real *d, const Space &space, Index first, Index count, const double *c,
+                     Index begin, Index end) {
+    Index j = 0;
+    for (; j + 4 <= count; j += 4) {
+        const Real *a = row(space, first + j), *b = a + space.stride;
+        const Real *e = b + space.stride, *f = e + space.stride;
+        Real p = (Real)c[j], q = (Real)c[j + 1], r = (Real)c[j + 2], t = (Real)c[j + 3];
+        for (Index i = begin; i < end; i++) {
+            Real left = multiply_add(p, a[i], d[i]), right = r * e[i];
+            d[i] = multiply_add(q, b[i], left) + multiply_add(t, f[i], right);
+        }
+    }
+    for (; j < count; j++) {
+        const Real *a = row(space, first + j);
+        for (Index i = begin; i < end; i++) d[i] = multiply_add((Real)c[j], a[i], d[i]);
+    }
+}
+
+static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
+    const Space &space = pass.space;
+    const Real *g = space.vectors[pass.after];
+    Real *d = space.vectors[1], gamma = (Real)pass.step;
+    for (Index i = begin; i < end; i++) d[i] = -gamma * g[i];
+    add_rows(d, space, 0, pass.count, space.coefficients, begin, end);
+    add_rows(d, space, space.room, pass.count, space.coefficients + space.room, begin, end);
+    sums[0] = dot(d + begin, g + begin, end - begin);
+    sums[1] = largest(d + begin, end - begin);
+}
+
+// What is known of the gradient in a slot: its products with the direction, with that in another
+// slot, if there is one, and with itself; and its largest element.
+extern "C" void measure(const Space *space, Index slot, Index other) {
+    Pass pass = {*space, 4, measure_chunk, 0, 0, other < 0 ? 0 : 2 + other, 2 + slot, 0};
+    walk(pass);
+    space->numbers[0] = total(pass, 0);
+    if (other >= 0) space->numbers[1 + other] = total(pass, 2);
+    space->numbers[1 + slot] = total(pass, 1);
+    space->numbers[4] = most(pass, 3);
+}
+
+// Remember a step along the direction and the change of the gradient, multiply every row with the
+// new gradient, and bring the small matrices up to date.
+extern "C" void take_in(Space *space, Index slot, Index count, double step, Index before,
+                        Index after, double along, double across, double curvature) {
+    Index room = space->room;
+    Pass pass = {*space, 2 * count, take_chunk, count, slot, 2 + before, 2 + after, step};
+    walk(pass);
+    double *u = space->before, *v = space->products, *r = space->inverse;
+    for (Index j = 0; j < count; j++) {
+        double now[2] = {total(pass, j), total(pass, count + j)};
+        u[j] = now[0] - (j == slot ? along : v[j]);
+        u[room + j] = now[1] - (j == slot ? across : v[room + j]);
+        v[j] = now[0];
+        v[room + j] = now[1];
+    }
+    for (Index j = 0; j < room; j++) r[slot * room + j] = r[j * room + slot] = 0;
+    for (Index j = 0; j < count; j++)
+        space->coefficients[j] = -dot(r + j * room, u, count) / curvature;
+    for (Index j = 0; j < count; j++) {
+        r[j * room + slot] = space->coefficients[j];
+        space->squares[slot * room + j] = space->squares[j * room + slot] = u[room + j];
+    }
+    r[slot * room + slot] = 1 / curvature;
+    space->curvatures[slot] = curvature;
+}
+
+// Make the direction from the products of the rows with the gradient in a slot.
+extern "C" void aim(Space *space, Index count, Index slot, double gamma) {
+    Index room = space->room;
+    const double *along = space->products, *across = along + room;
+    double *c = space->coefficients, *steps = c + room;
+    for (Index j = 0; j < count; j++) {
+        steps[j] = dot(space->inverse + j * room, along, count);
+        c[j] = 0;
+    }
+    for (Index j = 0; j < count; j++) {
+        double inner = gamma * (dot(space->squares + j * room, steps, count) - across[j]);
+        inner += space->curvatures[j] * steps[j];
+        for (Index k = 0; k < count; k++) c[k] -= space->inverse[j * room + k] * inner;
+    }
+    for (Index j = 0; j < count; j++) steps[j] *= gamma;
+    Pass pass = {*space, 2, aim_chunk, count, 0, 0, 2 + slot, gamma};
+    walk(pass);
+    space->numbers[0] = total(pass, 0);
+    space->numbers[4] = most(pass, 1);
+}
