@@ -31,7 +31,7 @@ class Buffer:
             the parameter's.
         kind: ``"per element"`` (default): a tensor of the parameter's shape, device and
             layout. ``"scalar"``: a tensor of one number, on the CPU unless ``capturable``.
-            ``"joint"``: a vector over all elements of all parameters of the group, or a list
+            ``"joint"``: a vector over all elements of all parameters of all groups, or a list
             of such, kept with the first parameter. ``"opaque"``: a number, or a list or dict
             of numbers and tensors, of which nothing is known.
         since: the version of the algorithm's schema that brought it, from 1.

@@ -17,7 +17,7 @@ from optkit_core.registry import Entry
 SHAPES = {
     PER_ELEMENT: "the parameter's",
     SCALAR: "one number",
-    JOINT: "one dimension, all elements of the group",
+    JOINT: "one dimension, all elements of all parameters",
     OPAQUE: "its own",
 }
 DTYPES = {

@@ -69,7 +69,7 @@ def test_the_defaults_learn_the_digits(capsys):
     for name, outcome in outcomes.items():
         assert outcome["test_accuracy"] >= 0.93
         assert f"{outcome['test_accuracy']:.1%}" in out and name in out
-    assert outcomes["lbfgs"]["hyperparameters"] == {"line_search_fn": "strong_wolfe"}
+    assert outcomes["lbfgs"]["hyperparameters"] == {"line_search_fn": "hager_zhang"}
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])
@@ -168,13 +168,13 @@ def test_closures_on_mini_batches(capsys):
 def test_classes_of_torch_registered_at_run_time(capsys, registered):
     registered("house-sgd", torch.optim.SGD)
     registered("house-lbfgs", torch.optim.LBFGS)
-    figures, _ = compared(
-        capsys, "house-sgd", "house-lbfgs", "lbfgs", "--data", "wine", "--epochs", "2"
-    )
+    words = ["--data", "wine", "--epochs", "2", "--set", "lbfgs.line_search_fn=strong_wolfe"]
+    figures, _ = compared(capsys, "house-sgd", "house-lbfgs", "lbfgs", *words)
     outcomes = by_name(figures)
     assert outcomes["house-sgd"]["implementation"] == "its own"
     assert not outcomes["house-sgd"]["uses_closure"]
     assert outcomes["house-lbfgs"]["uses_closure"]
+    assert outcomes["house-lbfgs"]["hyperparameters"] == {"line_search_fn": "strong_wolfe"}
     assert math.isclose(
         outcomes["house-lbfgs"]["train_loss"], outcomes["lbfgs"]["train_loss"], rel_tol=1e-2
     )

@@ -18,7 +18,8 @@ from optkit_core.cli.picture import draw
 from optkit_core.cli.records import DataFacts, Report, Settings
 from optkit_core.cli.training import Contestant, train
 
-LINE_SEARCH = {"line_search_fn": "strong_wolfe"}
+LINE_SEARCHES = ("hager_zhang", "strong_wolfe")
+"""What is taken where there is a choice; the second one is all that torch.optim.LBFGS has."""
 
 Progress = Callable[[str, float], None]
 
@@ -76,13 +77,21 @@ def _contestant(name: str, network: nn.Module, settings: Settings) -> Contestant
     import optkit
 
     algorithm = optkit.get(name)
-    given: dict[str, Any] = dict(settings.overrides.get(name, {}))
-    if "line_search_fn" in inspect.signature(algorithm).parameters:
-        given = LINE_SEARCH | given
+    given = _line_search(algorithm) | dict(settings.overrides.get(name, {}))
     wanted = {"implementation": settings.implementation} if settings.implementation else {}
     with blamed_on(name, "being created"):
         optimizer = optkit.create(name, list(network.parameters()), **{**wanted, **given})
     return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
+
+
+def _line_search(algorithm: Any) -> dict[str, Any]:
+    """Return the hyperparameter that names a line search, of an algorithm that has one."""
+    if "line_search_fn" not in inspect.signature(algorithm).parameters:
+        return {}
+    better, common = LINE_SEARCHES
+    declared = getattr(algorithm, "declarations", {}).get("line_search_fn")
+    has_better = declared is not None and not declared.range.complaint("line_search_fn", better)
+    return {"line_search_fn": better if has_better else common}
 
 
 def _needs_closure(algorithm: Any) -> bool:

@@ -46,30 +46,53 @@ class LBFGS(Optimizer):
 
     where :math:`H_k`, the approximate inverse Hessian, comes from :math:`\gamma_k I` by one
     BFGS update for each remembered pair :math:`s_i = x_{i+1} - x_i`, :math:`y_i = g_{i+1} -
-    g_i`, and :math:`\gamma_k = s^\top y / y^\top y` of the newest one. The first iteration
-    follows :math:`-g_0`, by a step of :math:`\min(1, 1 / \lVert g_0 \rVert_1)\,\mathrm{lr}`.
+    g_i`, and :math:`\gamma_k = s^\top y / y^\top y` of the newest one. It is applied in the
+    compact form of Byrd, Nocedal and Schnabel, which reads the pairs twice. The first iteration,
+    and one after the pairs were forgotten, follows :math:`-g`, see `initial_step`. A pair whose
+    :math:`s^\top y` isn't clearly positive is left out.
 
-    All parameters form one vector, so there is one parameter group only. A complex parameter
-    counts as pairs of real numbers, a sparse gradient as its dense form, and a parameter
-    without a gradient stays where it is. The state takes about ``2 * history_size + 2``
-    times the memory of the parameters; it lives under the first parameter.
+    The parameters of all groups are minimized over together. A group's learning rate scales
+    its parameters: with :math:`\sigma` the root of its ratio to the largest rate, they are
+    minimized over :math:`x / \sigma`, so that steps along the gradient are in proportion to
+    the rates. A complex parameter counts as pairs of real numbers, a sparse gradient as its
+    dense form, and a parameter without a gradient stays where it is. Vectors are kept in the
+    parameters' promoted dtype, float32 at least; there are ``2 * history_size + 5`` of them,
+    each as large as all parameters, and they are allocated in the first step.
 
     Args:
-        params: parameters to optimize, or one group of them.
+        params: parameters to optimize, or groups of them; only `lr` may differ between groups.
         lr: step length :math:`t_k`, the first one tried where there is a line search; at
             least 0. Default: 1.
         max_iter: most iterations in one step; at least 0. Default: 20.
-        max_eval: number of closure calls after which a step starts no further iteration; at
-            least 0. Default: None, which stands for ``max_iter * 5 // 4``.
+        max_eval: most closure calls in one step, of which the first is always made; at least
+            0. Default: None, which stands for ``max(max_iter * 5 // 4, 4)``.
         tolerance_grad: the step ends when no element of the gradient is larger; at least 0.
             Default: 1e-7.
         tolerance_change: the step ends when the loss, or every parameter, changes by no
             more; at least 0. Default: 1e-9.
         history_size: number of pairs remembered; at least 1. Default: 100.
-        line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` looks for
-            one that satisfies the strong Wolfe conditions. Default: None.
-        implementation: see `optkit_core.Optimizer`; there is one so far, ``"forloop"``, on one
-            flat vector.
+        line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` searches as
+            torch.optim.LBFGS does, ``"hager_zhang"`` also finds its way where the loss has no
+            digits left; there are ``"more_thuente"`` and ``"backtracking"``, too. Or a record
+            such as ``HagerZhang(curvature=0.5)``, or a function of a `Line` and the first step
+            to try, which returns a `Trial`. Default: None.
+        implementation: how the vectors are stored, see `optkit_core.Optimizer`: ``"flat"``,
+            one vector for each device and group, ``"foreach"``, the same with parameters moved
+            by multi-tensor operations, or ``"forloop"``, a vector for each parameter.
+        maximize: ascend. Default: False.
+        initial_step: the step tried where nothing is known of the curvature:
+            ``"bounded"``, :math:`\min(1, 1 / \lVert g \rVert_1)\,\mathrm{lr}`, as torch has
+            it, or ``"unit"``, :math:`\mathrm{lr} / \lVert g \rVert_1`, with which the units of
+            the loss don't matter. Default: None, which stands for ``"bounded"`` where
+            `line_search_fn` is None or ``"strong_wolfe"``, otherwise for ``"unit"``.
+        history_dtype: dtype of the remembered pairs, ``torch.bfloat16`` or ``"bfloat16"`` for
+            example; a floating one. Default: None, that of all other vectors.
+
+    Attributes:
+        result: a `Result` that says how the last step went and why it ended; None before the
+            first one.
+        callback: a function that is called with a `Progress` after each iteration, and ends
+            the step by returning something true; None calls nobody.
 
     Returns:
         ``step(closure)`` returns what the closure returned when it was called first, before
@@ -77,16 +100,19 @@ class LBFGS(Optimizer):
 
     Raises:
         HyperparameterError: a value is outside its range.
-        GroupError: there is more than one parameter group.
-        ClosureError: ``step`` got no closure, or one that doesn't return a loss.
+        GroupError: groups differ in something else than `lr`.
+        ClosureError: ``step`` got no closure, or one that doesn't return a loss or leaves no
+            gradient; or GradScaler called it. The parameters are where they were before the
+            iteration.
 
     Example:
-        The closure clears the gradients, computes the loss and calls ``backward``:
+        The closure clears the gradients, computes the loss and calls ``backward``; the step
+        goes on until the gradient is small:
 
         >>> import torch
         >>> from optkit_plugins.lbfgs import LBFGS
         >>> x = torch.tensor([-1.5, 2.0], dtype=torch.float64, requires_grad=True)
-        >>> optimizer = LBFGS([x], max_iter=100, line_search_fn="strong_wolfe")
+        >>> optimizer = LBFGS([x], max_iter=99, tolerance_change=0, line_search_fn="hager_zhang")
         >>> def rosenbrock():
         ...     optimizer.zero_grad()
         ...     loss = (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
@@ -94,13 +120,20 @@ class LBFGS(Optimizer):
         ...     return loss
         >>> print(f"{optimizer.step(rosenbrock):.2f}")
         12.50
+        >>> optimizer.result.reason, optimizer.result.success
+        ('gradient', True)
         >>> torch.allclose(x, torch.ones_like(x))
         True
 
     Source:
         Liu and Nocedal, *On the limited memory BFGS method for large scale optimization*,
-        Mathematical Programming 45, 1989, https://doi.org/10.1007/BF01589116; Nocedal and
-        Wright, *Numerical Optimization*, 2nd edition, 2006, algorithms 3.5, 3.6, 7.4 and 7.5.
+        Mathematical Programming 45, 1989, https://doi.org/10.1007/BF01589116; Byrd, Nocedal
+        and Schnabel, *Representations of quasi-Newton matrices and their use in limited memory
+        methods*, Mathematical Programming 63, 1994, https://doi.org/10.1007/BF01582063; Hager
+        and Zhang, *A new conjugate gradient method with guaranteed descent and an efficient
+        line search*, SIAM Journal on Optimization 16, 2005, https://doi.org/10.1137/030601880;
+        Nocedal and Wright, *Numerical Optimization*, 2nd edition, 2006, algorithms 3.5, 3.6
+        and 7.5.
     """
 
     paper = (
