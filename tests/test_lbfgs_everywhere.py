@@ -172,8 +172,8 @@ def test_groups_of_one_rate_are_one_vector(search: str | None, storage: str) -> 
     assert_same_run(split, whole, rtol=1e-9, atol=1e-10)
 
 
-def test_a_groups_rate_scales_its_first_step() -> None:
-    rates = (0.5, 0.125, 0.0)
+@pytest.mark.parametrize("rates", [(0.5, 0.125, 0.0), (0.125, 0.5, 0.25), (0.0, 0.0, 0.0)])
+def test_a_groups_rate_scales_its_first_step(rates: tuple[float, ...]) -> None:
     params = [torch.full((4,), 3.0, dtype=torch.float64, requires_grad=True) for _ in rates]
     groups = [{"params": [p], "lr": lr} for p, lr in zip(params, rates, strict=True)]
     optimizer = LBFGS(groups, max_iter=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -16,7 +16,7 @@ LIKE_TORCH = (None, "strong_wolfe")
 
 @attrs.frozen(eq=False)
 class Limits:
-    """The hyperparameters of one step, as the first group holds them at its start."""
+    """The hyperparameters of one step, as the groups hold them at its start."""
 
     lr: float
     max_iter: int
@@ -27,11 +27,15 @@ class Limits:
     initial_step: str
 
     @classmethod
-    def from_group(cls, group: Mapping[str, Any]) -> Limits:
-        """Read the hyperparameters of a parameter group."""
+    def from_groups(cls, groups: Sequence[Mapping[str, Any]]) -> Limits:
+        """Read the hyperparameters of parameter groups, which differ in the learning rate only.
+
+        The largest of these counts; the blocks' scales see to the others.
+        """
+        group = groups[0]
         name = group["line_search_fn"]
         return cls(
-            lr=float(group["lr"]),
+            lr=max(float(group["lr"]) for group in groups),
             max_iter=group["max_iter"],
             max_eval=group["max_eval"],
             tolerance_grad=group["tolerance_grad"],

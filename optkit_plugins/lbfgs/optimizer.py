@@ -77,8 +77,9 @@ class LBFGS(Optimizer):
             such as ``HagerZhang(curvature=0.5)``, or a function of a `Line` and the first step
             to try, which returns a `Trial`. Default: None.
         implementation: how the vectors are stored, see `optkit_core.Optimizer`: ``"flat"``,
-            one vector for each device and group, ``"foreach"``, the same with parameters moved
-            by multi-tensor operations, or ``"forloop"``, a vector for each parameter.
+            one vector for each device and group, ``"fused"``, the same with compiled passes,
+            ``"foreach"``, the same with parameters moved by multi-tensor operations, or
+            ``"forloop"``, a vector for each parameter.
         maximize: ascend. Default: False.
         initial_step: the step tried where nothing is known of the curvature:
             ``"bounded"``, :math:`\min(1, 1 / \lVert g \rVert_1)\,\mathrm{lr}`, as torch has
@@ -250,7 +251,7 @@ class LBFGS(Optimizer):
             objective.call()
             return objective.returned
         kept = self._kept = self._memory(params)
-        descent = Descent(objective, kept.memory, Limits.from_group(group), self.callback)
+        descent = Descent(objective, kept.memory, Limits.from_groups(self.param_groups), self.callback)
         try:
             self.result = descent.run()
         finally:
