@@ -116,3 +116,33 @@ def _not_a_loss(what: str) -> ClosureError:
         "The closure of LBFGS must return the loss, a real number or a tensor of one element, "
         f"got {what}. End it with `return loss`."
     )
+
+
+def required(closure: Closure | None) -> Closure:
+    """Return a closure, which there has to be.
+
+    Raises:
+        ClosureError: there is none.
+    """
+    if closure is None:
+        raise ClosureError(
+            "LBFGS evaluates the loss several times in one step and needs a closure, got None. "
+            "Call step(closure) with a function that clears the gradients, computes the loss, "
+            "calls backward and returns the loss."
+        )
+    return closure
+
+
+def refuse_scaler(optimizer: Any) -> None:
+    """Raise if ``torch.amp.GradScaler`` calls the step; it leaves an attribute then.
+
+    Raises:
+        ClosureError: it does.
+    """
+    if getattr(optimizer, "grad_scale", None) is not None:
+        raise ClosureError(
+            "LBFGS can't be stepped by GradScaler: it compares the losses and gradients of "
+            "several evaluations, and the scaler unscales only the first. Call "
+            "optimizer.step(closure) yourself, without the scaler; with autocast to bfloat16 "
+            "no scaling is needed."
+        )

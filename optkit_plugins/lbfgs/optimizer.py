@@ -27,7 +27,7 @@ from optkit_plugins.lbfgs.descent import Descent
 from optkit_plugins.lbfgs.kept import Kept, unshared
 from optkit_plugins.lbfgs.limits import Limits
 from optkit_plugins.lbfgs.line import LineSearch
-from optkit_plugins.lbfgs.objective import Closure, ClosureError, Objective
+from optkit_plugins.lbfgs.objective import Closure, Objective, refuse_scaler, required
 from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.storage import OFFERS
@@ -235,23 +235,19 @@ class LBFGS(Optimizer):
 
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
-        self._refuse_scaler()
-        if closure is None:
-            raise ClosureError(
-                "LBFGS evaluates the loss several times in one step and needs a closure, got None. "
-                "Call step(closure) with a function that clears the gradients, computes the loss, "
-                "calls backward and returns the loss."
-            )
+        refuse_scaler(self)
+        watched = torch.enable_grad()(required(closure))
         group = self.param_groups[0]
         groups.require_agreement(*self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
-        watched = torch.enable_grad()(closure)
         objective = Objective(watched, params, group["max_eval"], -1 if group["maximize"] else 1)
         if not any(p.numel() for p in params):
             objective.call()
             return objective.returned
         kept = self._kept = self._memory(params)
-        descent = Descent(objective, kept.memory, Limits.from_groups(self.param_groups), self.callback)
+        descent = Descent(
+            objective, kept.memory, Limits.from_groups(self.param_groups), self.callback
+        )
         try:
             self.result = descent.run()
         finally:
@@ -280,15 +276,6 @@ class LBFGS(Optimizer):
 
     def _storage(self, group: dict[str, Any], parameter: Tensor) -> Any:
         return self.choose(group, kind_of(group, parameter), (), self.values(group)).offer.prepare
-
-    def _refuse_scaler(self) -> None:
-        if getattr(self, "grad_scale", None) is not None:
-            raise ClosureError(
-                "LBFGS can't be stepped by GradScaler: it compares the losses and gradients of "
-                "several evaluations, and the scaler unscales only the first. Call "
-                "optimizer.step(closure) yourself, without the scaler; with autocast to bfloat16 "
-                "no scaling is needed."
-            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take along: the state in place of the memory."""
