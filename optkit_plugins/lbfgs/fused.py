@@ -17,7 +17,7 @@ from optkit_plugins.lbfgs.history import Aim, History, Move
 from optkit_plugins.lbfgs.line import Trial
 from optkit_plugins.lbfgs.space import Space
 
-CHUNK = 2048
+CHUNK = 4096
 """How many elements of a vector are treated at a time; the same number stands in passes.cpp."""
 
 GRAIN = 1 << 19

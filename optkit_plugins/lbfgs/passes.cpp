@@ -5,7 +5,7 @@
 // don't depend on the number of threads.
 typedef long long Index;
 
-static const Index CHUNK = 2048, LANES = 32;
+static const Index CHUNK = 4096, LANES = 32;
 
 struct Space {
     Index size, room, stride, threads;
@@ -31,7 +31,7 @@ struct Pass {
 static inline float multiply_add(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
 static inline double multiply_add(double x, double y, double z) { return __builtin_fma(x, y, z); }
 #else
-static inline Real multiply_add(Real x, Real y, Real z) { return x * y + z; }
+template <class T> static inline T multiply_add(T x, T y, T z) { return x * y + z; }
 #endif
 
 template <class T> static double dot(const T *x, const T *y, Index n) {
@@ -45,15 +45,27 @@ template <class T> static double dot(const T *x, const T *y, Index n) {
     return sum;
 }
 
-// NaN is larger than anything.
+// What isn't finite shows in the differences, which are 0 for all other numbers, and gives NaN.
 static double largest(const Real *x, Index n) {
-    Real most = 0, strange = 0;
-    for (Index i = 0; i < n; i++) {
-        Real size = x[i] < 0 ? -x[i] : x[i];
-        most = size > most ? size : most;
-        strange += x[i] - x[i];
+    Real most[LANES] = {}, strange[LANES] = {};
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (Index l = 0; l < LANES; l++) {
+            Real size = x[i + l] < 0 ? -x[i + l] : x[i + l];
+            most[l] = size > most[l] ? size : most[l];
+            strange[l] += size - size;
+        }
+    for (Index l = 0; i + l < n; l++) {
+        Real size = x[i + l] < 0 ? -x[i + l] : x[i + l];
+        most[l] = size > most[l] ? size : most[l];
+        strange[l] += size - size;
     }
-    return strange == strange ? most : strange;
+    double found = 0, sum = 0;
+    for (Index l = 0; l < LANES; l++) {
+        found = most[l] > found ? most[l] : found;
+        sum += strange[l];
+    }
+    return sum == sum ? found : sum;
 }
 
 extern "C" {
@@ -116,46 +128,50 @@ static void measure_chunk(const Pass &pass, Index begin, Index end, double *sums
 
 static void take_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     const Space &space = pass.space;
-    const Real *d = space.vectors[1], *g = space.vectors[pass.after], *g0 = space.vectors[pass.before];
-    Real *s = (Real *)row(space, pass.slot), *y = (Real *)row(space, space.room + pass.slot);
+    const Real *d = space.vectors[1] + begin, *g = space.vectors[pass.after] + begin;
+    const Real *g0 = space.vectors[pass.before] + begin;
+    Real *s = (Real *)row(space, pass.slot) + begin;
+    Real *y = (Real *)row(space, space.room + pass.slot) + begin;
     Real step = (Real)pass.step;
-    for (Index i = begin; i < end; i++) {
+    Index n = end - begin;
+    for (Index i = 0; i < n; i++) {
         s[i] = step * d[i];
         y[i] = g[i] - g0[i];
     }
     for (Index j = 0; j < pass.count; j++) {
-        sums[j] = dot(row(space, j) + begin, g + begin, end - begin);
-        sums[pass.count + j] = dot(row(space, space.room + j) + begin, g + begin, end - begin);
+        sums[j] = dot(row(space, j) + begin, g, n);
+        sums[pass.count + j] = dot(row(space, space.room + j) + begin, g, n);
     }
 }
 
 static void add_rows(Real *d, const Space &space, Index first, Index count, const double *c,
-                     Index begin, Index end) {
+                     Index begin, Index n) {
     Index j = 0;
     for (; j + 4 <= count; j += 4) {
-        const Real *a = row(space, first + j), *b = a + space.stride;
+        const Real *a = row(space, first + j) + begin, *b = a + space.stride;
         const Real *e = b + space.stride, *f = e + space.stride;
         Real p = (Real)c[j], q = (Real)c[j + 1], r = (Real)c[j + 2], t = (Real)c[j + 3];
-        for (Index i = begin; i < end; i++) {
+        for (Index i = 0; i < n; i++) {
             Real left = multiply_add(p, a[i], d[i]), right = r * e[i];
             d[i] = multiply_add(q, b[i], left) + multiply_add(t, f[i], right);
         }
     }
     for (; j < count; j++) {
-        const Real *a = row(space, first + j);
-        for (Index i = begin; i < end; i++) d[i] = multiply_add((Real)c[j], a[i], d[i]);
+        const Real *a = row(space, first + j) + begin;
+        for (Index i = 0; i < n; i++) d[i] = multiply_add((Real)c[j], a[i], d[i]);
     }
 }
 
 static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     const Space &space = pass.space;
-    const Real *g = space.vectors[pass.after];
-    Real *d = space.vectors[1], gamma = (Real)pass.step;
-    for (Index i = begin; i < end; i++) d[i] = -gamma * g[i];
-    add_rows(d, space, 0, pass.count, space.coefficients, begin, end);
-    add_rows(d, space, space.room, pass.count, space.coefficients + space.room, begin, end);
-    sums[0] = dot(d + begin, g + begin, end - begin);
-    sums[1] = largest(d + begin, end - begin);
+    const Real *g = space.vectors[pass.after] + begin;
+    Real *d = space.vectors[1] + begin, gamma = (Real)pass.step;
+    Index n = end - begin;
+    for (Index i = 0; i < n; i++) d[i] = -gamma * g[i];
+    add_rows(d, space, 0, pass.count, space.coefficients, begin, n);
+    add_rows(d, space, space.room, pass.count, space.coefficients + space.room, begin, n);
+    sums[0] = dot(d, g, n);
+    sums[1] = largest(d, n);
 }
 
 // What is known of the gradient in a slot: its products with the direction, with that in another

@@ -34,6 +34,7 @@ def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
     """
     history, space, move = memory.history, memory.space, memory.move
     order = _by_age(history.slot, history.count)
+    curvatures = history.compact.curvatures.tolist()
     origin = move.origin if move else None
     last = move.last if move else None
     prior = origin.slot if origin else 0
@@ -42,7 +43,7 @@ def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
         "t": move.step if move else 0.0,
         "old_dirs": [join(space, _change(slot), params) for slot in order],
         "old_stps": [join(space, _step(slot), params) for slot in order],
-        "ro": [float(history.compact.inverse[slot, slot]) for slot in order],
+        "ro": [1.0 / curvatures[slot] for slot in order],
         "H_diag": history.gamma,
         "prev_flat_grad": join(space, lambda block: block.gradient(prior), params),
         "prev_loss": origin.loss if origin else 0.0,

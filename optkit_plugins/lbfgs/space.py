@@ -138,15 +138,14 @@ def read_back(rows: Sequence[Tensor], loss: float | Tensor) -> tuple[list[list[f
     """Return small vectors and a loss as numbers; each device is waited for once.
 
     Args:
-        rows: vectors of one length; where the loss fits into the first one's last place on an
-            accelerator, it travels there.
+        rows: vectors of one length; where the loss fits into the first one's last place, it
+            travels there.
         loss: a number, or a tensor of one element.
     """
     first = rows[0]
     if not isinstance(loss, Tensor):
         return _together(rows), float(loss)
-    fits = loss.dtype == first.dtype and loss.device == first.device
-    if fits and loss.device.type != "cpu":
+    if loss.device == first.device and torch.promote_types(loss.dtype, first.dtype) == first.dtype:
         first[-1].copy_(loss.detach().reshape(()))
         values = _together(rows)
         return values, values[0][-1]
