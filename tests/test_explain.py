@@ -138,3 +138,8 @@ def test_the_source_is_there_without_the_device(name: str, device: str) -> None:
     text = fused.source(algorithm, kind, optimizer.values(optimizer.param_groups[0]))
     for buffer in algorithm.buffers:
         assert buffer in text
+
+
+def test_the_command_prints_what_an_algorithm_brings_along(capsys: Any) -> None:
+    assert main(["explain", "lbfgs", "--shape", "64", "--count", "2", "--source"]) == 0
+    assert "float Real;" in capsys.readouterr().out

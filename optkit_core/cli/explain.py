@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 import optkit
+from optkit_core.buckets import Kind
 from optkit_core.cli.errors import OptionError, blamed_on
 from optkit_core.explanation import Explanation
 from optkit_core.optimizer import Optimizer
@@ -69,14 +70,21 @@ def optimizer_for(
 
 def sources(optimizer: Optimizer) -> list[tuple[str, str]]:
     """Return a title and the source of the kernel for each kind of bucket that fused runs."""
-    from optkit_core.implementations import fused
-
-    h = optimizer.values(optimizer.param_groups[0])
     return [
-        (str(choice.kind), fused.source(type(optimizer), choice.kind, h))
+        (str(choice.kind), _source(optimizer, choice.kind))
         for choice in optimizer.plan
         if choice.name == "fused"
     ]
+
+
+def _source(optimizer: Optimizer, kind: Kind) -> str:
+    from optkit_core.implementations import fused
+
+    brought = type(optimizer).libraries(kind.dtype)
+    if brought:
+        return "\n".join(source for source, _ in brought)
+    h = optimizer.values(optimizer.param_groups[0])
+    return fused.source(type(optimizer), kind, h)
 
 
 def print_explanation(explanation: Explanation, kernels: Sequence[tuple[str, str]]) -> None:

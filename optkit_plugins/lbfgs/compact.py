@@ -96,10 +96,12 @@ class Compact:
         return compact
 
     def take(self, inverse: Tensor, squares: Tensor, curvatures: Tensor) -> None:
-        """Copy what another one holds, or a checkpoint."""
-        self.inverse.copy_(inverse)
-        self.squares.copy_(squares)
-        self.curvatures.copy_(curvatures)
+        """Copy what another one holds, or a checkpoint, as far as it goes."""
+        self.clear()
+        count = len(curvatures)
+        self.inverse[:count, :count] = inverse
+        self.squares[:count, :count] = squares
+        self.curvatures[:count] = curvatures
 
     @property
     def room(self) -> int:

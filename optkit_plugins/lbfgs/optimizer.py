@@ -197,7 +197,8 @@ class LBFGS(Optimizer):
     products = Buffer(kind="opaque", optional=True, doc="products of all rows with a gradient")
     slope = Buffer(kind="opaque", optional=True, doc="the slope where the last step began")
     square = Buffer(kind="opaque", optional=True, doc="the gradient's square there")
-    hint = Buffer(kind="opaque", optional=True, doc="the step to try first, if there is one")
+    hint = Buffer(kind="opaque", optional=True, doc="the step to try first, 0 if there is none")
+    evaluated = Buffer(kind="opaque", optional=True, doc="1 if there is a grad, 0 if there is none")
 
     _kept: Kept | None = None
 

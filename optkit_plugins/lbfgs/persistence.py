@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit_plugins.lbfgs.compact import Compact
-from optkit_plugins.lbfgs.history import Move
+from optkit_plugins.lbfgs.history import History, Move
 from optkit_plugins.lbfgs.joint import Pick, join, split
 from optkit_plugins.lbfgs.line import Trial
 from optkit_plugins.lbfgs.memory import Memory
@@ -21,8 +21,9 @@ LARGEST = 2**53
 KEYS = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
 """What torch writes together, once there has been an iteration."""
 
-OWN = ("slot", "scales", "inverse", "squares", "curvatures", "slope", "square")
-"""What optkit writes beside it, together."""
+MATRICES = ("inverse", "squares", "curvatures")
+OWN = (*MATRICES, "products", "slot", "scales", "slope", "square", "hint", "evaluated")
+"""What optkit writes beside it, together; and ``grad``, where the last move was evaluated."""
 
 
 def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
@@ -47,18 +48,30 @@ def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
         "H_diag": history.gamma,
         "prev_flat_grad": join(space, lambda block: block.gradient(prior), params),
         "prev_loss": origin.loss if origin else 0.0,
-        "grad": join(space, lambda block: block.gradient(last.slot), params) if last else None,
+    }
+    if last is not None:
+        found["grad"] = join(space, lambda block: block.gradient(last.slot), params)
+    return found | {
         "slot": history.slot,
         "scales": list(space.scales),
-        "inverse": history.compact.inverse,
-        "squares": history.compact.squares,
-        "curvatures": history.compact.curvatures,
-        "products": history.products.all if history.is_known else None,
+        **_small(history),
         "slope": origin.slope if origin else 0.0,
         "square": origin.reading.square if origin else 0.0,
-        "hint": memory.hint,
+        "hint": memory.hint or 0.0,
+        "evaluated": int(last is not None),
     }
-    return {key: value for key, value in found.items() if value is not None}
+
+
+def _small(history: History) -> dict[str, Tensor]:
+    """Return the small matrices, as far as they are in use."""
+    count, compact, products = history.count, history.compact, history.products
+    known = (products.steps[:count], products.changes[:count]) if history.is_known else ()
+    return {
+        "inverse": compact.inverse[:count, :count],
+        "squares": compact.squares[:count, :count],
+        "curvatures": compact.curvatures[:count],
+        "products": torch.cat(known) if known else torch.zeros(0, dtype=torch.float64),
+    }
 
 
 def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) -> None:
@@ -75,7 +88,7 @@ def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) ->
     space, history = memory.space, memory.history
     steps, changes = (state[key][-history.room :] for key in ("old_stps", "old_dirs"))
     history.count = len(steps)
-    first = _first_slot(state, history.room, len(steps))
+    first = _first_slot(state, history.room)
     history.slot = (first + len(steps)) % history.room
     order = [(first + age) % history.room for age in range(len(steps))]
     for slot, s, y in zip(order, steps, changes, strict=True):
@@ -83,14 +96,9 @@ def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) ->
         split(y, space, _change(slot), params)
     split(state["d"], space, lambda block: block.direction, params)
     history.gamma = float(state["H_diag"])
-    memory.hint = state.get("hint")
-    same_room = state.get("inverse") is not None and len(state["inverse"]) == history.room
-    if same_room and len(steps) == len(state["old_stps"]):
-        history.compact.take(*(state[key] for key in OWN[2:5]))
-        products = state.get("products")
-        history.is_known = products is not None
-        if products is not None:
-            history.products.all.copy_(products)
+    memory.hint = float(state.get("hint", 0.0)) or None
+    if _fits(state, history.room):
+        _take_small(history, state)
     else:
         made = Compact.of(_gram(memory), len(steps))
         history.compact.take(made.inverse, made.squares, made.curvatures)
@@ -101,10 +109,28 @@ def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) ->
         memory.forget()
 
 
-def _first_slot(state: Mapping[str, Any], room: int, count: int) -> int:
-    saved_room = len(state["inverse"]) if state.get("inverse") is not None else 0
-    is_full = saved_room == room == count
-    return int(state["slot"]) if is_full and "slot" in state else 0
+def _fits(state: Mapping[str, Any], room: int) -> bool:
+    """Whether saved small matrices are those of the same pairs in the same slots."""
+    count = len(state["old_stps"])
+    if "inverse" not in state or count > room:
+        return False
+    was_full = state["slot"] < count
+    return not was_full or count == room
+
+
+def _first_slot(state: Mapping[str, Any], room: int) -> int:
+    """Return the slot of the oldest pair."""
+    is_turned = _fits(state, room) and state["slot"] < len(state["old_stps"])
+    return int(state["slot"]) if is_turned else 0
+
+
+def _take_small(history: History, state: Mapping[str, Any]) -> None:
+    history.compact.take(*(state[key] for key in MATRICES))
+    products, count = state["products"], history.count
+    history.is_known = len(products) > 0
+    if history.is_known:
+        history.products.steps[:count] = products[:count]
+        history.products.changes[:count] = products[count:]
 
 
 def _move(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) -> Move | None:
@@ -113,7 +139,7 @@ def _move(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) ->
         return None
     space, last = memory.space, None
     split(state["prev_flat_grad"], space, lambda block: block.gradient(0), params)
-    if state.get("grad") is not None:
+    if state.get("evaluated") and state.get("grad") is not None:
         split(state["grad"], space, lambda block: block.gradient(1), params)
         last = _trial(step, 0.0, 0.0, 0.0, 1)
     reading = space.read(0, float(state["prev_loss"]))
@@ -168,20 +194,20 @@ def _own_complaint(state: Mapping[str, Any], count: int) -> str:
     lacking = [key for key in OWN if state.get(key) is None]
     if lacking:
         return "" if lacking == list(OWN) else f"it isn't whole: there is no {', '.join(lacking)}"
-    inverse = state["inverse"]
-    room = len(inverse) if isinstance(inverse, Tensor) and inverse.dim() == 2 else 0
-    shapes = {"inverse": (room, room), "squares": (room, room), "curvatures": (room,)}
-    if state.get("products") is not None:
-        shapes["products"] = (2 * room,)
+    shapes = dict(zip(MATRICES, [(count, count), (count, count), (count,)], strict=True))
     for key, shape in shapes.items():
-        if not room or not _is_real(state[key], shape):
+        if not _is_real(state[key], shape):
             return f"{key} must be a tensor of real numbers, {shape} of them"
-    if type(state["slot"]) is not int or not 0 <= state["slot"] < room or count > room:
-        return f"slot must be a whole number below {room}, got {state['slot']!r:.40}"
-    numbers = [state["slope"], state["square"], state.get("hint") or 0.0]
-    scales = state["scales"]
+    if not any(_is_real(state["products"], (length,)) for length in (0, 2 * count)):
+        return f"products must be a tensor of {2 * count} real numbers, or of none"
+    if type(state["slot"]) is not int or not 0 <= state["slot"] <= count:
+        return f"slot must be a whole number up to {count}, got {state['slot']!r:.40}"
+    numbers, scales = [state[key] for key in ("slope", "square", "hint")], state["scales"]
     if type(scales) is not list or not all(map(_is_number, [*numbers, *scales])):
         return "slope, square, hint and each of scales must be a number"
+    evaluated = state["evaluated"]
+    if type(evaluated) is not int or evaluated != int(state.get("grad") is not None):
+        return "evaluated must be 1 where there is a grad, and 0 where there is none"
     return ""
 
 
