@@ -61,6 +61,7 @@ class History:
         count: the number of pairs.
         slot: where the next pair goes.
         gamma: the scale :math:`\gamma` of :math:`H_0 = \gamma I`.
+        curvatures: :math:`s_i^\top y_i` of each slot.
     """
 
     space: Space
@@ -71,6 +72,7 @@ class History:
     count: int = 0
     slot: int = 0
     gamma: float = 1.0
+    curvatures: dict[int, float] = attrs.Factory(dict)
 
     @classmethod
     def empty(cls, space: Space, room: int) -> History:
@@ -154,6 +156,7 @@ class History:
 
     def _turn(self, curvature: float, square: float) -> None:
         self.gamma = curvature / square
+        self.curvatures[self.slot] = curvature
         self.slot = (self.slot + 1) % self.room
 
     def _precision(self) -> float:

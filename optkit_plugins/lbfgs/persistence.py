@@ -35,7 +35,6 @@ def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
     """
     history, space, move = memory.history, memory.space, memory.move
     order = _by_age(history.slot, history.count)
-    curvatures = history.compact.curvatures.tolist()
     origin = move.origin if move else None
     last = move.last if move else None
     prior = origin.slot if origin else 0
@@ -44,7 +43,7 @@ def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
         "t": move.step if move else 0.0,
         "old_dirs": [join(space, _change(slot), params) for slot in order],
         "old_stps": [join(space, _step(slot), params) for slot in order],
-        "ro": [1.0 / curvatures[slot] for slot in order],
+        "ro": [1.0 / history.curvatures[slot] for slot in order],
         "H_diag": history.gamma,
         "prev_flat_grad": join(space, lambda block: block.gradient(prior), params),
         "prev_loss": origin.loss if origin else 0.0,
@@ -102,6 +101,7 @@ def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) ->
     else:
         made = Compact.of(_gram(memory), len(steps))
         history.compact.take(made.inverse, made.squares, made.curvatures)
+    history.curvatures = dict(enumerate(history.compact.curvatures.tolist()))
     memory.move = _move(memory, state, params)
     memory.save()  # a checkpoint goes with the parameters that are there
     scales = state.get("scales", [1.0] * len(space.scales))

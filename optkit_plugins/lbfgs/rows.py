@@ -39,6 +39,12 @@ class Rows:
     """
 
     data: Tensor
+    _views: list[Tensor] = attrs.Factory(list)
+
+    def view(self, row: int) -> Tensor:
+        """Return a row; the same tensor each time, since making one costs microseconds."""
+        self._views = self._views or list(self.data)
+        return self._views[row]
 
     @property
     def room(self) -> int:
@@ -47,11 +53,11 @@ class Rows:
 
     def step(self, slot: int) -> Tensor:
         r"""Return the row of :math:`s_i`."""
-        return self.data[slot]
+        return self.view(slot)
 
     def change(self, slot: int) -> Tensor:
         r"""Return the row of :math:`y_i`."""
-        return self.data[self.room + slot]
+        return self.view(self.room + slot)
 
     def products(self, count: int, vector: Tensor, out: Tensor) -> None:
         r"""Write :math:`s_i^\top v` and then :math:`y_i^\top v` of the first `count` slots."""
