@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from optkit_plugins.lbfgs import LBFGS
-from optkit_plugins.lbfgs.block import DIRECTION, Block, ForeachBlock
+from optkit_plugins.lbfgs.block import DIRECTION, LARGEST, Block, ForeachBlock
 from optkit_plugins.lbfgs.compact import Compact, Products
+from optkit_plugins.lbfgs.fused import FusedBlock
 from optkit_plugins.lbfgs.rows import LINE, matrix
 
 SIZES = (1, 7, 8, 9, 64, 257)
@@ -202,3 +203,44 @@ def test_a_lazily_conjugated_gradient_is_read_as_conjugated() -> None:
     block = Block([weight], torch.float64, torch.float64, 1)
     block.gather(0)
     assert block.gradient(0).tolist() == [1.0, -2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("storage", ["fused", "flat"])
+def test_products_of_changes_far_shorter_than_the_gradient_keep_their_digits(storage: str) -> None:
+    scales = torch.linspace(1, 3, 20, dtype=torch.float64)
+    x = torch.zeros(20, dtype=torch.float64, requires_grad=True)
+    optimizer = LBFGS([x], lr=1e-6, max_iter=5, implementation=storage)
+
+    def closure() -> float:
+        with torch.no_grad():
+            x.grad = 1e6 + scales * x
+            return float((1e6 * x + scales * x**2 / 2).sum())
+
+    optimizer.step(closure)
+    state = optimizer.state[x]
+    steps, changes = (torch.stack(state[key]) for key in ("old_stps", "old_dirs"))
+    assert len(steps) == 4
+    close = {"rtol": 1e-9, "atol": 0.0}
+    torch.testing.assert_close(state["squares"], changes @ changes.T, **close)
+    torch.testing.assert_close(state["curvatures"], (steps * changes).sum(1), **close)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 5000])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_the_compiled_measure_is_torchs(dtype: torch.dtype, size: int, bad: float) -> None:
+    block = FusedBlock([torch.zeros(size, dtype=dtype)], dtype, dtype, 2)
+    plain = Block([torch.zeros(size, dtype=dtype)], dtype, dtype, 2)
+    for ours, theirs in zip(block.flat, plain.flat, strict=True):
+        theirs.copy_(torch.randn(size, dtype=torch.float64))
+        ours.copy_(theirs)
+    block.measure(1, 0)
+    plain.measure(1, 0)
+    rtol = 1e-4 if dtype == torch.float32 else 1e-9
+    known = [0, 1, 2, LARGEST]
+    torch.testing.assert_close(
+        block.numbers[known], plain.numbers[known].double(), rtol=rtol, atol=100 * rtol
+    )
+    block.gradient(1)[size // 2] = bad
+    block.measure(1, 0)
+    assert not block.numbers[LARGEST].isfinite()

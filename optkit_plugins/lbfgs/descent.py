@@ -258,9 +258,10 @@ class Descent:
 
     def result(self, reason: str) -> Result:
         """Return how the step went."""
+        assert self._start is not None
         return Result(
             reason=reason,
-            first_loss=self._loss(self._start) or 0.0,
+            first_loss=self._start.loss * self.objective.sign,
             loss=self._loss(self.here),
             gradient=None if self.here is None else self.here.reading.largest,
             iterations=len(self.steps),
