@@ -12,7 +12,7 @@ from optkit_core.api import (
     unregister,
 )
 from optkit_core.buckets import Kind, kind_of
-from optkit_core.buffers import Buffer
+from optkit_core.buffers import Buffer, joint_dtype
 from optkit_core.checkpoint.conversions import importer, migration
 from optkit_core.config import use
 from optkit_core.declaration import hyperparameter, option
@@ -83,6 +83,7 @@ __all__ = [
     "hookimpl",
     "hyperparameter",
     "importer",
+    "joint_dtype",
     "kind_of",
     "load",
     "migration",

@@ -6,7 +6,8 @@ A declaration is a class attribute, ``exp_avg = Buffer()``. Its name is the key 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 import attrs
@@ -90,6 +91,17 @@ class Buffer:
 COUNTER = Buffer(doc="number of steps so far", dtype=torch.float64, kind=SCALAR)
 """The step counter of every elementwise algorithm. In torch it is float32, where adding one
 to 2**24 changes nothing; torch.optim takes and continues either."""
+
+
+def joint_dtype(dtypes: Iterable[torch.dtype]) -> torch.dtype:
+    """Return the dtype of a vector over parameters of these dtypes, complex ones as pairs.
+
+    It is float32 at least: the products of long vectors of half precision mean nothing.
+
+    >>> joint_dtype([torch.bfloat16, torch.complex64])
+    torch.float32
+    """
+    return reduce(torch.promote_types, dtypes, torch.float32).to_real()
 
 
 def collect(cls: type) -> dict[str, Buffer]:

@@ -232,3 +232,18 @@ def test_parameters_of_several_dtypes_resume() -> None:
     params = [p.detach().clone().requires_grad_() for p in first.params]
     twin = resumed(first, LBFGS(params), params)
     assert_goes_on(twin, first, 2)
+
+
+def test_groups_of_several_dtypes_resume_whichever_comes_first() -> None:
+    def made(source: list[Tensor]) -> Run:
+        params = [p.detach().clone().requires_grad_() for p in source]
+        groups = [{"params": [p]} for p in params]
+        optimizer = LBFGS(groups, **given("strong_wolfe", history_size=3))
+        return Run(optimizer, params, lambda ps: sum((p.double() ** 4 - p).sum() for p in ps))
+
+    first = torch.linspace(1, 2, 9, dtype=torch.float32)
+    second = torch.linspace(2, 3, 7, dtype=torch.float64)
+    original = made([first, second]).step(2)
+    twin = made(original.params)
+    twin.optimizer.load_state_dict(original.optimizer.state_dict())
+    assert_goes_on(twin, original, 2)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from optkit_core.buckets import NATIVE
-from optkit_core.buffers import JOINT, PER_ELEMENT, SCALAR, Buffer
-from optkit_core.checkpoint import forms, joint
+from optkit_core.buffers import JOINT, PER_ELEMENT, SCALAR, Buffer, joint_dtype
+from optkit_core.checkpoint import forms
 from optkit_core.checkpoint.collecting import copied
 from optkit_core.checkpoint.verification import Verified
 
@@ -48,6 +48,7 @@ class Column:
         parameters: the parameters.
         groups: the group of each of them.
         forms: the numbers of their forms.
+        dtype: of a joint vector.
     """
 
     buffer: Buffer
@@ -56,6 +57,7 @@ class Column:
     parameters: Sequence[Tensor]
     groups: Sequence[Any]
     forms: Sequence[int]
+    dtype: torch.dtype | None
 
     def usable(self, tensors: Sequence[Any]) -> list[bool]:
         """Return which tensors are as this buffer would be allocated now."""
@@ -106,6 +108,7 @@ def _prepared(
     """
     states: list[dict[str, Any]] = [{} for _ in verified.states]
     lives = [optimizer.state.get(parameter, {}) for parameter in verified.parameters]
+    vectors = joint_dtype(p.dtype for group in groups for p in group["params"])
     for name, buffer in type(optimizer).state_buffers.items():
         has = [name in state for state in verified.states]
         rows = verified.only(has)
@@ -116,6 +119,7 @@ def _prepared(
             rows.parameters,
             [groups[position] for position in rows.groups],
             rows.forms,
+            vectors if buffer.kind == JOINT else None,
         )
         place = _placed if buffer.kind in (PER_ELEMENT, SCALAR) else _moved
         for state, value in zip(compress(states, has), place(column, copies), strict=True):
@@ -183,14 +187,8 @@ def _new(buffer: Buffer, parameter: Tensor, group: Any) -> Tensor:
 
 def _moved(column: Column, _: Copies) -> list[Any]:
     """Return copies of what isn't tied to one parameter, on its device all the same."""
-    found = []
-    for value, parameter, group in zip(
-        column.values, column.parameters, column.groups, strict=True
-    ):
-        is_joint = column.buffer.kind == JOINT
-        dtype = joint.vector_dtype(group["params"]) if is_joint else None
-        found.append(_copied_to(parameter.device, dtype, value))
-    return found
+    rows = zip(column.values, column.parameters, strict=True)
+    return [_copied_to(parameter.device, column.dtype, value) for value, parameter in rows]
 
 
 def _copied_to(device: torch.device, dtype: torch.dtype | None, value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import attrs
@@ -44,14 +43,6 @@ def gathered(
     keys = iter([holder, *[None] * len(params)])
     regrouped = [attrs.evolve(g, ids=[next(keys) for _ in g.ids]) for g in matched]
     return attrs.evolve(saved, state=state), regrouped
-
-
-def vector_dtype(params: Sequence[Tensor]) -> torch.dtype:
-    """Return the dtype of a vector over all elements of `params`, complex ones as pairs.
-
-    It is float32 at least: the products of long vectors of half precision mean nothing.
-    """
-    return reduce(torch.promote_types, (p.dtype for p in params), torch.float32).to_real()
 
 
 def _order(ids: Sequence[Any], wanted: Sequence[Any]) -> list[int] | None:

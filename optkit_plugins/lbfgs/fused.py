@@ -11,7 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core import Kind, UnavailableError, compiled_library
+from optkit_core import Kind, UnavailableError, compiled_library, joint_dtype
 from optkit_plugins.lbfgs.block import LARGEST, LOSS, Block
 from optkit_plugins.lbfgs.history import Aim, History, Move
 from optkit_plugins.lbfgs.line import Trial
@@ -69,15 +69,10 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     if getattr(h, "history_dtype", None) is not None:
         return "history_dtype keeps the pairs in another dtype than the vectors"
     try:
-        library(vector_dtype(kind.dtype))
+        library(joint_dtype([kind.dtype]))
     except UnavailableError as error:
         return str(error)
     return ""
-
-
-def vector_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype of the vectors of parameters that all have one dtype."""
-    return torch.float64 if dtype.to_real() == torch.float64 else torch.float32
 
 
 @attrs.define(eq=False)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from optkit_core import GroupError
+from optkit_core import GroupError, joint_dtype
 from optkit_plugins.lbfgs.block import Block
 
 COMMON = (
@@ -43,11 +42,6 @@ def require_agreement(*groups: Mapping[str, Any]) -> None:
                 )
 
 
-def vector_dtype(params: Sequence[Tensor]) -> torch.dtype:
-    """Return the dtype of vectors over all of `params`: float32 at least."""
-    return reduce(torch.promote_types, (p.dtype for p in params), torch.float32).to_real()
-
-
 def history_dtype(value: str | torch.dtype | None) -> torch.dtype | None:
     """Return a dtype that is given as one or by its name."""
     found: torch.dtype | None = getattr(torch, value) if isinstance(value, str) else value
@@ -78,7 +72,7 @@ def blocks(groups: Sequence[Mapping[str, Any]], storage: Callable[..., type[Bloc
                 own = id(p) if kind.takes_one else None
                 placed.setdefault((place, p.device, kind, own), []).append(p)
     first, sigma = groups[0], scales(groups)
-    dtype = vector_dtype([p for members in placed.values() for p in members])
+    dtype = joint_dtype(p.dtype for members in placed.values() for p in members)
     return [
         kind(
             members,

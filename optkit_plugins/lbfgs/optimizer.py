@@ -17,6 +17,7 @@ from optkit_core import (
     at_least,
     boolean,
     hyperparameter,
+    joint_dtype,
     kind_of,
     one_of,
     option,
@@ -221,7 +222,7 @@ class LBFGS(Optimizer):
     @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
         """Return the compiled passes over vectors of parameters of a dtype."""
-        return (fused.source(fused.vector_dtype(dtype)),)
+        return (fused.source(joint_dtype([dtype])),)
 
     @classmethod
     def state_complaint(cls, state: Mapping[str, Any]) -> str:
