@@ -79,6 +79,26 @@ def test_an_odd_counter_among_many_is_converted(value: Any) -> None:
     assert repr(target.state_dict()["state"]) == repr(source.state_dict()["state"])
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.ones(1, dtype=torch.float64),
+        torch.ones((), device="meta"),
+        torch.tensor(1.0).to_sparse(),
+        torch.tensor(2**53 + 1),
+    ],
+    ids=repr,
+)
+def test_counters_that_are_all_wrong_are_refused(value: torch.Tensor) -> None:
+    source, target = stepped(), stepped(steps=1)
+    saved, before = source.state_dict(), repr(target.state_dict())
+    for state in saved["state"].values():
+        state["step"] = value
+    with pytest.raises(CheckpointError, match=r"\n- step of parameter 0 .*"):
+        target.load_state_dict(saved)
+    assert repr(target.state_dict()) == before
+
+
 def test_an_odd_width_among_many_is_converted() -> None:
     source, target = stepped(), stepped(steps=1)
     saved = source.state_dict()

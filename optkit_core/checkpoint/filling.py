@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import compress, repeat
 from operator import is_not
 from typing import Any
@@ -35,6 +35,11 @@ class Copies:
     targets: list[Tensor] = attrs.Factory(list)
     sources: list[Tensor] = attrs.Factory(list)
     is_owned: bool = False
+
+    @cached_property
+    def are_native(self) -> bool:
+        """Whether none of the tensors is of another type, distributed for example."""
+        return {*map(type, self.targets), *map(type, self.sources)} <= set(NATIVE)
 
 
 @attrs.frozen(eq=False)
@@ -161,7 +166,7 @@ def _is_usable(buffer: Buffer, live: Any, parameter: Tensor, group: Any) -> bool
     """Whether a buffer that is there is as it would be allocated now."""
     if type(live) is not Tensor or live.dtype != buffer.dtype_for(parameter):
         return False
-    if live.requires_grad or live.is_inference():
+    if live.requires_grad or live.is_inference() or live.layout != torch.strided:
         return False
     if live.device != buffer.device_for(parameter, group):
         return False
@@ -203,7 +208,7 @@ def _copied_to(device: torch.device, dtype: torch.dtype | None, value: Any) -> A
 
 def _unalias(copies: Copies) -> None:
     """Copy sources that share memory with a target first: another target may change them."""
-    if not _are_native(copies):
+    if not copies.are_native:
         return
     own = set(map(Tensor.data_ptr, copies.targets))
     if own.isdisjoint(map(Tensor.data_ptr, copies.sources)):
@@ -215,14 +220,10 @@ def _unalias(copies: Copies) -> None:
 
 def _copy(copies: Copies) -> None:
     """Copy block by block; tensors of other types, distributed ones for example, one by one."""
-    if not _are_native(copies):
+    if not copies.are_native:
         for target, source in zip(copies.targets, copies.sources, strict=True):
             target.copy_(source)
         return
     for begin in range(0, len(copies.targets), BLOCK):
         block = slice(begin, begin + BLOCK)
         torch._foreach_copy_(copies.targets[block], copies.sources[block])
-
-
-def _are_native(copies: Copies) -> bool:
-    return {*map(type, copies.targets), *map(type, copies.sources)} <= set(NATIVE)

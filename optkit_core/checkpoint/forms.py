@@ -5,6 +5,7 @@ A form is all that a judgment depends on: never the elements, except those of sc
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
@@ -43,22 +44,25 @@ def of_values(tensors: Sequence[Tensor], numbers: Sequence[int]) -> Iterator[Has
 
 
 def of_scalars(tensors: Sequence[Tensor], _: Sequence[int]) -> Iterator[Hashable]:
-    """Return the forms of scalars that are read: their numbers, whatever the parameter."""
-    return ((t.dtype, t.layout, t.is_meta, t.item() if _is_number(t) else None) for t in tensors)
+    """Return the forms of scalars that are read: their numbers, whatever the parameter.
+
+    Raises:
+        RuntimeError: they aren't numbers of one dtype on one device.
+    """
+    stacked = torch.stack([*tensors])
+    if stacked.dim() > 1 or len({t.dtype for t in tensors}) > 1:
+        raise RuntimeError("not all of these tensors are numbers of one dtype")
+    return iter(stacked.tolist())
 
 
 def of_buffers(tensors: Sequence[Tensor], numbers: Sequence[int]) -> Iterator[Hashable]:
-    """Return the forms of tensors that are written to; see `of_values`."""
+    """Return the forms of tensors that are written to; see `of_values`.
+
+    Raises:
+        RuntimeError: one of them has no strides.
+    """
     return (
-        (
-            number,
-            t.dtype,
-            t.device,
-            t.shape,
-            t.layout == torch.strided and t.stride(),
-            t.requires_grad,
-            t.is_inference(),
-        )
+        (number, t.dtype, t.device, t.shape, t.stride(), t.requires_grad, t.is_inference())
         for t, number in zip(tensors, numbers, strict=True)
     )
 
@@ -74,18 +78,16 @@ def judged(
 
     Args:
         judge: is called with a tensor and what else is in its row.
-        form: what the judgment depends on, `of_values` for example.
+        form: what the judgment depends on, `of_values` for example; where it raises
+            RuntimeError, each row is judged.
         numbers: those of the parameters.
         tensors: the first items of the rows; what isn't a plain tensor has no form.
         columns: the other items of the rows.
     """
     if {*map(type, tensors)} == {Tensor}:
-        rows = zip(tensors, *columns, strict=True)
-        examples = dict(zip(form(tensors, numbers), rows, strict=True))
-        if all(judge(*row) for row in examples.values()):
-            return [True] * len(tensors)
+        with contextlib.suppress(RuntimeError):
+            rows = zip(tensors, *columns, strict=True)
+            examples = dict(zip(form(tensors, numbers), rows, strict=True))
+            if all(judge(*row) for row in examples.values()):
+                return [True] * len(tensors)
     return list(map(judge, tensors, *columns))
-
-
-def _is_number(tensor: Tensor) -> bool:
-    return tensor.dim() == 0 and tensor.layout == torch.strided and not tensor.is_meta

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Mapping
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -130,12 +131,20 @@ def _require_names(position: int, names: Any, count: int) -> None:
         )
 
 
-def _require_keyed(what: str, items: Iterable[Any]) -> None:
+def _require_keyed(what: str, items: Collection[Any]) -> None:
+    if {*map(type, items)} <= {dict} and _are_plain(items):
+        return
     for item in items:
         if not isinstance(item, dict) or not NAMES.issuperset(map(type, item)):
             raise CheckpointError(f"{what} must be a dict with names as keys, got {item!r:.60}.")
-        if not SINGLE.issuperset(map(type, item.values())):
-            _require_levels(item, MOST_LEVELS)
+        _require_levels(item, MOST_LEVELS)
+
+
+def _are_plain(dicts: Collection[dict[Any, Any]]) -> bool:
+    """Whether dicts have names as keys, and lists and dicts aren't among their values."""
+    keys = chain.from_iterable(dicts)
+    values = chain.from_iterable(map(dict.values, dicts))
+    return NAMES.issuperset(map(type, keys)) and SINGLE.issuperset(map(type, values))
 
 
 def _require_levels(value: Any, most: int) -> None:
@@ -144,7 +153,10 @@ def _require_levels(value: Any, most: int) -> None:
         return
     if most < 0:
         raise CheckpointError(f"saved state is nested more than {MOST_LEVELS} levels deep.")
-    for item in value.values() if isinstance(value, dict) else value:
+    items = value.values() if isinstance(value, dict) else value
+    if SINGLE.issuperset(map(type, items)):
+        return
+    for item in items:
         _require_levels(item, most - 1)
 
 

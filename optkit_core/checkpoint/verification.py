@@ -39,6 +39,8 @@ class Verified:
 
     def only(self, chosen: Sequence[bool]) -> Verified:
         """Return the chosen rows."""
+        if all(chosen):
+            return self
         columns: Any = (self.parameters, self.labels, self.groups, self.states, self.forms)
         return Verified(*(list(compress(column, chosen)) for column in columns))
 
