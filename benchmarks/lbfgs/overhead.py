@@ -24,6 +24,8 @@ Rows = Iterator[dict[str, Any]]
 SMALL = (100, 1_000)
 LARGE = (100_000, 1_000_000, 10_000_000)
 HISTORY = 10
+ITERATIONS = 20
+"""In a step, torch's default."""
 ALLOWED = {10: 100e-6, 100: 130e-6}
 TORCH_TOOK = {10: 240e-6, 100: 1_200e-6}
 """What torch took on the machine that the limits were set on; a slower one is allowed more."""
@@ -69,7 +71,7 @@ def large(n: int, threads: int, repeats: int) -> dict[str, Any]:
 def on_bowl(make: Make, n: int) -> Side:
     """Return this optimizer on a bowl of its own, its history full."""
     bowl = Bowl(n)
-    return Side(make, bowl.start(), bowl, HISTORY, iterations=2).filled()
+    return Side(make, bowl.start(), bowl, HISTORY, ITERATIONS).filled()
 
 
 def in_turn(sides: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:

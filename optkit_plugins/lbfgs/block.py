@@ -118,6 +118,11 @@ class Block:
                 dense = torch.view_as_complex(value) if p.is_complex() else value
                 p.grad = dense.to(p.dtype).to_sparse(p.grad.sparse_dim())
 
+    def receive(self, slot: int, other: int | None = None) -> None:
+        """Put the gradients of the parameters into a slot, and `measure` there."""
+        self.gather(slot)
+        self.measure(slot, other)
+
     def measure(self, slot: int, other: int | None = None) -> None:
         r"""Write :math:`g^\top d`, :math:`g^\top g_i` and :math:`\lVert g \rVert_\infty` down.
 
@@ -170,6 +175,13 @@ class Block:
         """Copy the parameters into the start."""
         for p, piece in zip(self.params, self.pieces[START], strict=True):
             piece.copy_(real(p))
+
+    def follow(self) -> None:
+        """Let the start be where the parameters are, at the latest when they `move`."""
+        self.save()
+
+    def settle(self) -> None:
+        """Make sure that the start holds what it is said to."""
 
     def restore(self) -> None:
         """Put the parameters back to the start, bit for bit."""

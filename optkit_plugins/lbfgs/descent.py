@@ -55,6 +55,7 @@ class Descent:
             while True:
                 self.iterate()
         except Stop as stop:
+            self.memory.settle()
             self.show()
             return self.result(str(stop))
         except BaseException:
@@ -128,7 +129,8 @@ class Descent:
             return hint
         if memory.iterations and memory.history.is_known:
             return self.limits.lr
-        return self.limits.first_step(lambda: memory.space.absolute_sum(origin.slot))
+        sums = partial(memory.space.absolute_sum, origin.slot)
+        return self.limits.first_step(origin.reading, sums)
 
     def go(self, origin: Trial, reach: float) -> None:
         """Move by the step length, without a look at the loss in the last iteration."""
@@ -215,7 +217,7 @@ class Descent:
         """Stay where the parameters are."""
         self.memory.move = Move(origin, step, last)
         self.memory.iterations += 1
-        self.memory.save()
+        self.memory.follow()
         self.steps.append(step)
         self.here = last
 
@@ -229,7 +231,7 @@ class Descent:
         limits, here = self.limits, self.here
         if here is not None and limits.is_minimum(here):
             raise Stop("gradient")
-        if self.callback is not None and self.callback(self.progress()):
+        if self.callback is not None and self.asked_to_stop(self.callback):
             raise Stop("callback")
         if len(self.steps) == limits.max_iter:
             raise Stop("max_iter")
@@ -239,6 +241,11 @@ class Descent:
             raise Stop("step_size")
         if abs(here.loss - origin.loss) < limits.tolerance_change:
             raise Stop("loss_change")
+
+    def asked_to_stop(self, callback: Callback) -> bool:
+        """Return what a callback says to what it is told."""
+        self.memory.settle()
+        return bool(callback(self.progress()))
 
     def show(self) -> None:
         """Make the parameters' gradients those of where the parameters are."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from optkit_core import Kind, UnavailableError, compiled_library, joint_dtype
 from optkit_plugins.lbfgs.block import LARGEST, LOSS, Block
@@ -17,7 +20,7 @@ from optkit_plugins.lbfgs.history import Aim, History, Move
 from optkit_plugins.lbfgs.line import Trial
 from optkit_plugins.lbfgs.space import Space
 
-CHUNK = 4096
+CHUNK = 2048
 """How many elements of a vector are treated at a time; the same number stands in passes.cpp."""
 
 GRAIN = 1 << 19
@@ -36,6 +39,8 @@ class Job(ctypes.Structure):
         ("vectors", Address * 5),
         *((name, Address) for name in ("rows", "inverse", "squares", "curvatures")),
         *((name, Address) for name in ("products", "before", "coefficients", "partial", "numbers")),
+        *((name, Index) for name in ("follows", "pieces")),
+        *((name, Address) for name in ("ends", "places")),
     )
 
 
@@ -55,9 +60,11 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
     found = compiled_library(*source(dtype))
     number, job = ctypes.c_double, ctypes.POINTER(Job)
     found.measure.argtypes = [job, Index, Index]
+    found.receive.argtypes = [job, Index, Index, number]
+    found.move.argtypes = [job, number]
     found.take_in.argtypes = [job, Index, Index, number, Index, Index, number, number, number]
     found.aim.argtypes = [job, Index, Index, number]
-    for function in (found.measure, found.take_in, found.aim):
+    for function in (found.measure, found.receive, found.move, found.take_in, found.aim):
         function.restype = None
     return found
 
@@ -75,13 +82,25 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     return ""
 
 
+def _is_plain(tensor: Tensor, dtype: torch.dtype, size: int) -> bool:
+    """Whether the elements lie one after the other as they are, so many of a dtype."""
+    return (
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and tensor.dtype == dtype
+        and tensor.layout == torch.strided
+        and tensor.numel() == size
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+    )
+
+
 @attrs.define(eq=False)
 class FusedBlock(Block):
     """A block on the CPU whose passes over its vectors are compiled."""
 
     job: Job = attrs.field(init=False)
     passes: ctypes.CDLL = attrs.field(init=False)
-    _scratch: list[Tensor] = attrs.field(init=False)
+    _scratch: list[Any] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Allocate every vector, and tell the passes where they are."""
@@ -91,19 +110,67 @@ class FusedBlock(Block):
         self.places = list(self.numbers)
         size, rows = self.vectors.shape[1], self.rows.data
         chunks = -(-size // CHUNK)
+        count = len(self.params)
+        ends, places = (Index * count)(*accumulate(self.sizes)), (Address * count)()
         self._scratch = [
             torch.zeros(chunks * max(2 * self.room, 4), dtype=torch.float64),
             torch.zeros(2 * self.room, dtype=torch.float64),
+            ends,
+            places,
         ]
         self.job = Job(size=size, room=self.room, stride=rows.stride(0), rows=rows.data_ptr())
         self.job.vectors[:] = [vector.data_ptr() for vector in self.flat]
-        self.job.partial, self.job.coefficients = (part.data_ptr() for part in self._scratch)
+        self.job.partial, self.job.coefficients = (part.data_ptr() for part in self._scratch[:2])
         self.job.numbers = self.numbers.data_ptr()
+        self.job.pieces = count
+        self.job.ends, self.job.places = ctypes.addressof(ends), ctypes.addressof(places)
 
     def measure(self, slot: int, other: int | None = None) -> None:
         """Write down what is known of a gradient, by one pass."""
         self.set_threads(4)
         self.passes.measure(self.job, slot, -1 if other is None else other)
+
+    def receive(self, slot: int, other: int | None = None) -> None:
+        """Copy the gradients of the parameters into a slot while they are measured."""
+        if not self._points_at([p.grad for p in self.params]):
+            super().receive(slot, other)
+            return
+        self.set_threads(5)
+        factor = self.scale * self.sign
+        self.passes.receive(self.job, slot, -1 if other is None else other, factor)
+
+    def move(self, step: float) -> None:
+        """Put the parameters at a step, and the start to where they were if it follows them."""
+        if not self._points_at(self.params):
+            self.settle()
+            super().move(step)
+            return
+        self.set_threads(4)
+        self.passes.move(self.job, step * self.scale)
+        increment_version(self.params)
+
+    def follow(self) -> None:
+        """Let the start be where the parameters are; it is copied when they move."""
+        self.job.follows = 1
+
+    def settle(self) -> None:
+        """Copy the parameters into the start, if it follows them."""
+        if self.job.follows:
+            self.save()
+            self.job.follows = 0
+
+    def restore(self) -> None:
+        """Put the parameters back to the start, where they are if it follows them."""
+        self.settle()
+        super().restore()
+
+    def _points_at(self, tensors: Sequence[Tensor | None]) -> bool:
+        """Tell the passes where the elements are; whether they can be told."""
+        rows = zip(tensors, self.sizes, strict=True)
+        if not all(t is None or _is_plain(t, self.dtype, size) for t, size in rows):
+            return False
+        self._scratch[3][:] = [None if t is None else t.data_ptr() for t in tensors]
+        return True
 
     def set_threads(self, rows: int) -> None:
         """Let a pass over so many rows take as many threads as it is worth."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import attrs
 
 from optkit_plugins.lbfgs.line import LineSearch, Trial
 from optkit_plugins.lbfgs.searches import SEARCHES
+from optkit_plugins.lbfgs.space import Reading
 
 LIKE_TORCH = (None, "strong_wolfe")
 """The searches that torch has, and whose first step is torch's."""
@@ -48,13 +50,14 @@ class Limits:
         """Whether the gradient is as good as zero."""
         return point.reading.largest <= self.tolerance_grad
 
-    def first_step(self, absolute_sum: Callable[[], float]) -> float:
+    def first_step(self, gradient: Reading, absolute_sum: Callable[[], float]) -> float:
         """Return the step to try where nothing is known of the curvature.
 
         Args:
-            absolute_sum: returns the sum of the absolute values of the gradient.
+            gradient: what is known of it.
+            absolute_sum: returns the sum of its absolute values.
         """
-        total = absolute_sum()
         if self.initial_step == "bounded":
-            total = max(total, 1.0)
-        return 1.0 / total * self.lr if total else self.lr
+            return self.lr / max(absolute_sum(), 1.0)
+        length = math.sqrt(gradient.square) or gradient.largest
+        return self.lr / length if length else self.lr

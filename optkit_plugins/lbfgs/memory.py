@@ -35,6 +35,16 @@ class Memory:
             block.save()
         self.is_placed = True
 
+    def follow(self) -> None:
+        """Take the parameters of now as where the last iteration left them."""
+        for block in self.space.blocks:
+            block.follow()
+
+    def settle(self) -> None:
+        """Copy what `follow` has put off, before others may change the parameters."""
+        for block in self.space.blocks:
+            block.settle()
+
     def restore(self) -> None:
         """Put the parameters back where the last iteration left them."""
         if self.is_placed:

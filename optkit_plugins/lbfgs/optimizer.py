@@ -84,7 +84,7 @@ class LBFGS(Optimizer):
         maximize: ascend. Default: False.
         initial_step: the step tried where nothing is known of the curvature:
             ``"bounded"``, :math:`\min(1, 1 / \lVert g \rVert_1)\,\mathrm{lr}`, as torch has
-            it, or ``"unit"``, :math:`\mathrm{lr} / \lVert g \rVert_1`, with which the units of
+            it, or ``"unit"``, :math:`\mathrm{lr} / \lVert g \rVert_2`, with which the units of
             the loss don't matter. Default: None, which stands for ``"bounded"`` where
             `line_search_fn` is None or ``"strong_wolfe"``, otherwise for ``"unit"``.
         history_dtype: dtype of the remembered pairs, ``torch.bfloat16`` or ``"bfloat16"`` for

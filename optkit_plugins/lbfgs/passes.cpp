@@ -5,7 +5,18 @@
 // don't depend on the number of threads.
 typedef long long Index;
 
-static const Index CHUNK = 4096, LANES = 32;
+static const Index CHUNK = 2048, LANES = 32;
+
+// What a register of this processor holds; a row's elements are its own alignment.
+#ifdef __AVX512F__
+static const Index REGISTER = 64 / sizeof(Real);
+#else
+static const Index REGISTER = 32 / sizeof(Real);
+#endif
+typedef Real Register
+    __attribute__((vector_size(REGISTER * sizeof(Real)), aligned(sizeof(Real)), may_alias));
+
+static const Index TOGETHER = 4;  // rows that are multiplied at once, so that memory has work
 
 struct Space {
     Index size, room, stride, threads;
@@ -17,6 +28,10 @@ struct Space {
     double *coefficients;
     double *partial;        // sums of each chunk
     double *numbers;        // what is asked for, in the places that block.py gives it
+    Index follows;          // whether the start is where the parameters are, and not copied yet
+    Index pieces;           // the number of parameters
+    const Index *ends;      // where each one's part of a vector ends
+    Real *const *places;    // where each one's elements are, or its gradient's; null for zeros
 };
 
 struct Pass {
@@ -24,7 +39,7 @@ struct Pass {
     Index width;            // sums that each chunk has
     void (*chunk)(const Pass &, Index begin, Index end, double *sums);
     Index count, slot, before, after;
-    double step;
+    double step;            // or another factor
 };
 
 #if defined(__FMA__) || defined(__aarch64__)
@@ -115,7 +130,30 @@ static double most(const Pass &pass, Index column) {
     return found;
 }
 
+// The number of the row that is the j-th of `count` steps and as many changes.
+static Index numbered(const Space &space, Index j, Index count) {
+    return j < count ? j : space.room + j - count;
+}
+
 static const Real *row(const Space &space, Index r) { return space.rows + r * space.stride; }
+
+// Call `each` with the elements of every parameter that has some between two places.
+template <class Each>
+static void for_pieces(const Space &space, Index begin, Index end, Each each) {
+    Index piece = 0;
+    for (Index width = space.pieces; width > 1;) {
+        Index half = width / 2;
+        if (space.ends[piece + half - 1] <= begin) piece += half, width -= half;
+        else width = half;
+    }
+    for (; begin < end; piece++) {
+        Index first = piece ? space.ends[piece - 1] : 0;
+        Index last = space.ends[piece] < end ? space.ends[piece] : end;
+        Real *place = space.places[piece];
+        each(place ? place + (begin - first) : place, begin, last - begin);
+        begin = last;
+    }
+}
 
 static void measure_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     const Space &space = pass.space;
@@ -124,6 +162,48 @@ static void measure_chunk(const Pass &pass, Index begin, Index end, double *sums
     sums[1] = dot(g, g, end - begin);
     sums[2] = pass.before ? dot(g, space.vectors[pass.before] + begin, end - begin) : 0;
     sums[3] = largest(g, end - begin);
+}
+
+static void receive_chunk(const Pass &pass, Index begin, Index end, double *sums) {
+    Real *vector = pass.space.vectors[pass.after], factor = (Real)pass.step;
+    for_pieces(pass.space, begin, end, [=](const Real *given, Index first, Index n) {
+        for (Index i = 0; i < n; i++) vector[first + i] = given ? factor * given[i] : 0;
+    });
+    measure_chunk(pass, begin, end, sums);
+}
+
+static void move_chunk(const Pass &pass, Index begin, Index end, double *) {
+    Real *start = pass.space.vectors[0], step = (Real)pass.step;
+    const Real *direction = pass.space.vectors[1];
+    bool follows = pass.space.follows;
+    for_pieces(pass.space, begin, end, [=](Real *x, Index first, Index n) {
+        Real *here = start + first;
+        const Real *d = direction + first;
+        if (follows)
+            for (Index i = 0; i < n; i++) here[i] = x[i];
+        for (Index i = 0; i < n; i++) x[i] = multiply_add(step, d[i], here[i]);
+    });
+}
+
+// A row's product is the same whichever rows are multiplied beside it.
+template <Index COUNT>
+static void dots(const Real *const *rows, const Real *g, Index n, double *sums) {
+    Register even[COUNT] = {}, odd[COUNT] = {};
+    Index i = 0;
+    for (; i + 2 * REGISTER <= n; i += 2 * REGISTER) {
+        const Register *here = (const Register *)(g + i);
+        for (Index r = 0; r < COUNT; r++) {
+            const Register *own = (const Register *)(rows[r] + i);
+            even[r] += own[0] * here[0];
+            odd[r] += own[1] * here[1];
+        }
+    }
+    for (Index r = 0; r < COUNT; r++) {
+        double sum = 0;
+        for (Index l = 0; l < REGISTER; l++) sum += (double)even[r][l] + odd[r][l];
+        for (Index k = i; k < n; k++) sum += (double)rows[r][k] * g[k];
+        sums[r] = sum;
+    }
 }
 
 static void take_chunk(const Pass &pass, Index begin, Index end, double *sums) {
@@ -138,9 +218,15 @@ static void take_chunk(const Pass &pass, Index begin, Index end, double *sums) {
         s[i] = step * d[i];
         y[i] = g[i] - g0[i];
     }
-    for (Index j = 0; j < pass.count; j++) {
-        sums[j] = dot(row(space, j) + begin, g, n);
-        sums[pass.count + j] = dot(row(space, space.room + j) + begin, g, n);
+    for (Index j = 0; j < 2 * pass.count; j += TOGETHER) {
+        const Real *rows[TOGETHER];
+        Index some = 2 * pass.count - j < TOGETHER ? 2 * pass.count - j : TOGETHER;
+        for (Index r = 0; r < some; r++)
+            rows[r] = row(space, numbered(space, j + r, pass.count)) + begin;
+        if (some == TOGETHER)
+            dots<TOGETHER>(rows, g, n, sums + j);
+        else
+            for (Index r = 0; r < some; r++) dots<1>(rows + r, g, n, sums + j + r);
     }
 }
 
@@ -174,15 +260,31 @@ static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     sums[1] = largest(d, n);
 }
 
-// What is known of the gradient in a slot: its products with the direction, with that in another
-// slot, if there is one, and with itself; and its largest element.
-extern "C" void measure(const Space *space, Index slot, Index other) {
-    Pass pass = {*space, 4, measure_chunk, 0, 0, other < 0 ? 0 : 2 + other, 2 + slot, 0};
+static void look_at(const Space *space, const Pass &pass, Index slot, Index other) {
     walk(pass);
     space->numbers[0] = total(pass, 0);
     if (other >= 0) space->numbers[1 + other] = total(pass, 2);
     space->numbers[1 + slot] = total(pass, 1);
     space->numbers[4] = most(pass, 3);
+}
+
+// What is known of the gradient in a slot: its products with the direction, with that in another
+// slot, if there is one, and with itself; and its largest element.
+extern "C" void measure(const Space *space, Index slot, Index other) {
+    Index before = other < 0 ? 0 : 2 + other;
+    look_at(space, {*space, 4, measure_chunk, 0, 0, before, 2 + slot, 0}, slot, other);
+}
+
+// The same of the parameters' gradients, which are put into the slot, times a factor.
+extern "C" void receive(const Space *space, Index slot, Index other, double factor) {
+    Index before = other < 0 ? 0 : 2 + other;
+    look_at(space, {*space, 4, receive_chunk, 0, 0, before, 2 + slot, factor}, slot, other);
+}
+
+// Put the parameters at a step along the direction.
+extern "C" void move(Space *space, double step) {
+    walk({*space, 0, move_chunk, 0, 0, 0, 0, step});
+    space->follows = 0;
 }
 
 // Remember a step along the direction and the change of the gradient, multiply every row with the

@@ -62,6 +62,14 @@ class Space:
     blocks: list[Block]
     scales: list[float]
 
+    def receive(
+        self, slot: int, loss: float | Tensor, asked: Asked = nothing, other: int | None = None
+    ) -> Reading:
+        """Take the gradients of the parameters; see `read`, which needs no look at them."""
+        for block in self.blocks:
+            block.receive(slot, other)
+        return self._read(slot, loss, asked)
+
     def read(
         self, slot: int, loss: float | Tensor, asked: Asked = nothing, other: int | None = None
     ) -> Reading:
@@ -75,6 +83,10 @@ class Space:
         """
         for block in self.blocks:
             block.measure(slot, other)
+        return self._read(slot, loss, asked)
+
+    def _read(self, slot: int, loss: float | Tensor, asked: Asked) -> Reading:
+        for block in self.blocks:
             asked(block)
         rows, value = read_back([block.numbers for block in self.blocks], loss)
         if len(rows) == 1:
