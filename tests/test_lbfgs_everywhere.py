@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from minimization import Loss, Params, Problem, Run, assert_same_run, flat, logistic, mlp, run
+from minimization import Loss, Params, Problem, Run, assert_same_run, logistic, mlp, run
 from test_lbfgs import ALL_SEARCHES, SEARCHES, STORAGE
 from torch import Tensor
 
@@ -288,7 +288,6 @@ def closure():
     return loss
 for _ in range(3):
     optimizer.step(closure)
-alone = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
 flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
 both = [torch.zeros_like(flat) for _ in range(2)]
 dist.all_gather(both, flat)
@@ -318,13 +317,15 @@ def test_replicas_decide_by_the_loss_of_all(search: str, tmp_path: Path) -> None
     assert told[0] == told[1]
 
 
+def quartic(params: Params) -> Tensor:
+    return torch.stack([(k * (p - 0.5) ** 4).sum() for k, p in enumerate(params, 1)]).sum()
+
+
 def test_flat_matches_each_storage_on_many_parameters() -> None:
     paths = []
     for storage in STORAGE:
         params = [torch.full((n,), 1.0, dtype=torch.float64) for n in (1, 7, 33, 64, 129)]
-        loss = lambda ps: sum((k * (p - 0.5) ** 4).sum() for k, p in enumerate(ps, 1))  # noqa: E731
         given = {"line_search_fn": "hager_zhang", "implementation": storage, "max_eval": 99}
-        paths.append(run(LBFGS, Problem(params, loss), **given).step(3).path)
+        paths.append(run(LBFGS, Problem(params, quartic), **given).step(3).path)
     torch.testing.assert_close(paths[0], paths[1], rtol=1e-8, atol=1e-9)
     torch.testing.assert_close(paths[0], paths[2], rtol=1e-8, atol=1e-9)
-    assert flat([torch.zeros(2)]).shape == (2,)

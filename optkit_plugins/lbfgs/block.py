@@ -220,6 +220,11 @@ class ForeachBlock(Block):
         torch._foreach_copy_([real(p) for p in self.params], self.pieces[START])
 
 
+def free_slot(*taken: int | None) -> int:
+    """Return where a gradient can be put without overwriting those that are taken."""
+    return next(slot for slot in range(GRADIENTS) if slot not in taken)
+
+
 def real(tensor: Tensor) -> Tensor:
     """Return a tensor as it is, a complex one as pairs of real numbers."""
     if not tensor.is_complex():

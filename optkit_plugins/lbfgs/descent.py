@@ -8,7 +8,7 @@ from functools import partial
 import attrs
 import torch
 
-from optkit_plugins.lbfgs.block import EXTRA, LOSS, Block
+from optkit_plugins.lbfgs.block import EXTRA, LOSS, Block, free_slot
 from optkit_plugins.lbfgs.history import Aim, Move
 from optkit_plugins.lbfgs.limits import Limits
 from optkit_plugins.lbfgs.line import Exhausted, Line, NotDownhill, Trial, asked_first
@@ -142,7 +142,7 @@ class Descent:
         if is_last:
             self.accept(origin, step, None)
             self.finish(origin, math.inf)
-        slot = 1 if origin.slot == 0 else 0
+        slot = free_slot(origin.slot)
         self.shown = slot
         is_known = not math.isnan(reach)
         asked = nothing if is_known else asked_first(origin.slot)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 import torch
 
-from optkit_plugins.lbfgs.block import EXTRA, GRADIENTS, Block
+from optkit_plugins.lbfgs.block import EXTRA, Block, free_slot
 from optkit_plugins.lbfgs.objective import Objective
 from optkit_plugins.lbfgs.space import Asked, Reading, Space, nothing
 
@@ -83,7 +83,7 @@ class Line:
         if self.objective.is_spent or self.trials == self.max_trials:
             raise Exhausted
         self.trials += 1
-        slot = self._free_slot()
+        slot = free_slot(self.origin.slot, self.best.slot if self.best else None)
         self.latest = None
         for block in self.space.blocks:
             block.move(step)
@@ -117,10 +117,6 @@ class Line:
     def shorter(self) -> float | None:
         """Return where the search could go on some other time."""
         return None if self.latest is None else self.latest.step / 2
-
-    def _free_slot(self) -> int:
-        taken = {trial.slot for trial in (self.origin, self.best) if trial is not None}
-        return next(slot for slot in range(GRADIENTS) if slot not in taken)
 
     def _learn(self, reading: Reading) -> None:
         self.reach = self.space.reach(reading, 1)

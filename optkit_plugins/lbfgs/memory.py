@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from optkit_plugins.lbfgs.block import GRADIENTS
+from optkit_plugins.lbfgs.block import free_slot
 from optkit_plugins.lbfgs.history import History, Move
 from optkit_plugins.lbfgs.space import Space
 
@@ -59,5 +59,4 @@ class Memory:
     def free_slot(self) -> int:
         """Return where a gradient can be put."""
         move = self.move
-        taken = {t.slot for t in (move.origin, move.last) if t is not None} if move else set()
-        return next(slot for slot in range(GRADIENTS) if slot not in taken)
+        return free_slot(*(t.slot for t in (move.origin, move.last) if t) if move else ())
