@@ -136,11 +136,11 @@ def test_a_pickle_is_no_larger_than_what_it_holds() -> None:
     assert len(pickle.dumps(optimizer)) < 4 * 1000 * (2 * 5 + 5) + 9000
 
 
-def test_the_state_shows_views_of_one_ring() -> None:
+def test_the_state_shows_views_of_the_vectors() -> None:
     ours = run(LBFGS, rosenbrock10(torch.float64), **given("strong_wolfe", history_size=3)).step(3)
     rows = [*(state := ours.optimizer.state[ours.params[0]])["old_dirs"], *state["old_stps"]]
     assert len(rows) == 6
-    assert len({row.untyped_storage().data_ptr() for row in rows}) == 1
+    assert len({row.untyped_storage().data_ptr() for row in rows}) <= 2
 
 
 def test_a_checkpoint_shares_nothing_and_holds_plain_things_only() -> None:

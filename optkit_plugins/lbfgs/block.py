@@ -8,6 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from optkit_plugins.lbfgs.readback import read_back
 from optkit_plugins.lbfgs.rows import Rows, matrix
 
 GRADIENTS = 3
@@ -77,11 +78,19 @@ class Block:
     @property
     def direction(self) -> Tensor:
         """The direction, as a flat tensor."""
-        return self.flat[DIRECTION]
+        return self.vector(DIRECTION)
 
     def gradient(self, slot: int) -> Tensor:
         """Return the gradient in a slot, as a flat tensor."""
-        return self.flat[FIRST + slot]
+        return self.vector(FIRST + slot)
+
+    def vector(self, row: int) -> Tensor:
+        """Return a vector, as a flat tensor."""
+        return self.flat[row]
+
+    def parts(self, row: int) -> list[Tensor]:
+        """Return a vector's views in the shapes of the parameters."""
+        return self.pieces[row]
 
     def divided(self, vector: Tensor) -> list[Tensor]:
         """Return views of a vector in the shapes of the parameters, complex ones as pairs."""
@@ -91,7 +100,7 @@ class Block:
     def gather(self, slot: int) -> None:
         """Copy the gradients of the parameters into a slot; a missing one is zero."""
         targets, sources = [], []
-        for p, piece in zip(self.params, self.pieces[FIRST + slot], strict=True):
+        for p, piece in zip(self.params, self.parts(FIRST + slot), strict=True):
             if p.grad is None:
                 piece.zero_()
             else:
@@ -108,7 +117,7 @@ class Block:
     def scatter(self, slot: int) -> None:
         """Write a gradient into those of the parameters that have one."""
         factor = self.sign / self.scale if self.scale else 0.0
-        for p, piece in zip(self.params, self.pieces[FIRST + slot], strict=True):
+        for p, piece in zip(self.params, self.parts(FIRST + slot), strict=True):
             if p.grad is None:
                 continue
             value = piece if factor == 1.0 else piece * factor
@@ -134,6 +143,11 @@ class Block:
         vectors, products = self._compared
         torch.mv(vectors, g, out=products)
         torch.linalg.vector_norm(g, torch.inf, out=self.places[LARGEST])
+
+    def read(self, loss: float | Tensor) -> tuple[list[float], float]:
+        """Return the numbers that were written down, and a loss."""
+        (numbers,), value = read_back([self.numbers], loss)
+        return numbers, value
 
     def look(self, count: int, slot: int, out: Tensor) -> None:
         """Write the products of the rows of `count` pairs with a gradient."""
@@ -167,13 +181,13 @@ class Block:
     def move(self, step: float) -> None:
         r"""Put the parameters at :math:`x + t\,\sigma d`, with :math:`x` the start."""
         factor = step * self.scale
-        pairs = zip(self.params, self.pieces[START], self.pieces[DIRECTION], strict=True)
+        pairs = zip(self.params, self.parts(START), self.parts(DIRECTION), strict=True)
         for p, start, direction in pairs:
             torch.add(start, direction, alpha=factor, out=real(p))
 
     def save(self) -> None:
         """Copy the parameters into the start."""
-        for p, piece in zip(self.params, self.pieces[START], strict=True):
+        for p, piece in zip(self.params, self.parts(START), strict=True):
             piece.copy_(real(p))
 
     def follow(self) -> None:
@@ -185,13 +199,25 @@ class Block:
 
     def restore(self) -> None:
         """Put the parameters back to the start, bit for bit."""
-        for p, piece in zip(self.params, self.pieces[START], strict=True):
+        for p, piece in zip(self.params, self.parts(START), strict=True):
             real(p).copy_(piece)
 
-    def is_elsewhere(self) -> Tensor:
-        """Return whether the parameters aren't at the start any more, as a tensor."""
-        pairs = zip(self.params, self.pieces[START], strict=True)
-        return torch.stack([(real(p) != piece).any() for p, piece in pairs]).any()
+    def compare(self, slot: int, origin: int, last: int) -> None:
+        """Write down what has changed since the last move.
+
+        These are whether the parameters aren't at the start any more, the slope that the
+        direction has at the move's origin, and whether the gradient isn't what it was.
+
+        Args:
+            slot: of the gradient of now.
+            origin: of the gradient where the move began.
+            last: of the gradient where it led.
+        """
+        moved, slope, changed = self.places[EXTRA:LOSS]
+        pairs = zip(self.params, self.parts(START), strict=True)
+        moved.copy_(torch.stack([(real(p) != piece).any() for p, piece in pairs]).any())
+        slope.copy_(torch.dot(self.gradient(origin), self.direction))
+        changed.copy_((self.gradient(slot) != self.gradient(last)).any())
 
 
 @attrs.define(eq=False)
@@ -208,16 +234,16 @@ class ForeachBlock(Block):
     def move(self, step: float) -> None:
         r"""Put the parameters at :math:`x + t\,\sigma d`, with :math:`x` the start."""
         params = [real(p) for p in self.params]
-        torch._foreach_copy_(params, self.pieces[START])
-        torch._foreach_add_(params, self.pieces[DIRECTION], alpha=step * self.scale)
+        torch._foreach_copy_(params, self.parts(START))
+        torch._foreach_add_(params, self.parts(DIRECTION), alpha=step * self.scale)
 
     def save(self) -> None:
         """Copy the parameters into the start."""
-        torch._foreach_copy_(self.pieces[START], [real(p) for p in self.params])
+        torch._foreach_copy_(self.parts(START), [real(p) for p in self.params])
 
     def restore(self) -> None:
         """Put the parameters back to the start, bit for bit."""
-        torch._foreach_copy_([real(p) for p in self.params], self.pieces[START])
+        torch._foreach_copy_([real(p) for p in self.params], self.parts(START))
 
 
 def free_slot(*taken: int | None) -> int:

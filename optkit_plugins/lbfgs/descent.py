@@ -6,9 +6,8 @@ import math
 from functools import partial
 
 import attrs
-import torch
 
-from optkit_plugins.lbfgs.block import EXTRA, LOSS, Block, free_slot
+from optkit_plugins.lbfgs.block import Block, free_slot
 from optkit_plugins.lbfgs.history import Aim, Move
 from optkit_plugins.lbfgs.limits import Limits
 from optkit_plugins.lbfgs.line import Exhausted, Line, NotDownhill, Trial, asked_first
@@ -69,7 +68,7 @@ class Descent:
         """Evaluate where the parameters are, and find out whether that is where they were."""
         memory, move = self.memory, self.memory.move
         slot = memory.free_slot()
-        asked = partial(_compared, memory, slot) if memory.is_placed else nothing
+        asked = partial(_compared, move, slot) if memory.is_placed else nothing
         other = move.origin.slot if move else None
         reading = self.objective.measure(memory.space, slot, asked, other)
         here = self._start = self.here = Trial(0.0, reading.loss, reading.slope, reading, slot)
@@ -97,6 +96,7 @@ class Descent:
         here = self.here
         aim = self.aim(here)
         if aim.slope > -self.limits.tolerance_change:
+            self.memory.restore()
             self.memory.iterations += 1  # as torch counts
             raise Stop("loss_change")
         origin = Trial(0.0, here.loss, aim.slope, here.reading, here.slot)
@@ -113,22 +113,28 @@ class Descent:
             history.look(here)
         else:
             history.remember(move, here)
-        aim = history.aim(here)
+        aim = history.aim(here, self.known_step())
         return aim if aim.slope < 0 else self.restart(here)
 
     def restart(self, here: Trial) -> Aim:
         """Forget the history; make the direction that of steepest descent."""
+        self.memory.restore()
         self.memory.forget()
         return self.memory.history.aim(here)
 
+    def known_step(self) -> float:
+        """Return the step to try first, as far as it doesn't depend on the gradient, or NaN."""
+        memory = self.memory
+        if memory.hint is not None:
+            return memory.hint
+        return self.limits.lr if memory.iterations and memory.history.is_known else math.nan
+
     def first_step(self, origin: Trial) -> float:
         """Return the step to try first."""
-        memory = self.memory
-        hint, memory.hint = memory.hint, None
-        if hint is not None:
-            return hint
-        if memory.iterations and memory.history.is_known:
-            return self.limits.lr
+        memory, known = self.memory, self.known_step()
+        memory.hint = None
+        if not math.isnan(known):
+            return known
         sums = partial(memory.space.absolute_sum, origin.slot)
         return self.limits.first_step(origin.reading, sums)
 
@@ -280,11 +286,7 @@ class Descent:
         return None if point is None else point.loss * self.objective.sign
 
 
-def _compared(memory: Memory, slot: int, block: Block) -> None:
-    """Ask whether a block is where it was, for the last move's slope, and for a new loss."""
-    move, (moved, slope, changed) = memory.move, block.places[EXTRA:LOSS]
-    moved.copy_(block.is_elsewhere())
-    if move is not None:
-        slope.copy_(torch.dot(block.gradient(move.origin.slot), block.direction))
-        if move.last is not None:
-            changed.copy_((block.gradient(slot) != block.gradient(move.last.slot)).any())
+def _compared(move: Move | None, slot: int, block: Block) -> None:
+    """Ask a block what has changed since the last move, if there was one."""
+    origin = move.origin.slot if move else slot
+    block.compare(slot, origin, move.last.slot if move and move.last else slot)

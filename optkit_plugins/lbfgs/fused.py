@@ -1,12 +1,11 @@
-"""``fused`` on CPU: an iteration's work on the long vectors in three passes, compiled."""
+"""``fused`` on CPU: an iteration's work on the long vectors in three compiled passes."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from functools import cache
+import math
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,59 +13,16 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from optkit_core import Kind, UnavailableError, compiled_library, joint_dtype
+from optkit_core import Kind, UnavailableError, joint_dtype
 from optkit_plugins.lbfgs.block import LARGEST, LOSS, Block
 from optkit_plugins.lbfgs.history import Aim, History, Move
 from optkit_plugins.lbfgs.line import Trial
+from optkit_plugins.lbfgs.passes import CHUNK, Address, Index, Job, library
+from optkit_plugins.lbfgs.rows import Rows
 from optkit_plugins.lbfgs.space import Space
 
-CHUNK = 2048
-"""How many elements of a vector are treated at a time; the same number stands in passes.cpp."""
-
-GRAIN = 1 << 19
+GRAIN = 1 << 17
 """How many elements are worth a thread of their own."""
-
-REALS = {torch.float64: "double", torch.float32: "float"}
-
-Address, Index = ctypes.c_void_p, ctypes.c_longlong
-
-
-class Job(ctypes.Structure):
-    """The structure called Space in passes.cpp."""
-
-    _fields_ = (
-        *((name, Index) for name in ("size", "room", "stride", "threads")),
-        ("vectors", Address * 5),
-        *((name, Address) for name in ("rows", "inverse", "squares", "curvatures")),
-        *((name, Address) for name in ("products", "before", "coefficients", "partial", "numbers")),
-        *((name, Index) for name in ("follows", "pieces")),
-        *((name, Address) for name in ("ends", "places")),
-    )
-
-
-def source(dtype: torch.dtype) -> tuple[str, str]:
-    """Return the text of the passes for vectors of a dtype, and its title."""
-    text = Path(__file__).with_name("passes.cpp").read_text()
-    return f"typedef {REALS[dtype]} Real;\n{text}", f"LBFGS {REALS[dtype]}"
-
-
-@cache
-def library(dtype: torch.dtype) -> ctypes.CDLL:
-    """Return the compiled passes for vectors of a dtype.
-
-    Raises:
-        UnavailableError: they can't be had; says why.
-    """
-    found = compiled_library(*source(dtype))
-    number, job = ctypes.c_double, ctypes.POINTER(Job)
-    found.measure.argtypes = [job, Index, Index]
-    found.receive.argtypes = [job, Index, Index, number]
-    found.move.argtypes = [job, number]
-    found.take_in.argtypes = [job, Index, Index, number, Index, Index, number, number, number]
-    found.aim.argtypes = [job, Index, Index, number]
-    for function in (found.measure, found.receive, found.move, found.take_in, found.aim):
-        function.restype = None
-    return found
 
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
@@ -95,44 +51,97 @@ def _is_plain(tensor: Tensor, dtype: torch.dtype, size: int) -> bool:
 
 
 @attrs.define(eq=False)
+class FusedRows(Rows):
+    """Rows in the order in which the passes have put them.
+
+    Args:
+        addresses: where each row begins.
+        places: the rows of all matrices, by their addresses.
+    """
+
+    addresses: Any = None
+    places: Mapping[int, Tensor] = attrs.Factory(dict)
+
+    def view(self, row: int) -> Tensor:
+        """Return a row."""
+        return self.places[self.addresses[row]]
+
+
+@attrs.define(eq=False)
 class FusedBlock(Block):
-    """A block on the CPU whose passes over its vectors are compiled."""
+    """A block on the CPU whose passes over its vectors are compiled.
+
+    The passes exchange a vector and a row instead of copying one into the other; where each of
+    them is, only their job knows.
+    """
 
     job: Job = attrs.field(init=False)
     passes: ctypes.CDLL = attrs.field(init=False)
-    _scratch: list[Any] = attrs.field(init=False)
+    coefficients: Tensor = attrs.field(init=False)
+    _places: Any = attrs.field(init=False)
+    _numbers: Any = attrs.field(init=False)
+    _vectors: dict[int, Tensor] = attrs.field(init=False)
+    _parts: dict[int, list[Tensor]] = attrs.field(factory=dict, init=False)
+    _kept: list[Any] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Allocate every vector, and tell the passes where they are."""
         super().__attrs_post_init__()
         self.passes = library(self.dtype)
-        self.numbers = torch.zeros(LOSS + 1, dtype=torch.float64)
+        self.numbers, self.products, self.coefficients = (
+            torch.zeros(length, dtype=torch.float64) for length in (LOSS + 1, *[2 * self.room] * 2)
+        )
         self.places = list(self.numbers)
-        size, rows = self.vectors.shape[1], self.rows.data
-        chunks = -(-size // CHUNK)
-        count = len(self.params)
-        ends, places = (Index * count)(*accumulate(self.sizes)), (Address * count)()
-        self._scratch = [
-            torch.zeros(chunks * max(2 * self.room, 4), dtype=torch.float64),
-            torch.zeros(2 * self.room, dtype=torch.float64),
-            ends,
-            places,
-        ]
-        self.job = Job(size=size, room=self.room, stride=rows.stride(0), rows=rows.data_ptr())
+        size, rows = self.vectors.shape[1], list(self.rows.data)
+        self._vectors = {vector.data_ptr(): vector for vector in (*self.flat, *rows)}
+        addresses = (Address * len(rows))(*[row.data_ptr() for row in rows])
+        self.rows = FusedRows(self.rows.data, addresses=addresses, places=self._vectors)
+        partial = torch.zeros(-(-size // CHUNK) * max(2 * self.room, 4), dtype=torch.float64)
+        ends = (Index * len(self.sizes))(*accumulate(self.sizes))
+        self._places = (Address * len(self.sizes))()
+        self._numbers = (ctypes.c_double * len(self.numbers)).from_address(self.numbers.data_ptr())
+        self._kept = [addresses, partial, ends]
+        self.job = Job(size=size, room=self.room, pieces=len(self.sizes), at=math.nan)
         self.job.vectors[:] = [vector.data_ptr() for vector in self.flat]
-        self.job.partial, self.job.coefficients = (part.data_ptr() for part in self._scratch[:2])
-        self.job.numbers = self.numbers.data_ptr()
-        self.job.pieces = count
-        self.job.ends, self.job.places = ctypes.addressof(ends), ctypes.addressof(places)
+        self.job.rows, self.job.ends = ctypes.addressof(addresses), ctypes.addressof(ends)
+        self.job.places = ctypes.addressof(self._places)
+        self.job.partial, self.job.numbers = partial.data_ptr(), self.numbers.data_ptr()
+        self.job.coefficients = self.coefficients.data_ptr()
+
+    def vector(self, row: int) -> Tensor:
+        """Return a vector, as a flat tensor."""
+        return self._vectors[self.job.vectors[row]]
+
+    def parts(self, row: int) -> list[Tensor]:
+        """Return a vector's views in the shapes of the parameters."""
+        address = self.job.vectors[row]
+        if address not in self._parts:
+            self._parts[address] = self.divided(self._vectors[address])
+        return self._parts[address]
+
+    def look(self, count: int, slot: int, out: Tensor) -> None:
+        """Write the products of the rows of `count` pairs with a gradient, in float64."""
+        self.set_threads(2 * count)
+        self.passes.look(self.job, slot, count, out.data_ptr())
+
+    def combine(self, count: int, coefficients: Tensor, slot: int, gamma: float) -> None:
+        """Make the direction from the rows of `count` pairs and a gradient."""
+        self.set_threads(2 * count)
+        self.coefficients.copy_(coefficients)
+        self.passes.combine(self.job, count, slot, gamma, math.nan)
 
     def measure(self, slot: int, other: int | None = None) -> None:
         """Write down what is known of a gradient, by one pass."""
         self.set_threads(4)
         self.passes.measure(self.job, slot, -1 if other is None else other)
 
+    def read(self, loss: float | Tensor) -> tuple[list[float], float]:
+        """Return the numbers that were written down, and a loss; nobody need be waited for."""
+        return self._numbers[:], loss.item() if isinstance(loss, Tensor) else float(loss)
+
     def receive(self, slot: int, other: int | None = None) -> None:
         """Copy the gradients of the parameters into a slot while they are measured."""
-        if not self._points_at([p.grad for p in self.params]):
+        if not self.points_at([p.grad for p in self.params]):
             super().receive(slot, other)
             return
         self.set_threads(5)
@@ -141,17 +150,28 @@ class FusedBlock(Block):
 
     def move(self, step: float) -> None:
         """Put the parameters at a step, and the start to where they were if it follows them."""
-        if not self._points_at(self.params):
+        if self.job.at == step * self.scale:
+            return
+        if not self.points_at(self.params):
             self.settle()
+            self.job.at = math.nan
             super().move(step)
             return
         self.set_threads(4)
         self.passes.move(self.job, step * self.scale)
         increment_version(self.params)
 
+    def compare(self, slot: int, origin: int, last: int) -> None:
+        """Write down what `Block.compare` does, by one pass."""
+        if not self.points_at(self.params):
+            super().compare(slot, origin, last)
+            return
+        self.set_threads(6)
+        self.passes.compare(self.job, slot, origin, last)
+
     def follow(self) -> None:
         """Let the start be where the parameters are; it is copied when they move."""
-        self.job.follows = 1
+        self.job.follows, self.job.at = 1, math.nan
 
     def settle(self) -> None:
         """Copy the parameters into the start, if it follows them."""
@@ -162,20 +182,21 @@ class FusedBlock(Block):
     def restore(self) -> None:
         """Put the parameters back to the start, where they are if it follows them."""
         self.settle()
+        self.job.at = math.nan
         super().restore()
 
-    def _points_at(self, tensors: Sequence[Tensor | None]) -> bool:
+    def points_at(self, tensors: Sequence[Tensor | None]) -> bool:
         """Tell the passes where the elements are; whether they can be told."""
         rows = zip(tensors, self.sizes, strict=True)
         if not all(t is None or _is_plain(t, self.dtype, size) for t, size in rows):
             return False
-        self._scratch[3][:] = [None if t is None else t.data_ptr() for t in tensors]
+        self._places[:] = [None if t is None else t.data_ptr() for t in tensors]
         return True
 
     def set_threads(self, rows: int) -> None:
         """Let a pass over so many rows take as many threads as it is worth."""
-        elements = rows * self.vectors.shape[1]
-        self.job.threads = min(torch.get_num_threads(), max(1, elements // GRAIN))
+        most = rows * self.job.size // GRAIN
+        self.job.threads = min(torch.get_num_threads(), most) if most > 1 else 1
 
 
 @attrs.define(eq=False)
@@ -207,11 +228,16 @@ class FusedHistory(History):
         )  # fmt: skip
         self.is_known = True
 
-    def _quasi_newton(self, here: Trial) -> Aim:
+    def _quasi_newton(self, here: Trial, step: float) -> Aim:
         block = self.block
+        moves = not math.isnan(step) and block.points_at(block.params)
         block.set_threads(2 * self.count)
-        block.passes.aim(block.job, self.count, here.slot, self.gamma)
-        numbers = block.numbers.tolist()
+        block.passes.aim(
+            block.job, self.count, here.slot, self.gamma, step * block.scale if moves else math.nan
+        )
+        if moves:
+            increment_version(block.params)
+        numbers, _ = block.read(math.nan)
         return Aim(numbers[0], numbers[LARGEST] * block.scale)
 
 

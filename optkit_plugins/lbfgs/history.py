@@ -162,15 +162,20 @@ class History:
     def _precision(self) -> float:
         return max(torch.finfo(block.dtype).eps for block in self.space.blocks)
 
-    def aim(self, here: Trial) -> Aim:
-        """Make the direction for a point that `look` or `remember` was told."""
+    def aim(self, here: Trial, step: float = math.nan) -> Aim:
+        """Make the direction for a point that `look` or `remember` was told.
+
+        Args:
+            here: the point.
+            step: what will be tried first, so that the parameters may be put there at once.
+        """
         if self.count:
-            return self._quasi_newton(here)
+            return self._quasi_newton(here, step)
         for block in self.space.blocks:
             torch.neg(block.gradient(here.slot), out=block.direction)
         return Aim(-here.reading.square)
 
-    def _quasi_newton(self, here: Trial) -> Aim:
+    def _quasi_newton(self, here: Trial, step: float) -> Aim:
         coefficients = self.compact.solve(self.products, self.gamma)
         for block in self.space.blocks:
             block.combine(self.count, coefficients, here.slot, self.gamma)

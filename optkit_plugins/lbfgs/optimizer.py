@@ -23,7 +23,7 @@ from optkit_core import (
     option,
     whole,
 )
-from optkit_plugins.lbfgs import fused, groups, persistence
+from optkit_plugins.lbfgs import groups, passes, persistence
 from optkit_plugins.lbfgs.descent import Descent
 from optkit_plugins.lbfgs.kept import Kept, unshared
 from optkit_plugins.lbfgs.limits import Limits
@@ -222,7 +222,7 @@ class LBFGS(Optimizer):
     @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
         """Return the compiled passes over vectors of parameters of a dtype."""
-        return (fused.source(joint_dtype([dtype])),)
+        return (passes.source(joint_dtype([dtype])),)
 
     @classmethod
     def state_complaint(cls, state: Mapping[str, Any]) -> str:

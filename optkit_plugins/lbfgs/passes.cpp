@@ -3,31 +3,19 @@
 // A vector is walked in chunks that fit into the nearest cache, and everything that is asked of a
 // chunk is done while it is there. Sums are kept chunk by chunk and added in order, so that they
 // don't depend on the number of threads.
-typedef long long Index;
-
-static const Index CHUNK = 2048, LANES = 32;
-
-// What a register of this processor holds; a row's elements are its own alignment.
-#ifdef __AVX512F__
-static const Index REGISTER = 64 / sizeof(Real);
-#else
-static const Index REGISTER = 32 / sizeof(Real);
-#endif
-typedef Real Register
-    __attribute__((vector_size(REGISTER * sizeof(Real)), aligned(sizeof(Real)), may_alias));
-
-static const Index TOGETHER = 4;  // rows that are multiplied at once, so that memory has work
+static const Index CHUNK = 2048;
 
 struct Space {
-    Index size, room, stride, threads;
+    Index size, room, threads;
     Real *vectors[5];       // the start, the direction, and three gradients
-    Real *rows;             // the steps, then the changes of the gradient
+    Real **rows;            // the steps, then the changes of the gradient
     double *inverse, *squares, *curvatures;
     double *products;       // of every row with the latest gradient
     double *before;         // with the one before it; then with its change
     double *coefficients;
     double *partial;        // sums of each chunk
     double *numbers;        // what is asked for, in the places that block.py gives it
+    double at;              // how far from the start the passes have put the parameters, or NaN
     Index follows;          // whether the start is where the parameters are, and not copied yet
     Index pieces;           // the number of parameters
     const Index *ends;      // where each one's part of a vector ends
@@ -41,47 +29,6 @@ struct Pass {
     Index count, slot, before, after;
     double step;            // or another factor
 };
-
-#if defined(__FMA__) || defined(__aarch64__)
-static inline float multiply_add(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
-static inline double multiply_add(double x, double y, double z) { return __builtin_fma(x, y, z); }
-#else
-template <class T> static inline T multiply_add(T x, T y, T z) { return x * y + z; }
-#endif
-
-template <class T> static double dot(const T *x, const T *y, Index n) {
-    T lanes[LANES] = {};
-    Index i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (Index l = 0; l < LANES; l++) lanes[l] = multiply_add(x[i + l], y[i + l], lanes[l]);
-    double sum = 0;
-    for (Index l = 0; l < LANES; l++) sum += lanes[l];
-    for (; i < n; i++) sum += (double)x[i] * y[i];
-    return sum;
-}
-
-// What isn't finite shows in the differences, which are 0 for all other numbers, and gives NaN.
-static double largest(const Real *x, Index n) {
-    Real most[LANES] = {}, strange[LANES] = {};
-    Index i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (Index l = 0; l < LANES; l++) {
-            Real size = x[i + l] < 0 ? -x[i + l] : x[i + l];
-            most[l] = size > most[l] ? size : most[l];
-            strange[l] += size - size;
-        }
-    for (Index l = 0; i + l < n; l++) {
-        Real size = x[i + l] < 0 ? -x[i + l] : x[i + l];
-        most[l] = size > most[l] ? size : most[l];
-        strange[l] += size - size;
-    }
-    double found = 0, sum = 0;
-    for (Index l = 0; l < LANES; l++) {
-        found = most[l] > found ? most[l] : found;
-        sum += strange[l];
-    }
-    return sum == sum ? found : sum;
-}
 
 extern "C" {
 __attribute__((weak)) void GOMP_parallel(void (*)(void *), void *, unsigned, unsigned);
@@ -135,7 +82,13 @@ static Index numbered(const Space &space, Index j, Index count) {
     return j < count ? j : space.room + j - count;
 }
 
-static const Real *row(const Space &space, Index r) { return space.rows + r * space.stride; }
+// Find rows from the j-th on; where there are no more, the last one stands in.
+static void find_rows(const Pass &pass, Index j, Index begin, Index many, const Real **rows) {
+    for (Index r = 0; r < many; r++) {
+        Index last = 2 * pass.count - 1, own = j + r < last ? j + r : last;
+        rows[r] = pass.space.rows[numbered(pass.space, own, pass.count)] + begin;
+    }
+}
 
 // Call `each` with the elements of every parameter that has some between two places.
 template <class Each>
@@ -158,9 +111,9 @@ static void for_pieces(const Space &space, Index begin, Index end, Each each) {
 static void measure_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     const Space &space = pass.space;
     const Real *g = space.vectors[pass.after] + begin;
-    sums[0] = dot(g, space.vectors[1] + begin, end - begin);
-    sums[1] = dot(g, g, end - begin);
-    sums[2] = pass.before ? dot(g, space.vectors[pass.before] + begin, end - begin) : 0;
+    const Real *before = pass.before ? space.vectors[pass.before] + begin : g;
+    const Real *others[MULTIPLIED] = {space.vectors[1] + begin, g, before, g};
+    multiply_rows(others, g, end - begin, sums);
     sums[3] = largest(g, end - begin);
 }
 
@@ -173,7 +126,7 @@ static void receive_chunk(const Pass &pass, Index begin, Index end, double *sums
 }
 
 static void move_chunk(const Pass &pass, Index begin, Index end, double *) {
-    Real *start = pass.space.vectors[0], step = (Real)pass.step;
+    Real *start = pass.space.vectors[0], step = (Real)pass.space.at;
     const Real *direction = pass.space.vectors[1];
     bool follows = pass.space.follows;
     for_pieces(pass.space, begin, end, [=](Real *x, Index first, Index n) {
@@ -185,79 +138,57 @@ static void move_chunk(const Pass &pass, Index begin, Index end, double *) {
     });
 }
 
-// A row's product is the same whichever rows are multiplied beside it.
-template <Index COUNT>
-static void dots(const Real *const *rows, const Real *g, Index n, double *sums) {
-    Register even[COUNT] = {}, odd[COUNT] = {};
-    Index i = 0;
-    for (; i + 2 * REGISTER <= n; i += 2 * REGISTER) {
-        const Register *here = (const Register *)(g + i);
-        for (Index r = 0; r < COUNT; r++) {
-            const Register *own = (const Register *)(rows[r] + i);
-            even[r] += own[0] * here[0];
-            odd[r] += own[1] * here[1];
-        }
-    }
-    for (Index r = 0; r < COUNT; r++) {
-        double sum = 0;
-        for (Index l = 0; l < REGISTER; l++) sum += (double)even[r][l] + odd[r][l];
-        for (Index k = i; k < n; k++) sum += (double)rows[r][k] * g[k];
-        sums[r] = sum;
+static void compare_chunk(const Pass &pass, Index begin, Index end, double *sums) {
+    const Space &space = pass.space;
+    bool moved = false;
+    for_pieces(space, begin, end, [&](const Real *x, Index first, Index n) {
+        moved |= differ(x, space.vectors[0] + first, n);
+    });
+    const Real *g = space.vectors[pass.slot] + begin;
+    sums[0] = moved;
+    sums[1] = dot(space.vectors[pass.before] + begin, space.vectors[1] + begin, end - begin);
+    sums[2] = differ(g, space.vectors[pass.after] + begin, end - begin);
+}
+
+static void look_chunk(const Pass &pass, Index begin, Index end, double *sums) {
+    const Real *g = pass.space.vectors[pass.after] + begin, *rows[MULTIPLIED];
+    double found[MULTIPLIED];
+    for (Index j = 0; j < 2 * pass.count; j += MULTIPLIED) {
+        find_rows(pass, j, begin, MULTIPLIED, rows);
+        multiply_rows(rows, g, end - begin, found);
+        for (Index r = 0; r < MULTIPLIED && j + r < 2 * pass.count; r++) sums[j + r] = found[r];
     }
 }
 
+// The rows of the new pair hold the direction and the gradient before.
 static void take_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     const Space &space = pass.space;
-    const Real *d = space.vectors[1] + begin, *g = space.vectors[pass.after] + begin;
-    const Real *g0 = space.vectors[pass.before] + begin;
-    Real *s = (Real *)row(space, pass.slot) + begin;
-    Real *y = (Real *)row(space, space.room + pass.slot) + begin;
+    const Real *g = space.vectors[pass.after] + begin;
+    Real *s = space.rows[pass.slot] + begin, *y = space.rows[space.room + pass.slot] + begin;
     Real step = (Real)pass.step;
-    Index n = end - begin;
-    for (Index i = 0; i < n; i++) {
-        s[i] = step * d[i];
-        y[i] = g[i] - g0[i];
+    for (Index i = 0; i < end - begin; i++) {
+        s[i] *= step;
+        y[i] = g[i] - y[i];
     }
-    for (Index j = 0; j < 2 * pass.count; j += TOGETHER) {
-        const Real *rows[TOGETHER];
-        Index some = 2 * pass.count - j < TOGETHER ? 2 * pass.count - j : TOGETHER;
-        for (Index r = 0; r < some; r++)
-            rows[r] = row(space, numbered(space, j + r, pass.count)) + begin;
-        if (some == TOGETHER)
-            dots<TOGETHER>(rows, g, n, sums + j);
-        else
-            for (Index r = 0; r < some; r++) dots<1>(rows + r, g, n, sums + j + r);
-    }
-}
-
-static void add_rows(Real *d, const Space &space, Index first, Index count, const double *c,
-                     Index begin, Index n) {
-    Index j = 0;
-    for (; j + 4 <= count; j += 4) {
-        const Real *a = row(space, first + j) + begin, *b = a + space.stride;
-        const Real *e = b + space.stride, *f = e + space.stride;
-        Real p = (Real)c[j], q = (Real)c[j + 1], r = (Real)c[j + 2], t = (Real)c[j + 3];
-        for (Index i = 0; i < n; i++) {
-            Real left = multiply_add(p, a[i], d[i]), right = r * e[i];
-            d[i] = multiply_add(q, b[i], left) + multiply_add(t, f[i], right);
-        }
-    }
-    for (; j < count; j++) {
-        const Real *a = row(space, first + j) + begin;
-        for (Index i = 0; i < n; i++) d[i] = multiply_add((Real)c[j], a[i], d[i]);
-    }
+    look_chunk(pass, begin, end, sums);
 }
 
 static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     const Space &space = pass.space;
-    const Real *g = space.vectors[pass.after] + begin;
+    const Real *g = space.vectors[pass.after] + begin, *rows[ADDED];
     Real *d = space.vectors[1] + begin, gamma = (Real)pass.step;
     Index n = end - begin;
     for (Index i = 0; i < n; i++) d[i] = -gamma * g[i];
-    add_rows(d, space, 0, pass.count, space.coefficients, begin, n);
-    add_rows(d, space, space.room, pass.count, space.coefficients + space.room, begin, n);
+    for (Index j = 0; j < 2 * pass.count; j += ADDED) {
+        Real factors[ADDED] = {};
+        for (Index r = 0; r < ADDED && j + r < 2 * pass.count; r++)
+            factors[r] = (Real)space.coefficients[numbered(space, j + r, pass.count)];
+        find_rows(pass, j, begin, ADDED, rows);
+        add_rows(d, rows, factors, n);
+    }
     sums[0] = dot(d, g, n);
     sums[1] = largest(d, n);
+    if (space.at == space.at) move_chunk(pass, begin, end, sums);
 }
 
 static void look_at(const Space *space, const Pass &pass, Index slot, Index other) {
@@ -283,16 +214,41 @@ extern "C" void receive(const Space *space, Index slot, Index other, double fact
 
 // Put the parameters at a step along the direction.
 extern "C" void move(Space *space, double step) {
-    walk({*space, 0, move_chunk, 0, 0, 0, 0, step});
+    space->at = step;
+    walk({*space, 0, move_chunk, 0, 0, 0, 0, 0});
     space->follows = 0;
 }
 
+// Whether the parameters aren't at the start, the slope at the gradient before, and whether the
+// gradient in a slot isn't the last one.
+extern "C" void compare(const Space *space, Index slot, Index before, Index last) {
+    Pass pass = {*space, 3, compare_chunk, 0, 2 + slot, 2 + before, 2 + last, 0};
+    walk(pass);
+    for (Index j = 0; j < 3; j++) space->numbers[5 + j] = total(pass, j);
+}
+
+// The products of the rows of `count` pairs with the gradient in a slot.
+extern "C" void look(const Space *space, Index slot, Index count, double *products) {
+    Pass pass = {*space, 2 * count, look_chunk, count, 0, 0, 2 + slot, 0};
+    walk(pass);
+    for (Index j = 0; j < 2 * count; j++) products[numbered(*space, j, count)] = total(pass, j);
+}
+
+static void exchange(Real *&one, Real *&other) {
+    Real *first = one;
+    one = other;
+    other = first;
+}
+
 // Remember a step along the direction and the change of the gradient, multiply every row with the
-// new gradient, and bring the small matrices up to date.
+// new gradient, and bring the small matrices up to date. The direction and the gradient before
+// become rows; in their places come the rows that are left out, whatever they hold.
 extern "C" void take_in(Space *space, Index slot, Index count, double step, Index before,
                         Index after, double along, double across, double curvature) {
     Index room = space->room;
-    Pass pass = {*space, 2 * count, take_chunk, count, slot, 2 + before, 2 + after, step};
+    exchange(space->vectors[1], space->rows[slot]);
+    exchange(space->vectors[2 + before], space->rows[room + slot]);
+    Pass pass = {*space, 2 * count, take_chunk, count, slot, 0, 2 + after, step};
     walk(pass);
     double *u = space->before, *v = space->products, *r = space->inverse;
     for (Index j = 0; j < count; j++) {
@@ -313,8 +269,19 @@ extern "C" void take_in(Space *space, Index slot, Index count, double step, Inde
     space->curvatures[slot] = curvature;
 }
 
-// Make the direction from the products of the rows with the gradient in a slot.
-extern "C" void aim(Space *space, Index count, Index slot, double gamma) {
+// Make the direction from coefficients of the rows and the gradient in a slot; put the parameters
+// at a step along it, unless that is NaN.
+extern "C" void combine(Space *space, Index count, Index slot, double gamma, double step) {
+    space->at = step;
+    Pass pass = {*space, 2, aim_chunk, count, 0, 0, 2 + slot, gamma};
+    walk(pass);
+    space->numbers[0] = total(pass, 0);
+    space->numbers[4] = most(pass, 1);
+    if (step == step) space->follows = 0;
+}
+
+// The same from the products of the rows with the gradient.
+extern "C" void aim(Space *space, Index count, Index slot, double gamma, double step) {
     Index room = space->room;
     const double *along = space->products, *across = along + room;
     double *c = space->coefficients, *steps = c + room;
@@ -328,8 +295,5 @@ extern "C" void aim(Space *space, Index count, Index slot, double gamma) {
         for (Index k = 0; k < count; k++) c[k] -= space->inverse[j * room + k] * inner;
     }
     for (Index j = 0; j < count; j++) steps[j] *= gamma;
-    Pass pass = {*space, 2, aim_chunk, count, 0, 0, 2 + slot, gamma};
-    walk(pass);
-    space->numbers[0] = total(pass, 0);
-    space->numbers[4] = most(pass, 1);
+    combine(space, count, slot, gamma, step);
 }

@@ -90,7 +90,8 @@ class Rows:
         """Return all products of rows with each other, in float64."""
         total = torch.zeros(2 * self.room, 2 * self.room, dtype=torch.float64)
         for part in self._parts():
-            rows = self.data[:, part].to("cpu", torch.float64)
+            rows = torch.stack([self.view(row)[part] for row in range(2 * self.room)])
+            rows = rows.to("cpu", torch.float64)
             total.addmm_(rows, rows.t())
         return total
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optkit_plugins.lbfgs.block import EXTRA, GRADIENTS, LARGEST, LOSS, Block
+from optkit_plugins.lbfgs.readback import read_back
 
 Asked: TypeAlias = Callable[[Block], object]
 """Writes at most three further numbers of a block to where they are read, from `EXTRA` on."""
@@ -88,10 +89,11 @@ class Space:
     def _read(self, slot: int, loss: float | Tensor, asked: Asked) -> Reading:
         for block in self.blocks:
             asked(block)
-        rows, value = read_back([block.numbers for block in self.blocks], loss)
-        if len(rows) == 1:
-            sums: Sequence[float] = rows[0]
+        if len(self.blocks) == 1:
+            sums, value = self.blocks[0].read(loss)
+            rows = [sums]
         else:
+            rows, value = read_back([block.numbers for block in self.blocks], loss)
             sums = [sum(column) for column in zip(*rows, strict=True)]
         return Reading(
             value,
@@ -144,32 +146,3 @@ class Space:
         out.copy_(blocks[0].products)
         for block in blocks[1:]:
             out.add_(block.products.to("cpu", torch.float64))
-
-
-def read_back(rows: Sequence[Tensor], loss: float | Tensor) -> tuple[list[list[float]], float]:
-    """Return small vectors and a loss as numbers; each device is waited for once.
-
-    Args:
-        rows: vectors of one length; where the loss fits into the first one's last place, it
-            travels there.
-        loss: a number, or a tensor of one element.
-    """
-    first = rows[0]
-    if not isinstance(loss, Tensor):
-        return _together(rows), float(loss)
-    if loss.device == first.device and torch.promote_types(loss.dtype, first.dtype) == first.dtype:
-        first[-1].copy_(loss.detach().reshape(()))
-        values = _together(rows)
-        return values, values[0][-1]
-    return _together(rows), loss.item()
-
-
-def _together(rows: Sequence[Tensor]) -> list[list[float]]:
-    if len(rows) == 1:
-        return [rows[0].tolist()]
-    found: dict[int, list[float]] = {}
-    for device in {row.device for row in rows}:
-        places = [place for place, row in enumerate(rows) if row.device == device]
-        packed = torch.stack([rows[place] for place in places]).tolist()
-        found.update(zip(places, packed, strict=True))
-    return [found[place] for place in range(len(rows))]
