@@ -74,15 +74,18 @@ def test_a_search_ends_at_a_point_that_meets_its_conditions(
         assert abs(end[2]) <= 0.9 * abs(slope)
 
 
+HIDDEN = {"Brown-Dennis": 1e-3, "Jennrich-Sampson": 1e-5}
+"""Gradients at points that the losses there, 86,000 and 124, are too long to tell apart."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("problem", MORE_GARBOW_HILLSTROM, ids=lambda p: p.name)
 def test_the_problems_of_more_garbow_and_hillstrom_are_solved(problem: Problem, name: str) -> None:
     x, optimizer, calls = minimized(problem, name)
     result = optimizer.result
     assert calls == result.evaluations
-    # Its loss of 86,000 can't tell points apart whose gradients are below 1e-3 or so.
-    resolves = name == "hager_zhang" or problem.name != "Brown-Dennis"
-    assert result.success or not resolves
+    hidden = 0.0 if name == "hager_zhang" else HIDDEN.get(problem.name, 0.0)
+    assert result.success or result.gradient < hidden
     if result.success:
         assert x.grad is not None and x.grad.abs().max() <= problem.target
 
