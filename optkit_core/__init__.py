@@ -37,6 +37,7 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
 )
 from optkit_core.foreign import watch
+from optkit_core.groups import refuse_overlap
 from optkit_core.hookspecs import hookimpl
 from optkit_core.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -89,6 +90,7 @@ __all__ = [
     "migration",
     "one_of",
     "option",
+    "refuse_overlap",
     "register",
     "register_plugin",
     "save",

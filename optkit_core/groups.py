@@ -120,8 +120,14 @@ def take_back(optimizer: Optimizer, count: int) -> None:
 def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
     """Raise where parameters share memory, which every step would update more than once.
 
+    Args:
+        param_groups: those of an optimizer.
+
     Raises:
         GroupError: naming the one or two, and the way out.
+
+    >>> x = torch.zeros(4)
+    >>> refuse_overlap([{"params": [x[:2], x[2:]]}])
     """
     places = {
         p: f"parameter {position} of group {place}{_named(group, position)}"

@@ -18,7 +18,7 @@ SEEDS = range(21)
 LONG_SEEDS = range(5)
 """Of the chain of a million variables, where each takes a minute."""
 MANY_SEEDS = range(101)
-"""Of the differential equation, where the counts of one solver differ by as much as sevenfold."""
+"""Of the networks, where the counts of one solver differ by as much as sevenfold."""
 Family = tuple[str, tuple[Problem, ...]]
 
 
@@ -31,7 +31,7 @@ def families() -> Iterator[Family]:
     yield "chained Rosenbrock 1e+06", tuple(chain(1_000_000, seed) for seed in LONG_SEEDS)
     yield _alone(logistic())
     yield _alone(softmax())
-    yield "MLP fit", tuple(networks.regression(seed) for seed in SEEDS)
+    yield "MLP fit", tuple(networks.regression(seed) for seed in MANY_SEEDS)
     yield "PINN Poisson", tuple(networks.poisson(seed) for seed in MANY_SEEDS)
 
 

@@ -75,8 +75,10 @@ class Compact:
     @classmethod
     def empty(cls, room: int) -> Compact:
         """Return the matrices of no pairs, with room for some."""
-        inverse, squares = torch.zeros(2, room, room, dtype=torch.float64)
-        return cls(inverse.clone(), squares.clone(), torch.zeros(room, dtype=torch.float64))
+        return cls(
+            *(torch.zeros(shape, dtype=torch.float64, device="cpu")
+              for shape in ((room, room), (room, room), (room,)))
+        )  # fmt: skip
 
     @classmethod
     def of(cls, gram: Tensor, count: int) -> Compact:
@@ -88,7 +90,7 @@ class Compact:
         """
         room = gram.shape[0] // 2
         compact, mixed = cls.empty(room), gram[:count, room : room + count]
-        identity = torch.eye(count, dtype=torch.float64)
+        identity = torch.eye(count, dtype=torch.float64, device="cpu")
         inverse = torch.linalg.solve_triangular(mixed.triu(), identity, upper=True)
         compact.inverse[:count, :count] = inverse
         compact.squares[:] = gram[room:, room:]

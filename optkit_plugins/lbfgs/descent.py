@@ -113,7 +113,8 @@ class Descent:
             history.look(here)
         else:
             history.remember(move, here)
-        aim = history.aim(here, self.known_step())
+        step = self.known_step() if self.limits.begins_with_first else math.nan
+        aim = history.aim(here, step)
         return aim if aim.slope < 0 else self.restart(here)
 
     def restart(self, here: Trial) -> Aim:

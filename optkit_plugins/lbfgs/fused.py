@@ -56,15 +56,15 @@ class FusedRows(Rows):
 
     Args:
         addresses: where each row begins.
-        places: the rows of all matrices, by their addresses.
+        vectors: the rows of all matrices, by their addresses.
     """
 
     addresses: Any = None
-    places: Mapping[int, Tensor] = attrs.Factory(dict)
+    vectors: Mapping[int, Tensor] = attrs.Factory(dict)
 
     def view(self, row: int) -> Tensor:
         """Return a row."""
-        return self.places[self.addresses[row]]
+        return self.vectors[self.addresses[row]]
 
 
 @attrs.define(eq=False)
@@ -89,14 +89,17 @@ class FusedBlock(Block):
         super().__attrs_post_init__()
         self.passes = library(self.dtype)
         self.numbers, self.products, self.coefficients = (
-            torch.zeros(length, dtype=torch.float64) for length in (LOSS + 1, *[2 * self.room] * 2)
+            torch.zeros(length, dtype=torch.float64, device="cpu")
+            for length in (LOSS + 1, *[2 * self.room] * 2)
         )
         self.places = list(self.numbers)
         size, rows = self.vectors.shape[1], list(self.rows.data)
         self._vectors = {vector.data_ptr(): vector for vector in (*self.flat, *rows)}
         addresses = (Address * len(rows))(*[row.data_ptr() for row in rows])
-        self.rows = FusedRows(self.rows.data, addresses=addresses, places=self._vectors)
-        partial = torch.zeros(-(-size // CHUNK) * max(2 * self.room, 4), dtype=torch.float64)
+        self.rows = FusedRows(self.rows.data, addresses=addresses, vectors=self._vectors)
+        partial = torch.zeros(
+            -(-size // CHUNK) * max(2 * self.room, 4), dtype=torch.float64, device="cpu"
+        )
         ends = (Index * len(self.sizes))(*accumulate(self.sizes))
         self._places = (Address * len(self.sizes))()
         self._numbers = (ctypes.c_double * len(self.numbers)).from_address(self.numbers.data_ptr())
@@ -141,6 +144,7 @@ class FusedBlock(Block):
 
     def receive(self, slot: int, other: int | None = None) -> None:
         """Copy the gradients of the parameters into a slot while they are measured."""
+        self.job.at = math.nan  # the closure has been called, and may have changed anything
         if not self.points_at([p.grad for p in self.params]):
             super().receive(slot, other)
             return
@@ -173,11 +177,15 @@ class FusedBlock(Block):
         """Let the start be where the parameters are; it is copied when they move."""
         self.job.follows, self.job.at = 1, math.nan
 
+    def save(self) -> None:
+        """Copy the parameters into the start."""
+        super().save()
+        self.job.follows, self.job.at = 0, math.nan
+
     def settle(self) -> None:
         """Copy the parameters into the start, if it follows them."""
         if self.job.follows:
             self.save()
-            self.job.follows = 0
 
     def restore(self) -> None:
         """Put the parameters back to the start, where they are if it follows them."""

@@ -77,8 +77,8 @@ class History:
     @classmethod
     def empty(cls, space: Space, room: int) -> History:
         """Return a history without pairs, with room for some."""
-        products, before = (Products(torch.zeros(2 * room, dtype=torch.float64)) for _ in range(2))
-        return cls(space, Compact.empty(room), products, before)
+        products, before = torch.zeros(2, 2 * room, dtype=torch.float64, device="cpu")
+        return cls(space, Compact.empty(room), Products(products), Products(before))
 
     @property
     def room(self) -> int:

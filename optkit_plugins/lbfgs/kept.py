@@ -36,6 +36,7 @@ class Kept:
     state: dict[str, Any]
     plan: tuple[Any, ...]
     shown: Mapping[str, Any] = attrs.Factory(dict)
+    _evaluations: int = 0
 
     @classmethod
     def build(
@@ -76,14 +77,23 @@ class Kept:
             and self.plan == _plan(param_groups, params)
         )
 
-    def publish(self, evaluations: int) -> None:
-        """Let the state say what the memory holds after a step.
+    def begin(self) -> None:
+        """Begin a step."""
+        self._evaluations = self.state["func_evals"]
+
+    def count(self, evaluations: int) -> None:
+        """Let the state say how far a step has come, and no more until somebody asks.
 
         Args:
-            evaluations: how often the closure was called.
+            evaluations: how often the step has called the closure.
         """
-        self.state["func_evals"] += evaluations
+        self.state["func_evals"] = self._evaluations + evaluations
         self.state["n_iter"] = self.memory.iterations
+        self._show(False)
+
+    def publish(self, evaluations: int) -> None:
+        """Let the state say what the memory holds after a step; see `count`."""
+        self.count(evaluations)
         self._show(joint.is_whole(self.memory.space))
 
     def publish_all(self, states: Mapping[Tensor, dict[str, Any]]) -> None:
@@ -110,6 +120,7 @@ def unshared(value: Any) -> Any:
 
 
 def _hide(state: dict[str, Any]) -> None:
+    state.pop("d", None)  # without it the others count for nothing, should this be interrupted
     for name in state.keys() - set(COUNTS):
         del state[name]
 

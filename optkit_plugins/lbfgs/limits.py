@@ -12,6 +12,8 @@ from optkit_plugins.lbfgs.line import LineSearch, Trial
 from optkit_plugins.lbfgs.searches import SEARCHES
 from optkit_plugins.lbfgs.space import Reading
 
+RECORDS = tuple({type(search) for search in SEARCHES.values()})
+
 LIKE_TORCH = (None, "strong_wolfe")
 """The searches that torch has, and whose first step is torch's."""
 
@@ -45,6 +47,11 @@ class Limits:
             line_search=SEARCHES[name] if isinstance(name, str) else name,
             initial_step=group["initial_step"] or ("bounded" if name in LIKE_TORCH else "unit"),
         )
+
+    @property
+    def begins_with_first(self) -> bool:
+        """Whether the first step is what will be tried first, which functions may leave aside."""
+        return self.line_search is None or isinstance(self.line_search, RECORDS)
 
     def is_minimum(self, point: Trial) -> bool:
         """Whether the gradient is as good as zero."""

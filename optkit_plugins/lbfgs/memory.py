@@ -31,14 +31,17 @@ class Memory:
 
     def save(self) -> None:
         """Take the parameters of now as where the last step left them."""
+        self.is_placed = False
         for block in self.space.blocks:
             block.save()
         self.is_placed = True
 
     def follow(self) -> None:
         """Take the parameters of now as where the last iteration left them."""
+        self.is_placed = False
         for block in self.space.blocks:
             block.follow()
+        self.is_placed = True
 
     def settle(self) -> None:
         """Copy what `follow` has put off, before others may change the parameters."""

@@ -21,6 +21,7 @@ from optkit_core import (
     kind_of,
     one_of,
     option,
+    refuse_overlap,
     whole,
 )
 from optkit_plugins.lbfgs import groups, passes, persistence
@@ -30,7 +31,7 @@ from optkit_plugins.lbfgs.limits import Limits
 from optkit_plugins.lbfgs.line import LineSearch
 from optkit_plugins.lbfgs.objective import Closure, Objective, refuse_scaler, required
 from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange
-from optkit_plugins.lbfgs.result import Callback, Result
+from optkit_plugins.lbfgs.result import Callback, Progress, Result
 from optkit_plugins.lbfgs.storage import OFFERS
 
 LEAST_EVALUATIONS = 4
@@ -247,9 +248,14 @@ class LBFGS(Optimizer):
             objective.call()
             return objective.returned
         kept = self._kept = self._memory(params)
-        descent = Descent(
-            objective, kept.memory, Limits.from_groups(self.param_groups), self.callback
-        )
+        kept.begin()
+        limits, callback = Limits.from_groups(self.param_groups), self.callback
+
+        def informed(progress: Progress) -> bool:
+            kept.count(objective.evaluations)
+            return bool(callback is not None and callback(progress))
+
+        descent = Descent(objective, kept.memory, limits, informed if callback else None)
         try:
             self.result = descent.run()
         finally:
@@ -264,6 +270,7 @@ class LBFGS(Optimizer):
             return self._kept
         if self._kept is not None:
             self._kept.publish_all(self.state)
+        refuse_overlap(self.param_groups)
         return Kept.build(self.param_groups, params, state, self._storage)
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
