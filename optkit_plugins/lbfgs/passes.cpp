@@ -28,6 +28,7 @@ struct Pass {
     void (*chunk)(const Pass &, Index begin, Index end, double *sums);
     Index count, slot, before, after;
     double step;            // or another factor
+    bool backward;          // from the end, where the pass before it has left the caches
 };
 
 extern "C" {
@@ -39,7 +40,8 @@ __attribute__((weak)) int omp_get_num_threads(void);
 static Index chunks(const Space &space) { return (space.size + CHUNK - 1) / CHUNK; }
 
 static void share(const Pass &pass, Index first, Index last) {
-    for (Index c = first; c < last; c++) {
+    for (Index k = first; k < last; k++) {
+        Index c = pass.backward ? first + last - 1 - k : k;
         Index begin = c * CHUNK, end = begin + CHUNK;
         pass.chunk(pass, begin, end < pass.space.size ? end : pass.space.size,
                    pass.space.partial + c * pass.width);
@@ -179,7 +181,7 @@ static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     Real *d = space.vectors[1] + begin, gamma = (Real)pass.step;
     Index n = end - begin;
     for (Index i = 0; i < n; i++) d[i] = -gamma * g[i];
-    for (Index j = 0; j < 2 * pass.count; j += ADDED) {
+    for (Index j = (2 * pass.count + ADDED - 1) / ADDED * ADDED - ADDED; j >= 0; j -= ADDED) {
         Real factors[ADDED] = {};
         for (Index r = 0; r < ADDED && j + r < 2 * pass.count; r++)
             factors[r] = (Real)space.coefficients[numbered(space, j + r, pass.count)];
@@ -203,33 +205,33 @@ static void look_at(const Space *space, const Pass &pass, Index slot, Index othe
 // slot, if there is one, and with itself; and its largest element.
 extern "C" void measure(const Space *space, Index slot, Index other) {
     Index before = other < 0 ? 0 : 2 + other;
-    look_at(space, {*space, 4, measure_chunk, 0, 0, before, 2 + slot, 0}, slot, other);
+    look_at(space, {*space, 4, measure_chunk, 0, 0, before, 2 + slot, 0, false}, slot, other);
 }
 
 // The same of the parameters' gradients, which are put into the slot, times a factor.
 extern "C" void receive(const Space *space, Index slot, Index other, double factor) {
     Index before = other < 0 ? 0 : 2 + other;
-    look_at(space, {*space, 4, receive_chunk, 0, 0, before, 2 + slot, factor}, slot, other);
+    look_at(space, {*space, 4, receive_chunk, 0, 0, before, 2 + slot, factor, false}, slot, other);
 }
 
 // Put the parameters at a step along the direction.
 extern "C" void move(Space *space, double step) {
     space->at = step;
-    walk({*space, 0, move_chunk, 0, 0, 0, 0, 0});
+    walk({*space, 0, move_chunk, 0, 0, 0, 0, 0, false});
     space->follows = 0;
 }
 
 // Whether the parameters aren't at the start, the slope at the gradient before, and whether the
 // gradient in a slot isn't the last one.
 extern "C" void compare(const Space *space, Index slot, Index before, Index last) {
-    Pass pass = {*space, 3, compare_chunk, 0, 2 + slot, 2 + before, 2 + last, 0};
+    Pass pass = {*space, 3, compare_chunk, 0, 2 + slot, 2 + before, 2 + last, 0, false};
     walk(pass);
     for (Index j = 0; j < 3; j++) space->numbers[5 + j] = total(pass, j);
 }
 
 // The products of the rows of `count` pairs with the gradient in a slot.
 extern "C" void look(const Space *space, Index slot, Index count, double *products) {
-    Pass pass = {*space, 2 * count, look_chunk, count, 0, 0, 2 + slot, 0};
+    Pass pass = {*space, 2 * count, look_chunk, count, 0, 0, 2 + slot, 0, false};
     walk(pass);
     for (Index j = 0; j < 2 * count; j++) products[numbered(*space, j, count)] = total(pass, j);
 }
@@ -248,7 +250,7 @@ extern "C" void take_in(Space *space, Index slot, Index count, double step, Inde
     Index room = space->room;
     exchange(space->vectors[1], space->rows[slot]);
     exchange(space->vectors[2 + before], space->rows[room + slot]);
-    Pass pass = {*space, 2 * count, take_chunk, count, slot, 0, 2 + after, step};
+    Pass pass = {*space, 2 * count, take_chunk, count, slot, 0, 2 + after, step, false};
     walk(pass);
     double *u = space->before, *v = space->products, *r = space->inverse;
     for (Index j = 0; j < count; j++) {
@@ -273,7 +275,7 @@ extern "C" void take_in(Space *space, Index slot, Index count, double step, Inde
 // at a step along it, unless that is NaN.
 extern "C" void combine(Space *space, Index count, Index slot, double gamma, double step) {
     space->at = step;
-    Pass pass = {*space, 2, aim_chunk, count, 0, 0, 2 + slot, gamma};
+    Pass pass = {*space, 2, aim_chunk, count, 0, 0, 2 + slot, gamma, true};
     walk(pass);
     space->numbers[0] = total(pass, 0);
     space->numbers[4] = most(pass, 1);
