@@ -21,6 +21,9 @@ from optkit_plugins.lbfgs.passes import CHUNK, Address, Index, Job, library
 from optkit_plugins.lbfgs.rows import Rows
 from optkit_plugins.lbfgs.space import Space
 
+PLAIN = (Tensor, torch.nn.Parameter)
+"""Types of tensors whose elements lie where they seem to."""
+
 GRAIN = 1 << 17
 """How many elements are worth a thread of their own."""
 
@@ -41,7 +44,7 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
 def _is_plain(tensor: Tensor, dtype: torch.dtype, size: int) -> bool:
     """Whether the elements lie one after the other as they are, so many of a dtype."""
     return (
-        type(tensor) in (Tensor, torch.nn.Parameter)
+        type(tensor) in PLAIN
         and tensor.dtype == dtype
         and tensor.layout == torch.strided
         and tensor.numel() == size
@@ -195,10 +198,15 @@ class FusedBlock(Block):
 
     def points_at(self, tensors: Sequence[Tensor | None]) -> bool:
         """Tell the passes where the elements are; whether they can be told."""
-        rows = zip(tensors, self.sizes, strict=True)
-        if not all(t is None or _is_plain(t, self.dtype, size) for t, size in rows):
-            return False
-        self._places[:] = [None if t is None else t.data_ptr() for t in tensors]
+        addresses: list[int | None] = []
+        for tensor, size in zip(tensors, self.sizes, strict=True):
+            if tensor is None:
+                addresses.append(None)
+            elif _is_plain(tensor, self.dtype, size):
+                addresses.append(tensor.data_ptr())
+            else:
+                return False
+        self._places[:] = addresses
         return True
 
     def set_threads(self, rows: int) -> None:
