@@ -9,7 +9,15 @@ import attrs
 import torch
 
 from optkit_core import hooks
-from optkit_core.checkpoint import filling, joint, matching, options, origin, verification
+from optkit_core.checkpoint import (
+    filling,
+    garbage,
+    joint,
+    matching,
+    options,
+    origin,
+    verification,
+)
 from optkit_core.checkpoint import saved as reading
 from optkit_core.checkpoint.report import Findings, LoadReport
 from optkit_core.checkpoint.schema import schema_of
@@ -35,9 +43,9 @@ def load(optimizer: Any, state_dict: Any, strict: bool = True) -> LoadReport:
     given = _through_hooks(optimizer, state_dict)
     found = Findings()
     understood, migrated = origin.understood(type(optimizer), given)
-    intention = _verified(optimizer, reading.read(understood), found)
-    found.raise_for(type(optimizer).__name__, strict)
-    with torch.no_grad():
+    with torch.no_grad(), garbage.uncollected():
+        intention = _verified(optimizer, reading.read(understood), found)
+        found.raise_for(type(optimizer).__name__, strict)
         is_owned = isinstance(state_dict, reading.Owned)
         filling.fill(optimizer, intention.states, intention.groups, strict, is_owned)
     for hook in list(optimizer._optimizer_load_state_dict_post_hooks.values()):
