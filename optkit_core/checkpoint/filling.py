@@ -113,7 +113,8 @@ def _prepared(
     """
     states: list[dict[str, Any]] = [{} for _ in verified.states]
     lives = [optimizer.state.get(parameter, {}) for parameter in verified.parameters]
-    vectors = joint_dtype(p.dtype for group in groups for p in group["params"])
+    dtypes = {p.dtype for group in groups for p in group["params"]} if optimizer.is_joint else ()
+    vectors = joint_dtype(dtypes)
     for name, buffer in type(optimizer).state_buffers.items():
         has = [name in state for state in verified.states]
         rows = verified.only(has)
