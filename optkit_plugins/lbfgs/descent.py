@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import attrs
@@ -30,6 +31,7 @@ class Descent:
         memory: what the steps before have left, and what this one leaves.
         limits: when to stop, and how to search.
         callback: asked after each iteration whether to stop, None to ask nobody.
+        count: told the evaluations so far before the callback is asked.
         steps: the step lengths so far.
         here: where the parameters are, None where nobody has looked.
         shown: the gradient slot that the parameters' own gradients agree with.
@@ -38,7 +40,8 @@ class Descent:
     objective: Objective
     memory: Memory
     limits: Limits
-    callback: Callback | None = None
+    callback: Callback | None
+    count: Callable[[int], None]
     steps: list[float] = attrs.Factory(list)
     here: Trial | None = None
     shown: int | None = None
@@ -252,6 +255,7 @@ class Descent:
     def asked_to_stop(self, callback: Callback) -> bool:
         """Return what a callback says to what it is told."""
         self.memory.settle()
+        self.count(self.objective.evaluations)
         return bool(callback(self.progress()))
 
     def show(self) -> None:

@@ -31,7 +31,7 @@ from optkit_plugins.lbfgs.limits import Limits
 from optkit_plugins.lbfgs.line import LineSearch
 from optkit_plugins.lbfgs.objective import Closure, Objective, refuse_scaler, required
 from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange
-from optkit_plugins.lbfgs.result import Callback, Progress, Result
+from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.storage import OFFERS
 
 LEAST_EVALUATIONS = 4
@@ -249,13 +249,8 @@ class LBFGS(Optimizer):
             return objective.returned
         kept = self._kept = self._memory(params)
         kept.begin()
-        limits, callback = Limits.from_groups(self.param_groups), self.callback
-
-        def informed(progress: Progress) -> bool:
-            kept.count(objective.evaluations)
-            return bool(callback is not None and callback(progress))
-
-        descent = Descent(objective, kept.memory, limits, informed if callback else None)
+        limits = Limits.from_groups(self.param_groups)
+        descent = Descent(objective, kept.memory, limits, self.callback, kept.count)
         try:
             self.result = descent.run()
         finally:
