@@ -174,7 +174,9 @@ def test_parameters_may_be_put_on_the_line_while_it_is_made(count: int, scale: f
         for matrix in (history.compact.inverse, history.compact.squares, history.products.all):
             matrix.fill_(0.1)
         block.follow()
+        version = block.params[0]._version
         aim = history.aim(origin, step)
+        assert (block.params[0]._version == version) == math.isnan(step)
         assert all(map(torch.equal, block.params, before)) == math.isnan(step)
         block.move(0.75)
         moved.append([p.clone() for p in block.params])
