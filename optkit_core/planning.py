@@ -67,21 +67,19 @@ class WatchedGroup:
 
     def __init__(self, params: list[Tensor], reader: Reader) -> None:
         """Note which parameters there are."""
-        from optkit_core.implementations.fused.native import Handles
-
         self._reader = reader
         self._params = list(params)
         self._places = array("Q", map(id, params))
-        self._without = Handles([p for p in params if p.grad is None])
+        self._without = reader.places([p for p in params if p.grad is None])
 
     def holds(self, params: list[Tensor]) -> bool:
         """Return whether the list is the same, and the same parameters have no gradient."""
         place, count = self._places.buffer_info()
-        reader, without = self._reader, self._without
+        reader, (without, lacking) = self._reader, self._without.buffer_info()
         return bool(
             type(params) is list
             and reader.same_list(reader.api, params, place, count)
-            and reader.without_gradients(reader.api, without.address, len(without.array))
+            and reader.without_gradients(reader.api, without, lacking)
         )
 
 

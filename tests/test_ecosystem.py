@@ -210,6 +210,38 @@ def test_moving_the_model_after_construction(name: str) -> None:
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
+def minimize(optimizer: Any, model: torch.nn.Module, inputs: torch.Tensor) -> None:
+    """Take two steps, and leave no gradients."""
+    for _ in range(2):
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = model(inputs).square().mean()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+    optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("implementation", [None, "forloop", "foreach", "fused"])
+@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs"])
+def test_modules_may_exchange_whole_tensors(name: str, implementation: str | None) -> None:
+    results = []
+    for exchanges in (False, True):
+        model, inputs, _ = problem()
+        optimizer = optkit.create(name, model.parameters(), implementation=implementation)
+        minimize(optimizer, model, inputs)
+        torch.__future__.set_swap_module_params_on_conversion(exchanges)
+        try:
+            model.load_state_dict(problem()[0].state_dict())
+        finally:
+            torch.__future__.set_swap_module_params_on_conversion(False)
+        minimize(optimizer, model, inputs)
+        results.append(list(model.parameters()))
+    assert_agree(*results)
+
+
 @pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs", "torch-adam"])
 def test_no_cycle_keeps_a_dropped_optimizer_alive(name: str) -> None:
     optkit.register("torch-adam", torch.optim.Adam)

@@ -24,6 +24,13 @@ def swap_data(optimizer: Any, params: Any) -> None:
     params[0].data = torch.linspace(-1, 1, params[0].numel()).view_as(params[0])
 
 
+def swap_whole_tensors(optimizer: Any, params: Any) -> None:
+    """Exchange what is behind two parameters, as modules do when they are told to swap."""
+    other = torch.nn.Parameter(torch.linspace(-1, 1, params[0].numel()).view_as(params[0]))
+    torch.utils.swap_tensors(params[0], other)
+    kept.append(other)
+
+
 def swap_to_channels_last(optimizer: Any, params: Any) -> None:
     params[1].data = params[1].data.to(memory_format=torch.channels_last)
 
@@ -203,6 +210,7 @@ kept: list[torch.Tensor] = []
 
 
 CHANGES: list[Change] = [
+    *(swap_whole_tensors,),
     *(swap_data, swap_to_channels_last, transpose, swap_to_gaps, swap_to_float64),
     *(swap_all_to_bfloat16, replace_state, replace_state_in_another_layout),
     *(replace_state_in_another_dtype, swap_memory_of_state, forget_state, clear_state),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,15 @@ class Reader:
         self.advance.argtypes = [Address]
         library.learn_fields.argtypes = [Address, Address, Address, ctypes.c_longlong]
         self.knows_fields = bool(self._learn_fields(library))
+        self._place = place_in_objects()
+
+    def places(self, tensors: Iterable[Tensor]) -> array[int]:
+        """Return where Python's objects keep these tensors, as torch's functions take them.
+
+        Nobody else holds on to the tensors thereby, so they may be exchanged; the objects have
+        to be kept.
+        """
+        return array("Q", [id(tensor) + self._place for tensor in tensors])
 
     def _learn_fields(self, library: ctypes.PyDLL) -> int:
         """Try on tensors of several kinds whether their fields lie as they are known."""
@@ -110,6 +120,25 @@ class Handles:
     def __del__(self) -> None:
         for handle in self.array:
             self._release(handle)
+
+
+def place_in_objects() -> int:
+    """Return how many bytes into a tensor's Python object the tensor is found.
+
+    Raises:
+        UnavailableError: it isn't in the same place of all objects.
+    """
+    tensors = [torch.nn.Parameter(torch.empty(7)), *examples(torch.float32)]
+    handles, word = Handles(tensors), ctypes.sizeof(Address)
+    wanted = [_word(handle) for handle in handles.array if handle]
+    for place in range(2 * word, Tensor.__basicsize__, word):
+        if [_word(id(tensor) + place) for tensor in tensors] == wanted:
+            return place
+    raise UnavailableError("the objects of tensors aren't laid out as expected")
+
+
+def _word(address: int) -> int | None:
+    return Address.from_address(address).value
 
 
 def examples(dtype: torch.dtype) -> list[Tensor]:
@@ -151,10 +180,11 @@ def _addresses() -> list[int]:
 def _works(found: Reader) -> bool:
     """Return whether the reader sees that a parameter has a gradient, and that one has none."""
     params = [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)]
-    handles = Handles(list(params))
-    before = found.without_gradients(found.api, handles.address, 2)
+    places = found.places(params)
+    place, count = places.buffer_info()
+    before = found.without_gradients(found.api, place, count)
     params[1].grad = torch.zeros(2)
-    return bool(before and not found.without_gradients(found.api, handles.address, 2))
+    return bool(before and not found.without_gradients(found.api, place, count))
 
 
 @cache

@@ -34,7 +34,7 @@ struct Found {
 
 struct Plan {
     Index rows, buffers;     // the step counter is the last of the buffers
-    const Handle *params;    // one for each row
+    const Handle *params;    // where each row's Python object keeps its tensor
     const Handle *states;    // the buffers' tensors, row by row
     const Object *dicts;     // the state of each row
     const Object *entries;   // the objects in them, in their order
@@ -98,6 +98,7 @@ static bool is_defined(const Api &api, Handle tensor) {
 
 static bool read_row(const Api &api, const Plan &plan, Index r, const Index *shape) {
     Found *found = plan.found + r * plan.columns();
+    if (found[0].tensor != *(const Tensor **)plan.params[r]) return false;
     const Handle &gradient = api.grad(found[0].tensor);
     plan.gradients[r] = &gradient;
     if (!is_defined(api, (Handle)&gradient)) return false;
@@ -117,6 +118,7 @@ PREFETCHING fetch_row(const Plan &plan, Index r) {
         fetch(found[k].tensor, sizeof(Tensor));
         fetch(found[k].storage, sizeof(Storage));
     }
+    fetch(plan.params[r], 1);
     fetch(plan.gradients[r], 1);
     fetch(plan.dicts[r], LINE);
     fetch(plan.memory[(1 + plan.buffers) * plan.rows + r], 1);  // the step counter

@@ -92,7 +92,7 @@ class Watched:
         tensors = [state[name] for state in bucket.states for name in table.names]
         self.uncertain = [p for p in bucket.params if p.is_complex() or not p.dim()]
         self.counts = array("d", bytes(WORD * table.rows))
-        self._handles = (Handles(list(bucket.params)), Handles(tensors))
+        self._places, self._handles = reader.places(bucket.params), Handles(tensors)
         entries = [entry for state in bucket.states for entry in state.values()]
         self._objects = (bucket.states, entries)
         self._arrays = (
@@ -108,7 +108,8 @@ class Watched:
         self.plan = Plan(
             table.rows,
             len(table.names),
-            *(handles.address for handles in self._handles),
+            address(self._places),
+            self._handles.address,
             *(address(values) for values in self._arrays),
             bucket.steps[0].dtype == torch.float64,
         )
