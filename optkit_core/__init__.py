@@ -16,6 +16,7 @@ from optkit_core.buffers import Buffer, joint_dtype
 from optkit_core.checkpoint.conversions import importer, migration
 from optkit_core.config import use
 from optkit_core.declaration import hyperparameter, option
+from optkit_core.elements import Elements
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     CheckpointError,
@@ -55,6 +56,7 @@ __all__ = [
     "ConfigError",
     "CopyWarning",
     "DeclarationError",
+    "Elements",
     "Elementwise",
     "GradientError",
     "GroupError",

@@ -11,8 +11,12 @@ import pytest
 import torch
 
 import optkit
+from optkit_core.implementations.fused import native
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+FIELDS, FUNCTIONS, PYTHON = "tensors' fields", "torch's functions", "Python"
+"""Ways in which changes are noticed from step to step."""
+
 SETTINGS = (
     "OPTKIT_IMPLEMENTATION",
     "OPTKIT_CONFIG",
@@ -62,3 +66,18 @@ def registered() -> Iterator[Callable[[str, type], None]]:
     yield register
     for name in names:
         optkit.unregister(name)
+
+
+@pytest.fixture(params=[FIELDS, FUNCTIONS, PYTHON])
+def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Notice changes by each way there is."""
+    if request.param == PYTHON:
+        monkeypatch.setattr(native, "TESTED", ())
+    if request.param == FUNCTIONS:  # a tensor of six dimensions isn't what was expected
+        monkeypatch.setattr(native, "examples", lambda dtype: [torch.empty(6 * (1,), dtype=dtype)])
+    native.reader.cache_clear()
+    found = native.reader()
+    assert (found is None) == (request.param == PYTHON)
+    assert found is None or found.knows_fields == (request.param == FIELDS)
+    yield request.param
+    native.reader.cache_clear()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 import optkit
-from optkit_core.implementations.fused import native
 
 Change = Callable[[Any, list[torch.nn.Parameter]], Any]
 
@@ -221,24 +220,6 @@ CHANGES: list[Change] = [
     *(resize_memory, move_to_shared_memory),
     *(replace_parameter, turn_round, decay, deepcopied, pickled, step_another_way, nothing),
 ]
-
-
-FIELDS, FUNCTIONS, PYTHON = "tensors' fields", "torch's functions", "Python"
-
-
-@pytest.fixture(params=[FIELDS, FUNCTIONS, PYTHON])
-def reading(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Notice changes by each way there is."""
-    if request.param == PYTHON:
-        monkeypatch.setattr(native, "TESTED", ())
-    if request.param == FUNCTIONS:  # a tensor of six dimensions isn't what was expected
-        monkeypatch.setattr(native, "examples", lambda dtype: [torch.empty(6 * (1,), dtype=dtype)])
-    native.reader.cache_clear()
-    found = native.reader()
-    assert (found is None) == (request.param == PYTHON)
-    assert found is None or found.knows_fields == (request.param == FIELDS)
-    yield request.param
-    native.reader.cache_clear()
 
 
 def trained(implementation: str, changes: list[Change], missing: bool = False) -> list[Any]:

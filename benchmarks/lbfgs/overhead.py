@@ -92,12 +92,13 @@ def outside(side: Side) -> float:
 
 def scipy_outside(n: int, history: int, iterations: int) -> float:
     """Return the same of scipy's L-BFGS-B, its BLAS on one thread."""
-    problem = chained(n)
-    clock, marks = Clock(partial(value_and_gradient, problem)), []
+    problem, marks = chained(n), []
 
     def value(x: Any) -> Any:
-        loss, gradient = clock(torch.from_numpy(x))
+        loss, gradient = value_and_gradient(problem, torch.from_numpy(x))
         return loss.item(), gradient.numpy()
+
+    clock = Clock(value)
 
     def mark(_: Any) -> None:
         marks.append(time.perf_counter() - clock.seconds)
@@ -106,7 +107,7 @@ def scipy_outside(n: int, history: int, iterations: int) -> float:
     start = problem.start().numpy()
     with threadpool_limits(1, user_api="blas"):
         scipy.optimize.minimize(
-            value, start, jac=True, method="L-BFGS-B", options=options, callback=mark
+            clock, start, jac=True, method="L-BFGS-B", options=options, callback=mark
         )
     return (marks[-1] - marks[-1 - iterations]) / iterations
 

@@ -23,18 +23,18 @@ UNENDING: dict[str, Any] = {"tolerance_grad": 0.0, "tolerance_change": 0.0, "max
 
 @define
 class Clock:
-    """An evaluation that knows how long it took in all, and how often it was asked for."""
+    """A function that knows how long it took in all, and how often it was called."""
 
-    evaluate: Evaluate
+    function: Callable[..., Any]
     seconds: float = 0.0
     evaluations: int = 0
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, *args: Any) -> Any:
         start = time.perf_counter()
-        pair = self.evaluate(x)
+        found = self.function(*args)
         self.evaluations += 1
         self.seconds += time.perf_counter() - start
-        return pair
+        return found
 
 
 class Side:
@@ -43,19 +43,23 @@ class Side:
     def __init__(
         self, make: Make, start: Tensor, evaluate: Evaluate, history: int, iterations: int
     ) -> None:
-        self.x, self.clock = start.requires_grad_(), Clock(evaluate)
+        self.x, self.evaluate, self.clock = start.requires_grad_(), evaluate, Clock(self.closure)
         self.history, self.iterations = history, iterations
         self.optimizer = make([self.x], history_size=history, max_iter=iterations)
 
     def closure(self) -> Tensor:
-        loss, self.x.grad = self.clock(self.x)
+        loss, self.x.grad = self.evaluate(self.x)
         return loss
 
     def step(self) -> None:
-        before = self.clock.evaluations
-        self.optimizer.step(self.closure)
-        if self.clock.evaluations - before < self.iterations:
+        before = self.made()
+        self.optimizer.step(self.clock)
+        if self.made() - before != self.iterations:
             raise RuntimeError(f"{self.optimizer} stopped before {self.iterations} iterations")
+
+    def made(self) -> int:
+        """Return how many iterations there have been."""
+        return int(self.optimizer.state[self.x].get("n_iter", 0))
 
     def filled(self) -> Side:
         """Take as many steps as fill the history and go beyond it; return the same object."""

@@ -5,12 +5,14 @@ static const Index LANES = 32;
 
 // What a register of this processor holds; a row's elements are its own alignment.
 #ifdef __AVX512F__
-static const Index REGISTER = 64 / sizeof(Real);
+static const Index BYTES = 64;
 #else
-static const Index REGISTER = 32 / sizeof(Real);
+static const Index BYTES = 32;
 #endif
-typedef Real Register
-    __attribute__((vector_size(REGISTER * sizeof(Real)), aligned(sizeof(Real)), may_alias));
+template <class T> struct Packed {
+    typedef T Register __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
+    static const Index width = BYTES / sizeof(T);
+};
 
 // How many rows are read at once, so that the memory has work.
 static const Index MULTIPLIED = 4, ADDED = 8;
@@ -22,15 +24,75 @@ static inline double multiply_add(double x, double y, double z) { return __built
 template <class T> static inline T multiply_add(T x, T y, T z) { return x * y + z; }
 #endif
 
-template <class T> static double dot(const T *x, const T *y, Index n) {
-    T lanes[LANES] = {};
+template <class T> static typename Packed<T>::Register load(const T *x) {
+    return *(const typename Packed<T>::Register *)x;
+}
+
+// The last elements of a vector, after as many zeros as fill a register.
+template <class T> static typename Packed<T>::Register load_last(const T *x, Index count) {
+    const Index width = Packed<T>::width;
+    T elements[2 * width] = {};
+    *(typename Packed<T>::Register *)(elements + count) = load(x - width);
+    for (Index l = 0; l < width - count; l++) elements[count + l] = 0;
+    return load(elements + count);
+}
+
+template <class T> static double sum_up(typename Packed<T>::Register x) {
+    const Index width = Packed<T>::width;
+    double terms[width];
+    for (Index l = 0; l < width; l++) terms[l] = x[l];
+    for (Index half = width / 2; half; half /= 2)
+        for (Index l = 0; l < half; l++) terms[l] += terms[l + half];
+    return terms[0];
+}
+
+// The products of some rows with a vector, by so many sums of each. A row's product is the same
+// whichever rows are multiplied beside it.
+template <Index ROWS, Index SUMS, class T>
+static void multiply_rows(const T *const *rows, const T *x, Index n, double *products) {
+    typedef typename Packed<T>::Register Register;
+    const Index width = Packed<T>::width;
+    if (n < width) {
+        for (Index r = 0; r < ROWS; r++) {
+            products[r] = 0;
+            for (Index i = 0; i < n; i++) products[r] += (double)rows[r][i] * x[i];
+        }
+        return;
+    }
+    Register sums[ROWS][SUMS] = {};
     Index i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (Index l = 0; l < LANES; l++) lanes[l] = multiply_add(x[i + l], y[i + l], lanes[l]);
-    double sum = 0;
-    for (Index l = 0; l < LANES; l++) sum += lanes[l];
-    for (; i < n; i++) sum += (double)x[i] * y[i];
-    return sum;
+    for (; i + SUMS * width <= n; i += SUMS * width)
+        for (Index r = 0; r < ROWS; r++)
+            for (Index k = 0; k < SUMS; k++)
+                sums[r][k] += load(rows[r] + i + k * width) * load(x + i + k * width);
+    for (; i + width <= n; i += width)
+        for (Index r = 0; r < ROWS; r++) sums[r][0] += load(rows[r] + i) * load(x + i);
+    if (i < n) {
+        Register last = load_last(x + n, n - i);
+        for (Index r = 0; r < ROWS; r++) sums[r][1] += load(rows[r] + n - width) * last;
+    }
+    for (Index r = 0; r < ROWS; r++) {
+        for (Index k = 1; k < SUMS; k++) sums[r][0] += sums[r][k];
+        products[r] = sum_up<T>(sums[r][0]);
+    }
+}
+
+template <class T> static double dot(const T *x, const T *y, Index n) {
+    double product;
+    multiply_rows<1, 4>(&x, y, n, &product);
+    return product;
+}
+
+// The products of the rows of a matrix with a vector.
+static void multiply_matrix(const double *matrix, Index width, Index count, const double *x,
+                            double *products) {
+    Index j = 0;
+    for (; j + MULTIPLIED <= count; j += MULTIPLIED) {
+        const double *rows[MULTIPLIED];
+        for (Index r = 0; r < MULTIPLIED; r++) rows[r] = matrix + (j + r) * width;
+        multiply_rows<MULTIPLIED, 2>(rows, x, count, products + j);
+    }
+    for (; j < count; j++) products[j] = dot(matrix + j * width, x, count);
 }
 
 // What isn't finite shows in the differences, which are 0 for all other numbers, and gives NaN.
@@ -62,38 +124,47 @@ static bool differ(const Real *x, const Real *y, Index n) {
     return found;
 }
 
-// A row's product is the same whichever rows are multiplied beside it.
-static void multiply_rows(const Real *const *rows, const Real *g, Index n, double *sums) {
-    Register even[MULTIPLIED] = {}, odd[MULTIPLIED] = {};
-    Index i = 0;
-    for (; i + 2 * REGISTER <= n; i += 2 * REGISTER) {
-        const Register *here = (const Register *)(g + i);
-        for (Index r = 0; r < MULTIPLIED; r++) {
-            const Register *own = (const Register *)(rows[r] + i);
-            even[r] += own[0] * here[0];
-            odd[r] += own[1] * here[1];
-        }
-    }
-    for (Index r = 0; r < MULTIPLIED; r++) {
-        double sum = 0;
-        for (Index l = 0; l < REGISTER; l++) sum += (double)even[r][l] + odd[r][l];
-        for (Index k = i; k < n; k++) sum += (double)rows[r][k] * g[k];
-        sums[r] = sum;
-    }
-}
-
-template <class T> static T added(T d, const Real *const *rows, const Real *factors, Index i) {
-    T odd = {};
+template <class R, class T>
+static R added(R sum, const T *const *rows, const T *factors, Index i) {
+    R odd = {};
     for (Index r = 0; r < ADDED; r += 2) {
-        d += factors[r] * *(const T *)(rows[r] + i);
-        odd += factors[r + 1] * *(const T *)(rows[r + 1] + i);
+        sum += factors[r] * *(const R *)(rows[r] + i);
+        odd += factors[r + 1] * *(const R *)(rows[r + 1] + i);
     }
-    return d + odd;
+    return sum + odd;
 }
 
-static void add_rows(Real *d, const Real *const *rows, const Real *factors, Index n) {
-    Index i = 0;
-    for (; i + REGISTER <= n; i += REGISTER)
-        *(Register *)(d + i) = added(*(Register *)(d + i), rows, factors, i);
-    for (; i < n; i++) d[i] = added(d[i], rows, factors, i);
+template <class T> static void store(T *x, typename Packed<T>::Register value) {
+    *(typename Packed<T>::Register *)x = value;
+}
+
+// Add some rows, each times its factor, to a vector. The last register overlaps the one before it,
+// and is made before that one is stored.
+template <class T>
+static void add_rows(T *sum, const T *const *rows, const T *factors, Index n) {
+    const Index width = Packed<T>::width, rest = n - width;
+    if (rest < 0) {
+        for (Index i = 0; i < n; i++) sum[i] = added(sum[i], rows, factors, i);
+        return;
+    }
+    typename Packed<T>::Register last = added(load(sum + rest), rows, factors, rest);
+    for (Index i = 0; i < rest; i += width)
+        store(sum + i, added(load(sum + i), rows, factors, i));
+    store(sum + rest, last);
+}
+
+// The sum of the rows of a matrix, each times its factor.
+static void combine_matrix(const double *matrix, Index width, Index count, const double *factors,
+                           double *sum) {
+    for (Index k = 0; k < count; k++) sum[k] = 0;
+    for (Index j = 0; j < count; j += ADDED) {
+        const double *rows[ADDED];
+        double own[ADDED] = {};
+        for (Index r = 0; r < ADDED; r++) {
+            Index last = j + r < count ? j + r : count - 1;
+            rows[r] = matrix + last * width;
+            if (j + r < count) own[r] = factors[last];
+        }
+        add_rows(sum, rows, own, count);
+    }
 }

@@ -248,7 +248,10 @@ class ForeachBlock(Block):
 
 def free_slot(*taken: int | None) -> int:
     """Return where a gradient can be put without overwriting those that are taken."""
-    return next(slot for slot in range(GRADIENTS) if slot not in taken)
+    slot = 0
+    while slot in taken:
+        slot += 1
+    return slot
 
 
 def real(tensor: Tensor) -> Tensor:

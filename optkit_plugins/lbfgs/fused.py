@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -13,16 +13,13 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from optkit_core import Kind, UnavailableError, joint_dtype
+from optkit_core import Elements, Kind, UnavailableError, joint_dtype
 from optkit_plugins.lbfgs.block import LARGEST, LOSS, Block
 from optkit_plugins.lbfgs.history import Aim, History, Move
 from optkit_plugins.lbfgs.line import Trial
 from optkit_plugins.lbfgs.passes import CHUNK, Address, Index, Job, library
 from optkit_plugins.lbfgs.rows import Rows
 from optkit_plugins.lbfgs.space import Space
-
-PLAIN = (Tensor, torch.nn.Parameter)
-"""Types of tensors whose elements lie where they seem to."""
 
 GRAIN = 1 << 17
 """How many elements are worth a thread of their own."""
@@ -39,18 +36,6 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     except UnavailableError as error:
         return str(error)
     return ""
-
-
-def _is_plain(tensor: Tensor, dtype: torch.dtype, size: int) -> bool:
-    """Whether the elements lie one after the other as they are, so many of a dtype."""
-    return (
-        type(tensor) in PLAIN
-        and tensor.dtype == dtype
-        and tensor.layout == torch.strided
-        and tensor.numel() == size
-        and tensor.is_contiguous()
-        and not tensor.is_neg()
-    )
 
 
 @attrs.define(eq=False)
@@ -81,7 +66,7 @@ class FusedBlock(Block):
     job: Job = attrs.field(init=False)
     passes: ctypes.CDLL = attrs.field(init=False)
     coefficients: Tensor = attrs.field(init=False)
-    _places: Any = attrs.field(init=False)
+    elements: Elements = attrs.field(init=False)
     _numbers: Any = attrs.field(init=False)
     _vectors: dict[int, Tensor] = attrs.field(init=False)
     _parts: dict[int, list[Tensor]] = attrs.field(factory=dict, init=False)
@@ -104,13 +89,13 @@ class FusedBlock(Block):
             -(-size // CHUNK) * max(2 * self.room, 4), dtype=torch.float64, device="cpu"
         )
         ends = (Index * len(self.sizes))(*accumulate(self.sizes))
-        self._places = (Address * len(self.sizes))()
+        self.elements = Elements(self.params, self.dtype)
         self._numbers = (ctypes.c_double * len(self.numbers)).from_address(self.numbers.data_ptr())
         self._kept = [addresses, partial, ends]
         self.job = Job(size=size, room=self.room, pieces=len(self.sizes), at=math.nan)
         self.job.vectors[:] = [vector.data_ptr() for vector in self.flat]
         self.job.rows, self.job.ends = ctypes.addressof(addresses), ctypes.addressof(ends)
-        self.job.places = ctypes.addressof(self._places)
+        self.job.places = self.elements.address
         self.job.partial, self.job.numbers = partial.data_ptr(), self.numbers.data_ptr()
         self.job.coefficients = self.coefficients.data_ptr()
 
@@ -148,7 +133,7 @@ class FusedBlock(Block):
     def receive(self, slot: int, other: int | None = None) -> None:
         """Copy the gradients of the parameters into a slot while they are measured."""
         self.job.at = math.nan  # the closure has been called, and may have changed anything
-        if not self.points_at([p.grad for p in self.params]):
+        if not self.elements.find_gradients():
             super().receive(slot, other)
             return
         self.set_threads(5)
@@ -159,7 +144,7 @@ class FusedBlock(Block):
         """Put the parameters at a step, and the start to where they were if it follows them."""
         if self.job.at == step * self.scale:
             return
-        if not self.points_at(self.params):
+        if not self.elements.find():
             self.settle()
             self.job.at = math.nan
             super().move(step)
@@ -170,7 +155,7 @@ class FusedBlock(Block):
 
     def compare(self, slot: int, origin: int, last: int) -> None:
         """Write down what `Block.compare` does, by one pass."""
-        if not self.points_at(self.params):
+        if not self.elements.find():
             super().compare(slot, origin, last)
             return
         self.set_threads(6)
@@ -195,19 +180,6 @@ class FusedBlock(Block):
         self.settle()
         self.job.at = math.nan
         super().restore()
-
-    def points_at(self, tensors: Sequence[Tensor | None]) -> bool:
-        """Tell the passes where the elements are; whether they can be told."""
-        addresses: list[int | None] = []
-        for tensor, size in zip(tensors, self.sizes, strict=True):
-            if tensor is None:
-                addresses.append(None)
-            elif _is_plain(tensor, self.dtype, size):
-                addresses.append(tensor.data_ptr())
-            else:
-                return False
-        self._places[:] = addresses
-        return True
 
     def set_threads(self, rows: int) -> None:
         """Let a pass over so many rows take as many threads as it is worth."""
@@ -246,7 +218,7 @@ class FusedHistory(History):
 
     def _quasi_newton(self, here: Trial, step: float) -> Aim:
         block = self.block
-        moves = not math.isnan(step) and block.points_at(block.params)
+        moves = not math.isnan(step) and block.elements.find()
         block.set_threads(2 * self.count)
         block.passes.aim(
             block.job, self.count, here.slot, self.gamma, step * block.scale if moves else math.nan

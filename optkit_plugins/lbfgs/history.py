@@ -151,16 +151,13 @@ class History:
         self.look(here)
 
     def _is_sound(self, move: Move, curvature: float, square: float) -> bool:
-        least = self._precision() * abs(move.step * move.origin.slope)
+        least = self.space.precision * abs(move.step * move.origin.slope)
         return curvature > least and 0 < square < math.inf
 
     def _turn(self, curvature: float, square: float) -> None:
         self.gamma = curvature / square
         self.curvatures[self.slot] = curvature
         self.slot = (self.slot + 1) % self.room
-
-    def _precision(self) -> float:
-        return max(torch.finfo(block.dtype).eps for block in self.space.blocks)
 
     def aim(self, here: Trial, step: float = math.nan) -> Aim:
         """Make the direction for a point that `look` or `remember` was told.

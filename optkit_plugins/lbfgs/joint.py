@@ -29,6 +29,14 @@ def join(space: Space, pick: Pick, params: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.to(parts[0].device) for part in parts])
 
 
+def join_rows(space: Space, rows: Sequence[int], params: Sequence[Tensor]) -> list[Tensor]:
+    """Return some rows of the history as `join` does."""
+    if is_whole(space):
+        view = space.blocks[0].rows.view
+        return [view(row) for row in rows]
+    return [join(space, _row(row), params) for row in rows]
+
+
 def is_whole(space: Space) -> bool:
     """Whether a single flat tensor holds each vector."""
     return len(space.blocks) == 1
@@ -41,6 +49,10 @@ def split(vector: Tensor, space: Space, pick: Pick, params: Sequence[Tensor]) ->
     parts = vector.split_with_sizes([piece.numel() for piece in wanted])
     for piece, part in zip(wanted, parts, strict=True):
         piece.copy_(part.view(piece.shape))
+
+
+def _row(row: int) -> Pick:
+    return lambda block: block.rows.view(row)
 
 
 def _pieces(space: Space, pick: Pick) -> dict[int, Tensor]:

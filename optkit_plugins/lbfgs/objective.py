@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import attrs
+import torch
 from torch import Tensor
 
 from optkit_core import OptkitError
@@ -24,7 +25,7 @@ class Objective:
     """The closure over its parameters, and how often it has been and may be called.
 
     Args:
-        closure: what the user gave, to be called with gradients on.
+        closure: what the user gave; it is called with gradients on.
         params: all parameters.
         max_eval: the most calls; the first one is always made.
         sign: -1 to ascend, otherwise 1.
@@ -41,6 +42,7 @@ class Objective:
     returned: Any = None
     is_running: bool = False
     _replicas: list[Any] = attrs.Factory(list)
+    _gradients_on: Any = attrs.Factory(torch.enable_grad)
 
     @property
     def is_spent(self) -> bool:
@@ -54,10 +56,12 @@ class Objective:
             ClosureError: it returned something else, or no parameter has a gradient.
         """
         self.is_running = True
-        returned = self._first() if not self.evaluations else self.closure()
+        with self._gradients_on:
+            returned = self.closure() if self.evaluations else self._first()
         self.evaluations += 1
         loss = checked(returned)
-        if not any(p.grad is not None for p in self.params) and self._is_movable():
+        found = (p.grad is not None for p in self.params)
+        if not any(found) and self._is_movable():
             raise ClosureError(
                 "After the closure of LBFGS no parameter has a gradient, so there is no way to go. "
                 "Call loss.backward() in it, after optimizer.zero_grad()."

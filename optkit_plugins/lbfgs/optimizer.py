@@ -239,11 +239,11 @@ class LBFGS(Optimizer):
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
         refuse_scaler(self)
-        watched = torch.enable_grad()(required(closure))
         group = self.param_groups[0]
         groups.require_agreement(*self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
-        objective = Objective(watched, params, group["max_eval"], -1 if group["maximize"] else 1)
+        sign = -1 if group["maximize"] else 1
+        objective = Objective(required(closure), params, group["max_eval"], sign)
         if not any(p.numel() for p in params):
             objective.call()
             return objective.returned

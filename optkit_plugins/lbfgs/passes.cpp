@@ -115,7 +115,7 @@ static void measure_chunk(const Pass &pass, Index begin, Index end, double *sums
     const Real *g = space.vectors[pass.after] + begin;
     const Real *before = pass.before ? space.vectors[pass.before] + begin : g;
     const Real *others[MULTIPLIED] = {space.vectors[1] + begin, g, before, g};
-    multiply_rows(others, g, end - begin, sums);
+    multiply_rows<MULTIPLIED, 2>(others, g, end - begin, sums);
     sums[3] = largest(g, end - begin);
 }
 
@@ -157,7 +157,7 @@ static void look_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     double found[MULTIPLIED];
     for (Index j = 0; j < 2 * pass.count; j += MULTIPLIED) {
         find_rows(pass, j, begin, MULTIPLIED, rows);
-        multiply_rows(rows, g, end - begin, found);
+        multiply_rows<MULTIPLIED, 2>(rows, g, end - begin, found);
         for (Index r = 0; r < MULTIPLIED && j + r < 2 * pass.count; r++) sums[j + r] = found[r];
     }
 }
@@ -261,10 +261,9 @@ extern "C" void take_in(Space *space, Index slot, Index count, double step, Inde
         v[room + j] = now[1];
     }
     for (Index j = 0; j < room; j++) r[slot * room + j] = r[j * room + slot] = 0;
-    for (Index j = 0; j < count; j++)
-        space->coefficients[j] = -dot(r + j * room, u, count) / curvature;
+    multiply_matrix(r, room, count, u, space->coefficients);
     for (Index j = 0; j < count; j++) {
-        r[j * room + slot] = space->coefficients[j];
+        r[j * room + slot] = -space->coefficients[j] / curvature;
         space->squares[slot * room + j] = space->squares[j * room + slot] = u[room + j];
     }
     r[slot * room + slot] = 1 / curvature;
@@ -286,16 +285,12 @@ extern "C" void combine(Space *space, Index count, Index slot, double gamma, dou
 extern "C" void aim(Space *space, Index count, Index slot, double gamma, double step) {
     Index room = space->room;
     const double *along = space->products, *across = along + room;
-    double *c = space->coefficients, *steps = c + room;
-    for (Index j = 0; j < count; j++) {
-        steps[j] = dot(space->inverse + j * room, along, count);
-        c[j] = 0;
-    }
-    for (Index j = 0; j < count; j++) {
-        double inner = gamma * (dot(space->squares + j * room, steps, count) - across[j]);
-        inner += space->curvatures[j] * steps[j];
-        for (Index k = 0; k < count; k++) c[k] -= space->inverse[j * room + k] * inner;
-    }
+    double *c = space->coefficients, *steps = c + room, *inner = space->partial;
+    multiply_matrix(space->inverse, room, count, along, steps);
+    multiply_matrix(space->squares, room, count, steps, inner);
+    for (Index j = 0; j < count; j++)
+        inner[j] = gamma * (across[j] - inner[j]) - space->curvatures[j] * steps[j];
+    combine_matrix(space->inverse, room, count, inner, c);
     for (Index j = 0; j < count; j++) steps[j] *= gamma;
     combine(space, count, slot, gamma, step);
 }

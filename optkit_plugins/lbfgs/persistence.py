@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optkit_plugins.lbfgs.compact import Compact
 from optkit_plugins.lbfgs.history import History, Move
-from optkit_plugins.lbfgs.joint import Pick, join, split
+from optkit_plugins.lbfgs.joint import Pick, join, join_rows, split
 from optkit_plugins.lbfgs.line import Trial
 from optkit_plugins.lbfgs.memory import Memory
 from optkit_plugins.lbfgs.space import Reading
@@ -34,15 +34,15 @@ def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
         params: all parameters, in order.
     """
     history, space, move = memory.history, memory.space, memory.move
-    order = _by_age(history.slot, history.count)
+    order, room = _by_age(history.slot, history.count), history.room
     origin = move.origin if move else None
     last = move.last if move else None
     prior = origin.slot if origin else 0
     found: dict[str, Any] = {
         "d": join(space, lambda block: block.direction, params),
         "t": move.step if move else 0.0,
-        "old_dirs": [join(space, _change(slot), params) for slot in order],
-        "old_stps": [join(space, _step(slot), params) for slot in order],
+        "old_dirs": join_rows(space, [room + slot for slot in order], params),
+        "old_stps": join_rows(space, order, params),
         "ro": [1.0 / history.curvatures[slot] for slot in order],
         "H_diag": history.gamma,
         "prev_flat_grad": join(space, lambda block: block.gradient(prior), params),

@@ -58,10 +58,16 @@ class Space:
     Args:
         blocks: none of them empty.
         scales: those of the parameter groups.
+        precision: the relative distance of neighboring numbers in the coarsest block.
     """
 
     blocks: list[Block]
     scales: list[float]
+    precision: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Look the precision up, which takes as long as a small pass."""
+        self.precision = max(torch.finfo(block.dtype).eps for block in self.blocks)
 
     def receive(
         self, slot: int, loss: float | Tensor, asked: Asked = nothing, other: int | None = None

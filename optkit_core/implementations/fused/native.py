@@ -66,11 +66,13 @@ class Reader:
         self.api = ctypes.addressof(self._api)
         self.refresh = library.refresh
         self.note = library.note
+        self.find = library.find
         self.same_list = library.same_list
         self.same_values = library.same_values
         self.without_gradients = library.without_gradients
         self.next_counts = library.next_counts
         self.advance = library.advance
+        self.find.argtypes = [Address, Address, ctypes.c_int]
         self.same_list.argtypes = [Address, ctypes.py_object, Address, ctypes.c_longlong]
         self.same_values.argtypes = [Address, ctypes.py_object, Address, ctypes.c_longlong]
         self.without_gradients.argtypes = [Address, Address, ctypes.c_longlong]

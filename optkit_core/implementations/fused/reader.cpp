@@ -50,6 +50,15 @@ struct Plan {
     Index columns() const { return 2 + buffers; }
 };
 
+// Tensors whose elements somebody wants to find.
+struct Elements {
+    Index count, itemsize;
+    const Handle *tensors;  // where each one's Python object keeps it
+    Handle example;         // likewise
+    const Index *sizes;     // elements of each
+    void **places;          // result
+};
+
 static const Index ANY = -1;   // number of dimensions, where the shape doesn't matter
 static const Index AHEAD = 4;  // rows; of 2 to 16 the best for caches cold and warm
 
@@ -160,6 +169,34 @@ extern "C" int refresh(const Api *api, const Plan *plan) {
         if (!read_row(*api, *plan, r, shape)) return 0;
         shape += 2 * plan->dims[r];
         entries += plan->counts[r];
+    }
+    return 1;
+}
+
+// Returns whether a tensor's elements lie one after the other, so many of them.
+static bool is_whole(const Tensor &tensor, Index size) {
+    Index distance = 1;
+    for (Index d = tensor.dims; d--;) {
+        if (tensor.sizes[d] != 1 && tensor.strides[d] != distance) return false;
+        distance *= tensor.sizes[d];
+    }
+    return tensor.elements == size;
+}
+
+// Writes where the elements of each tensor begin, or those of its gradient, if it has one, and
+// returns whether they are as expected: ordinary tensors, whole, and of the example's dtype.
+extern "C" int find(const Api *api, const Elements *wanted, int gradients) {
+    for (Index i = 0; i < wanted->count; i++) {
+        const Tensor *tensor = *(const Tensor **)wanted->tensors[i];
+        if (gradients) {
+            const Handle &gradient = api->grad(tensor);
+            wanted->places[i] = nullptr;
+            if (!is_defined(*api, (Handle)&gradient)) continue;
+            tensor = (const Tensor *)gradient;
+        }
+        if (!api->ordinary.includes(*tensor) || !is_whole(*tensor, wanted->sizes[i])) return 0;
+        if (tensor->dtype != (*(const Tensor **)wanted->example)->dtype) return 0;
+        wanted->places[i] = tensor->storage->data + tensor->offset * wanted->itemsize;
     }
     return 1;
 }
