@@ -17,7 +17,7 @@ from optkit_core import Elements, Kind, UnavailableError, joint_dtype
 from optkit_plugins.lbfgs.block import LARGEST, LOSS, Block
 from optkit_plugins.lbfgs.history import Aim, History, Move
 from optkit_plugins.lbfgs.line import Trial
-from optkit_plugins.lbfgs.passes import CHUNK, Address, Index, Job, library
+from optkit_plugins.lbfgs.passes import CHUNK, Address, Index, Job, Known, library
 from optkit_plugins.lbfgs.rows import Rows
 from optkit_plugins.lbfgs.space import Space
 
@@ -92,7 +92,7 @@ class FusedBlock(Block):
         self.elements = Elements(self.params, self.dtype)
         self._numbers = (ctypes.c_double * len(self.numbers)).from_address(self.numbers.data_ptr())
         self._kept = [addresses, partial, ends]
-        self.job = Job(size=size, room=self.room, pieces=len(self.sizes), at=math.nan)
+        self.job = Job(size=size, room=self.room, pieces=len(self.sizes), fresh=-1, at=math.nan)
         self.job.vectors[:] = [vector.data_ptr() for vector in self.flat]
         self.job.rows, self.job.ends = ctypes.addressof(addresses), ctypes.addressof(ends)
         self.job.places = self.elements.address
@@ -205,15 +205,18 @@ class FusedHistory(History):
         assert isinstance(block, FusedBlock)
         return block
 
-    def _take_in(self, move: Move, here: Trial, curvature: float) -> None:
-        origin, block = move.origin, self.block
-        along = move.step * origin.slope
-        across = here.reading.products[origin.slot] - origin.reading.square
+    def clear(self) -> None:
+        """Forget all pairs."""
+        super().clear()
+        self.block.job.fresh = -1
+
+    def _take_in(self, move: Move, here: Trial, curvature: float, square: float) -> None:
+        origin, block, g = move.origin, self.block, here.reading
+        known = Known(move.step * g.slope, g.square - g.products[origin.slot], curvature, square)
         block.set_threads(2 * self.count)
         block.passes.take_in(
-            block.job, self.slot, self.count, move.step, origin.slot, here.slot,
-            along, across, curvature,
-        )  # fmt: skip
+            block.job, self.slot, self.count, move.step, origin.slot, here.slot, known
+        )
         self.is_known = True
 
     def _quasi_newton(self, here: Trial, step: float) -> Aim:

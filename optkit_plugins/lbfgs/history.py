@@ -118,20 +118,19 @@ class History:
             self.look(here)
             return
         self.count = max(self.count, self.slot + 1)
-        self._take_in(move, here, curvature)
+        self._take_in(move, here, curvature, square)
         self._turn(curvature, square)
 
-    def _take_in(self, move: Move, here: Trial, curvature: float) -> None:
+    def _take_in(self, move: Move, here: Trial, curvature: float, square: float) -> None:
         """Store a pair whose change is long enough, with its products."""
         origin = move.origin
         for block in self.space.blocks:
             block.store(self.slot, move.step, here.slot, origin.slot)
         self.products, self.before = self.before, self.products
         self.look(here)
-        across = here.reading.products[origin.slot] - origin.reading.square
-        self.before.steps[self.slot] = move.step * origin.slope
-        self.before.changes[self.slot] = across
         torch.sub(self.products.all, self.before.all, out=self.before.all)
+        self.before.steps[self.slot] = curvature
+        self.before.changes[self.slot] = square
         self.compact.put(self.slot, self.before, curvature)
 
     def _remember_carefully(self, move: Move, here: Trial) -> None:

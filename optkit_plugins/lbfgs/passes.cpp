@@ -15,6 +15,8 @@ struct Space {
     double *coefficients;
     double *partial;        // sums of each chunk
     double *numbers;        // what is asked for, in the places that block.py gives it
+    Index fresh;            // the pair whose rows hold a direction and a gradient still, or -1
+    double step;            // that of the pair
     double at;              // how far from the start the passes have put the parameters, or NaN
     Index follows;          // whether the start is where the parameters are, and not copied yet
     Index pieces;           // the number of parameters
@@ -79,16 +81,19 @@ static double most(const Pass &pass, Index column) {
     return found;
 }
 
-// The number of the row that is the j-th of `count` steps and as many changes.
-static Index numbered(const Space &space, Index j, Index count) {
-    return j < count ? j : space.room + j - count;
+// The number of the row that is the j-th of `count` steps and as many changes, those of one pair
+// left out unless that is -1.
+static Index numbered(const Space &space, Index j, Index count, Index without) {
+    Index pair = j < count ? j : j - count;
+    if (without >= 0 && pair >= without) pair++;
+    return j < count ? pair : space.room + pair;
 }
 
 // Find rows from the j-th on; where there are no more, the last one stands in.
 static void find_rows(const Pass &pass, Index j, Index begin, Index many, const Real **rows) {
     for (Index r = 0; r < many; r++) {
         Index last = 2 * pass.count - 1, own = j + r < last ? j + r : last;
-        rows[r] = pass.space.rows[numbered(pass.space, own, pass.count)] + begin;
+        rows[r] = pass.space.rows[numbered(pass.space, own, pass.count, pass.slot)] + begin;
     }
 }
 
@@ -162,17 +167,14 @@ static void look_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     }
 }
 
-// The rows of the new pair hold the direction and the gradient before.
-static void take_chunk(const Pass &pass, Index begin, Index end, double *sums) {
-    const Space &space = pass.space;
-    const Real *g = space.vectors[pass.after] + begin;
-    Real *s = space.rows[pass.slot] + begin, *y = space.rows[space.room + pass.slot] + begin;
-    Real step = (Real)pass.step;
-    for (Index i = 0; i < end - begin; i++) {
+// Make the rows of the new pair from the direction and the gradient before, which they hold.
+static void make_pair(const Space &space, const Real *g, Index begin, Index end) {
+    Real *s = space.rows[space.fresh], *y = space.rows[space.room + space.fresh];
+    Real step = (Real)space.step;
+    for (Index i = begin; i < end; i++) {
         s[i] *= step;
         y[i] = g[i] - y[i];
     }
-    look_chunk(pass, begin, end, sums);
 }
 
 static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
@@ -180,11 +182,12 @@ static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     const Real *g = space.vectors[pass.after] + begin, *rows[ADDED];
     Real *d = space.vectors[1] + begin, gamma = (Real)pass.step;
     Index n = end - begin;
+    if (space.fresh >= 0) make_pair(space, g - begin, begin, end);
     for (Index i = 0; i < n; i++) d[i] = -gamma * g[i];
     for (Index j = (2 * pass.count + ADDED - 1) / ADDED * ADDED - ADDED; j >= 0; j -= ADDED) {
         Real factors[ADDED] = {};
         for (Index r = 0; r < ADDED && j + r < 2 * pass.count; r++)
-            factors[r] = (Real)space.coefficients[numbered(space, j + r, pass.count)];
+            factors[r] = (Real)space.coefficients[numbered(space, j + r, pass.count, -1)];
         find_rows(pass, j, begin, ADDED, rows);
         add_rows(d, rows, factors, n);
     }
@@ -211,7 +214,7 @@ extern "C" void measure(const Space *space, Index slot, Index other) {
 // The same of the parameters' gradients, which are put into the slot, times a factor.
 extern "C" void receive(const Space *space, Index slot, Index other, double factor) {
     Index before = other < 0 ? 0 : 2 + other;
-    look_at(space, {*space, 4, receive_chunk, 0, 0, before, 2 + slot, factor, false}, slot, other);
+    look_at(space, {*space, 4, receive_chunk, 0, 0, before, 2 + slot, factor, true}, slot, other);
 }
 
 // Put the parameters at a step along the direction.
@@ -231,9 +234,10 @@ extern "C" void compare(const Space *space, Index slot, Index before, Index last
 
 // The products of the rows of `count` pairs with the gradient in a slot.
 extern "C" void look(const Space *space, Index slot, Index count, double *products) {
-    Pass pass = {*space, 2 * count, look_chunk, count, 0, 0, 2 + slot, 0, false};
+    Pass pass = {*space, 2 * count, look_chunk, count, -1, 0, 2 + slot, 0, false};
     walk(pass);
-    for (Index j = 0; j < 2 * count; j++) products[numbered(*space, j, count)] = total(pass, j);
+    for (Index j = 0; j < 2 * count; j++)
+        products[numbered(*space, j, count, -1)] = total(pass, j);
 }
 
 static void exchange(Real *&one, Real *&other) {
@@ -244,22 +248,27 @@ static void exchange(Real *&one, Real *&other) {
 
 // Remember a step along the direction and the change of the gradient, multiply every row with the
 // new gradient, and bring the small matrices up to date. The direction and the gradient before
-// become rows; in their places come the rows that are left out, whatever they hold.
+// become rows, which `aim` makes those of the pair; in their places come the rows that are left
+// out, whatever they hold.
 extern "C" void take_in(Space *space, Index slot, Index count, double step, Index before,
-                        Index after, double along, double across, double curvature) {
-    Index room = space->room;
+                        Index after, const double *known) {
+    double along = known[0], across = known[1], curvature = known[2], square = known[3];
+    Index room = space->room, others = count - 1;
     exchange(space->vectors[1], space->rows[slot]);
     exchange(space->vectors[2 + before], space->rows[room + slot]);
-    Pass pass = {*space, 2 * count, take_chunk, count, slot, 0, 2 + after, step, false};
+    space->fresh = slot;
+    space->step = step;
+    Pass pass = {*space, 2 * others, look_chunk, others, slot, 0, 2 + after, 0, false};
     walk(pass);
     double *u = space->before, *v = space->products, *r = space->inverse;
-    for (Index j = 0; j < count; j++) {
-        double now[2] = {total(pass, j), total(pass, count + j)};
-        u[j] = now[0] - (j == slot ? along : v[j]);
-        u[room + j] = now[1] - (j == slot ? across : v[room + j]);
-        v[j] = now[0];
-        v[room + j] = now[1];
+    for (Index j = 0; j < 2 * others; j++) {
+        Index row = numbered(*space, j, others, slot);
+        double now = total(pass, j);
+        u[row] = now - v[row];
+        v[row] = now;
     }
+    u[slot] = curvature, u[room + slot] = square;
+    v[slot] = along, v[room + slot] = across;
     for (Index j = 0; j < room; j++) r[slot * room + j] = r[j * room + slot] = 0;
     multiply_matrix(r, room, count, u, space->coefficients);
     for (Index j = 0; j < count; j++) {
@@ -274,8 +283,9 @@ extern "C" void take_in(Space *space, Index slot, Index count, double step, Inde
 // at a step along it, unless that is NaN.
 extern "C" void combine(Space *space, Index count, Index slot, double gamma, double step) {
     space->at = step;
-    Pass pass = {*space, 2, aim_chunk, count, 0, 0, 2 + slot, gamma, true};
+    Pass pass = {*space, 2, aim_chunk, count, -1, 0, 2 + slot, gamma, true};
     walk(pass);
+    space->fresh = -1;
     space->numbers[0] = total(pass, 0);
     space->numbers[4] = most(pass, 1);
     if (step == step) space->follows = 0;

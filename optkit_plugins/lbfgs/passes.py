@@ -21,6 +21,10 @@ REALS = {torch.float64: "double", torch.float32: "float"}
 
 Address, Index = ctypes.c_void_p, ctypes.c_longlong
 
+Known = ctypes.c_double * 4
+"""Of a new pair: the products of its step and its change with the new gradient, and the change's
+with its step and with itself."""
+
 
 class Job(ctypes.Structure):
     """The structure called Space in passes.cpp."""
@@ -30,7 +34,8 @@ class Job(ctypes.Structure):
         ("vectors", Address * 5),
         *((name, Address) for name in ("rows", "inverse", "squares", "curvatures")),
         *((name, Address) for name in ("products", "before", "coefficients", "partial", "numbers")),
-        ("at", ctypes.c_double),
+        ("fresh", Index),
+        *((name, ctypes.c_double) for name in ("step", "at")),
         *((name, Index) for name in ("follows", "pieces")),
         *((name, Address) for name in ("ends", "places")),
     )
@@ -58,7 +63,7 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
     found.compare.argtypes = [job, Index, Index, Index]
     found.look.argtypes = [job, Index, Index, Address]
     found.combine.argtypes = [job, Index, Index, number, number]
-    found.take_in.argtypes = [job, Index, Index, number, Index, Index, number, number, number]
+    found.take_in.argtypes = [job, Index, Index, number, Index, Index, Known]
     found.aim.argtypes = [job, Index, Index, number, number]
     for name in PASSES:
         getattr(found, name).restype = None
