@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit_plugins.lbfgs.readback import read_back
-from optkit_plugins.lbfgs.rows import Rows, matrix
+from optkit_plugins.lbfgs.rows import Rows, add_rows, matrix, multiply_rows
 
 GRADIENTS = 3
 """Gradients that are held: where a line starts, the best of its trials, and the latest."""
@@ -151,12 +151,13 @@ class Block:
 
     def look(self, count: int, slot: int, out: Tensor) -> None:
         """Write the products of the rows of `count` pairs with a gradient."""
-        self.rows.products(count, self.gradient(slot), out=out)
+        multiply_rows(self.rows.data, count, self.gradient(slot), out=out)
 
     def combine(self, count: int, coefficients: Tensor, slot: int, gamma: float) -> None:
         """Make the direction from the rows of `count` pairs and a gradient."""
         factors = coefficients.to(self.device, self.dtype)
-        self.rows.combine(count, factors, self.gradient(slot), gamma, out=self.direction)
+        gradient = self.gradient(slot)
+        add_rows(self.rows.data, count, factors, gradient, gamma, out=self.direction)
 
     def store(self, slot: int, step: float, after: int, before: int | None) -> None:
         """Remember a step along the direction as a pair.

@@ -31,8 +31,8 @@ def matrix(rows: int, size: int, dtype: torch.dtype, device: torch.device) -> Te
 class Rows:
     r"""The remembered pairs: steps :math:`s_i`, then changes of the gradient :math:`y_i`.
 
-    Two passes over the memory are all that an iteration needs of them: one matrix-vector
-    product, and one linear combination.
+    Two passes over the memory are all that an iteration needs of them: `multiply_rows` and
+    `add_rows`.
 
     Args:
         data: a matrix of one row for each :math:`s_i`, then one for each :math:`y_i`.
@@ -59,42 +59,46 @@ class Rows:
         r"""Return the row of :math:`y_i`."""
         return self.view(self.room + slot)
 
-    def products(self, count: int, vector: Tensor, out: Tensor) -> None:
-        r"""Write :math:`s_i^\top v` and then :math:`y_i^\top v` of the first `count` slots."""
-        if self.data.dtype != vector.dtype:
-            parts = ((self.data[:, part].to(vector.dtype), vector[part]) for part in self._parts())
-            torch.sum(torch.stack([torch.mv(*pair) for pair in parts]), 0, out=out)
-        elif count == self.room:
-            torch.mv(self.data, vector, out=out)
-        else:
-            for first in (0, self.room):
-                torch.mv(self.data[first : first + count], vector, out=out[first : first + count])
-
-    def combine(
-        self, count: int, coefficients: Tensor, gradient: Tensor, gamma: float, out: Tensor
-    ) -> None:
-        r"""Write :math:`\sum_j c_j w_j - \gamma g` into `out`, of the first `count` slots."""
-        if self.data.dtype != out.dtype:
-            torch.mul(gradient, -gamma, out=out)
-            for part in self._parts():
-                out[part].addmv_(self.data[:, part].t().to(out.dtype), coefficients)
-        elif count == self.room:
-            torch.addmv(gradient, self.data.t(), coefficients, beta=-gamma, out=out)
-        else:
-            steps, changes = (slice(first, first + count) for first in (0, self.room))
-            rows = self.data.t()
-            torch.addmv(gradient, rows[:, steps], coefficients[steps], beta=-gamma, out=out)
-            out.addmv_(rows[:, changes], coefficients[changes])
-
     def gram(self) -> Tensor:
         """Return all products of rows with each other, in float64."""
         total = torch.zeros(2 * self.room, 2 * self.room, dtype=torch.float64)
-        for part in self._parts():
+        for part in _parts(self.data):
             rows = torch.stack([self.view(row)[part] for row in range(2 * self.room)])
             rows = rows.to("cpu", torch.float64)
             total.addmm_(rows, rows.t())
         return total
 
-    def _parts(self) -> Iterator[slice]:
-        for start in range(0, self.data.shape[1], CHUNK):
-            yield slice(start, start + CHUNK)
+
+def multiply_rows(matrix: Tensor, count: int, vector: Tensor, out: Tensor) -> None:
+    r"""Write :math:`s_i^\top v` and then :math:`y_i^\top v` of the first `count` slots."""
+    room = matrix.shape[0] // 2
+    if matrix.dtype != vector.dtype:
+        parts = ((matrix[:, part].to(vector.dtype), vector[part]) for part in _parts(matrix))
+        torch.sum(torch.stack([torch.mv(*pair) for pair in parts]), 0, out=out)
+    elif count == room:
+        torch.mv(matrix, vector, out=out)
+    else:
+        for first in (0, room):
+            torch.mv(matrix[first : first + count], vector, out=out[first : first + count])
+
+
+def add_rows(
+    matrix: Tensor, count: int, coefficients: Tensor, gradient: Tensor, gamma: float, out: Tensor
+) -> None:
+    r"""Write :math:`\sum_j c_j w_j - \gamma g` into `out`, of the first `count` slots."""
+    room, rows = matrix.shape[0] // 2, matrix.t()
+    if matrix.dtype != out.dtype:
+        torch.mul(gradient, -gamma, out=out)
+        for part in _parts(matrix):
+            out[part].addmv_(matrix[:, part].t().to(out.dtype), coefficients)
+    elif count == room:
+        torch.addmv(gradient, rows, coefficients, beta=-gamma, out=out)
+    else:
+        steps, changes = (slice(first, first + count) for first in (0, room))
+        torch.addmv(gradient, rows[:, steps], coefficients[steps], beta=-gamma, out=out)
+        out.addmv_(rows[:, changes], coefficients[changes])
+
+
+def _parts(matrix: Tensor) -> Iterator[slice]:
+    for start in range(0, matrix.shape[1], CHUNK):
+        yield slice(start, start + CHUNK)
