@@ -13,6 +13,7 @@ from torch import Tensor
 from optkit_plugins.lbfgs import LBFGS
 from optkit_plugins.lbfgs.block import EXTRA, LARGEST, LOSS, Block
 from optkit_plugins.lbfgs.fused import FusedBlock, history_of
+from optkit_plugins.lbfgs.history import Move
 from optkit_plugins.lbfgs.line import Trial
 from optkit_plugins.lbfgs.passes import CHUNK
 from optkit_plugins.lbfgs.space import Reading, Space
@@ -184,6 +185,23 @@ def test_parameters_may_be_put_on_the_line_while_it_is_made(count: int, scale: f
         assert all(map(torch.equal, block.params, before))
         assert aim.reach > 0
     assert all(map(torch.equal, *moved))
+
+
+def test_a_pair_that_was_forgotten_before_it_was_made_is_never_made() -> None:
+    """As an interruption between taking a pair in and making the direction leaves it."""
+    block, _ = filled(parameters(torch.float64), torch.float64)
+    history = history_of(Space([block], [1.0]), 2)
+    origin = Trial(0.0, 1.0, -1.0, Reading(1.0, -1.0, 1.0, 1.0), 0)
+    products = (0.5, 2.0, 0.0)
+    here = Trial(1.0, 0.5, 1.0, Reading(0.5, 1.0, 2.0, 1.0, products), 1)
+    history.remember(Move(origin, 1.0, None), here)
+    history.clear()
+    block.rows.step(0).fill_(1.0)
+    block.rows.change(0).fill_(2.0)
+    history.count = 1
+    history.aim(here)
+    assert torch.equal(block.rows.step(0), torch.ones_like(block.direction))
+    assert torch.equal(block.rows.change(0), torch.full_like(block.direction, 2.0))
 
 
 @pytest.mark.parametrize("change", ["another size", "another dtype"])
