@@ -14,6 +14,7 @@ from optkit_plugins.lbfgs.block import DIRECTION, EXTRA, LARGEST, Block, Foreach
 from optkit_plugins.lbfgs.compact import Compact, Products
 from optkit_plugins.lbfgs.fused import FusedBlock
 from optkit_plugins.lbfgs.rows import LINE, matrix
+from optkit_plugins.lbfgs.space import Space
 
 SIZES = (1, 7, 8, 9, 64, 257)
 
@@ -246,3 +247,11 @@ def test_the_compiled_measure_is_torchs(dtype: torch.dtype, size: int, bad: floa
     block.gradient(1)[size // 2] = bad
     block.measure(1, 0)
     assert not block.numbers[LARGEST].isfinite()
+
+
+def test_the_coarsest_block_decides_what_is_rounding() -> None:
+    blocks = [
+        Block([torch.ones(2, dtype=dtype)], dtype, dtype, 1)
+        for dtype in (torch.float64, torch.float32)
+    ]
+    assert Space(blocks, [1.0, 1.0]).precision == torch.finfo(torch.float32).eps

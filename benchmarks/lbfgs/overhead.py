@@ -22,7 +22,8 @@ from benchmarks.pairs import seconds
 
 Rows = Iterator[dict[str, Any]]
 SMALL = (100, 1_000)
-LARGE = (100_000, 1_000_000, 10_000_000)
+LARGE = {100_000: 25, 1_000_000: 9, 10_000_000: 3}
+"""The most repeats at each size, which take about as long as each other."""
 HISTORY = 10
 ITERATIONS = 20
 """In a step, torch's default."""
@@ -44,9 +45,9 @@ def measure(repeats: int) -> Rows:
         for history in ALLOWED:
             for n in SMALL:
                 yield small(n, history, threads, min(repeats, 15))
-        for n in LARGE:
+        for n, most in LARGE.items():
             if COPIES * n * 8 < free_bytes():
-                yield large(n, threads, min(repeats, 5))
+                yield large(n, threads, min(repeats, most))
 
 
 def small(n: int, history: int, threads: int, repeats: int) -> dict[str, Any]:

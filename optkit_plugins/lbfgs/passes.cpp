@@ -171,10 +171,9 @@ static void look_chunk(const Pass &pass, Index begin, Index end, double *sums) {
 static void make_pair(const Space &space, const Real *g, Index begin, Index end) {
     Real *s = space.rows[space.fresh], *y = space.rows[space.room + space.fresh];
     Real step = (Real)space.step;
-    for (Index i = begin; i < end; i++) {
-        s[i] *= step;
-        y[i] = g[i] - y[i];
-    }
+    for (Index i = begin; i < end; i++) y[i] = g[i] - y[i];
+    if (step != 1)
+        for (Index i = begin; i < end; i++) s[i] *= step;
 }
 
 static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
