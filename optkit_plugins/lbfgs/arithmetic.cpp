@@ -15,7 +15,7 @@ template <class T> struct Packed {
 };
 
 // How many rows are read at once, so that the memory has work.
-static const Index MULTIPLIED = 4, ADDED = 8;
+static const Index MULTIPLIED = 6, ADDED = 10;
 
 #if defined(__FMA__) || defined(__aarch64__)
 static inline float multiply_add(float x, float y, float z) { return __builtin_fmaf(x, y, z); }

@@ -144,6 +144,10 @@ class Block:
         torch.mv(vectors, g, out=products)
         torch.linalg.vector_norm(g, torch.inf, out=self.places[LARGEST])
 
+    def unscaled(self, norm: float) -> float:
+        """Return the norm of a gradient for the parameters as they are, from that of a slot's."""
+        return norm / self.scale if self.scale else 0.0
+
     def read(self, loss: float | Tensor) -> tuple[list[float], float]:
         """Return the numbers that were written down, and a loss."""
         (numbers,), value = read_back([self.numbers], loss)

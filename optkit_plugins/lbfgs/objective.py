@@ -60,8 +60,7 @@ class Objective:
             returned = self.closure() if self.evaluations else self._first()
         self.evaluations += 1
         loss = checked(returned)
-        found = (p.grad is not None for p in self.params)
-        if not any(found) and self._is_movable():
+        if not any(p.grad is not None for p in self.params) and self._is_movable():
             raise ClosureError(
                 "After the closure of LBFGS no parameter has a gradient, so there is no way to go. "
                 "Call loss.backward() in it, after optimizer.zero_grad()."

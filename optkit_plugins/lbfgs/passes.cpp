@@ -3,7 +3,7 @@
 // A vector is walked in chunks that fit into the nearest cache, and everything that is asked of a
 // chunk is done while it is there. Sums are kept chunk by chunk and added in order, so that they
 // don't depend on the number of threads.
-static const Index CHUNK = 2048;
+static const Index CHUNK = 4096;
 
 struct Space {
     Index size, room, threads;
@@ -119,8 +119,8 @@ static void measure_chunk(const Pass &pass, Index begin, Index end, double *sums
     const Space &space = pass.space;
     const Real *g = space.vectors[pass.after] + begin;
     const Real *before = pass.before ? space.vectors[pass.before] + begin : g;
-    const Real *others[MULTIPLIED] = {space.vectors[1] + begin, g, before, g};
-    multiply_rows<MULTIPLIED, 2>(others, g, end - begin, sums);
+    const Real *others[] = {space.vectors[1] + begin, g, before};
+    multiply_rows<3, 2>(others, g, end - begin, sums);
     sums[3] = largest(g, end - begin);
 }
 

@@ -10,7 +10,7 @@ import torch
 
 from optkit_core import compiled_library
 
-CHUNK = 2048
+CHUNK = 4096
 """How many elements of a vector are treated at a time; the same number stands in passes.cpp."""
 
 FILES = ("arithmetic.cpp", "passes.cpp")

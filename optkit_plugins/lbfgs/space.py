@@ -97,23 +97,15 @@ class Space:
             asked(block)
         if len(self.blocks) == 1:
             sums, value = self.blocks[0].read(loss)
-            rows = [sums]
+            rows, largest = [sums], self.blocks[0].unscaled(sums[LARGEST])
         else:
             rows, value = read_back([block.numbers for block in self.blocks], loss)
             sums = [sum(column) for column in zip(*rows, strict=True)]
-        return Reading(
-            value,
-            sums[0],
-            sums[1 + slot],
-            self.largest([row[LARGEST] for row in rows]),
-            sums[1 : 1 + GRADIENTS],
-            [row[EXTRA:LOSS] for row in rows],
-        )
-
-    def largest(self, norms: Sequence[float]) -> float:
-        """Return the largest element of a gradient, from its norms in the blocks."""
-        scaled = (n / b.scale if b.scale else 0.0 for n, b in zip(norms, self.blocks, strict=True))
-        return max(scaled)
+            norms = [row[LARGEST] for row in rows]
+            largest = max(b.unscaled(norm) for b, norm in zip(self.blocks, norms, strict=True))
+        extra = [row[EXTRA:LOSS] for row in rows]
+        products = sums[1 : 1 + GRADIENTS]
+        return Reading(value, sums[0], products[slot], largest, products, extra)
 
     def reach(self, reading: Reading, column: int) -> float:
         r"""Return the largest change of a parameter by a step of 1, :math:`\lVert d \rVert_\infty`.
