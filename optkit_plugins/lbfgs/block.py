@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit_plugins.lbfgs.readback import read_back
-from optkit_plugins.lbfgs.rows import Rows, add_rows, matrix, multiply_rows
+from optkit_plugins.lbfgs.rows import Rows, add_rows, matrix, multiply_rows, pieces_of, rows_of
 
 GRADIENTS = 3
 """Gradients that are held: where a line starts, the best of its trials, and the latest."""
@@ -63,10 +63,10 @@ class Block:
         size, device = sum(self.sizes), self.device
         self.rows = Rows(matrix(2 * self.room, size, self.history_dtype, device))
         self.vectors = matrix(FIRST + GRADIENTS, size, self.dtype, device)
-        self.flat = list(self.vectors)
+        self.flat = rows_of(self.vectors)
         self.pieces = [self.divided(row) for row in self.flat]
         self.numbers = torch.zeros(LOSS + 1, dtype=self.dtype, device=device)
-        self.places = list(self.numbers)
+        self.places = rows_of(self.numbers)
         self._compared = self.vectors[DIRECTION:], self.numbers[:LARGEST]
         self.products = torch.zeros(2 * self.room, dtype=self.dtype, device=device)
 
@@ -94,7 +94,7 @@ class Block:
 
     def divided(self, vector: Tensor) -> list[Tensor]:
         """Return views of a vector in the shapes of the parameters, complex ones as pairs."""
-        parts = vector.split_with_sizes(self.sizes)
+        parts = pieces_of(vector, self.sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def gather(self, slot: int) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit_plugins.lbfgs.block import Block
+from optkit_plugins.lbfgs.rows import pieces_of
 from optkit_plugins.lbfgs.space import Space
 
 Pick: TypeAlias = Callable[[Block], Tensor]
@@ -46,7 +47,7 @@ def split(vector: Tensor, space: Space, pick: Pick, params: Sequence[Tensor]) ->
     """Copy a joint vector into the vectors that `pick` takes from the blocks."""
     pieces = _pieces(space, pick)
     wanted = [pieces[id(p)] for p in params if id(p) in pieces]
-    parts = vector.split_with_sizes([piece.numel() for piece in wanted])
+    parts = pieces_of(vector, [piece.numel() for piece in wanted])
     for piece, part in zip(wanted, parts, strict=True):
         piece.copy_(part.view(piece.shape))
 

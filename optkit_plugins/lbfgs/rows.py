@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import attrs
 import torch
@@ -43,7 +44,7 @@ class Rows:
 
     def view(self, row: int) -> Tensor:
         """Return a row; the same tensor each time, since making one costs microseconds."""
-        self._views = self._views or list(self.data)
+        self._views = self._views or rows_of(self.data)
         return self._views[row]
 
     @property
@@ -67,6 +68,17 @@ class Rows:
             rows = rows.to("cpu", torch.float64)
             total.addmm_(rows, rows.t())
         return total
+
+
+def rows_of(matrix: Tensor) -> list[Tensor]:
+    """Return a view of each row; one by one, since not every device has all of them at once."""
+    return [matrix[row] for row in range(matrix.shape[0])]
+
+
+def pieces_of(vector: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """Return views of a vector's parts of these sizes, likewise."""
+    starts = accumulate(sizes, initial=0)
+    return [vector.narrow(0, start, size) for start, size in zip(starts, sizes, strict=False)]
 
 
 def multiply_rows(matrix: Tensor, count: int, vector: Tensor, out: Tensor) -> None:

@@ -141,6 +141,6 @@ class Space:
             return
         for block in blocks:
             block.look(count, slot, block.products)
-        out.copy_(blocks[0].products)
-        for block in blocks[1:]:
+        out.zero_()
+        for block in blocks:
             out.add_(block.products.to("cpu", torch.float64))
