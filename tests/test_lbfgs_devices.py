@@ -1,4 +1,4 @@
-"""L-BFGS over two devices: the CPU, and torch's lazy one, which computes on the CPU too."""
+"""L-BFGS over two devices: the CPU and a GPU, or torch's lazy device, which any machine has."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from torch.nn import Parameter
 
 import optkit
 
-SECOND = "lazy"
+SECOND = "cuda" if torch.cuda.is_available() else "lazy"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def second_device() -> None:
-    torch._lazy.ts_backend.init()
+    if SECOND == "lazy":
+        torch._lazy.ts_backend.init()
 
 
 def parameters(*devices: str) -> list[Parameter]:
@@ -95,7 +96,7 @@ def test_two_devices_take_the_way_of_one(
 def test_each_device_is_chosen_for_and_told_of() -> None:
     told = str(optkit.create("lbfgs", parameters("cpu", SECOND)).explain()).splitlines()
     rows = [line.split() for line in told if line.startswith("0 ")]
-    assert [(row[1], row[6]) for row in rows] == [("cpu", "fused"), ("lazy:0", "flat")]
+    assert [(row[1], row[6]) for row in rows] == [("cpu", "fused"), (f"{SECOND}:0", "flat")]
 
 
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.3)], ids=str)
