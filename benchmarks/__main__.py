@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import optkit
-from benchmarks import compiled, construction, cuda, fused, memory, state, steps, thresholds
+from benchmarks import compiled, construction, cuda, fused, memory, state, steps
 from benchmarks.lbfgs import suite as lbfgs
 
 Rows = Iterator[dict[str, Any]]
@@ -27,7 +27,6 @@ SUITES: dict[str, Callable[[int], Rows]] = {
     "state": state.measure,
     "fused": fused.measure,
     "compiled": compiled.measure,
-    "thresholds": thresholds.measure,
     "cuda": cuda.measure,
     "lbfgs": lambda repeats: lbfgs.counts(),
     "lbfgs_time": lbfgs.times,

@@ -118,7 +118,13 @@ def allocate(
     group: Mapping[str, Any],
     existing: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the required buffers of `parameter` that don't exist yet."""
+    """Return the required buffers of `parameter` that don't exist yet.
+
+    They are ordinary tensors in `torch.inference_mode` too: later steps may be outside of it.
+    """
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False):
+            return allocate(buffers, parameter, group, existing)
     return {
         name: item.allocate(parameter, group)
         for name, item in buffers.items()

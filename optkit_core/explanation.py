@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
-
-from optkit_core.buckets import Kind, kind_of
+from optkit_core.buckets import Bucket, gather
+from optkit_core.planning import GroupValues
+from optkit_core.selector import Choice
 
 if TYPE_CHECKING:
     from optkit_core.choosing import Choosing
@@ -19,7 +19,7 @@ class BucketExplanation(NamedTuple):
     """One bucket: what it holds, what runs it, and why the others don't.
 
     Args:
-        group: the place of its parameter group.
+        groups: the indices of its parameter groups.
         device: as in ``"cuda:0"``.
         dtype: without ``torch.``.
         layout: of the gradients: ``"strided"`` or ``"sparse_coo"``, and what is special.
@@ -30,7 +30,7 @@ class BucketExplanation(NamedTuple):
         rejected: for every other implementation why not.
     """
 
-    group: int
+    groups: tuple[int, ...]
     device: str
     dtype: str
     layout: str
@@ -40,6 +40,11 @@ class BucketExplanation(NamedTuple):
     reason: str
     rejected: Mapping[str, str]
 
+    @property
+    def group(self) -> int:
+        """The index of its first parameter group."""
+        return self.groups[0]
+
 
 class Explanation(NamedTuple):
     """What runs an optimizer and why; ``str()`` of it is a table.
@@ -48,11 +53,13 @@ class Explanation(NamedTuple):
         algorithm: the name of the class.
         request: who had the say about the implementation.
         buckets: one record for each.
+        reader: how changes between steps are noticed, ``""`` where nothing depends on it.
     """
 
     algorithm: str
     request: str
     buckets: tuple[BucketExplanation, ...]
+    reader: str = ""
 
     def __str__(self) -> str:
         rows = [COLUMNS, *(_cells(bucket) for bucket in self.buckets)]
@@ -62,11 +69,12 @@ class Explanation(NamedTuple):
             for row in rows
         ]
         others = [
-            f"group {bucket.group}, {bucket.device} {bucket.dtype}: not {name}: {reason}"
+            f"group {_ranges(bucket.groups)}, {bucket.device} {bucket.dtype}: not {name}: {reason}"
             for bucket in self.buckets
             for name, reason in bucket.rejected.items()
         ]
-        return "\n".join([f"{self.algorithm}, as {self.request} has it", *lines, *others])
+        reader = [self.reader] if self.reader else []
+        return "\n".join([f"{self.algorithm}, as {self.request} has it", *lines, *others, *reader])
 
 
 def explain(optimizer: Choosing) -> Explanation:
@@ -74,35 +82,62 @@ def explain(optimizer: Choosing) -> Explanation:
 
     Parameters without a gradient are counted where they would be if they had a dense one.
     """
-    buckets = []
-    for place, group in enumerate(optimizer.param_groups):
-        h = optimizer.values(group)
-        for kind, params in _by_kind(group).items():
-            choice = optimizer.choose(group, kind, params, h)
-            buckets.append(
-                BucketExplanation(
-                    place,
-                    str(kind.device),
-                    str(kind.dtype).removeprefix("torch."),
-                    kind.special,
-                    len(params),
-                    sum(p.numel() for p in params),
-                    choice.name,
-                    choice.reason,
-                    dict(choice.rejected),
-                )
-            )
-    return Explanation(type(optimizer).__name__, optimizer.request.source, tuple(buckets))
+    values = GroupValues(optimizer)
+    buckets = gather(optimizer.param_groups, values, only_with_gradient=False)
+    choices = [_choice(optimizer, bucket) for bucket in buckets]
+    return Explanation(
+        type(optimizer).__name__,
+        optimizer.request.source,
+        tuple(_explained(*pair) for pair in zip(buckets, choices, strict=True)),
+        _noticing() if any(choice.offer.holds for choice in choices) else "",
+    )
 
 
-def _by_kind(group: Mapping[str, Any]) -> dict[Kind, list[Tensor]]:
-    found: dict[Kind, list[Tensor]] = {}
-    for p in group["params"]:
-        kind = kind_of(group, p, p.layout if p.grad is None else p.grad.layout)
-        found.setdefault(kind, []).append(p)
-    return found
+def _choice(optimizer: Choosing, bucket: Bucket) -> Choice:
+    first = bucket.groups[0]
+    h = bucket.hyperparameters[first]
+    return optimizer.choose(optimizer.param_groups[first], bucket.kind, h)
+
+
+def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
+    kind = bucket.kind
+    return BucketExplanation(
+        tuple(dict.fromkeys(bucket.groups)),
+        str(kind.device),
+        str(kind.dtype).removeprefix("torch."),
+        kind.special,
+        len(bucket.params),
+        sum(p.numel() for p in bucket.params),
+        choice.name,
+        choice.reason,
+        dict(choice.rejected),
+    )
+
+
+def _noticing() -> str:
+    from optkit_core.implementations.fused.native import unavailable_reason
+
+    reason = unavailable_reason()
+    if reason is None:
+        return "changes between steps are noticed by the native reader"
+    return f"changes between steps are noticed by Python, not by the native reader: {reason}"
+
+
+def _ranges(groups: Sequence[int]) -> str:
+    """Return the indices of groups in short.
+
+    >>> _ranges([0, 1, 2, 5])
+    '0-2, 5'
+    """
+    found: list[list[int]] = []
+    for index in groups:
+        if found and found[-1][-1] == index - 1:
+            found[-1] = [found[-1][0], index]
+        else:
+            found.append([index])
+    return ", ".join("-".join(map(str, ends)) for ends in found)
 
 
 def _cells(bucket: BucketExplanation) -> tuple[str, ...]:
-    *facts, reason, _ = bucket
-    return (*(str(fact) for fact in facts), reason)
+    groups, *facts, reason, _ = bucket
+    return (_ranges(groups), *(str(fact) for fact in facts), reason)

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
-from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.optim.optimizer import ParamsT
 
-from optkit_core import buffers, config, declaration, groups, hooks, parameters, plugins
+from optkit_core import (
+    buffers,
+    config,
+    declaration,
+    groups,
+    hooks,
+    parameters,
+    plugins,
+    torch_private,
+)
 from optkit_core.choosing import Choosing
 from optkit_core.config import Request
 from optkit_core.copyable import Copyable
@@ -148,9 +156,9 @@ class Optimizer(Declared, Choosing, Copyable):
                 # Imported while Dynamo traces: later it would compile the module's own lines.
                 import optkit_core.compilation.step  # noqa: F401
 
-                torch._dynamo.graph_break()
+                torch_private.break_graph()
         finally:
-            is_compiled = get_eval_frame_callback() is not None
+            is_compiled = torch_private.is_called_by_compiled_code()
         if is_compiled:
             from optkit_core.compilation.step import step
 

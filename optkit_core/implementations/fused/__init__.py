@@ -56,4 +56,4 @@ def _module(device_type: str) -> Any:
     return import_module(f"{__name__}.{MODULES[device_type]}")
 
 
-FUSED = Offer("fused", prepare, refuse, holds, skips=frozenset({"cuda"}))
+FUSED = Offer("fused", prepare, refuse, holds, skips=frozenset({"cuda"}), spans_groups=True)
