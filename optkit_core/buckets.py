@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,7 +13,8 @@ from optkit_core import config
 from optkit_core.buffers import STEP
 from optkit_core.scaling import Scaling
 
-Allocate = Callable[[Tensor, int], dict[str, Any]]
+Allocate = Callable[[list[Tensor], int], Iterable[dict[str, Any]]]
+"""Returns the state before their first step of parameters of a group, given its index."""
 
 NATIVE = (Tensor, torch.nn.Parameter)
 
@@ -94,11 +95,15 @@ class Bucket:
 
     def attach(self, state: MutableMapping[Tensor, dict[str, Any]], allocate: Allocate) -> None:
         """Take in the state of every parameter, and allocate it where there is none."""
-        for p, group in zip(self.params, self.groups, strict=True):
-            own = state[p]
+        self.states = [state[p] for p in self.params]
+        lacking: dict[int, list[int]] = {}
+        for position, own in enumerate(self.states):
             if not own:
-                own.update(allocate(p, group))
-            self.states.append(own)
+                lacking.setdefault(self.groups[position], []).append(position)
+        for group, positions in lacking.items():
+            allocated = allocate([self.params[i] for i in positions], group)
+            for position, buffers in zip(positions, allocated, strict=True):
+                self.states[position].update(buffers)
         self.shapes = [p.shape for p in self.params]
 
     @property

@@ -25,9 +25,6 @@ HOOKS = {
 }
 """Where torch keeps an optimizer's hooks, and what it calls one of each kind."""
 
-GLOBAL_HOOKS = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
-"""Where it keeps the step hooks of all optimizers, in `torch.optim.optimizer`."""
-
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
 
@@ -70,9 +67,12 @@ def hooks_of(optimizer: torch.optim.Optimizer, table: str) -> list[Callable[...,
 
 def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
     """Return whether a hook is to be called around this optimizer's step."""
-    own = (getattr(optimizer, f"_optimizer_step_{time}_hooks", None) for time in ("pre", "post"))
-    shared = (getattr(optimizers, table, None) for table in GLOBAL_HOOKS)
-    return any(own) or any(shared)
+    return bool(
+        getattr(optimizer, "_optimizer_step_pre_hooks", None)
+        or getattr(optimizer, "_optimizer_step_post_hooks", None)
+        or getattr(optimizers, "_global_optimizer_pre_hooks", None)
+        or getattr(optimizers, "_global_optimizer_post_hooks", None)
+    )
 
 
 def reserve_hook_numbers(optimizer: torch.optim.Optimizer) -> None:

@@ -441,7 +441,7 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
         torch.set_num_threads(count)
         generator = torch.Generator().manual_seed(0)
         sizes = [1_300_001, 5, 300_000, *[64] * 50]
-        assert sum(sizes) > 3 * kernel.GRAIN
+        assert sum(sizes) > 3 * kernel.MIN_ELEMENTS_PER_THREAD
         params = [torch.nn.Parameter(torch.randn(n, generator=generator)) for n in sizes]
         optimizer = optkit.create("adagrad", params, implementation="fused", weight_decay=0.1)
         for p in params:
@@ -463,7 +463,7 @@ def test_one_openmp_runtime() -> None:
     code = f"""
 import pathlib, re, torch, optkit
 torch.set_num_threads(2)
-params = [torch.nn.Parameter(torch.ones({kernel.GRAIN})) for _ in range(2)]
+params = [torch.nn.Parameter(torch.ones({kernel.MIN_ELEMENTS_PER_THREAD})) for _ in range(2)]
 for p in params:
     p.grad = torch.ones_like(p)
 optkit.create("adamax", params, implementation="fused").step()
