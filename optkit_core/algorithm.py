@@ -212,7 +212,9 @@ class Elementwise(Optimizer):
             return
         for p in bucket.params:
             state = self.state[p]
-            if any(isinstance(state.get(name), Tensor) and state[name].is_meta for name in self.buffers):
+            if any(
+                isinstance(state.get(name), Tensor) and state[name].is_meta for name in self.buffers
+            ):
                 state.clear()
 
     def _require_shapes(self, bucket: Bucket) -> None:

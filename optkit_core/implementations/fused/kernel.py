@@ -61,6 +61,7 @@ class KernelJob:
         self, kernel: Kernel, table: Table, sets: array[int], numbers: array[float]
     ) -> None:
         """Take the kernel and the arrays."""
+        self.rows = table.rows
         self._arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
         self._run = kernel.run
         self._job = Job(table.rows, *(address(values) for values in self._arrays), 1)
