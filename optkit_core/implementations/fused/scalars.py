@@ -69,7 +69,7 @@ class ScalarProgram(NamedTuple):
         """Return the numbers for other inputs.
 
         Returns:
-            None where a comparison comes out otherwise, or where there is no such number.
+            None where a comparison comes out otherwise, or where a number isn't finite.
         """
         values = [*inputs, *self.constants]
         for line in self.lines:
@@ -79,8 +79,9 @@ class ScalarProgram(NamedTuple):
                 return None
             if line.outcome != UNUSED and values[-1] != line.outcome:
                 return None
+        is_finite = all(map(math.isfinite, values[self.inputs :]))
         numbers = [values[place] for place in self.results]
-        return numbers if all(map(math.isfinite, numbers)) else None
+        return numbers if is_finite and all(map(math.isfinite, numbers)) else None
 
 
 class Recorder:
