@@ -16,6 +16,9 @@ from optkit_core.scaling import Scaling
 Allocate = Callable[[list[Tensor], int], Iterable[dict[str, Any]]]
 """Returns the state before their first step of parameters of a group, given its index."""
 
+Change = tuple[int, str, Any]
+"""The index of a group, the name of one of its values, and what it is now."""
+
 NATIVE = (Tensor, torch.nn.Parameter)
 
 
@@ -64,8 +67,7 @@ class Bucket:
         kept: what an implementation has derived from all this, for the steps to come.
 
     Attributes:
-        changed: the hyperparameters, by group and name, that have changed since `kept` was made
-            or has taken them in.
+        changed: the hyperparameters that have changed since `kept` was made or took them in.
     """
 
     kind: Kind
@@ -78,7 +80,7 @@ class Bucket:
     hyperparameters: Mapping[int, Any] = attrs.Factory(dict)
     shapes: list[torch.Size] = attrs.Factory(list)
     kept: Any = None
-    changed: list[tuple[int, str]] = attrs.field(factory=list, init=False)
+    changed: list[Change] = attrs.field(factory=list, init=False)
 
     def __len__(self) -> int:
         return len(self.params)

@@ -87,10 +87,7 @@ class Parts:
     def _take_in(self, bucket: Bucket) -> bool:
         """Take in hyperparameters that have changed; whether bodies may go on as recorded."""
         changed, bucket.changed = bucket.changed, []
-        return all(
-            part.numbers is None or part.numbers.take_in(changed, bucket.hyperparameters)
-            for part in self.parts
-        )
+        return all(part.numbers is None or part.numbers.take_in(changed) for part in self.parts)
 
     def _is_still_odd(self) -> bool:
         """Return whether the rows that are copied have their buffers, and need to be copied."""
