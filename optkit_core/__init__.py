@@ -36,6 +36,7 @@ from optkit_core.errors import (
     UnavailableError,
     UnknownAlgorithmError,
     UnknownHyperparameterError,
+    UnusedGroupKeyWarning,
 )
 from optkit_core.foreign import watch
 from optkit_core.groups import refuse_overlap
@@ -75,6 +76,7 @@ __all__ = [
     "UnavailableError",
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
+    "UnusedGroupKeyWarning",
     "at_least",
     "available",
     "boolean",

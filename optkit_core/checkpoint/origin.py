@@ -13,7 +13,7 @@ from optkit_core.checkpoint.conversions import importers
 from optkit_core.checkpoint.migrations import converted, migrated
 from optkit_core.checkpoint.schema import TAG, Schema, schema_of
 from optkit_core.errors import CheckpointError
-from optkit_core.groups import ANNOTATIONS
+from optkit_core.group_keys import ANNOTATIONS
 
 
 def understood(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], list[str]]:
