@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from optkit_core import config
 from optkit_core.declaration import unknown
 from optkit_core.errors import UnusedGroupKeyWarning
 
@@ -37,6 +38,9 @@ ANNOTATIONS = frozenset(
 )
 """Keys that any group may have beside the declared ones: names, and what schedulers write."""
 
+KNOWN = ANNOTATIONS | config.SET_ASIDE.keys()
+"""Keys that need no declaration: torch's flags say what runs even where a class has none."""
+
 SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 """What other libraries call a hyperparameter, which would have no effect under that name."""
 
@@ -57,7 +61,7 @@ def check(owner: type[Optimizer], group: Mapping[str, Any]) -> None:
     Raises:
         UnknownHyperparameterError: a key is almost a declared name.
     """
-    strange = [key for key in group if key not in owner.declarations and key not in ANNOTATIONS]
+    strange = [key for key in group if key not in owner.declarations and key not in KNOWN]
     for key in strange:
         meant = slip_of(key, owner.declarations)
         if meant:

@@ -194,6 +194,15 @@ def test_the_groups_of_another_optimizer(other: Any, cls: Any) -> None:
     assert not torch.equal(p, torch.ones(3))
 
 
+@pytest.mark.parametrize(("flag", "runs"), [("foreach", "foreach"), ("fused", "fused")])
+def test_torchs_flags_in_a_group_say_what_runs_even_where_the_class_has_none(
+    flag: str, runs: str
+) -> None:
+    optimizer: Any = LBFGS([{"params": [parameter()], "foreach": None, "fused": None, flag: True}])
+    optimizer.step(lambda: torch.tensor(1.0))
+    assert [choice.name for choice in optimizer.plan] == [runs]
+
+
 @pytest.mark.filterwarnings("ignore::optkit.UnusedGroupKeyWarning")
 @pytest.mark.parametrize("way", ["state_dict", "torch.save", "optkit.save"])
 def test_such_keys_go_into_checkpoints_and_come_back(cls: Any, way: str, tmp_path: Path) -> None:
