@@ -116,14 +116,14 @@ def _in_common(one: str, other: str) -> int:
 
 
 @functools.cache
-def torchs_arguments() -> frozenset[str]:
-    """Return the names of the arguments that torch's optimizers take."""
-    classes = [
-        item
-        for item in vars(torch.optim).values()
-        if isinstance(item, type) and issubclass(item, torch.optim.Optimizer)
-    ]
-    return frozenset(name for item in classes for name in inspect.signature(item).parameters)
+def torchs_arguments() -> dict[str, list[str]]:
+    """Return for every argument of torch's optimizers the classes that take it."""
+    taken: dict[str, list[str]] = {}
+    for name, cls in vars(torch.optim).items():
+        if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer):
+            for argument in list(inspect.signature(cls).parameters)[1:]:
+                taken.setdefault(argument, []).append(name)
+    return taken
 
 
 def _stacklevel() -> int:

@@ -223,6 +223,24 @@ def test_such_keys_go_into_checkpoints_and_come_back(cls: Any, way: str, tmp_pat
     assert (group["tag"], group["layer_id"]) == ("head", 3)
 
 
+@pytest.mark.parametrize("key", ["rho", "layer_id", "nesterov"])
+@pytest.mark.parametrize(
+    ("cls", "theirs"), [(Adamax, torch.optim.Adamax), (Adagrad, torch.optim.Adagrad)]
+)
+def test_torchs_state_with_a_wrappers_keys_loads(cls: Any, theirs: Any, key: str) -> None:
+    source, target = theirs([{"params": [parameter()], key: 0.5}], lr=0.25), cls([parameter()])
+    source.step()
+    target.load_state_dict(source.state_dict())
+    assert target.param_groups[0][key] == 0.5
+    assert target.param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize("other", [torch.optim.Adam, torch.optim.NAdam, torch.optim.RAdam])
+def test_state_of_a_relative_is_still_refused(other: Any) -> None:
+    with pytest.raises(optkit.CheckpointError, match="it isn't certain"):
+        Adamax([parameter()]).load_state_dict(other([parameter()]).state_dict())
+
+
 def test_a_slip_in_a_checkpoint_is_unexpected() -> None:
     source, target = Adamax([parameter()], lr=0.5), Adamax([parameter()])
     state = source.state_dict()
