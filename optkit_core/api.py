@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -20,8 +21,42 @@ if TYPE_CHECKING:
     from optkit_core.description import Description
 
 Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
+Result = TypeVar("Result")
 
 
+def _name_by_keyword(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Let the one positional argument be the second where the keyword ``name`` has the first."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> Result:
+        if len(arguments) == 1 and "name" in keywords:
+            arguments = (keywords.pop("name"), *arguments)
+        return function(*arguments, **keywords)
+
+    return call
+
+
+@overload
+def create(
+    name: str,
+    params: ParamsT,
+    *,
+    implementation: str | Mapping[str, str] | None = None,
+    **hyperparameters: Any,
+) -> torch.optim.Optimizer: ...
+
+
+@overload
+def create(
+    params: ParamsT,
+    *,
+    name: str,
+    implementation: str | Mapping[str, str] | None = None,
+    **hyperparameters: Any,
+) -> torch.optim.Optimizer: ...
+
+
+@_name_by_keyword
 def create(
     name: str,
     params: ParamsT,
@@ -30,6 +65,9 @@ def create(
     **hyperparameters: Any,
 ) -> torch.optim.Optimizer:
     """Return a new optimizer of the algorithm called `name`.
+
+    Where `name` is given by keyword, as configurations and ``functools.partial`` do, `params`
+    may be the only positional argument.
 
     Args:
         name: without regard to case, ``-`` and ``_``; ``"distribution:name"`` where several
@@ -54,6 +92,9 @@ def create(
     >>> optimizer = optkit.create("adamax", model.named_parameters(), lr=2e-3)
     >>> optimizer.param_groups[0]["param_names"]
     ['weight', 'bias']
+    >>> make = functools.partial(optkit.create, name="adamax", lr=0.5)
+    >>> make(model.parameters()).defaults["lr"]
+    0.5
     """
     algorithm = get(name)
     if issubclass(algorithm, Optimizer):

@@ -17,6 +17,7 @@ import attrs
 import torch
 
 from optkit_core.errors import ConfigError, ImplementationError, did_you_mean
+from optkit_core.plain import plain
 
 AUTO = "auto"
 ANY_DEVICE = "*"
@@ -69,7 +70,8 @@ def parse(value: Any, source: str) -> Request:
     >>> parse({"cpu": "foreach"}, "a test").on("cuda")
     'auto'
     """
-    if isinstance(value, Mapping):
+    value = plain(value)
+    if isinstance(value, dict):
         return Request({_device(d, source): _name(n, source) for d, n in value.items()}, source)
     return Request({ANY_DEVICE: _name(value, source)}, source)
 
@@ -195,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _name(value: Any, source: str) -> str:
     if isinstance(value, str) and (value in NAMES or _may_be_added(value)):
-        return str(value)
+        return value
     hint = did_you_mean(value, NAMES) if isinstance(value, str) else ""
     raise ConfigError(
         f"implementation must be one of {', '.join(NAMES)}, or a mapping of these by device "

@@ -12,7 +12,6 @@ from torch.optim.optimizer import ParamsT
 from optkit_core import (
     buffers,
     config,
-    declaration,
     groups,
     hooks,
     parameters,
@@ -21,6 +20,7 @@ from optkit_core import (
 )
 from optkit_core.choosing import Choosing
 from optkit_core.config import Request
+from optkit_core.constructor import constructor
 from optkit_core.copyable import Copyable
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
@@ -81,13 +81,11 @@ class Optimizer(Declared, Choosing, Copyable):
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Give the class the signature that follows from its declarations."""
+        """Give the class a constructor whose arguments are those that it declares."""
         super().__init_subclass__(**keywords)
-        if cls.__init__ is Optimizer.__init__:
-            signature = declaration.signature(cls.declarations)
-        else:
-            signature = declaration.without_self(cls.__init__)
-        cls.__signature__ = signature  # type: ignore[attr-defined]
+        common = Optimizer.__init__
+        if getattr(cls.__init__, "__code__", None) is common.__code__:  # else one is written out
+            cls.__init__ = constructor(common, cls)  # type: ignore[method-assign]
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Check everything that was given, then take the parameters in."""

@@ -254,7 +254,7 @@ def other_schema(state: Any, rng: Random) -> None:
 
 def wrong_hyperparameter(state: Any, rng: Random) -> None:
     group = some(rng, state["param_groups"])
-    name = rng.choice([key for key in ("lr", "eps", "betas", "tolerance_grad") if key in group])
+    name = rng.choice([key for key in ("lr", "eps", "betas", "history_size") if key in group])
     wrong = rng.choice((math.nan, math.inf, -1.0, "0.1", None, [], {}, object(), (0.9, 1.2), 1j))
     group[name] = wrong
 

@@ -13,7 +13,7 @@ from optkit_core.checkpoint.report import Findings
 from optkit_core.checkpoint.saved import SavedGroup
 from optkit_core.checkpoint.schema import Schema
 from optkit_core.errors import CheckpointError
-from optkit_core.groups import ANNOTATIONS
+from optkit_core.group_keys import slip_of
 from optkit_core.optimizer import LIVE
 from optkit_core.ranges import Savable
 
@@ -61,7 +61,7 @@ def _values(
     for name, value in options.items():
         if name in LIVE:
             continue
-        if name not in owner.declarations and name not in ANNOTATIONS and name not in live:
+        if name not in owner.declarations and slip_of(name, owner.declarations):
             found.unexpected.append(f"saved group {position} has a key {name!r:.60}")
             continue
         values[name] = _plain(value, f"{name} of saved group {position}", found)

@@ -29,7 +29,7 @@ from optkit_plugins.lbfgs.kept import Kept, unshared
 from optkit_plugins.lbfgs.limits import Limits
 from optkit_plugins.lbfgs.line import LineSearch
 from optkit_plugins.lbfgs.objective import Closure, Objective, refuse_scaler, required
-from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange
+from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange, ToleranceRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.storage import OFFERS
 
@@ -67,10 +67,10 @@ class LBFGS(Optimizer):
         max_iter: most iterations in one step; at least 0. Default: 20.
         max_eval: most closure calls in one step, of which the first is always made; at least
             0. Default: None, which stands for ``max(max_iter * 5 // 4, 4)``.
-        tolerance_grad: the step ends when no element of the gradient is larger; at least 0.
-            Default: 1e-7.
+        tolerance_grad: the step ends when no element of the gradient is larger; at least 0, or
+            ``-inf``, which never ends it. Default: 1e-7.
         tolerance_change: the step ends when the loss, or every parameter, changes by no
-            more; at least 0. Default: 1e-9.
+            more; at least 0, or ``-inf``. Default: 1e-9.
         history_size: number of pairs remembered; at least 1. Default: 100.
         line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` searches as
             torch.optim.LBFGS does, ``"hager_zhang"`` also finds its way where the loss has no
@@ -156,10 +156,10 @@ class LBFGS(Optimizer):
         default=None, range=whole(0, optional=True), doc="most closure calls in one step"
     )
     tolerance_grad: float = hyperparameter(
-        default=1e-7, range=at_least(0.0), doc="largest gradient element of a minimum"
+        default=1e-7, range=ToleranceRange(), doc="largest gradient element of a minimum"
     )
     tolerance_change: float = hyperparameter(
-        default=1e-9, range=at_least(0.0), doc="change of loss or parameters that ends a step"
+        default=1e-9, range=ToleranceRange(), doc="change of loss or parameters that ends a step"
     )
     history_size: int = hyperparameter(
         default=100, range=whole(1), doc="number of remembered pairs"
