@@ -16,7 +16,8 @@ import distributions
 import pytest
 import thirdparty
 import torch
-from distributions import Notes, World, python
+from distributions import Notes, World
+from processes import python
 from thirdparty import CALLS, Counter, Descent, Guarded, Locked, Lookahead
 from torch.optim import lr_scheduler
 from torch.utils.hooks import RemovableHandle, unserializable_hook
