@@ -501,6 +501,7 @@ def test_a_spawned_process_gets_a_working_optimizer() -> None:
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=thirdparty.step_there, args=(optimizer, sending))
     process.start()
+    sending.close()  # so that a process that ends without a word ends the waiting
     assert receiving.recv() == ([0.5, 0.5, 0.5], ["first"], 0.5)
     process.join()
     assert process.exitcode == 0 and CALLS == []
