@@ -50,7 +50,7 @@ def names_of_all() -> list[str]:
     return names_of_loaded()
 
 
-def _derived(base: type) -> Iterator[Any]:
+def _derived(base: type[Any]) -> Iterator[Any]:
     for derived in base.__subclasses__():
         yield derived
         yield from _derived(derived)
