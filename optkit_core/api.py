@@ -16,6 +16,7 @@ from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry, check_name, normalized, registry
 
 if TYPE_CHECKING:
+    from optkit_core.checkpoint.renaming import Rename
     from optkit_core.checkpoint.report import LoadReport
     from optkit_core.description import Description
 
@@ -211,7 +212,10 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
 
 
 def load(
-    optimizer: torch.optim.Optimizer, path: str | os.PathLike[str], strict: bool = True
+    optimizer: torch.optim.Optimizer,
+    path: str | os.PathLike[str],
+    strict: bool = True,
+    rename: Rename | None = None,
 ) -> LoadReport | None:
     """Continue from the state in a file that `save` wrote.
 
@@ -223,6 +227,7 @@ def load(
         path: the file.
         strict: as for ``load_state_dict``; for optimizers that aren't optkit's, whether the
             file must come from a class of the same name.
+        rename: as for ``load_state_dict`` of optkit's optimizers; others go by position.
 
     Returns:
         What was loaded, and what wasn't; None for optimizers that aren't optkit's.
@@ -234,7 +239,7 @@ def load(
     """
     from optkit_core.checkpoint import files
 
-    return files.load(optimizer, path, strict)
+    return files.load(optimizer, path, strict, rename)
 
 
 def _find(name: str) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Callable
 from typing import Any
@@ -152,7 +153,7 @@ def test_an_odd_parameter_among_many_decides_on_its_buffers() -> None:
 
 def test_views_of_live_buffers_may_be_exchanged() -> None:
     optimizer = stepped()
-    saved, wanted = optimizer.state_dict(), optimizer.state_dict()["state"]
+    saved, wanted = optimizer.state_dict(), copy.deepcopy(optimizer.state_dict()["state"])
     for here, there in ((0, ODD), (ODD, 0)):
         saved["state"][here] = {
             key: value.detach() for key, value in live(optimizer, there).items()

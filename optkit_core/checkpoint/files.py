@@ -15,8 +15,10 @@ from optkit_core.checkpoint.decoding import decode
 from optkit_core.checkpoint.encoding import encode
 from optkit_core.checkpoint.foreign import restore
 from optkit_core.checkpoint.header import damaged
+from optkit_core.checkpoint.renaming import Rename
 from optkit_core.checkpoint.report import LoadReport
 from optkit_core.checkpoint.saved import Owned
+from optkit_core.checkpoint.wrappers import layers
 from optkit_core.errors import CheckpointFileError
 from optkit_core.optimizer import Optimizer
 
@@ -44,19 +46,28 @@ class Checkpoint:
 
 def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None:
     """Write an optimizer's state to a file; see `optkit.save`."""
-    is_ours = isinstance(optimizer, Optimizer)
-    state_dict = collected(optimizer, shared=True) if is_ours else optimizer.state_dict()
-    write(Checkpoint(type(optimizer).__name__, state_dict), path)
+    *_, own = layers(optimizer)
+    if getattr(own.state_dict, "__func__", None) is Optimizer.state_dict:
+        state_dict = collected(own, shared=True)
+    else:  # a wrapper of another library's optimizer may gather what several processes hold
+        state_dict = (own if isinstance(own, Optimizer) else optimizer).state_dict()
+    write(Checkpoint(type(own).__name__, state_dict), path)
 
 
 def load(
-    optimizer: torch.optim.Optimizer, path: str | os.PathLike[str], strict: bool = True
+    optimizer: torch.optim.Optimizer,
+    path: str | os.PathLike[str],
+    strict: bool = True,
+    rename: Rename | None = None,
 ) -> LoadReport | None:
     """Continue from the state in a file; see `optkit.load`."""
+    *_, own = layers(optimizer)
     checkpoint = read(path)
-    if isinstance(optimizer, Optimizer):
-        return optimizer.load_state_dict(Owned(checkpoint.state_dict), strict=strict)
-    restore(optimizer, checkpoint.algorithm, checkpoint.state_dict, strict)
+    if isinstance(own, Optimizer):
+        given: dict[str, Any] = {} if strict else {"strict": False}
+        given |= {} if rename is None else {"rename": rename}
+        return own.load_state_dict(Owned(checkpoint.state_dict), **given)
+    restore(optimizer, checkpoint.algorithm, checkpoint.state_dict, strict, rename)
     return None
 
 
