@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from optkit_core.checkpoint.renaming import Rename
-from optkit_core.checkpoint.wrappers import layers
 from optkit_core.errors import CheckpointError
 
 
@@ -23,7 +22,7 @@ def restore(
     """Load a state into an optimizer of any class, or leave the optimizer as it was.
 
     Args:
-        optimizer: the optimizer, or what wraps it.
+        optimizer: the optimizer.
         algorithm: the name of the class that the state was saved from.
         state_dict: the state; its tensors become the optimizer's.
         strict: whether the class must be of that name.
@@ -32,8 +31,7 @@ def restore(
     Raises:
         CheckpointError: the class differs, or the optimizer refuses the state.
     """
-    *_, wrapped = layers(optimizer)
-    own = type(wrapped).__name__
+    own = type(optimizer).__name__
     if rename is not None:
         raise CheckpointError(
             f"{own} isn't an optimizer of optkit and goes by position; load without rename=."
@@ -54,17 +52,16 @@ def restore(
 
 @contextlib.contextmanager
 def _restored_on_error(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Put an optimizer, and what it wraps, back if the block raises.
+    """Put an optimizer back if the block raises.
 
     torch puts new dicts in place of state and groups, and may fail after that.
     """
-    before = [(layer, dict(vars(layer))) for layer in layers(optimizer)]
+    before = dict(vars(optimizer))
     groups = [(group, dict(group)) for group in optimizer.param_groups]
     try:
         yield
     except BaseException:
-        for layer, attributes in before:
-            vars(layer).update(attributes)
+        vars(optimizer).update(before)
         for group, content in groups:
             group.clear()
             group.update(content)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 
+SHOWN = ("state", "param_groups", "defaults")
+"""What a wrapper shows of the optimizer that it holds as its own."""
 
-def layers(optimizer: torch.optim.Optimizer) -> Iterator[torch.optim.Optimizer]:
-    """Yield an optimizer and, if it is a wrapper, what it holds, down to what does the steps.
 
-    A wrapper, such as Lightning Fabric's or Accelerate's, shows the state and the groups of
-    what it holds as its own. An optimizer that drives another and has state beside isn't one.
+def layers(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
+    """Return an optimizer and, if it is a wrapper, what it holds, down to what does the steps.
+
+    A wrapper, such as Lightning Fabric's or Accelerate's, shows all that it holds as its own. An
+    optimizer that drives another by an algorithm of its own has defaults or state of its own.
     """
-    yield optimizer
     for held in vars(optimizer).values():
-        if isinstance(held, torch.optim.Optimizer) and _is_same(held, optimizer):
-            yield from layers(held)
-            return
+        if isinstance(held, torch.optim.Optimizer) and _is_shown(held, optimizer):
+            return [optimizer, *layers(held)]
+    return [optimizer]
 
 
-def _is_same(held: torch.optim.Optimizer, holder: torch.optim.Optimizer) -> bool:
-    return (
-        held is not holder
-        and held.state is holder.state
-        and held.param_groups is holder.param_groups
+def renew(wrappers: Sequence[torch.optim.Optimizer], held: torch.optim.Optimizer) -> None:
+    """Let wrappers with attributes of their own show what there is now."""
+    for wrapper in wrappers:
+        own = vars(wrapper)
+        own.update({name: getattr(held, name) for name in SHOWN if name in own})
+
+
+def _is_shown(held: torch.optim.Optimizer, holder: torch.optim.Optimizer) -> bool:
+    return held is not holder and all(
+        getattr(held, name) is getattr(holder, name) for name in SHOWN
     )
