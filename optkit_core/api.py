@@ -190,7 +190,8 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
 
     Args:
         optimizer: any ``torch.optim.Optimizer`` whose state is tensors, numbers, strings,
-            booleans, None, and lists, tuples and dicts of them.
+            booleans, None, torch's dtypes and devices, and lists, tuples and dicts of them; of a
+            wrapper, Accelerate's for example, what it wraps is saved.
         path: where to.
 
     Raises:
@@ -223,7 +224,7 @@ def load(
     does anything change.
 
     Args:
-        optimizer: one of the algorithm that was saved.
+        optimizer: one of the algorithm that was saved, wrapped or not.
         path: the file.
         strict: as for ``load_state_dict``; for optimizers that aren't optkit's, whether the
             file must come from a class of the same name.

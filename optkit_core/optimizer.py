@@ -171,7 +171,8 @@ class Optimizer(Declared, Choosing, Copyable):
     def state_dict(self) -> dict[str, Any]:
         """Return every parameter's state and every group's options; the tensors are the live ones.
 
-        So a later step changes them, as in torch. ``copy.deepcopy`` of it is a snapshot.
+        So a later step changes them, as in torch. ``copy.deepcopy`` of it is a snapshot. Loading
+        never shares.
 
         Returns:
             torch's shape, ``{"state": ..., "param_groups": ...}``. Each group carries the schema's
