@@ -169,7 +169,7 @@ class Optimizer(Declared, Choosing, Copyable):
         raise NotImplementedError(f"{type(self).__name__} defines no advance(closure)")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return every parameter's state and every group's options; the tensors are the live ones.
+        """Return the parameters' states, the live ones, and a copy of every group's options.
 
         So a later step changes them, as in torch. ``copy.deepcopy`` of it is a snapshot. Loading
         never shares.

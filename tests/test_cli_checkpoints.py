@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -196,7 +197,7 @@ def toy(registered: Callable[[str, type], None], monkeypatch: pytest.MonkeyPatch
 
 
 def first_version(optimizer: Any) -> Any:
-    state_dict = optimizer.state_dict()
+    state_dict = copy.deepcopy(optimizer.state_dict())
     renamed("total", "a")(state_dict)
     for group in state_dict["param_groups"]:
         group["schema"] = "toy/1"

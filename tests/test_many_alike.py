@@ -74,7 +74,7 @@ def test_an_odd_value_among_many_is_refused_by_name(key: str, value: Any) -> Non
 @pytest.mark.parametrize("value", [2.0, torch.tensor(2.0), torch.tensor(2)], ids=repr)
 def test_an_odd_counter_among_many_is_converted(value: Any) -> None:
     source, target = stepped(), stepped(steps=1)
-    saved = source.state_dict()
+    saved = copy.deepcopy(source.state_dict())
     saved["state"][ODD]["step"] = value
     target.load_state_dict(saved)
     assert repr(target.state_dict()["state"]) == repr(source.state_dict()["state"])
@@ -102,7 +102,7 @@ def test_counters_that_are_all_wrong_are_refused(value: torch.Tensor) -> None:
 
 def test_an_odd_width_among_many_is_converted() -> None:
     source, target = stepped(), stepped(steps=1)
-    saved = source.state_dict()
+    saved = copy.deepcopy(source.state_dict())
     saved["state"][ODD]["exp_avg"] = saved["state"][ODD]["exp_avg"].double()
     target.load_state_dict(saved)
     assert repr(target.state_dict()["state"]) == repr(source.state_dict()["state"])

@@ -36,7 +36,7 @@ def collect(optimizer: Any, shared: bool = True) -> dict[str, Any]:
 
     Args:
         optimizer: an optkit optimizer.
-        shared: whether the tensors of parameters' states are the live ones, or copies.
+        shared: whether parameters' states are the live ones, or copies.
 
     Returns:
         ``{"state": {index: ...}, "param_groups": [...]}``; parameters are counted through all
@@ -48,21 +48,19 @@ def collect(optimizer: Any, shared: bool = True) -> dict[str, Any]:
     for place, p in enumerate(chain.from_iterable(group["params"] for group in groups)):
         places.setdefault(id(p), place)
     return {
-        "state": _states(optimizer, places, shared),
+        "state": _states(optimizer.state, places, shared),
         "param_groups": _groups(optimizer, places),
     }
 
 
-def _states(optimizer: Any, places: dict[int, int], shared: bool) -> dict[Any, Any]:
-    """Return the states of parameters by their places, and what else there is as it is."""
-    found: dict[Any, Any] = {}
-    for key, own in optimizer.state.items():
-        place = places.get(id(key))
-        if place is None:
-            found[key] = own
-        else:
-            found[place] = own.copy() if shared else copied(own)
-    return found
+def _states(state: Any, places: dict[int, int], shared: bool) -> dict[Any, Any]:
+    """Return the states of parameters by their places, and what else there is by its key."""
+    if shared:
+        return {places.get(id(key), key): own for key, own in state.items()}
+    return {
+        places.get(id(key), key): copied(own) if id(key) in places else own
+        for key, own in state.items()
+    }
 
 
 def _groups(optimizer: Any, places: dict[int, int]) -> list[dict[str, Any]]:
