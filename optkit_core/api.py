@@ -17,6 +17,7 @@ from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry, check_name, normalized, registry
 
 if TYPE_CHECKING:
+    from optkit_core.checkpoint.renaming import Rename
     from optkit_core.checkpoint.report import LoadReport
     from optkit_core.description import Description
 
@@ -230,7 +231,8 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
 
     Args:
         optimizer: any ``torch.optim.Optimizer`` whose state is tensors, numbers, strings,
-            booleans, None, and lists, tuples and dicts of them.
+            booleans, None, torch's dtypes and devices, and lists, tuples and dicts of them; of a
+            wrapper, Accelerate's for example, what it wraps is saved.
         path: where to.
 
     Raises:
@@ -252,7 +254,10 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
 
 
 def load(
-    optimizer: torch.optim.Optimizer, path: str | os.PathLike[str], strict: bool = True
+    optimizer: torch.optim.Optimizer,
+    path: str | os.PathLike[str],
+    strict: bool = True,
+    rename: Rename | None = None,
 ) -> LoadReport | None:
     """Continue from the state in a file that `save` wrote.
 
@@ -260,10 +265,11 @@ def load(
     does anything change.
 
     Args:
-        optimizer: one of the algorithm that was saved.
+        optimizer: one of the algorithm that was saved, wrapped or not.
         path: the file.
         strict: as for ``load_state_dict``; for optimizers that aren't optkit's, whether the
             file must come from a class of the same name.
+        rename: as for ``load_state_dict`` of optkit's optimizers; others go by position.
 
     Returns:
         What was loaded, and what wasn't; None for optimizers that aren't optkit's.
@@ -275,7 +281,7 @@ def load(
     """
     from optkit_core.checkpoint import files
 
-    return files.load(optimizer, path, strict)
+    return files.load(optimizer, path, strict, rename)
 
 
 def _find(name: str) -> Entry:

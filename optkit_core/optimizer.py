@@ -31,6 +31,7 @@ from optkit_core.selector import Offer
 from optkit_core.state import State
 
 if TYPE_CHECKING:
+    from optkit_core.checkpoint.renaming import Rename
     from optkit_core.checkpoint.report import LoadReport
 
 LIVE = ("implementation", "foreach", "fused", "eager_state")
@@ -66,6 +67,7 @@ class Optimizer(Declared, Choosing, Copyable):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
+    reuses_memory: ClassVar[bool] = False
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
 
@@ -173,21 +175,28 @@ class Optimizer(Declared, Choosing, Copyable):
         raise NotImplementedError(f"{type(self).__name__} defines no advance(closure)")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of every parameter's state and every group's options.
+        """Return the parameters' states, the live ones, and a copy of every group's options.
+
+        So a later step changes them, as in torch. ``copy.deepcopy`` of it is a snapshot. Loading
+        never shares.
 
         Returns:
-            torch's shape, ``{"state": ..., "param_groups": ...}``, of tensors, numbers, strings,
-            booleans, None, lists, tuples and dicts. Each group carries the schema's identity,
-            ``"adamax/1"`` for example, under ``"schema"``.
+            torch's shape, ``{"state": ..., "param_groups": ...}``. Each group carries the schema's
+            identity, ``"adamax/1"`` for example, under ``"schema"``.
 
-        Raises:
-            CheckpointError: a group or a state holds something else.
+        >>> import torch, optkit
+        >>> p = torch.ones(2)
+        >>> optimizer = optkit.create("adagrad", [p])
+        >>> optimizer.state_dict()["state"][0]["sum"] is optimizer.state[p]["sum"]
+        True
         """
         from optkit_core.checkpoint import collecting
 
         return collecting.save(self)
 
-    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> LoadReport:  # type: ignore[override]
+    def load_state_dict(  # type: ignore[override]
+        self, state_dict: dict[str, Any], strict: bool = True, rename: Rename | None = None
+    ) -> LoadReport:
         """Continue from a state that ``state_dict()`` of this algorithm returned.
 
         Everything is verified before anything changes. How to run (``implementation``,
@@ -196,6 +205,9 @@ class Optimizer(Declared, Choosing, Copyable):
         Args:
             state_dict: from optkit or from the torch.optim class of the same name.
             strict: whether everything must match; False loads what does.
+            rename: what saved parameters are called here: a mapping of saved names to new ones,
+                or a function from one to the other. None (default): as they were saved, but for
+                the parts that wrappers add, such as ``module.``.
 
         Returns:
             What was loaded, and what wasn't.
@@ -205,7 +217,7 @@ class Optimizer(Declared, Choosing, Copyable):
         """
         from optkit_core.checkpoint import loading
 
-        return loading.load(self, state_dict, strict)
+        return loading.load(self, state_dict, strict, rename)
 
     def init_state(self) -> None:
         """Allocate every declared buffer now, without a step; what exists stays as it is.
@@ -239,12 +251,11 @@ class Optimizer(Declared, Choosing, Copyable):
             return [self.allocate(p, group) for p in params]
         return buffers.allocate_all(self.state_buffers, params, group)
 
-    def saved_state(self, parameter: Any) -> dict[str, Any]:
-        """Return what a checkpoint is to hold of a parameter's state, sharing the live tensors.
+    def publish_state(self) -> None:
+        """Write what is kept elsewhere into `state`, which is about to be saved.
 
-        A subclass that keeps something elsewhere adds it.
+        A subclass that keeps something elsewhere defines it.
         """
-        return dict(self.state[parameter])
 
     @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:

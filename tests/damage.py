@@ -260,7 +260,8 @@ def wrong_hyperparameter(state: Any, rng: Random) -> None:
 
 
 def no_dict(state: Any, rng: Random) -> None:
-    state[rng.choice(("state", "param_groups"))] = rng.choice(JUNK)
+    junk = [item for item in JUNK if not isinstance(item, dict)]  # what user code may have added
+    state[rng.choice(("state", "param_groups"))] = rng.choice(junk)
 
 
 def no_key(state: Any, rng: Random) -> None:

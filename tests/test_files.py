@@ -166,7 +166,6 @@ UNSAVABLE = {
     "object": (Odd(), "it is <"),
     "function": (len, "builtin_function_or_method"),
     "set": ({1}, "of type set"),
-    "dtype": (torch.float32, "of type dtype"),
     "key": ({(1, 2): 3}, r"key \(1, 2\)"),
     "boolean key": ({True: 3}, "key True"),
     "within": ({"a": [1, {"b": Odd()}]}, r"it\.a\.1\.b is"),

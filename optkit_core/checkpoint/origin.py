@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from optkit_core.checkpoint import saved
+from optkit_core.checkpoint import saved, shapes
 from optkit_core.checkpoint.conversions import importers
 from optkit_core.checkpoint.migrations import converted, migrated
 from optkit_core.checkpoint.schema import TAG, Schema, schema_of
@@ -27,7 +27,7 @@ def understood(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], list[st
         CheckpointError: it belongs to another algorithm or to a later version, or what it is
             isn't certain.
     """
-    saved.require_shape(state_dict)
+    shapes.require(state_dict)
     identity = saved.identity(state_dict)
     if identity is None:
         return _imported(algorithm, state_dict)

@@ -143,6 +143,7 @@ class LBFGS(Optimizer):
         "https://doi.org/10.1007/BF01589116"
     )
     requires_closure = True
+    reuses_memory = True  # the history is a ring
     offers = OFFERS
     _step_supports_amp_scaling = True  # so that GradScaler shows itself, to be refused
     result: Result | None = None
@@ -229,11 +230,10 @@ class LBFGS(Optimizer):
         """Return what is wrong with saved state as a whole, or ``""``."""
         return persistence.complaint(state)
 
-    def saved_state(self, parameter: Any) -> dict[str, Any]:
-        """Return what a checkpoint holds of a parameter, torch's keys among it."""
+    def publish_state(self) -> None:
+        """Write what the memory holds into the state, torch's keys among it."""
         if self._kept is not None:
             self._kept.publish_all(self.state)
-        return super().saved_state(parameter)
 
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
@@ -262,8 +262,7 @@ class LBFGS(Optimizer):
         state = self.state[params[0]]
         if self._kept is not None and self._kept.holds(self.param_groups, params, state):
             return self._kept
-        if self._kept is not None:
-            self._kept.publish_all(self.state)
+        self.publish_state()
         refuse_overlap(self.param_groups)
         return Kept.build(self.param_groups, params, state, self._storage)
 
@@ -278,8 +277,7 @@ class LBFGS(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take along: the state in place of the memory."""
-        if self._kept is not None:
-            self._kept.publish_all(self.state)
+        self.publish_state()
         found = super().__getstate__()
         return {**found, "_kept": None} if "_kept" in found else found
 
