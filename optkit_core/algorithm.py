@@ -41,6 +41,7 @@ class Elementwise(Optimizer):
     _step_supports_amp_scaling = True  # torch.amp.GradScaler asks for this attribute
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
     counts_steps: ClassVar[bool] = True
+    has_body: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
     foreach: bool | None = option(
