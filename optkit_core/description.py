@@ -11,7 +11,7 @@ import torch
 from optkit_core.buffer_kinds import KINDS
 from optkit_core.buffers import Buffer
 from optkit_core.checkpoint.schema import dtype_name, schema_of
-from optkit_core.offers import offers_of
+from optkit_core.offers import OWN_STEP, offers_of
 from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry
 
@@ -88,7 +88,7 @@ def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Descriptio
         paper=getattr(algorithm, "paper", ""),
         hyperparameters=_declared(algorithm) if declared else _from_signature(algorithm),
         buffers=_buffers(algorithm) if declared else (),
-        implementations=_implementations(algorithm) if declared else ("its own",),
+        implementations=_implementations(algorithm) if declared else (OWN_STEP,),
         distribution=entry.provider,
         version=entry.version,
         location=entry.location,
@@ -144,4 +144,4 @@ def _buffer(name: str, item: Buffer) -> BufferInfo:
 
 
 def _implementations(algorithm: Any) -> tuple[str, ...]:
-    return tuple(offer.name for offer in offers_of(algorithm))
+    return tuple(offer.name for offer in offers_of(algorithm)) or (OWN_STEP,)

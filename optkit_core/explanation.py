@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from optkit_core.buckets import Kind, kind_of
+from optkit_core.offers import OWN_STEP, offers_of
 
 if TYPE_CHECKING:
     from optkit_core.choosing import Choosing
@@ -25,7 +26,8 @@ class BucketExplanation(NamedTuple):
         layout: of the gradients: ``"strided"`` or ``"sparse_coo"``, and what is special.
         tensors: how many parameters, with and without a gradient.
         elements: how many elements they have together.
-        implementation: the name of what runs.
+        implementation: the name of what runs; ``"its own"`` for an algorithm that defines
+            its step and offers no implementations.
         reason: why it was chosen.
         rejected: for every other implementation why not.
     """
@@ -78,7 +80,6 @@ def explain(optimizer: Choosing) -> Explanation:
     for place, group in enumerate(optimizer.param_groups):
         h = optimizer.values(group)
         for kind, params in _by_kind(group).items():
-            choice = optimizer.choose(group, kind, params, h)
             buckets.append(
                 BucketExplanation(
                     place,
@@ -87,12 +88,20 @@ def explain(optimizer: Choosing) -> Explanation:
                     kind.special,
                     len(params),
                     sum(p.numel() for p in params),
-                    choice.name,
-                    choice.reason,
-                    dict(choice.rejected),
+                    *_choice(optimizer, group, kind, params, h),
                 )
             )
     return Explanation(type(optimizer).__name__, optimizer.request.source, tuple(buckets))
+
+
+def _choice(
+    optimizer: Choosing, group: dict[str, Any], kind: Kind, params: list[Tensor], h: Any
+) -> tuple[str, str, Mapping[str, str]]:
+    """Return the name of what runs, the reason, and for every other implementation why not."""
+    if not (optimizer.has_body or offers_of(type(optimizer))):
+        return OWN_STEP, f"{type(optimizer).__name__} defines its step and offers no other", {}
+    choice = optimizer.choose(group, kind, params, h)
+    return choice.name, choice.reason, dict(choice.rejected)
 
 
 def _by_kind(group: Mapping[str, Any]) -> dict[Kind, list[Tensor]]:

@@ -146,5 +146,6 @@ def _wished(
     able = [offer.name for offer in others if not offer.refuse(algorithm, kind, h)]
     raise ImplementationError(
         f"implementation {wish!r}, requested by {request.source}, can't run {algorithm.__name__} "
-        f"on {kind}: {why}. What could run: {', '.join(able)}; or say implementation='auto'."
+        f"on {kind}: {why}. What could run: {', '.join(able) or 'its own step'}; or say "
+        "implementation='auto'."
     )

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
 FACTORS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
 """Methods that scale their first argument, and the keyword that says by how much."""
 
