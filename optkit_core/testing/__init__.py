@@ -23,18 +23,18 @@ from optkit_core.testing.subject import Subject
 __all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check"]
 
 REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
-    "only what has a gradient changes, and all of that": steps.step_as_they_should,
+    "what has a gradient moves, and nothing else does": steps.step_as_they_should,
     "implementations agree": steps.agree,
     "maximize turns the gradients": steps.maximize,
-    "hyperparameters are every implementation's and a group's own": variation.hyperparameters,
-    "a GradScaler's scale makes no difference": steps.scaled,
+    "implementations heed each group's hyperparameters": variation.hyperparameters,
+    "implementations heed a GradScaler's scale": steps.scaled,
     "autograd can record a step": steps.differentiable,
-    "sparse gradients are every implementation's": sparse.sparse_gradients,
-    "closures are called as documented": calls.closures,
-    "deep copies go on": resuming.deep_copies,
-    "pickles go on": resuming.pickles,
-    "state dicts go on": resuming.state_dicts,
-    "files go on": resuming.files,
+    "implementations agree on sparse gradients": sparse.sparse_gradients,
+    "a step calls its closure as documented": calls.closures,
+    "deep copies continue": resuming.deep_copies,
+    "pickles continue": resuming.pickles,
+    "state dicts continue": resuming.state_dicts,
+    "files continue": resuming.files,
 }
 """What is required, in the order of the check."""
 
@@ -70,18 +70,20 @@ def check(
 
     Raises:
         AssertionError: saying what doesn't hold, and in which implementation.
+        ValueError: there is no such buffer, no tolerance for the dtype, or the algorithm is none
+            of optkit's; or what the constructor raises for the options.
 
     >>> print(check("adamax", lr=0.1))  # doctest: +ELLIPSIS
     Adamax, float32 on cpu, lr=0.1
     ran: forloop, foreach, fused
-    holds: only what has a gradient changes, and all of that
+    holds: what has a gradient moves, and nothing else does
     holds: implementations agree
     ...
     """
     cls = get(algorithm) if isinstance(algorithm, str) else algorithm
     where = torch.device(device)
     subject = Subject(cls, dtype, where, options, frozenset(constant), min_dim)
-    subject.optimizer(subject.memory().params)  # what it doesn't take is an error of the caller
+    subject.require_sense()
     held: list[str] = []
     left_out: dict[str, str] = {}
     for title, requirement in REQUIREMENTS.items():

@@ -15,6 +15,7 @@ from optkit_core.buckets import kind_of
 from optkit_core.errors import ImplementationError
 from optkit_core.offers import OWN_STEP, offers_of
 from optkit_core.optimizer import Optimizer
+from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
 from optkit_core.testing.failures import NotApplicableError, named
 from optkit_core.testing.problem import Memory
@@ -102,6 +103,25 @@ class Subject:
         """Return an optimizer of the algorithm; `options` come before those of the check."""
         asked = "auto" if implementation == OWN_STEP else implementation
         return self.algorithm(params, **{**self.options, **options, "implementation": asked})
+
+    def require_sense(self) -> None:
+        """Raise where the caller asks for what can't be checked.
+
+        Raises:
+            ValueError: naming it.
+        """
+        name = getattr(self.algorithm, "__name__", repr(self.algorithm))
+        if not (isinstance(self.algorithm, type) and issubclass(self.algorithm, Optimizer)):
+            raise ValueError(
+                f"{name} isn't an algorithm of optkit's, so there is nothing to check."
+            )
+        if self.dtype not in TOLERANCES:
+            known = ", ".join(map(str, TOLERANCES))
+            raise ValueError(f"dtype must be one of {known}, got {self.dtype!r:.40}.")
+        for buffer in self.constant - self.algorithm.buffers.keys():
+            known = ", ".join(self.algorithm.buffers) or "none"
+            raise ValueError(f"constant= names {buffer!r}; the buffers of {name} are {known}.")
+        self.optimizer(self.memory().params)
 
     def require_option(self, name: str) -> None:
         """Raise unless the algorithm has an option.

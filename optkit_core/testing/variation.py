@@ -26,9 +26,11 @@ def hyperparameters(subject: Subject) -> None:
     """
     subject.require_elementwise()
     first, *others = subject.implementations
-    if not others:
-        raise NotApplicableError(f"only {first} runs here")
-    for varied in _variations(subject):
+    variations = list(_variations(subject))
+    if not others or not variations:
+        reason = "there is none that takes other numbers" if others else f"only {first} runs here"
+        raise NotApplicableError(reason)
+    for varied in variations:
         reference = _trajectory(subject, first, varied)
         for name in others:
             with named(f"{name} differs from {first} where half of the parameters have {varied}"):
