@@ -290,18 +290,33 @@ def test_a_saved_buffer_of_another_shape_is_refused_by_name(value: Any, words: s
             assert torch.equal(optimizer.state[p][name], kept)
 
 
-def test_many_parameters_of_one_shape_are_each_looked_at() -> None:
-    """Whatever else of a parameter the function asks, here a mark on it."""
+@pytest.fixture
+def ranked() -> Any:
+    """An optimizer of many equal parameters, of which one asks for another shape of its state."""
     cls = body(row=Buffer(shape=lambda p: (getattr(p, "rank", 1),)))
     params = [torch.zeros(3) for _ in range(40)]
     params[30].rank = 2  # type: ignore[attr-defined]
     optimizer = cls([(f"p{i}", p) for i, p in enumerate(params)])
     optimizer.init_state()
-    saved = copy.deepcopy(optimizer.state_dict())
-    optimizer.load_state_dict(saved)
+    return optimizer
+
+
+def test_every_saved_shape_is_looked_at(ranked: Any) -> None:
+    saved = copy.deepcopy(ranked.state_dict())
+    ranked.load_state_dict(saved)
     saved["state"][30]["row"] = torch.zeros(1)
     with pytest.raises(optkit.CheckpointError, match=r"row of p30 has shape \[1\], not \[2\]"):
-        optimizer.load_state_dict(saved)
+        ranked.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("place", [29, 30])
+def test_every_live_shape_is_looked_at(ranked: Any, place: int) -> None:
+    """What somebody has put in a buffer's place isn't filled, but replaced."""
+    saved = copy.deepcopy(ranked.state_dict())
+    p = of(ranked)[place]
+    ranked.state[p]["row"] = torch.full((1 if place == 30 else 2,), 7.0)
+    ranked.load_state_dict(saved)
+    assert torch.equal(ranked.state[p]["row"], saved["state"][place]["row"])
 
 
 def test_state_that_torch_saved_loads() -> None:
