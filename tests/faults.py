@@ -190,6 +190,13 @@ def failing(algorithm: Any, bucket: Any, h: Any) -> Launch:
     return launch
 
 
+def doubling_sparse_gradients(algorithm: Any, bucket: Any, h: Any) -> Launch:
+    """Is right where gradients are dense."""
+    is_sparse = bucket.kind.layout != torch.strided
+    grads = [g * 2 for g in bucket.grads] if is_sparse else bucket.grads
+    return FORLOOP.prepare(algorithm, with_(bucket, grads=grads), h)
+
+
 IMPLEMENTATIONS: dict[str, tuple[Callable[..., Launch], str]] = {
     "ignores strides": (without_strides, "(parameter|raised)"),
     "misses tails": (without_tails, "parameters .* don't move"),
@@ -325,17 +332,31 @@ class Descending(Whole):
     maximize: bool = option(default=False, range=boolean())
 
 
-class NotResting(Whole):
-    """Its step without the closure that it requires goes through, until it is too late."""
+class Late(Whole):
+    """Notices that it has no closure when something has changed."""
 
     requires_closure = True
 
     def advance(self, closure: Any) -> Any:
-        super().advance(closure)
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.add_(1.0)
-        return closure()
+        if closure is None:
+            self.param_groups[0]["params"][2].add_(1.0)
+            raise TypeError("no closure")
+        return super().advance(closure)
+
+
+class OnlyEvaluating(Whole):
+    """Doesn't step where it has a closure."""
+
+    def advance(self, closure: Any) -> Any:
+        return super().advance(None) if closure is None else torch.enable_grad()(closure)()
+
+
+class SteppingByAView(Descent):
+    """Updates a view, which autograd has as a tensor of its own."""
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        p.detach().sub_(g, alpha=h.lr)
 
 
 class RequiringForNothing(Whole):
@@ -359,7 +380,9 @@ ALGORITHMS: dict[type, str] = {
     NeverCalling: "called the closure 0 times",
     Decaying: "has no gradient, and it changed",
     Descending: "its own with maximize=True: parameter",
-    NotResting: "",
+    Late: "without a closure failed too late: parameter 2",
+    OnlyEvaluating: r"step\(closure\) differs from step\(\): parameter 1",
+    SteppingByAView: "'autograd can record a step': parameter 1",
     RequiringForNothing: "step\\(\\) without a closure goes through",
 }
 """Faulty algorithms, with what is said of each."""

@@ -117,6 +117,13 @@ def test_a_plugins_implementation_of_a_shipped_algorithm_is_checked(offer: Any) 
         testing.check("adamax")
 
 
+def test_sparse_gradients_are_checked_where_there_are_some(offer: Any) -> None:
+    offer(faults.doubling_sparse_gradients)
+    with pytest.raises(AssertionError, match=r"sparse gradients': vendor-x differs from forloop"):
+        testing.check("adagrad")
+    testing.check("adamax")
+
+
 def test_one_that_is_right_is_listed(offer: Any) -> None:
     offer(FORLOOP.prepare)
     assert testing.check("adamax").implementations == ("forloop", "foreach", "fused", "vendor-x")
