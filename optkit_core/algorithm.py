@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from optkit_core import groups, implementations
-from optkit_core.buckets import Kind, gather
+from optkit_core.buckets import Bucket, Kind, gather
+from optkit_core.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration import option
-from optkit_core.errors import GradientError, ImplementationError, UnavailableError
+from optkit_core.errors import (
+    GradientError,
+    HyperparameterError,
+    ImplementationError,
+    ShapeError,
+    UnavailableError,
+)
+from optkit_core.garbage import uncollected
 from optkit_core.implementations import counting
 from optkit_core.optimizer import Optimizer
-from optkit_core.planning import GroupPlan, Planned, WatchedStates
+from optkit_core.planning import GroupValues, Plan, Planned
 from optkit_core.ranges import boolean, one_of
 from optkit_core.selector import Offer
 
@@ -109,71 +117,155 @@ class Elementwise(Optimizer):
         self.scaling.update(self)
         if self.scaling.is_known_to_skip:
             return []
-        plans = self._current_plans()
-        if not all(plan.sees_to_skipping for plan in plans) and self.scaling.skipped():
+        plan = self._current_plan()
+        is_scaled = self.scaling.found_inf is not None
+        if is_scaled and not plan.sees_to_skipping and self.scaling.skipped():
             return []
-        launches = []
-        for group, plan in zip(self.param_groups, plans, strict=True):
-            h = self.values(group)
-            for item in plan.planned:
-                refusal = self.refuse(item.bucket.kind, h)
-                if refusal:
-                    raise GradientError(refusal)
-                launches.append((item.bucket.kind.differentiable, self.launch(group, item, h)))
-        return launches
+        return [(item.bucket.kind.differentiable, self.launch(item)) for item in plan.planned]
 
-    def launch(self, group: dict[str, Any], item: Planned, h: Any) -> Callable[[], None]:
+    def launch(self, item: Planned) -> Callable[[], None]:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
+        bucket = item.bucket
         while True:
+            offer = item.choice.offer
+            h = None if offer.spans_groups else bucket.hyperparameters[bucket.groups[0]]
             try:
-                launch: Callable[[], None] = item.choice.offer.prepare(type(self), item.bucket, h)
+                launch: Callable[[], None] = offer.prepare(type(self), bucket, h)
             except UnavailableError as error:
-                bucket = item.bucket
-                item.choice = self.choose_without(item.choice, str(error), group, bucket.params, h)
+                group = self.param_groups[bucket.groups[0]]
+                h = bucket.hyperparameters[bucket.groups[0]]
+                item.choice = self.choose_without(item.choice, str(error), group, h)
                 bucket.kept = None
+                bucket.refresh()
             else:
                 return launch
 
-    def _current_plans(self) -> Sequence[GroupPlan]:
-        """Return a plan for each group: the one of the last step where it still holds."""
-        kept = self._plans if self._watched and self._watched.holds(self.state) else ()
-        if len(self._plans) != len(self.param_groups):
+    def _current_plan(self) -> Plan:
+        """Return the plan of the last step where it still holds, and a new one elsewhere."""
+        plan = self._plan
+        if plan is not None and plan.holds(self):
+            return plan
+        if self._group_count != len(self.param_groups):
             groups.refuse_overlap(self.param_groups)
-        plans = [
-            kept[place]
-            if place < len(kept) and kept[place].holds(group)
-            else GroupPlan(group, self.plan_group(group))
-            for place, group in enumerate(self.param_groups)
-        ]
-        if plans != list(kept):
-            is_watched = any(plan.watched for plan in plans)
-            self._watched = WatchedStates(self.state) if is_watched else None
-            self._plans = plans
-        return plans
+            self._group_count = len(self.param_groups)
+        self.check_groups()
+        values = GroupValues(self)
+        with uncollected():
+            self._plan = Plan(self, values, self.plan_buckets(values))
+        return self._plan
 
-    def plan_group(self, group: dict[str, Any], is_compiled: bool = False) -> list[Planned]:
-        """Return the buckets of a group, with their state and with what runs each.
+    def check_groups(self) -> None:
+        """Check the values of all groups, which anybody may have changed.
+
+        Raises:
+            HyperparameterError: the constructor would refuse one.
+        """
+        for group in self.param_groups:
+            groups.check_group(type(self), group)
+
+    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[Planned]:
+        """Return the buckets of all groups, with their state and with what runs each.
 
         Args:
-            group: the parameter group.
+            values: the hyperparameters of the groups.
             is_compiled: whether compiled code calls the step.
 
         Raises:
             GradientError: gradients of a kind can't be used.
             ImplementationError: an implementation was requested that can't run.
+            ShapeError: a parameter is of another shape than its state or its gradient.
         """
-        planned = []
-        h = self.values(group)
-        for bucket in gather(group, self.scaling, is_compiled):
-            refusal = self.refuse(bucket.kind, h)
+        planned = [
+            item
+            for bucket in gather(self.param_groups, values, self.scaling, is_compiled)
+            for item in self._chosen(bucket)
+        ]
+        for item in planned:
+            self._forget_unmaterialized(item.bucket)
+            item.bucket.attach(self.state, self._allocate)
+            self._require_shapes(item.bucket)
+            if item.bucket.kind.capturable and not is_compiled:
+                counting.require_capturable(item.bucket.steps, item.bucket.kind.device)
+        return planned
+
+    def _chosen(self, bucket: Bucket) -> list[Planned]:
+        """Return what runs a bucket; split by groups where it takes one group at a time."""
+        by_group: dict[int, list[int]] = {}
+        for position, index in enumerate(bucket.groups):
+            by_group.setdefault(index, []).append(position)
+        for index in by_group:
+            refusal = self.refuse(bucket.kind, bucket.hyperparameters[index])
             if refusal:
                 raise GradientError(refusal)
-            choice = self.choose(group, bucket.kind, bucket.params, h)
-            bucket.attach(self.state, partial(self.allocate, group=group))
-            if bucket.kind.capturable and not is_compiled:
-                counting.require_capturable(bucket.steps, bucket.kind.device)
-            planned.append(Planned(bucket, choice))
-        return planned
+        first = bucket.groups[0]
+        group, h = self.param_groups[first], bucket.hyperparameters[first]
+        choice = self.choose(group, bucket.kind, h)
+        if choice.offer.spans_groups or len(by_group) == 1:
+            return [Planned(bucket, choice)]
+        return [Planned(bucket.subset(positions), choice) for positions in by_group.values()]
+
+    def _allocate(self, params: list[Tensor], index: int) -> Iterable[dict[str, Any]]:
+        return self.allocate_all(params, self.param_groups[index])
+
+    def _forget_unmaterialized(self, bucket: Bucket) -> None:
+        """Drop the state on the meta device of parameters that have got memory since."""
+        if bucket.kind.device.type == "meta" or not self.buffers:
+            return
+        for p in bucket.params:
+            state = self.state[p]
+            if any(
+                isinstance(state.get(name), Tensor) and state[name].is_meta for name in self.buffers
+            ):
+                state.clear()
+
+    def _require_shapes(self, bucket: Bucket) -> None:
+        """Raise unless every gradient and buffer is of the shape that its parameter asks for.
+
+        Raises:
+            ShapeError: naming the parameter, what differs, and both shapes.
+        """
+        names = [name for name, item in self.buffers.items() if item.kind == PER_ELEMENT]
+        others = [(name, item) for name, item in self.buffers.items() if name not in names]
+        for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
+            shape = p.shape
+            for name in names:
+                if state[name].shape != shape:
+                    raise self._shape_error(p, f"buffer {name!r}", state[name])
+            for name, item in others:
+                wanted = item.shape_for(p)
+                if state[name].shape != wanted:
+                    what = f"buffer {name!r}, which should then have {tuple(wanted)},"
+                    raise self._shape_error(p, what, state[name])
+            if g.shape != shape:
+                raise self._shape_error(p, "gradient", g)
+
+    def _shape_error(self, parameter: Tensor, what: str, found: Tensor) -> ShapeError:
+        return ShapeError(
+            f"{groups.label(self.param_groups, parameter)} has shape {tuple(parameter.shape)}, its "
+            f"{what} {tuple(found.shape)}. Give both one shape, or begin anew: del "
+            "optimizer.state[parameter], and compute the gradient again."
+        )
+
+    def accept_change(self, index: int, name: str) -> bool:
+        """Check a value of a group that has changed; return whether the plan may go on.
+
+        Args:
+            index: of the group.
+            name: of the value.
+
+        Raises:
+            HyperparameterError: the constructor would refuse the value.
+        """
+        declared = self.declarations.get(name)
+        if declared is None:
+            return name != "params"
+        group = self.param_groups[index]
+        if declared.is_option:
+            return False
+        complaint = declared.range.complaint(name, group[name])
+        if complaint:
+            raise HyperparameterError(complaint)
+        return True
 
     def refuse_uncapturable(self) -> None:
         """Raise where a CUDA graph is being captured that this step can't be part of.

@@ -1,18 +1,23 @@
-"""Buckets: the parameters of one group that can step together."""
+"""Buckets: the parameters of an optimizer that can step together, whatever their groups are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
+from optkit_core import config
 from optkit_core.buffers import STEP
 from optkit_core.scaling import Scaling
 
-Allocate = Callable[[Tensor], dict[str, Any]]
+Allocate = Callable[[list[Tensor], int], Iterable[dict[str, Any]]]
+"""Returns the state before their first step of parameters of a group, given its index."""
+
+Change = tuple[int, str, Any]
+"""The index of a group, the name of one of its values, and what it is now."""
 
 NATIVE = (Tensor, torch.nn.Parameter)
 
@@ -56,7 +61,13 @@ class Bucket:
         params: the parameters.
         grads: their gradients.
         states: their states.
+        groups: for each of them the index of its parameter group.
+        hyperparameters: those of each group, as attributes, by its index; as they are now.
+        shapes: those that the parameters had when their states were taken in.
         kept: what an implementation has derived from all this, for the steps to come.
+
+    Attributes:
+        changed: the hyperparameters that have changed since `kept` was made or took them in.
     """
 
     kind: Kind
@@ -65,7 +76,11 @@ class Bucket:
     params: list[Tensor] = attrs.Factory(list)
     grads: list[Tensor] = attrs.Factory(list)
     states: list[dict[str, Any]] = attrs.Factory(list)
+    groups: list[int] = attrs.Factory(list)
+    hyperparameters: Mapping[int, Any] = attrs.Factory(dict)
+    shapes: list[torch.Size] = attrs.Factory(list)
     kept: Any = None
+    changed: list[Change] = attrs.field(factory=list, init=False)
 
     def __len__(self) -> int:
         return len(self.params)
@@ -75,13 +90,23 @@ class Bucket:
         """The step counters, one for each parameter."""
         return [state[STEP] for state in self.states]
 
+    @property
+    def values(self) -> list[Any]:
+        """The hyperparameters of each parameter's group, as attributes."""
+        return [self.hyperparameters[group] for group in self.groups]
+
     def attach(self, state: MutableMapping[Tensor, dict[str, Any]], allocate: Allocate) -> None:
         """Take in the state of every parameter, and allocate it where there is none."""
-        for p in self.params:
-            own = state[p]
+        self.states = [state[p] for p in self.params]
+        lacking: dict[int, list[int]] = {}
+        for position, own in enumerate(self.states):
             if not own:
-                own.update(allocate(p))
-            self.states.append(own)
+                lacking.setdefault(self.groups[position], []).append(position)
+        for group, positions in lacking.items():
+            allocated = allocate([self.params[i] for i in positions], group)
+            for position, buffers in zip(positions, allocated, strict=True):
+                self.states[position].update(buffers)
+        self.shapes = [p.shape for p in self.params]
 
     @property
     def inverse_scale(self) -> Tensor | None:
@@ -94,14 +119,18 @@ class Bucket:
         return self.scaling.found_inf
 
     def refresh(self) -> bool:
-        """Take the gradients of now; return whether the bucket is of the same kind still."""
+        """Take the gradients of now; return whether the bucket is of the same kind still.
+
+        What looks at addresses alone, as kernels do, leaves the gradients of an earlier step here.
+        """
         grads = [p.grad for p in self.params]
         alike = all(
             g is not None
             and g.layout == self.kind.layout
             and g.dtype == p.dtype == self.kind.dtype
             and p.device == self.kind.device
-            for p, g in zip(self.params, grads, strict=True)
+            and g.shape == p.shape == shape
+            for p, g, shape in zip(self.params, grads, self.shapes, strict=True)
         )
         if alike:
             self.grads = [g for g in grads if g is not None]
@@ -154,7 +183,9 @@ class Bucket:
             kept=None,
             params=[self.params[i] for i in positions],
             grads=[self.grads[i] for i in positions],
-            states=[self.states[i] for i in positions],
+            states=[self.states[i] for i in positions] if self.states else [],
+            shapes=[self.shapes[i] for i in positions] if self.shapes else [],
+            groups=[self.groups[i] for i in positions],
         )
 
 
@@ -166,32 +197,61 @@ def real(value: Any) -> Any:
 
 
 def gather(
-    group: Mapping[str, Any], scaling: Scaling | None = None, is_compiled: bool = False
+    param_groups: Sequence[Mapping[str, Any]],
+    hyperparameters: Mapping[int, Any],
+    scaling: Scaling | None = None,
+    is_compiled: bool = False,
+    only_with_gradient: bool = True,
 ) -> list[Bucket]:
-    """Sort the parameters of a group that have a gradient into buckets, as yet without state.
+    """Sort parameters into buckets, as yet without state.
 
     Args:
-        group: one of the optimizer's parameter groups.
+        param_groups: the optimizer's groups.
+        hyperparameters: those of each group by its index.
         scaling: the scale of the gradients.
         is_compiled: whether compiled code calls the step.
+        only_with_gradient: whether parameters without a gradient are left out; otherwise they
+            are where they would be with a dense one.
 
     Returns:
         The buckets, in the order in which their first parameter comes.
     """
     buckets: dict[Any, Bucket] = {}
-    for p in group["params"]:
-        g = p.grad
-        if g is None:
-            continue
-        key = (p.device, p.dtype, g.layout, type(p))
-        bucket = buckets.get(key)
-        if bucket is None:
-            maximize = bool(group.get("maximize", False))
-            kind = kind_of(group, p, g.layout, is_compiled)
-            bucket = buckets[key] = Bucket(kind, maximize, scaling or Scaling())
-        bucket.params.append(p)
-        bucket.grads.append(g)
+    shared = scaling or Scaling()
+    for index, group in enumerate(param_groups):
+        modes = modes_of(group)
+        for p in group["params"]:
+            g = p.grad
+            if g is None and only_with_gradient:
+                continue
+            layout = p.layout if g is None else g.layout
+            types = () if _is_native(p, g) else (type(p), type(g))
+            key = (p.device, p.dtype, layout, types, modes)
+            bucket = buckets.get(key)
+            if bucket is None:
+                kind = kind_of(group, p, layout, is_compiled, not types)
+                maximize = bool(group.get("maximize", False))
+                bucket = Bucket(kind, maximize, shared, hyperparameters=hyperparameters)
+                buckets[key] = bucket
+            bucket.params.append(p)
+            bucket.groups.append(index)
+            if g is not None:
+                bucket.grads.append(g)
     return list(buckets.values())
+
+
+def modes_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return those options of a group that parameters of one bucket must agree in."""
+    return (
+        config.wish_of(group),
+        bool(group.get("maximize", False)),
+        bool(group.get("differentiable", False)),
+        bool(group.get("capturable", False)),
+    )
+
+
+def _is_native(p: Tensor, g: Tensor | None) -> bool:
+    return type(p) in NATIVE and (g is None or type(g) in NATIVE)
 
 
 def kind_of(
@@ -199,13 +259,14 @@ def kind_of(
     parameter: Tensor,
     layout: torch.layout = torch.strided,
     is_compiled: bool = False,
+    is_native: bool | None = None,
 ) -> Kind:
     """Return the kind of bucket for a parameter of a group and its gradient's layout."""
     return Kind(
         parameter.device,
         parameter.dtype,
         layout,
-        type(parameter) in NATIVE,
+        type(parameter) in NATIVE if is_native is None else is_native,
         bool(group.get("differentiable", False)),
         bool(group.get("capturable", False)),
         is_compiled,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -31,9 +31,11 @@ class BufferKind:
     dtype: ClassVar[str]
     device: ClassVar[str] = "the first parameter's"
 
-    def allocate(self, buffer: Buffer, value: Any, parameter: Tensor, group: Group) -> Any:
-        """Return a buffer that starts from `value`: a copy, since a list may grow."""
-        return copy.deepcopy(value)
+    def allocate_all(
+        self, buffer: Buffer, value: Any, params: Sequence[Tensor], group: Group
+    ) -> list[Any]:
+        """Return buffers that start from `value`: copies, since a list may grow."""
+        return [copy.deepcopy(value) for _ in params]
 
 
 class Joint(BufferKind):
@@ -76,9 +78,11 @@ class TensorKind(BufferKind):
             device=self.device_of(parameter, group),
         )
 
-    def allocate(self, buffer: Buffer, value: Any, parameter: Tensor, group: Group) -> Tensor:
-        """Return a buffer that is filled with `value`."""
-        return self.empty(buffer, parameter, group).fill_(float(value))
+    def allocate_all(
+        self, buffer: Buffer, value: Any, params: Sequence[Tensor], group: Group
+    ) -> list[Any]:
+        """Return buffers that are filled with `value`, for parameters of one dtype."""
+        return [self.empty(buffer, p, group).fill_(float(value)) for p in params]
 
 
 class PerElement(TensorKind):
@@ -101,16 +105,20 @@ class PerElement(TensorKind):
         """Return a tensor like the parameter."""
         return torch.empty_like(parameter, dtype=self.dtype_of(buffer, parameter)).detach()
 
-    def allocate(self, buffer: Buffer, value: Any, parameter: Tensor, group: Group) -> Tensor:
-        """Return a tensor like the parameter.
+    def allocate_all(
+        self, buffer: Buffer, value: Any, params: Sequence[Tensor], group: Group
+    ) -> list[Any]:
+        """Return tensors like the parameters.
 
         A complex one has `value` in both its real and its imaginary part, since complex
         parameters are stepped as pairs of real numbers.
         """
-        new = torch.zeros_like(parameter, dtype=self.dtype_of(buffer, parameter)).detach()
+        dtype, form = self.dtype_of(buffer, params[0]), torch.preserve_format
+        found = [torch.zeros_like(p, dtype=dtype, memory_format=form).detach() for p in params]
         if value != 0:
-            (torch.view_as_real(new) if new.is_complex() else new).fill_(float(value))
-        return new
+            for new in found:
+                (torch.view_as_real(new) if new.is_complex() else new).fill_(float(value))
+        return found
 
 
 class Scalar(TensorKind):
@@ -131,6 +139,14 @@ class Scalar(TensorKind):
         """Return a number, which is no part of a distributed parameter."""
         dtype, device = self.dtype_of(buffer, parameter), self.device_of(parameter, group)
         return torch.empty((), dtype=dtype, device=device)
+
+    def allocate_all(
+        self, buffer: Buffer, value: Any, params: Sequence[Tensor], group: Group
+    ) -> list[Any]:
+        """Return tensors of one number, which takes a third less than to fill them."""
+        dtype, number = self.dtype_of(buffer, params[0]), float(value)
+        devices = [self.device_of(p, group) for p in params]
+        return [torch.full((), number, dtype=dtype, device=device) for device in devices]
 
 
 class Shaped(TensorKind):

@@ -6,7 +6,7 @@ A declaration is a class attribute, ``exp_avg = Buffer()``. Its name is the key 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any, Never
 
@@ -86,8 +86,12 @@ class Buffer:
 
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
         """Return the buffer for `parameter` before its first step."""
+        return self.allocate_all([parameter], group)[0]
+
+    def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
+        """Return the buffers for parameters of one dtype and group, as `allocate` does."""
         value = group[self.init] if isinstance(self.init, str) else self.init
-        return KINDS[self.kind].allocate(self, value, parameter, group)
+        return KINDS[self.kind].allocate_all(self, value, params, group)
 
     def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
         """Return a tensor without values to be the buffer of `parameter`."""
@@ -141,6 +145,20 @@ def collect(cls: type) -> dict[str, Buffer]:
     return found
 
 
+def allocate_all(
+    buffers: Mapping[str, Buffer], params: Sequence[Tensor], group: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Return the required buffers of parameters of one dtype and group that have no state.
+
+    They are ordinary tensors in `torch.inference_mode` too: later steps may be outside of it.
+    """
+    names = [name for name, item in buffers.items() if not item.optional]
+    with torch.inference_mode(False), torch.no_grad():
+        columns = [buffers[name].allocate_all(params, group) for name in names]
+    rows = zip(*columns, strict=True) if columns else ([] for _ in params)
+    return (dict(zip(names, row, strict=True)) for row in rows)
+
+
 def allocate(
     buffers: Mapping[str, Buffer],
     parameter: Tensor,
@@ -148,8 +166,5 @@ def allocate(
     existing: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the required buffers of `parameter` that don't exist yet."""
-    return {
-        name: item.allocate(parameter, group)
-        for name, item in buffers.items()
-        if name not in existing and not item.optional
-    }
+    lacking = {name: item for name, item in buffers.items() if name not in existing}
+    return next(iter(allocate_all(lacking, [parameter], group)))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from torch import Tensor
 
-from optkit_core import config, thresholds
+from optkit_core import config
 from optkit_core.buckets import Kind, kind_of
 from optkit_core.config import Request
 from optkit_core.offers import offers_of
-from optkit_core.planning import GroupPlan, WatchedStates
 from optkit_core.selector import Choice, select
 
 if TYPE_CHECKING:
     from optkit_core.explanation import Explanation
+    from optkit_core.planning import Plan
 
 
 class Choosing:
@@ -55,11 +55,14 @@ class Choosing:
     def forget_plans(self) -> None:
         """Choose anew in the next step what runs each bucket."""
         self._choices: dict[Any, Choice] = {}
-        self._plans: Sequence[GroupPlan] = ()
-        self._watched: WatchedStates | None = None
+        self._plan: Plan | None = None
+        self._group_count = 0
 
     def check_request(self, group: Mapping[str, Any]) -> None:
         """Raise if a group asks for an implementation that can't run it.
+
+        Parameters on the meta device are asked about in the first step: where they will be is
+        unknown until their model is materialized.
 
         Raises:
             ImplementationError: an explicit request can't be met.
@@ -68,7 +71,8 @@ class Choosing:
         if request.is_explicit:
             h, offers = self.values(group), offers_of(type(self))
             for kind in dict.fromkeys(kind_of(group, p) for p in group["params"]):
-                select(request, kind, offers, type(self), h)
+                if kind.device.type != "meta":
+                    select(request, kind, offers, type(self), h)
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes."""
@@ -78,48 +82,35 @@ class Choosing:
             values["lr"] = lr.reshape(())
         return SimpleNamespace(**values)
 
-    def too_small(self, kind: Kind, params: Sequence[Tensor]) -> Mapping[str, str]:
-        """Return the implementations that ``auto`` takes last for so small a bucket, and why."""
-        return thresholds.too_small(kind.device.type, params)
-
-    def choose(
-        self, group: dict[str, Any], kind: Kind, params: Sequence[Tensor] = (), h: Any = None
-    ) -> Choice:
-        """Return what runs a kind of bucket of a group, chosen once while nothing changes.
+    def choose(self, group: Mapping[str, Any], kind: Kind, h: Any = None) -> Choice:
+        """Return what runs a kind of bucket, chosen once while nothing changes.
 
         Args:
-            group: the parameter group.
+            group: the parameter group, or the first of those that ask for the same.
             kind: what the bucket's parameters have in common.
-            params: the bucket's parameters.
             h: the group's hyperparameters as attributes.
         """
-        small = self.too_small(kind, params)
-        key = self._key(group, kind, small)
+        key = kind, config.wish_of(group)
         choice = self._choices.get(key)
         if choice is None:
             request = config.requested(group) or self.request
-            choice = select(request, kind, offers_of(type(self)), type(self), h, small)
+            choice = select(request, kind, offers_of(type(self)), type(self), h)
             self._choices[key] = choice
         return choice
 
     def choose_without(
-        self, refused: Choice, reason: str, group: dict[str, Any], params: Sequence[Tensor], h: Any
+        self, refused: Choice, reason: str, group: Mapping[str, Any], h: Any
     ) -> Choice:
         """Return what runs a kind of bucket once the choice has turned out not to be able to.
 
         Raises:
             ImplementationError: it was requested explicitly, or nothing else can.
         """
-        small = self.too_small(refused.kind, params)
         offers = [
             attrs.evolve(offer, refuse=lambda *_: reason) if offer is refused.offer else offer
             for offer in offers_of(type(self))
         ]
         request = config.requested(group) or self.request
-        choice = select(request, refused.kind, offers, type(self), h, small)
-        self._choices[self._key(group, refused.kind, small)] = choice
+        choice = select(request, refused.kind, offers, type(self), h)
+        self._choices[refused.kind, config.wish_of(group)] = choice
         return choice
-
-    def _key(self, group: Mapping[str, Any], kind: Kind, small: Mapping[str, str]) -> Any:
-        wish = (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
-        return kind, wish, tuple(small)

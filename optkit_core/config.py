@@ -143,6 +143,11 @@ def requested(options: Mapping[str, Any]) -> Request | None:
     return request
 
 
+def wish_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells apart what groups ask for: groups with equal ones step together."""
+    return (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
+
+
 def set_aside(own: Mapping[str, Any]) -> list[str]:
     """Return the options of the constructor that a group's own options replace."""
     given = [key for key in SET_ASIDE if own.get(key) is not None]

@@ -19,18 +19,12 @@ from typing import Any
 import torch
 
 from optkit_core.errors import CopyWarning
-
-HOOKS = {
-    f"_optimizer_{action}_{time}_hooks": f"{action}_{time}_hook"
-    for action in ("step", "state_dict", "load_state_dict")
-    for time in ("pre", "post")
-}
-"""Where torch keeps an optimizer's hooks, and what it calls one of each kind."""
+from optkit_core.torch_private import HOOKS
 
 REQUIRED = frozenset({"defaults", "state", "param_groups", "request"})
 """What no optimizer can be without; an error in copying it is raised."""
 
-CACHES = frozenset({"_choices", "_plans", "_watched", "scaling", "_zero_grad_profile_name"})
+CACHES = frozenset({"_choices", "_plan", "_group_count", "scaling", "_zero_grad_profile_name"})
 """Attributes that a copy finds out for itself."""
 
 TRACKED = "_wrapped_by_lr_sched"

@@ -10,18 +10,10 @@ import torch
 from torch import Tensor
 
 from optkit_core.buckets import NATIVE
-from optkit_core.planning import native_reader
+from optkit_core.implementations.fused.structures import Elements as Wanted
+from optkit_core.watching import addresses, native_reader
 
 Address = ctypes.c_void_p
-
-
-class Sought(ctypes.Structure):
-    """The structure called Elements in `reader.cpp`."""
-
-    _fields_ = (
-        *((name, ctypes.c_longlong) for name in ("count", "itemsize")),
-        *((name, Address) for name in ("tensors", "example", "sizes", "places")),
-    )
 
 
 class Elements:
@@ -56,17 +48,15 @@ class Elements:
         self._example = torch.empty(0, dtype=dtype, device="cpu")
         self._reader = native_reader()
         if self._reader is not None:
-            self._objects = self._reader.places([*params, self._example])
-            tensors, count = self._objects.buffer_info()
-            self._sought = Sought(
+            self._objects = addresses(self.params)
+            self._wanted = Wanted(
                 len(params),
-                dtype.itemsize,
-                tensors,
-                self._objects[count - 1],
+                self._objects.buffer_info()[0],
+                id(self._example),
                 self.sizes.buffer_info()[0],
                 self.address,
             )
-            self._place = ctypes.addressof(self._sought)
+            self._place = ctypes.addressof(self._wanted)
 
     @property
     def address(self) -> int:

@@ -37,6 +37,10 @@ class GradientError(OptkitError, RuntimeError):
     """A gradient is of a kind that the algorithm can't use."""
 
 
+class ShapeError(OptkitError, RuntimeError):
+    """A parameter isn't of the shape of its state or of its gradient any more."""
+
+
 class ImplementationError(OptkitError, RuntimeError):
     """An implementation was requested explicitly that can't run here."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
-
-from optkit_core.buckets import Kind, kind_of
+from optkit_core.buckets import Bucket, gather
 from optkit_core.offers import OWN_STEP, offers_of
+from optkit_core.planning import GroupValues
+from optkit_core.selector import Choice, Offer
 
 if TYPE_CHECKING:
     from optkit_core.choosing import Choosing
@@ -20,7 +20,7 @@ class BucketExplanation(NamedTuple):
     """One bucket: what it holds, what runs it, and why the others don't.
 
     Args:
-        group: the place of its parameter group.
+        groups: the indices of its parameter groups.
         device: as in ``"cuda:0"``.
         dtype: without ``torch.``.
         layout: of the gradients: ``"strided"`` or ``"sparse_coo"``, and what is special.
@@ -32,7 +32,7 @@ class BucketExplanation(NamedTuple):
         rejected: for every other implementation why not.
     """
 
-    group: int
+    groups: tuple[int, ...]
     device: str
     dtype: str
     layout: str
@@ -42,6 +42,11 @@ class BucketExplanation(NamedTuple):
     reason: str
     rejected: Mapping[str, str]
 
+    @property
+    def group(self) -> int:
+        """The index of its first parameter group."""
+        return self.groups[0]
+
 
 class Explanation(NamedTuple):
     """What runs an optimizer and why; ``str()`` of it is a table.
@@ -50,11 +55,13 @@ class Explanation(NamedTuple):
         algorithm: the name of the class.
         request: who had the say about the implementation.
         buckets: one record for each.
+        reader: how changes between steps are noticed, ``""`` where nothing depends on it.
     """
 
     algorithm: str
     request: str
     buckets: tuple[BucketExplanation, ...]
+    reader: str = ""
 
     def __str__(self) -> str:
         rows = [COLUMNS, *(_cells(bucket) for bucket in self.buckets)]
@@ -64,11 +71,12 @@ class Explanation(NamedTuple):
             for row in rows
         ]
         others = [
-            f"group {bucket.group}, {bucket.device} {bucket.dtype}: not {name}: {reason}"
+            f"group {_ranges(bucket.groups)}, {bucket.device} {bucket.dtype}: not {name}: {reason}"
             for bucket in self.buckets
             for name, reason in bucket.rejected.items()
         ]
-        return "\n".join([f"{self.algorithm}, as {self.request} has it", *lines, *others])
+        reader = [self.reader] if self.reader else []
+        return "\n".join([f"{self.algorithm}, as {self.request} has it", *lines, *others, *reader])
 
 
 def explain(optimizer: Choosing) -> Explanation:
@@ -76,42 +84,66 @@ def explain(optimizer: Choosing) -> Explanation:
 
     Parameters without a gradient are counted where they would be if they had a dense one.
     """
-    buckets = []
-    for place, group in enumerate(optimizer.param_groups):
-        h = optimizer.values(group)
-        for kind, params in _by_kind(group).items():
-            buckets.append(
-                BucketExplanation(
-                    place,
-                    str(kind.device),
-                    str(kind.dtype).removeprefix("torch."),
-                    kind.special,
-                    len(params),
-                    sum(p.numel() for p in params),
-                    *_choice(optimizer, group, kind, params, h),
-                )
-            )
-    return Explanation(type(optimizer).__name__, optimizer.request.source, tuple(buckets))
+    values = GroupValues(optimizer)
+    buckets = gather(optimizer.param_groups, values, only_with_gradient=False)
+    choices = [_choice(optimizer, bucket) for bucket in buckets]
+    return Explanation(
+        type(optimizer).__name__,
+        optimizer.request.source,
+        tuple(_explained(*pair) for pair in zip(buckets, choices, strict=True)),
+        _noticing() if any(choice.offer.holds for choice in choices) else "",
+    )
 
 
-def _choice(
-    optimizer: Choosing, group: dict[str, Any], kind: Kind, params: list[Tensor], h: Any
-) -> tuple[str, str, Mapping[str, str]]:
-    """Return the name of what runs, the reason, and for every other implementation why not."""
-    if not (optimizer.has_body or offers_of(type(optimizer))):
-        return OWN_STEP, f"{type(optimizer).__name__} defines its step and offers no other", {}
-    choice = optimizer.choose(group, kind, params, h)
-    return choice.name, choice.reason, dict(choice.rejected)
+def _choice(optimizer: Choosing, bucket: Bucket) -> Choice:
+    cls = type(optimizer)
+    if not (cls.has_body or offers_of(cls)):
+        own = Offer(OWN_STEP, lambda *_: None, lambda *_: "")
+        return Choice(bucket.kind, own, f"{cls.__name__} defines its step and offers no other")
+    first = bucket.groups[0]
+    h = bucket.hyperparameters[first]
+    return optimizer.choose(optimizer.param_groups[first], bucket.kind, h)
 
 
-def _by_kind(group: Mapping[str, Any]) -> dict[Kind, list[Tensor]]:
-    found: dict[Kind, list[Tensor]] = {}
-    for p in group["params"]:
-        kind = kind_of(group, p, p.layout if p.grad is None else p.grad.layout)
-        found.setdefault(kind, []).append(p)
-    return found
+def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
+    kind = bucket.kind
+    return BucketExplanation(
+        tuple(dict.fromkeys(bucket.groups)),
+        str(kind.device),
+        str(kind.dtype).removeprefix("torch."),
+        kind.special,
+        len(bucket.params),
+        sum(p.numel() for p in bucket.params),
+        choice.name,
+        choice.reason,
+        dict(choice.rejected),
+    )
+
+
+def _noticing() -> str:
+    from optkit_core.implementations.fused.native import unavailable_reason
+
+    reason = unavailable_reason()
+    if reason is None:
+        return "changes between steps are noticed by the native reader"
+    return f"changes between steps are noticed by Python, not by the native reader: {reason}"
+
+
+def _ranges(groups: Sequence[int]) -> str:
+    """Return the indices of groups in short.
+
+    >>> _ranges([0, 1, 2, 5])
+    '0-2, 5'
+    """
+    found: list[list[int]] = []
+    for index in groups:
+        if found and found[-1][-1] == index - 1:
+            found[-1] = [found[-1][0], index]
+        else:
+            found.append([index])
+    return ", ".join("-".join(map(str, ends)) for ends in found)
 
 
 def _cells(bucket: BucketExplanation) -> tuple[str, ...]:
-    *facts, reason, _ = bucket
-    return (*(str(fact) for fact in facts), reason)
+    groups, *facts, reason, _ = bucket
+    return (_ranges(groups), *(str(fact) for fact in facts), reason)

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from optkit_core import config, declaration, parameters
 from optkit_core.buckets import NATIVE
-from optkit_core.errors import GroupError, ParametersError
+from optkit_core.errors import GroupError, HyperparameterError, ParametersError
 from optkit_core.memory import is_expanded, overlapping
 
 if TYPE_CHECKING:
@@ -96,6 +97,19 @@ def check_values(owner: type[Optimizer], values: Mapping[str, Any]) -> None:
     config.requested(values)
 
 
+def check_group(owner: type[Optimizer], group: Mapping[str, Any]) -> None:
+    """Check the values of a group of an optimizer, which anybody may have changed.
+
+    Raises:
+        HyperparameterError: the constructor would refuse one.
+    """
+    for name, declared in owner.declarations.items():
+        complaint = declared.range.complaint(name, group[name]) if name in group else ""
+        if complaint:
+            raise HyperparameterError(complaint)
+    config.requested(group)
+
+
 @contextmanager
 def restored_on_error(groups: Iterable[Any]) -> Iterator[None]:
     """Give the dicts among `groups` back as they were if the block raises."""
@@ -129,27 +143,39 @@ def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
     >>> x = torch.zeros(4)
     >>> refuse_overlap([{"params": [x[:2], x[2:]]}])
     """
-    places = {
-        p: f"parameter {position} of group {place}{_named(group, position)}"
-        for place, group in enumerate(param_groups)
-        for position, p in enumerate(group["params"])
+    params = [
+        p
+        for group in param_groups
+        for p in group["params"]
         if type(p) in NATIVE and p.layout == torch.strided and p.device.type in WITH_MEMORY
-    }
-    expanded = next(filter(is_expanded, places), None)
+    ]
+    expanded = next(filter(is_expanded, params), None)
     if expanded is not None:
         raise GroupError(
-            f"{places[expanded]} is expanded: its elements share memory, which a step would "
-            "update more than once. Pass the tensor that it was expanded from, or a clone(). "
+            f"{label(param_groups, expanded)} is expanded: its elements share memory, which a step "
+            "would update more than once. Pass the tensor that it was expanded from, or a clone(). "
             "[more than one element of the written-to tensor refers to a single memory location]"
         )
-    pair = overlapping(places)
+    pair = overlapping(params)
     if pair:
         raise GroupError(
-            f"{places[pair[0]]} and {places[pair[1]]} share memory, which a step would update "
-            "twice. Pass one of them, or give each memory of its own by clone()."
+            f"{label(param_groups, pair[0])} and {label(param_groups, pair[1])} share memory, "
+            "which a step would update twice. Pass one of them, or give each memory of its own by "
+            "clone()."
         )
 
 
-def _named(group: Mapping[str, Any], position: int) -> str:
+def label(param_groups: Sequence[Mapping[str, Any]], parameter: Tensor) -> str:
+    """Return what a parameter of an optimizer is called in messages."""
+    return next(
+        _label(index, group, position)
+        for index, group in enumerate(param_groups)
+        for position, p in enumerate(group["params"])
+        if p is parameter
+    )
+
+
+def _label(index: int, group: Mapping[str, Any], position: int) -> str:
     names = group.get("param_names")
-    return f" ({names[position]!r})" if names else ""
+    name = f" ({names[position]!r})" if names else ""
+    return f"parameter {position} of group {index}{name}"

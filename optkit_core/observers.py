@@ -7,8 +7,8 @@ from functools import wraps
 from typing import Any
 
 import torch
-from torch.autograd import profiler
-from torch.optim import optimizer as optimizers
+
+from optkit_core import torch_private
 
 Step = Callable[..., Any]
 
@@ -33,10 +33,4 @@ def observed(step: Step) -> Step:
 
 
 def _is_observed(optimizer: torch.optim.Optimizer) -> bool:
-    return bool(
-        profiler._is_profiler_enabled
-        or optimizer._optimizer_step_pre_hooks
-        or optimizer._optimizer_step_post_hooks
-        or optimizers._global_optimizer_pre_hooks
-        or optimizers._global_optimizer_post_hooks
-    )
+    return torch_private.is_profiled() or torch_private.has_step_hooks(optimizer)

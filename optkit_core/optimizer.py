@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
-from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.optim.optimizer import ParamsT
 
-from optkit_core import buffers, config, declaration, groups, hooks, parameters, plugins
+from optkit_core import (
+    buffers,
+    config,
+    declaration,
+    groups,
+    hooks,
+    parameters,
+    plugins,
+    torch_private,
+)
 from optkit_core.choosing import Choosing
 from optkit_core.config import Request
 from optkit_core.copyable import Copyable
@@ -148,9 +156,9 @@ class Optimizer(Declared, Choosing, Copyable):
                 # Imported while Dynamo traces: later it would compile the module's own lines.
                 import optkit_core.compilation.step  # noqa: F401
 
-                torch._dynamo.graph_break()
+                torch_private.break_graph()
         finally:
-            is_compiled = get_eval_frame_callback() is not None
+            is_compiled = torch_private.is_called_by_compiled_code()
         if is_compiled:
             from optkit_core.compilation.step import step
 
@@ -224,6 +232,14 @@ class Optimizer(Declared, Choosing, Copyable):
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
         """Return those buffers that a parameter's state lacks, as before its first step."""
         return buffers.allocate(self.state_buffers, parameter, group, self.state.get(parameter, ()))
+
+    def allocate_all(
+        self, params: Sequence[Tensor], group: Mapping[str, Any]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the buffers of parameters of one dtype that have no state, for each of them."""
+        if type(self).allocate is not Optimizer.allocate:
+            return [self.allocate(p, group) for p in params]
+        return buffers.allocate_all(self.state_buffers, params, group)
 
     def saved_state(self, parameter: Any) -> dict[str, Any]:
         """Return what a checkpoint is to hold of a parameter's state, sharing the live tensors.

@@ -1,22 +1,18 @@
-"""Plans: which buckets a group has and what runs each, kept from step to step while they hold."""
+"""Plans: what runs the buckets of an optimizer, kept from step to step while it holds."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from torch import Tensor
 
-from optkit_core.buckets import Bucket
+from optkit_core.buckets import Bucket, Change
 from optkit_core.selector import Choice
+from optkit_core.watching import WatchedGroups, WatchedStates, native_reader
 
 if TYPE_CHECKING:
-    from optkit_core.implementations.fused.native import Reader
-
-MODES = ("implementation", "foreach", "fused", "maximize", "differentiable", "capturable")
-"""Options of a group that decide about its buckets."""
+    from optkit_core.algorithm import Elementwise
 
 
 @attrs.define(eq=False)
@@ -31,80 +27,98 @@ class Planned:
         asked = self.choice.offer.holds
         return self.bucket.refresh() if asked is None else asked(self.bucket)
 
+    def tell(self, changed: Sequence[Change]) -> None:
+        """Let what keeps the groups' values know which of them have changed."""
+        if self.choice.offer.holds is not None:
+            self.bucket.changed.extend(changed)
 
-class GroupPlan:
-    """What is planned for one group, and what it was made from.
+
+class GroupValues(Mapping[int, Any]):
+    """The hyperparameters of each group as attributes, looked up when somebody asks."""
+
+    def __init__(self, optimizer: Any) -> None:
+        """Look into this optimizer's groups."""
+        self._values: Callable[[Any], Any] = optimizer.values
+        self._groups: list[dict[str, Any]] = optimizer.param_groups
+        self._found: dict[int, Any] = {}
+
+    def __getitem__(self, index: int) -> Any:
+        """Return those of one group."""
+        found = self._found.get(index)
+        if found is None:
+            found = self._found[index] = self._values(self._groups[index])
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self._groups)))
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def forget(self) -> None:
+        """Look into the groups anew from now on."""
+        self._found.clear()
+
+
+class Plan:
+    """The buckets of an optimizer with what runs each, and what they were made from.
 
     Args:
-        group: the parameter group.
-        planned: its buckets with what runs them.
+        optimizer: whose plan it is.
+        values: the hyperparameters of its groups.
+        planned: the buckets.
     """
 
-    def __init__(self, group: dict[str, Any], planned: Sequence[Planned]) -> None:
+    def __init__(
+        self, optimizer: Elementwise, values: GroupValues, planned: Sequence[Planned]
+    ) -> None:
         """Note what is to stay as it is for the plan to hold."""
         self.planned = planned
-        self.modes = modes(group)
+        self.values = values
         reader = native_reader() if any(p.choice.offer.holds for p in planned) else None
-        self.watched = WatchedGroup(group["params"], reader) if reader else None
-
-    def holds(self, group: dict[str, Any]) -> bool:
-        """Return whether the plan still describes the group."""
-        return (
-            self.watched is not None
-            and self.modes == modes(group)
-            and self.watched.holds(group["params"])
-            and all(item.holds() for item in self.planned)
+        self._watched = (
+            None
+            if reader is None
+            else (
+                WatchedGroups(optimizer.param_groups, reader),
+                WatchedStates(optimizer.state, reader),
+            )
         )
+
+    def holds(self, optimizer: Elementwise) -> bool:
+        """Return whether the plan still describes the optimizer; takes in changed values.
+
+        Raises:
+            HyperparameterError: a group has a value that the constructor refuses.
+        """
+        if self._watched is None:
+            return False
+        groups, states = self._watched
+        changes = groups.changes(optimizer.param_groups)
+        if changes is None or not states.hold(optimizer.state):
+            return False
+        self.values.forget()
+        return self._take_in(optimizer, groups, changes) and all(
+            item.holds() for item in self.planned
+        )
+
+    def _take_in(
+        self, optimizer: Elementwise, groups: WatchedGroups, changes: Sequence[int]
+    ) -> bool:
+        """Check values that have changed; return whether what is planned stays all the same."""
+        if not changes:
+            return True
+        entries = list(map(groups.entry, changes))
+        if not all(optimizer.accept_change(*entry) for entry in entries):
+            return False
+        changed = [
+            (*entry, groups.renew(place)) for entry, place in zip(entries, changes, strict=True)
+        ]
+        for item in self.planned:
+            item.tell(changed)
+        return True
 
     @property
     def sees_to_skipping(self) -> bool:
         """Whether every bucket changes nothing by itself where a gradient isn't finite."""
         return all(p.bucket.kind.device.type in p.choice.offer.skips for p in self.planned)
-
-
-class WatchedGroup:
-    """A group's list of parameters, and those of them that have no gradient."""
-
-    def __init__(self, params: list[Tensor], reader: Reader) -> None:
-        """Note which parameters there are."""
-        self._reader = reader
-        self._params = list(params)
-        self._places = array("Q", map(id, params))
-        self._without = reader.places([p for p in params if p.grad is None])
-
-    def holds(self, params: list[Tensor]) -> bool:
-        """Return whether the list is the same, and the same parameters have no gradient."""
-        place, count = self._places.buffer_info()
-        reader, (without, lacking) = self._reader, self._without.buffer_info()
-        return bool(
-            type(params) is list
-            and reader.same_list(reader.api, params, place, count)
-            and reader.without_gradients(reader.api, without, lacking)
-        )
-
-
-class WatchedStates:
-    """The state dicts of all parameters of an optimizer."""
-
-    def __init__(self, states: dict[Tensor, dict[str, Any]]) -> None:
-        """Note which dicts there are."""
-        self._dicts = list(states.values())
-        self._places = array("Q", map(id, self._dicts))
-
-    def holds(self, states: dict[Tensor, dict[str, Any]]) -> bool:
-        """Return whether they are the same dicts, whatever they hold."""
-        reader = native_reader()
-        place, count = self._places.buffer_info()
-        return reader is not None and bool(reader.same_values(reader.api, states, place, count))
-
-
-def modes(group: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the options of a group that decide about its buckets."""
-    return tuple([group.get(name) for name in MODES])
-
-
-def native_reader() -> Reader | None:
-    """Return what notices changes in nanoseconds, or None where it can't be used."""
-    from optkit_core.implementations.fused.native import reader
-
-    return reader()

@@ -6,11 +6,10 @@ import weakref
 from typing import Any
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
-from optkit_core import config, hooks, plugins
+from optkit_core import config, hooks, plugins, torch_private
 from optkit_core.buffers import COUNTER, STEP
-from optkit_core.copies import HOOKS, TRACKED
+from optkit_core.copies import TRACKED
 from optkit_core.scaling import Scaling
 from optkit_core.state import State
 
@@ -25,8 +24,7 @@ def revive(optimizer: Any) -> None:
     if not isinstance(optimizer.state, State):
         optimizer.state = State(optimizer, optimizer.state)
     _modernize(optimizer)
-    taken = [number for table in HOOKS for number in getattr(optimizer, table)]
-    RemovableHandle.next_id = max([RemovableHandle.next_id, *(number + 1 for number in taken)])
+    torch_private.reserve_hook_numbers(optimizer)
     if vars(optimizer).pop(TRACKED, False):
         _track(optimizer)
     plugins.load_all()
@@ -52,7 +50,7 @@ def _track(optimizer: Any) -> None:
 
     def step(*arguments: Any, **keywords: Any) -> Any:
         stepping: Any = own()
-        stepping._opt_called = True
+        torch_private.note_tracked_step(stepping)
         return type(stepping).step(stepping, *arguments, **keywords)
 
     setattr(step, TRACKED, True)

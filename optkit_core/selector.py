@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -46,6 +46,9 @@ class Offer:
             each parameter is looked at.
         skips: the types of devices on which it sees for itself that a gradient isn't finite,
             and changes nothing; elsewhere `GradScaler`'s answer is waited for.
+        spans_groups: whether a bucket may hold parameters of several groups, with the
+            hyperparameters of each in ``bucket.hyperparameters``; otherwise it holds those of
+            one group, whose hyperparameters `prepare` is given.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Offer:
     refuse: Callable[[Any, Kind, Any], str]
     holds: Callable[[Any], bool] | None = None
     skips: frozenset[str] = frozenset()
+    spans_groups: bool = False
 
 
 @attrs.frozen
@@ -76,7 +80,6 @@ def select(
     offers: Sequence[Offer],
     algorithm: Any,
     h: Any = None,
-    too_small: Mapping[str, str] | None = None,
 ) -> Choice:
     """Choose the implementation for a kind of bucket.
 
@@ -88,9 +91,7 @@ def select(
         kind: device, dtype, layout and mode of the bucket.
         offers: what the algorithm can be run by.
         algorithm: the optimizer class.
-        h: the hyperparameters of the bucket's group, as attributes.
-        too_small: implementations that ``auto`` takes last for so small a bucket, with the
-            reason.
+        h: the hyperparameters of the bucket's first group, as attributes.
 
     Returns:
         The choice, its reason, and for every other offer why not.
@@ -101,15 +102,14 @@ def select(
     wish = request.on(kind.device.type)
     if wish != AUTO:
         return _wished(wish, request, kind, offers, algorithm, h)
-    small = {} if kind.compiled else too_small or {}
     refusals: dict[str, str] = {}
-    candidates = sorted(offers, key=lambda offer: (offer.name in small, _rank(kind, offer.name)))
+    candidates = sorted(offers, key=lambda offer: _rank(kind, offer.name))
     for position, offer in enumerate(candidates):
         refusals[offer.name] = offer.refuse(algorithm, kind, h)
         if not refusals[offer.name]:
             del refusals[offer.name]
             later = candidates[position + 1 :]
-            refusals |= {other.name: small.get(other.name, "not preferred") for other in later}
+            refusals |= {other.name: "not preferred" for other in later}
             reason = f"first choice {_where(kind)} that can run it"
             return Choice(kind, offer, reason, tuple(refusals.items()))
     why = "; ".join(f"{name}: {reason}" for name, reason in refusals.items()) or "none exists"

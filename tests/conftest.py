@@ -11,17 +11,26 @@ import pytest
 import torch
 
 import optkit
+from optkit_core import torch_private
 from optkit_core.implementations.fused import native
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-FIELDS, FUNCTIONS, PYTHON = "tensors' fields", "torch's functions", "Python"
-"""Ways in which changes are noticed from step to step."""
+LACKING = {
+    "all of torch's functions": (),
+    "no function for gradients": ("gradient_function",),
+    "no allocator of handles": ("handles",),
+    "no functions for handles": ("exported",),
+    "DLPack alone": ("handles", "exported", "gradient_function", "implementation_of"),
+    "Python": ("exchange_api",),
+}
+"""Ways in which changes are noticed from step to step: what torch is made to lack in each."""
 
 SETTINGS = (
     "OPTKIT_IMPLEMENTATION",
     "OPTKIT_CONFIG",
     "OPTKIT_DISABLE_PLUGINS",
     "OPTKIT_FOREACH_BYTES",
+    "OPTKIT_NATIVE_READER",
 )
 
 
@@ -68,16 +77,13 @@ def registered() -> Iterator[Callable[[str, type], None]]:
         optkit.unregister(name)
 
 
-@pytest.fixture(params=[FIELDS, FUNCTIONS, PYTHON])
+@pytest.fixture(params=LACKING)
 def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Notice changes by each way there is."""
-    if request.param == PYTHON:
-        monkeypatch.setattr(native, "TESTED", ())
-    if request.param == FUNCTIONS:  # a tensor of six dimensions isn't what was expected
-        monkeypatch.setattr(native, "examples", lambda dtype: [torch.empty(6 * (1,), dtype=dtype)])
-    native.reader.cache_clear()
-    found = native.reader()
-    assert (found is None) == (request.param == PYTHON)
-    assert found is None or found.knows_fields == (request.param == FIELDS)
+    for name in LACKING[request.param]:
+        nothing = 0 if name == "implementation_of" else None
+        monkeypatch.setattr(torch_private, name, lambda *_, nothing=nothing: nothing)
+    native.loaded.cache_clear()
+    assert (native.reader() is None) == (request.param == "Python"), native.unavailable_reason()
     yield request.param
-    native.reader.cache_clear()
+    native.loaded.cache_clear()

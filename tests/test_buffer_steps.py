@@ -10,6 +10,7 @@ from kinds import KINDS, Columns, Factored, Half, Product
 from torch import Tensor
 
 import optkit
+import optkit_core
 from optkit_core import Elementwise
 from optkit_core.buckets import Kind
 from optkit_core.implementations import FUSED, counting
@@ -141,6 +142,28 @@ def test_fused_is_refused_by_name_and_auto_goes_on(cls: Any) -> None:
     (bucket,) = optimizer.explain().buckets
     assert bucket.implementation in ("forloop", "foreach")
     assert REASONS[cls] in bucket.rejected["fused"]
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+@pytest.mark.parametrize("cls", [Columns, Factored, Product], ids=lambda c: c.__name__)
+def test_a_parameter_of_another_shape_is_refused_before_anything_changes(
+    cls: Any, implementation: str
+) -> None:
+    params = [torch.nn.Parameter(torch.ones(4, 3)) for _ in range(3)]
+    optimizer = cls(params, implementation=implementation)
+    for p in params:
+        p.grad = torch.ones(4, 3)
+    optimizer.step()
+    params[1].data = torch.ones(5, 2)
+    params[1].grad = torch.ones(5, 2)
+    before = [p.detach().clone() for p in params]
+    with pytest.raises(optkit_core.ShapeError, match=r"parameter 1 .* has shape \(5, 2\), its buf"):
+        optimizer.step()
+    assert all(map(torch.equal, params, before))
+    assert all(state["step"] == 1 for state in optimizer.state.values())
+    del optimizer.state[params[1]]
+    optimizer.step()
+    assert [optimizer.state[p]["step"].item() for p in params] == [2, 1, 2]
 
 
 class Scheduled(Product):

@@ -103,6 +103,14 @@ def requested(cls: Any, implementation: str) -> str:
     return "auto" if cls in UNWALKED and implementation == "fused" else implementation
 
 
+def is_stepped(optimizer: Any) -> bool:
+    try:
+        optimizer.step()
+    except optkit_core.ShapeError:
+        return False
+    return True
+
+
 def count(state: Any) -> float:
     return float(state.get("step", 0))
 
@@ -162,3 +170,24 @@ def test_a_step_that_cannot_be_taken_changes_nothing(
     params, states = case.seen()
     assert all(map(is_same, params, before))
     assert not any(map(count, states))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(drawn=cases, place=st.integers(0, 5), shape=shapes)
+def test_a_parameter_that_takes_another_shape_is_stepped_or_refused(
+    implementation: str, drawn: Any, place: int, shape: Any
+) -> None:
+    cls, given_rows, dtype, cut = drawn
+    case = Case(cls, given_rows, dtype, cut, implementation=requested(cls, implementation))
+    case.give_gradients(0)
+    case.optimizer.step()
+    odd = case.params[place % len(given_rows)]
+    odd.data = torch.ones(shape, dtype=dtype)
+    expected = case.give_gradients(1)
+    before = case.seen()
+    steps = is_stepped(case.optimizer)
+    params, states = case.seen()
+    advanced = [count(new) - count(old) for new, old in zip(states, before[1], strict=True)]
+    assert advanced == [float(wanted and steps) for wanted in expected]
+    assert steps or (odd.grad is not None and all(map(is_same, params, before[0])))

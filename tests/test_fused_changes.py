@@ -270,11 +270,11 @@ def test_what_holds_is_kept(shape: tuple[int, ...]) -> None:
         for p in params:
             p.grad = torch.ones(shape)
         optimizer.step()
-        plans.append(optimizer._plans[0])
+        plans.append(optimizer._plan)
     assert plans[1] is plans[0] and plans[2] is plans[0]
     params[3].grad = None
     optimizer.step()
-    assert optimizer._plans[0] is not plans[0]
+    assert optimizer._plan is not plans[0]
 
 
 def test_whoever_shares_a_lazy_clone_keeps_its_values(reading: str) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import hooks
-from optkit_core.checkpoint import garbage
+from optkit_core import garbage, hooks
 from optkit_core.checkpoint.schema import TAG, WRITER, schema_of, writer_of
 from optkit_core.errors import CheckpointError
 from optkit_core.ranges import Savable

@@ -8,10 +8,9 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core import hooks
+from optkit_core import garbage, hooks
 from optkit_core.checkpoint import (
     filling,
-    garbage,
     joint,
     matching,
     options,

@@ -16,7 +16,7 @@ from optkit_core.implementations.fused import parts
 from optkit_core.implementations.fused.cpp import TYPES
 from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.trace import trace
-from optkit_core.planning import Planned
+from optkit_core.planning import GroupValues, Planned
 
 if TYPE_CHECKING:
     from optkit_core.algorithm import Elementwise
@@ -56,20 +56,19 @@ def prepare(optimizer: Elementwise) -> Prepared:
     optimizer.scaling.update(optimizer)
     if optimizer.scaling.skipped():
         return prepared
-    for group in optimizer.param_groups:
-        h = optimizer.values(group)
-        for item in optimizer.plan_group(group, is_compiled=True):
-            works = _works(type(optimizer), item, h)
-            if works:
-                prepared.works.extend(works)
-                prepared.counters.append(item.bucket.steps)
-            else:
-                launch = optimizer.launch(group, item, h)
-                prepared.launches.append((item.bucket.kind.differentiable, launch))
+    optimizer.check_groups()
+    for item in optimizer.plan_buckets(GroupValues(optimizer), is_compiled=True):
+        works = _works(type(optimizer), item)
+        if works:
+            prepared.works.extend(works)
+            prepared.counters.append(item.bucket.steps)
+        else:
+            launch = optimizer.launch(item)
+            prepared.launches.append((item.bucket.kind.differentiable, launch))
     return prepared
 
 
-def _works(algorithm: Any, item: Planned, h: Any) -> list[Work]:
+def _works(algorithm: Any, item: Planned) -> list[Work]:
     """Return the work for a bucket, nothing where the compiler can't be shown any."""
     kind = item.bucket.kind
     is_plain = kind.native and kind.layout == torch.strided and not kind.differentiable
@@ -79,33 +78,38 @@ def _works(algorithm: Any, item: Planned, h: Any) -> list[Work]:
     try:
         return [
             _work(algorithm, part, program, numbers, item.choice.offer is FORLOOP)
-            for part, program, numbers in _by_program(algorithm, bucket, h)
+            for part, program, numbers in _by_program(algorithm, bucket)
         ]
     except UnavailableError:
         return []
 
 
 def _by_program(
-    algorithm: Any, bucket: Bucket, h: Any
+    algorithm: Any, bucket: Bucket
 ) -> Iterator[tuple[Bucket, Program, list[list[Any]]]]:
     """Yield the rows that do the same, with their program and the numbers of each row.
 
     Where all rows have the same numbers, those of one are given.
     """
-    counts: list[float | None] = [None]
+    counts: list[float | None] = [None] * len(bucket)
     if not bucket.kind.capturable:
         counts = [count + 1 for count in counting.read(bucket.steps)]
-    traces = {
-        t: trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
-        for t in dict.fromkeys(counts)
-    }
+    ways = list(zip(bucket.groups, counts, strict=True))
+    traces = {way: _traced(algorithm, bucket, *way) for way in dict.fromkeys(ways)}
     if len(traces) == 1:
         ((program, numbers),) = traces.values()
         yield bucket, program, [numbers]
         return
     for program in dict.fromkeys(program for program, _ in traces.values()):
-        rows = [row for row, t in enumerate(counts) if traces[t][0] == program]
-        yield bucket.subset(rows), program, [traces[counts[row]][1] for row in rows]
+        rows = [row for row, way in enumerate(ways) if traces[way][0] == program]
+        yield bucket.subset(rows), program, [traces[ways[row]][1] for row in rows]
+
+
+def _traced(
+    algorithm: Any, bucket: Bucket, group: int, t: float | None
+) -> tuple[Program, list[Any]]:
+    h = bucket.hyperparameters[group]
+    return trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
 
 
 def _work(

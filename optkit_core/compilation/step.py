@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch._dynamo.decorators import skip
 
 from optkit_core import hooks
 from optkit_core.algorithm import Elementwise
@@ -17,6 +16,7 @@ from optkit_core.compilation.execution import Work
 from optkit_core.compilation.preparation import Prepared, prepare
 from optkit_core.groups import refuse_overlap
 from optkit_core.optimizer import Optimizer
+from optkit_core.torch_private import uncompiled
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def _uncompiled(function: Callable[P, T]) -> Callable[P, T]:
 _executions: WeakKeyDictionary[Optimizer, Execution] = WeakKeyDictionary()
 
 
-@skip
+@uncompiled
 def step(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
     """Do one step and return the closure's loss.
 
@@ -58,7 +58,7 @@ def step(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
     return loss
 
 
-@skip
+@uncompiled
 def _advance(optimizer: Any, closure: Callable[[], Any] | None) -> Any:
     loss = None
     if closure is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
@@ -29,14 +28,6 @@ def advance(steps: list[Tensor]) -> None:
 def read(steps: Sequence[Tensor]) -> list[float]:
     """Return the counts as Python numbers; counters on an accelerator are waited for."""
     return [step.item() for step in steps]
-
-
-def by_count(counts: Sequence[float]) -> dict[float, list[int]]:
-    """Return the positions of each count: parameters that missed gradients lag behind."""
-    positions: dict[float, list[int]] = defaultdict(list)
-    for position, count in enumerate(counts):
-        positions[count].append(position)
-    return positions
 
 
 def require_capturable(steps: Sequence[Tensor], device: torch.device) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from optkit_core.buckets import Bucket, Kind
 from optkit_core.errors import ConfigError
@@ -47,32 +49,30 @@ def limit(device_type: str) -> int:
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
     """Return what steps all parameters of the bucket together."""
-    return partial(run, algorithm, bucket, h, limit(bucket.kind.device.type))
+    return partial(run, algorithm, bucket, limit(bucket.kind.device.type))
 
 
-def run(algorithm: Any, bucket: Bucket, h: Any, most: int) -> None:
+def run(algorithm: Any, bucket: Bucket, most: int) -> None:
     """Step the parameters of the bucket, at most so many bytes together, by the update body.
 
-    Sparse gradients have no multi-tensor operations and go one by one. A parameter that
-    fills a call alone is updated as it is, since there is nothing to join.
+    Parameters of several groups go together where their hyperparameters are equal. Sparse
+    gradients have no multi-tensor operations and go one by one. A parameter that fills a call
+    alone is updated as it is, since there is nothing to join.
     """
     if bucket.kind.layout != torch.strided:
-        forloop.run(algorithm, bucket, h)
+        forloop.run(algorithm, bucket)
         return
-    steps = bucket.steps
-    counting.advance(steps)
-    if bucket.kind.capturable:
-        for chunk in bucket.chunks(most):
-            _update(algorithm, chunk.as_real(), h, None)
-        return
-    together = counting.by_count(counting.read(steps))
-    for count, positions in together.items():
+    counting.advance(bucket.steps)
+    is_counted = not bucket.kind.capturable
+    counts = counting.read(bucket.steps) if is_counted else [None] * len(bucket)
+    together = _together(bucket, counts)
+    for (count, _), positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)
         for chunk in part.chunks(most):
-            if len(chunk) == 1:
-                forloop.update(algorithm, chunk.as_real(), h)
+            if is_counted and len(chunk) == 1:
+                forloop.update(algorithm, chunk.as_real())
             else:
-                _update(algorithm, chunk.as_real(), h, count)
+                _update(algorithm, chunk.as_real(), count)
 
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
@@ -82,9 +82,28 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     return ""
 
 
-def _update(algorithm: Any, bucket: Bucket, h: Any, count: float | None) -> None:
+def _together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
+    """Return the positions of each count and combination of hyperparameters."""
+    keys = {index: _key(index, bucket.hyperparameters[index]) for index in set(bucket.groups)}
+    positions: dict[Any, list[int]] = defaultdict(list)
+    for position, (count, index) in enumerate(zip(counts, bucket.groups, strict=True)):
+        positions[count, keys[index]].append(position)
+    return positions
+
+
+def _key(index: int, h: Any) -> Any:
+    """Return what groups of equal hyperparameters share; a tensor is equal to itself alone."""
+    values = tuple(vars(h).values())
+    try:
+        hash(values)
+    except TypeError:
+        return index
+    return values if not any(isinstance(value, Tensor) for value in values) else index
+
+
+def _update(algorithm: Any, bucket: Bucket, count: float | None) -> None:
     """Call the update body once; without a count, it computes with the counters themselves."""
-    names = algorithm.buffers
+    names, h = algorithm.buffers, bucket.values[0]
     view = StateView()
     for part in in_one_dtype(bucket, names):
         grads = part.directed_grads()
@@ -93,4 +112,4 @@ def _update(algorithm: Any, bucket: Bucket, h: Any, count: float | None) -> None
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
 
 
-FOREACH = Offer("foreach", prepare, refuse)
+FOREACH = Offer("foreach", prepare, refuse, spans_groups=True)

@@ -22,20 +22,20 @@ from optkit_core.selector import Offer
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
     """Return what steps every parameter of the bucket by the algorithm's update body."""
-    return partial(run, algorithm, bucket, h)
+    return partial(run, algorithm, bucket)
 
 
-def run(algorithm: Any, bucket: Bucket, h: Any) -> None:
+def run(algorithm: Any, bucket: Bucket) -> None:
     """Step every parameter of the bucket by the algorithm's update body."""
     counting.advance(bucket.steps)
     if bucket.kind.layout != torch.strided:
-        _call(algorithm.update_sparse, bucket, h)
+        _call(algorithm.update_sparse, bucket)
     elif bucket.kind.capturable:
-        _run_capturable(algorithm, bucket.as_real(), h)
+        _run_capturable(algorithm, bucket.as_real())
     elif bucket.kind.differentiable:
-        _run_differentiable(algorithm, bucket, h)
+        _run_differentiable(algorithm, bucket)
     else:
-        update(algorithm, bucket.as_real(), h)
+        update(algorithm, bucket.as_real())
 
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
@@ -43,24 +43,26 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     return ""
 
 
-def update(algorithm: Any, bucket: Bucket, h: Any) -> None:
+def update(algorithm: Any, bucket: Bucket) -> None:
     """Call the update body for each parameter of a bucket whose counters have advanced."""
     for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
-        _call(algorithm.update, part, h)
+        _call(algorithm.update, part)
 
 
-def _call(body: Callable[..., None], bucket: Bucket, h: Any) -> None:
+def _call(body: Callable[..., None], bucket: Bucket) -> None:
     view = StateView()
-    for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
+    rows = zip(bucket.params, bucket.grads, bucket.states, bucket.values, strict=True)
+    for p, g, state, h in rows:
         view.show(state)
         body(p, bucket.directed(g), view, h, state["step"].item())
 
 
-def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
+def _run_differentiable(algorithm: Any, bucket: Bucket) -> None:
     """Step under autograd; buffers become new tensors, so that many steps can be unrolled."""
     real = bucket.as_real()
     names = tuple(algorithm.buffers)
-    for p, g, state, kept in zip(real.params, real.grads, real.states, bucket.states, strict=True):
+    rows = zip(real.params, real.grads, real.states, real.values, bucket.states, strict=True)
+    for p, g, state, h, kept in rows:
         wide, g, *tensors = widened((p, g, *(state[name] for name in names)))
         values = [Recorded(tensor, replaceable=True) for tensor in tensors]
         parameter = Recorded(wide, replaceable=wide is not p)
@@ -74,13 +76,14 @@ def _run_differentiable(algorithm: Any, bucket: Bucket, h: Any) -> None:
             kept[name] = torch.view_as_complex(new) if kept[name].is_complex() else new
 
 
-def _run_capturable(algorithm: Any, bucket: Bucket, h: Any) -> None:
+def _run_capturable(algorithm: Any, bucket: Bucket) -> None:
     view = StateView()
     for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
-        for p, g, state in zip(part.params, part.grads, part.states, strict=True):
+        rows = zip(part.params, part.grads, part.states, part.values, strict=True)
+        for p, g, state, h in rows:
             view.show({name: Bundle([state[name]]) for name in algorithm.buffers})
             gradient = Bundle([part.directed(g)])
             algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
 
 
-FORLOOP = Offer("forloop", prepare, refuse)
+FORLOOP = Offer("forloop", prepare, refuse, spans_groups=True)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from optkit_core import (
     Buffer,
-    Kind,
     Optimizer,
     at_least,
     boolean,
@@ -274,12 +273,8 @@ class LBFGS(Optimizer):
         values.history_dtype = group["history_dtype"]
         return values
 
-    def too_small(self, kind: Kind, params: Sequence[Tensor]) -> Mapping[str, str]:
-        """Return nothing: no space is too small for any implementation."""
-        return {}
-
     def _storage(self, group: dict[str, Any], parameter: Tensor) -> Any:
-        return self.choose(group, kind_of(group, parameter), (), self.values(group)).offer.prepare
+        return self.choose(group, kind_of(group, parameter), self.values(group)).offer.prepare
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take along: the state in place of the memory."""

@@ -28,7 +28,7 @@ def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
 
 def holds(bucket: Bucket) -> bool:
     """Return whether a bucket that was stepped before can be stepped again as it is."""
-    return bool(_module(bucket.kind.device.type).holds(bucket))
+    return bucket.kept is not None and bool(bucket.kept.holds(bucket))
 
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
@@ -56,4 +56,4 @@ def _module(device_type: str) -> Any:
     return import_module(f"{__name__}.{MODULES[device_type]}")
 
 
-FUSED = Offer("fused", prepare, refuse, holds, skips=frozenset({"cuda"}))
+FUSED = Offer("fused", prepare, refuse, holds, skips=frozenset({"cuda"}), spans_groups=True)

@@ -11,12 +11,12 @@ from optkit_core.buckets import Bucket, Kind
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp, parts
 from optkit_core.implementations.fused.cpp import TYPES
-from optkit_core.implementations.fused.kernel import Kernel, kernel
-from optkit_core.implementations.fused.parts import Launch, holds
+from optkit_core.implementations.fused.kernel import KernelJob, kernel
+from optkit_core.implementations.fused.parts import Launch, Part
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.trace import trace
 
-__all__ = ["holds", "prepare", "refuse", "source"]
+__all__ = ["prepare", "refuse", "source"]
 
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
@@ -25,7 +25,7 @@ def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
     Raises:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
-    return parts.prepare(bucket, tuple(algorithm.buffers), partial(_launch, algorithm, h))
+    return parts.prepare(algorithm, bucket, partial(_launch, algorithm))
 
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
@@ -43,31 +43,53 @@ def source(algorithm: Any, kind: Kind, h: Any) -> str:
     return cpp.loop(trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, kind, TYPES))
 
 
-def _launch(algorithm: Any, h: Any, table: Table) -> Launch:
-    """Return the launch of one table; rows whose bodies differ get tables of their own."""
-    counts = table.next_counts()
-    distinct = list(dict.fromkeys(counts))
+def _launch(algorithm: Any, part: Part) -> Launch:
+    """Return what steps the rows of one part, with their numbers computed."""
+    table, numbers = part.table, part.numbers
+    if numbers is None:
+        return _traced(algorithm, table)
+    scale = table.bucket.inverse_scale
+    numbers.compute(None if scale is None else float(scale))
+    if part.run is None:
+        found = kernel(numbers.body.program, table.dtypes, algorithm.__name__)
+        part.run = partial(_run, table, found.job(table, numbers.sets, numbers.numbers))
+    return part.run
+
+
+def _traced(algorithm: Any, table: Table) -> Launch:
+    """Return what steps a table's rows by running the body for each of their groups and counts.
+
+    Rows whose bodies differ get tables of their own.
+    """
     bucket = table.bucket
-    traces = [trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale) for t in distinct]
+    counts = table.next_counts()
+    ways = list(
+        zip(bucket.groups, counts if len(counts) > 1 else [*counts] * table.rows, strict=True)
+    )
+    distinct = list(dict.fromkeys(ways))
+    traces = [
+        trace(algorithm, bucket.hyperparameters[index], t, bucket.maximize, bucket.inverse_scale)
+        for index, t in distinct
+    ]
     if any(program != traces[0][0] for program, _ in traces):
-        return parts.one_after_another(_by_count(algorithm, h, table, counts))
+        return parts.one_after_another(_by_way(algorithm, table, ways))
     found = kernel(traces[0][0], table.dtypes, algorithm.__name__)
-    place = {t: position for position, t in enumerate(distinct)}
-    single = len(distinct) == 1
-    sets = array("i", bytes(4 * table.rows) if single else [place[t] for t in counts])
+    place = {way: position for position, way in enumerate(distinct)}
+    sets = array("i", [place[way] for way in ways])
     numbers = array("d", [float(number) for _, numbers in traces for number in numbers])
-    return partial(_run, found, table, sets, numbers)
+    return partial(_run, table, found.job(table, sets, numbers))
 
 
-def _run(found: Kernel, table: Table, sets: array[int], numbers: array[float]) -> None:
+def _run(table: Table, job: KernelJob) -> None:
     table.advance()
-    found(table, sets, numbers)
+    job.run()
 
 
-def _by_count(algorithm: Any, h: Any, table: Table, counts: Sequence[float]) -> list[Launch]:
+def _by_way(algorithm: Any, table: Table, ways: Sequence[tuple[int, float]]) -> list[Launch]:
     launches = []
-    for count in dict.fromkeys(counts):
-        rows = [row for row, other in enumerate(counts) if other == count]
+    table.bucket.refresh()
+    for way in dict.fromkeys(ways):
+        rows = [row for row, other in enumerate(ways) if other == way]
         part = Table(table.bucket.subset(rows), tuple(algorithm.buffers), None)
-        launches.append(_launch(algorithm, h, part))
+        launches.append(_traced(algorithm, part))
     return launches

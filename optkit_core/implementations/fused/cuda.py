@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from functools import cache, partial
 from importlib.util import find_spec
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 import torch
@@ -17,14 +17,15 @@ from optkit_core.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import counting
 from optkit_core.implementations.fused import parts, triton_source
-from optkit_core.implementations.fused.device_table import on_device
-from optkit_core.implementations.fused.parts import Launch, holds
+from optkit_core.implementations.fused.device_table import numbers_on_device, on_device
+from optkit_core.implementations.fused.parts import Launch, Part
+from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.trace import trace
 from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 
-__all__ = ["holds", "prepare", "refuse", "source"]
+__all__ = ["prepare", "refuse", "source"]
 
 OLDEST = (7, 5)
 """The compute capability from which on Triton compiles for a device."""
@@ -39,13 +40,20 @@ class Pass(NamedTuple):
 
     Args:
         kernel: the compiled function; None where the body changes nothing.
-        numbers: what it is given, host numbers and tensors on the device.
+        numbers: what it is given: host numbers and tensors on the device, or one tensor with
+            the numbers of every set.
         ends: elements up to the end of each row, counting only the rows to be stepped.
+        sets: for each row which set of numbers it takes; empty where all take the same.
     """
 
     kernel: Any
     numbers: list[Any]
     ends: array[int]
+    sets: array[int]
+
+
+Way = tuple[int, float | None]
+"""A group's index and the step that a row of it takes, None where the device counts."""
 
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
@@ -55,7 +63,7 @@ def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
     _settle_counters(bucket)
-    return parts.prepare(bucket, tuple(algorithm.buffers), partial(_launch, algorithm, h))
+    return parts.prepare(algorithm, bucket, partial(_launch, algorithm))
 
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
@@ -106,30 +114,80 @@ def _settle_counters(bucket: Bucket) -> None:
         raise UnavailableError("the step counters are of several dtypes")
 
 
-def _launch(algorithm: Any, h: Any, table: Table) -> Launch:
-    """Return what steps the rows of a table: one launch for all that have the same count."""
-    counts = [None] if _counted_on_device(table.bucket) else table.next_counts()
-    passes = [
-        _pass(algorithm, h, table, count, _ends(table, counts, count))
-        for count in dict.fromkeys(counts)
-    ]
-    return partial(_run, table, passes)
+def _launch(algorithm: Any, part: Part) -> Launch:
+    """Return what steps the rows of a part: one launch for all whose bodies go the same way."""
+    parts.require_known(part.table.dtypes, TYPES)
+    passes = _traced(algorithm, part.table) if part.numbers is None else [_recorded(part)]
+    return partial(_run, part.table, passes)
 
 
-def _pass(algorithm: Any, h: Any, table: Table, t: float | None, ends: array[int]) -> Pass:
-    bucket = table.bucket
-    parts.require_known(table.dtypes, TYPES)
-    program, given = trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
-    numbers = [on(bucket.kind.device, number) for number in given]
+def _recorded(part: Part) -> Pass:
+    """Return the launch for rows whose numbers are computed by compiled code."""
+    table, numbers = part.table, part.numbers
+    assert numbers is not None
+    scale = table.bucket.inverse_scale
+    count = numbers.compute(None if scale is None else float(scale))
+    width = len(numbers.body.scalars.results)
+    sets = [numbers.numbers[i * width : (i + 1) * width].tolist() for i in range(count)]
+    return _pass(table, numbers.body.program, sets, table.ends, numbers.sets)
+
+
+def _traced(algorithm: Any, table: Table) -> list[Pass]:
+    """Return the launches for rows whose bodies are run: one for each way that they go."""
+    ways = _ways(table)
+    traces = {way: _trace(algorithm, table.bucket, way) for way in dict.fromkeys(ways)}
+    together: dict[Any, list[Way]] = {}
+    for way, (program, given) in traces.items():
+        key = way if any(isinstance(number, Tensor) for number in given) else program
+        together.setdefault(key, []).append(way)
+    passes = []
+    for alike in together.values():
+        place = {way: position for position, way in enumerate(alike)}
+        chosen = [place.get(way, -1) for way in ways]
+        numbers = [traces[way][1] for way in alike]
+        ends, sets = _ends(table, chosen), array("i", [max(0, position) for position in chosen])
+        passes.append(_pass(table, traces[alike[0]][0], numbers, ends, sets))
+    return passes
+
+
+def _ways(table: Table) -> list[Way]:
+    groups = table.bucket.groups
+    if _counted_on_device(table.bucket):
+        return [(group, None) for group in groups]
+    counts = table.next_counts()
+    each = counts if len(counts) == len(groups) else [*counts] * len(groups)
+    return list(zip(groups, each, strict=True))
+
+
+def _trace(algorithm: Any, bucket: Bucket, way: Way) -> tuple[Program, list[Any]]:
+    index, t = way
+    h = bucket.hyperparameters[index]
+    return trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
+
+
+def _pass(
+    table: Table,
+    program: Program,
+    given: Sequence[Sequence[Any]],
+    ends: array[int],
+    sets: array[int],
+) -> Pass:
+    """Return one launch, for which each set of numbers is given."""
+    bucket, device = table.bucket, table.bucket.kind.device
+    is_tabled = len(given) > 1 and bool(given[0])
+    numbers = [on(device, number) for number in given[0]]
     signature = Signature(
         program,
         table.dtypes,
         bucket.states[0][STEP].dtype,
-        _dtypes(numbers),
+        (None,) * len(numbers) if is_tabled else _dtypes(numbers),
         None if bucket.found_inf is None else bucket.found_inf.dtype,
+        is_tabled,
     )
-    found = compiled(signature, bucket.kind.device) if program.stores else None
-    return Pass(found, numbers, ends)
+    found = compiled(signature, device) if program.stores else None
+    if is_tabled:
+        numbers = [numbers_on_device(array("d", chain.from_iterable(given)), device)]
+    return Pass(found, numbers, ends, sets if is_tabled else array("i"))
 
 
 def _dtypes(numbers: Sequence[Any]) -> tuple[torch.dtype | None, ...]:
@@ -142,8 +200,8 @@ def _run(table: Table, passes: Sequence[Pass]) -> None:
     flag = [] if found_inf is None else [found_inf.to(device, non_blocking=True)]
     with torch.accelerator.device_index(device.index):
         _advance(table, flag)
-        for kernel, numbers, ends in passes:
-            addresses, chunks = on_device(table, ends)
+        for kernel, numbers, ends, sets in passes:
+            addresses, chunks = on_device(table, ends, sets)
             total = chunks.shape[1]
             if total and kernel:
                 arguments = (chunks, total, addresses, table.rows, *flag, *numbers)
@@ -167,12 +225,12 @@ def _counted_on_device(bucket: Bucket) -> bool:
     return bucket.kind.capturable or bucket.found_inf is not None or not on_host
 
 
-def _ends(table: Table, counts: Sequence[float | None], count: float | None) -> array[int]:
-    """Return the ends of the rows that have a count, as if the others had no elements."""
-    if len(counts) == 1:
+def _ends(table: Table, chosen: Sequence[int]) -> array[int]:
+    """Return the ends of the rows that are chosen, as if the others had no elements."""
+    if min(chosen) >= 0:
         return table.ends
     sizes = [end - begin for begin, end in zip([0, *table.ends], table.ends, strict=False)]
-    alike = (size * (other == count) for size, other in zip(sizes, counts, strict=True))
+    alike = (size * (place >= 0) for size, place in zip(sizes, chosen, strict=True))
     return array("q", accumulate(alike))
 
 

@@ -20,7 +20,9 @@ KEPT = 64
 """How many tables are kept; a bucket needs one, or one for each count of steps in it."""
 
 
-def on_device(table: Table, ends: array[int]) -> tuple[Tensor, Tensor]:
+def on_device(
+    table: Table, ends: array[int], sets: array[int] | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the two tables of a launch on the current stream.
 
     While a graph is captured they are part of the graph, with no memory of the host behind
@@ -30,18 +32,27 @@ def on_device(table: Table, ends: array[int]) -> tuple[Tensor, Tensor]:
         table: where the rows lie.
         ends: how many elements there are up to the end of each row, counting only the
             rows that are to be stepped.
+        sets: for each row which set of numbers it takes, if there are several.
 
     Returns:
         The addresses as the kernel expects them, int64; and for each chunk its row and its
         number within the row, int32 of shape ``(2, chunks)``.
     """
     content = bytes(WORD) + ends.tobytes() + table.memory.tobytes()
+    content += array("q", sets or ()).tobytes()
     device, rows = table.bucket.kind.device, table.rows
     if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
         words = written(content, device)
         return words, chunks(words[: rows + 1], count(content, rows))
     stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
     return _words(content, device, stream), _chunks(content[: WORD * (rows + 1)], device, stream)
+
+
+def numbers_on_device(numbers: array[float], device: torch.device) -> Tensor:
+    """Return numbers on the device, float64; part of the graph while one is captured."""
+    is_captured = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+    words = (written if is_captured else copied)(numbers.tobytes(), device)
+    return words.view(torch.float64)
 
 
 def copied(content: bytes, device: torch.device) -> Tensor:

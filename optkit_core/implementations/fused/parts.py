@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,57 +12,118 @@ from optkit_core.buckets import Bucket, Kind
 from optkit_core.buffer_kinds import PER_ELEMENT
 from optkit_core.buffers import STEP
 from optkit_core.errors import UnavailableError
+from optkit_core.garbage import uncollected
 from optkit_core.implementations.copies import Copies, packed
+from optkit_core.implementations.fused.bodies import Body, fitting, recorded
 from optkit_core.implementations.fused.layout import sorted_rows
-from optkit_core.implementations.fused.native import Reader, reader
+from optkit_core.implementations.fused.native import reader
+from optkit_core.implementations.fused.numbers import OtherWayError, RowNumbers
+from optkit_core.implementations.fused.reader import Reader
+from optkit_core.implementations.fused.settings import Settings, settings
 from optkit_core.implementations.fused.table import Table
 
 Launch = Callable[[], None]
 
+MOST_DETOURS = 16
+"""How often a bucket's rows are sorted anew since their body goes another way than before."""
+
+
+class Part:
+    """Rows that lie alike and, where it could be recorded, go through the same body.
+
+    Args:
+        table: where they lie.
+        numbers: what a kernel takes for each of them; None where the body is run in each step.
+
+    Attributes:
+        run: what steps these rows once their numbers are computed, if that stays the same.
+    """
+
+    def __init__(self, table: Table, numbers: RowNumbers | None = None) -> None:
+        """Keep both."""
+        self.table = table
+        self.numbers = numbers
+        self.run: Launch | None = None
+
 
 class Parts:
-    """Tables of rows that lie alike, and rows that are copied at each step."""
+    """The rows of a bucket: those that lie alike, and those that are copied in each step.
 
-    def __init__(self, bucket: Bucket, names: Sequence[str]) -> None:
-        """Sort the rows by how their tensors lie."""
-        self.names = (*names, STEP)
-        alike, odd = sorted_rows(bucket, names)
-        subsets = map(bucket.subset, alike)
-        self.tables = [Table(subset, names, _reader_of(subset)) for subset in subsets]
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        exactly: whether each row's count of steps is looked at, not one of each group.
+        records: whether bodies are recorded.
+    """
+
+    def __init__(
+        self, algorithm: Any, bucket: Bucket, exactly: bool = False, records: bool = True
+    ) -> None:
+        """Sort the rows by how their tensors lie, and by the ways that their bodies go."""
+        self.names = tuple(algorithm.buffers)
+        self.is_scaled = bucket.inverse_scale is not None
+        alike, odd = sorted_rows(bucket, self.names)
         self.odd = bucket.subset(odd) if odd else None
+        self.parts: list[Part] = []
+        for rows in alike:
+            subset = bucket.subset(rows)
+            found = _reader_of(subset) if records else None
+            if found is None:
+                self.parts.append(Part(Table(subset, self.names, _reader_of(subset))))
+            else:
+                self.parts += _recorded_parts(algorithm, subset, found, exactly)
+        bucket.changed.clear()
 
-    def holds(self) -> bool:
-        """Return whether the tables are as they were, with all addresses read anew."""
-        return self._is_still_odd() and all(table.refresh() for table in self.tables)
+    def holds(self, bucket: Bucket) -> bool:
+        """Return whether the rows are as they were, with all addresses read anew."""
+        if self.odd is not None and not self._is_still_odd():
+            return False
+        if (bucket.inverse_scale is not None) is not self.is_scaled:
+            return False
+        for part in self.parts:
+            if not part.table.refresh():
+                return False
+        return not bucket.changed or self._take_in(bucket)
+
+    def _take_in(self, bucket: Bucket) -> bool:
+        """Take in hyperparameters that have changed; whether bodies may go on as recorded."""
+        changed, bucket.changed = bucket.changed, []
+        return all(part.numbers is None or part.numbers.take_in(changed) for part in self.parts)
 
     def _is_still_odd(self) -> bool:
         """Return whether the rows that are copied have their buffers, and need to be copied."""
-        if self.odd is None:
-            return True
-        whole = all(name in state for state in self.odd.states for name in self.names)
-        return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names[:-1])[0]
+        assert self.odd is not None
+        whole = all(name in state for state in self.odd.states for name in (*self.names, STEP))
+        return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
 
 
-def prepare(bucket: Bucket, names: Sequence[str], launch: Callable[[Table], Launch]) -> Launch:
+def prepare(algorithm: Any, bucket: Bucket, launch: Callable[[Part], Launch]) -> Launch:
     """Return what steps the bucket; its parts are kept for the steps to come.
 
     Args:
+        algorithm: the class with its update body.
         bucket: parameters of one kind.
-        names: the buffers that a kernel takes.
-        launch: returns what steps the rows of one table.
+        launch: returns what steps the rows of one part.
+
+    Raises:
+        UnavailableError: a kernel can't step some of the rows.
     """
-    if bucket.kept is None:
-        bucket.kept = Parts(bucket, names)
-    parts: Parts = bucket.kept
-    launches = [launch(table) for table in parts.tables]
-    if parts.odd is not None:
-        launches += _copied(parts.odd, names, launch)
-    return one_after_another(launches)
-
-
-def holds(bucket: Bucket) -> bool:
-    """Return whether a bucket that was stepped before can be stepped again as it is."""
-    return bucket.kept is not None and bool(bucket.kept.holds())
+    detours = 0
+    while True:
+        if bucket.kept is None:
+            with uncollected():
+                bucket.kept = Parts(algorithm, bucket, detours > 0, detours < MOST_DETOURS)
+        parts: Parts = bucket.kept
+        try:
+            launches = [launch(part) for part in parts.parts]
+        except OtherWayError:
+            bucket.kept = None
+            bucket.refresh()
+            detours = MOST_DETOURS if detours else 1
+            continue
+        if parts.odd is not None:
+            launches += _copied(parts.odd, parts.names, launch)
+        return one_after_another(launches)
 
 
 def expected_dtypes(
@@ -95,22 +156,86 @@ def require_known(dtypes: Iterable[torch.dtype], known: Container[torch.dtype]) 
             raise UnavailableError(f"no kernel reads {str(dtype).removeprefix('torch.')}")
 
 
+def one_after_another(launches: Sequence[Launch]) -> Launch:
+    """Return what does all of these in order."""
+    return launches[0] if len(launches) == 1 else partial(_run_all, launches)
+
+
+def _recorded_parts(algorithm: Any, bucket: Bucket, found: Reader, exactly: bool) -> list[Part]:
+    """Return the parts of rows that lie alike, one for each way that bodies go."""
+    given = {index: settings(bucket.hyperparameters[index]) for index in set(bucket.groups)}
+    ways = _ways(algorithm, bucket, given, exactly)
+    parts = []
+    for body in dict.fromkeys(ways):
+        rows = [row for row, way in enumerate(ways) if way is body]
+        part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
+        table = Table(part, tuple(algorithm.buffers), found)
+        parts.append(Part(table, _numbers(body, given, table, found)))
+    return parts
+
+
+def _numbers(
+    body: Body | None, given: Mapping[int, Settings | None], table: Table, found: Reader
+) -> RowNumbers | None:
+    if body is None:
+        return None
+    known = {index: own for index, own in given.items() if own is not None}
+    groups = table.bucket.groups
+    return RowNumbers(body, known, groups, table.counters, table.is_wide, found)
+
+
+def _ways(
+    algorithm: Any, bucket: Bucket, given: Mapping[int, Settings | None], exactly: bool
+) -> list[Body | None]:
+    """Return the body that each row goes through, None where it can't be recorded."""
+    steps, scale = bucket.steps, bucket.inverse_scale
+    inverse = None if scale is None else float(scale)
+    known: dict[Any, Body | None] = {}
+    bodies: list[Body | None] = []
+    for row, index in enumerate(bucket.groups):
+        key = (index, steps[row].item() if exactly else None)
+        if key not in known:
+            own, t = given[index], steps[row].item() + 1
+            known[key] = (
+                None if own is None else _way(algorithm, bucket, index, own, t, inverse, known)
+            )
+        bodies.append(known[key])
+    return bodies
+
+
+def _way(
+    algorithm: Any,
+    bucket: Bucket,
+    index: int,
+    own: Settings,
+    t: float,
+    inverse: float | None,
+    known: Mapping[Any, Body | None],
+) -> Body | None:
+    candidates = [body for body in dict.fromkeys(known.values()) if body is not None]
+    found = fitting(candidates, own, t, inverse)
+    if found is not None:
+        return found
+    h = bucket.hyperparameters[index]
+    return recorded(algorithm, h, own, t, bucket.maximize, inverse)
+
+
 def _reader_of(bucket: Bucket) -> Reader | None:
     """Return the native reader, where it can read the step counters of a bucket."""
     step = bucket.steps[0]
     return reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None
 
 
-def one_after_another(launches: Sequence[Launch]) -> Launch:
-    """Return what does all of these in order."""
-    return launches[0] if len(launches) == 1 else partial(_run_all, launches)
-
-
-def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Table], Launch]) -> list[Launch]:
+def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
     copies = Copies(odd, names, packed)
-    alike, _ = sorted_rows(copies.bucket, names)
+    alike, left = sorted_rows(copies.bucket, names)
+    if left:
+        raise UnavailableError(
+            f"{len(left)} of its parameters lie otherwise than their gradients and state do, even "
+            "when all are packed"
+        )
     tables = [Table(copies.bucket.subset(rows), names, None) for rows in alike]
-    return [*(launch(table) for table in tables), copies.copy_back]
+    return [*(launch(Part(table)) for table in tables), copies.copy_back]
 
 
 def _run_all(launches: Sequence[Launch]) -> None:

@@ -1,11 +1,31 @@
 // Reads where the tensors of a bucket lie, and notices whatever has changed since its plan was
-// made, in a few nanoseconds for each. What isn't an ordinary tensor is read by functions that
-// torch exports.
+// made, by functions of Python's C API, of DLPack and, for state, of torch that are exported for
+// C. Nothing here knows how torch or Python lay out an object.
+typedef long long Index;
 typedef void *Handle;
 typedef void *Object;
 
+// DLPack's view of a tensor, https://dmlc.github.io/dlpack, version 1: the layout is a standard.
+struct View {
+    void *data;
+    int device, device_index, dims;
+    unsigned char code, bits;
+    unsigned short lanes;
+    Index *sizes, *strides;
+    Index offset;
+};
+
 struct Api {
-    int (*is_defined)(Handle, bool *);
+    Object (*attribute)(Object, Object);                   // a new reference
+    Object (*type)(Object);                                // likewise
+    int (*next_item)(Object, Index *, Object *, Object *);  // of a dict, borrowed
+    Index (*length)(Object);
+    Object (*element)(Object, Index);  // of a list, borrowed
+    Object (*call_method)(Object, const Object *, Index, Object);  // a new reference
+    void (*release)(Object);
+    void (*forget_error)(void);
+    int (*view)(Object, View *);
+    // What torch exports for handles of tensors; all null where handles can't be had.
     int (*get_data_ptr)(Handle, void **);
     int (*get_dim)(Handle, Index *);
     int (*get_sizes)(Handle, Index **);
@@ -13,150 +33,250 @@ struct Api {
     int (*get_dtype)(Handle, int *);
     int (*get_device_type)(Handle, int *);
     int (*get_layout)(Handle, int *);
-    const Handle &(*grad)(const void *);
-    int (*next_item)(Object, long *, Object *, Object *);  // of a dict, borrowed
-    long (*length)(Object);
-    Object (*element)(Object, long);  // of a list, borrowed
-    Ordinary ordinary;
+    int (*is_defined)(Handle, bool *);
+    const Handle &(*gradient)(const void *);  // of a tensor; null where torch has no such function
+    Object none, no, grad, is_neg;  // Python's None and False, and two names
+    Object tensor, parameter;       // the classes
 };
 
 // What all tensors of a column have in common: the parameters, for example.
 struct Operand {
-    Index itemsize, dtype, device;
-    Index type;  // the dtype as a tensor's field has it
-};
-
-// Where a tensor of a row and its storage were found last; also what is fetched ahead of its use.
-struct Found {
-    const Tensor *tensor;
-    const Storage *storage;
+    int code, bits, device, device_index;
+    int dtype, device_type;  // as handles have them
 };
 
 struct Plan {
     Index rows, buffers;     // the step counter is the last of the buffers
-    const Handle *params;    // where each row's Python object keeps its tensor
-    const Handle *states;    // the buffers' tensors, row by row
+    const Object *params;    // of each row
+    const void *const *impls;  // what torch keeps behind each of them
+    const void **tokens;     // where each one's sizes were, which tells that it is the same still
+    const Object *states;    // the buffers, row by row
+    const Handle *handles;   // of the buffers; null where handles can't be had
     const Object *dicts;     // the state of each row
     const Object *entries;   // the objects in them, in their order
     const Index *counts;     // how many each of them holds
     const Index *dims;       // of each row
     const Index *shapes;     // sizes, then strides, of one row after another
     Operand *operands;       // parameter, gradient and buffers
-    Found *found;            // the same, row by row
-    const void **gradients;  // where each parameter keeps its gradient
+    const void **near;       // row by row: addresses that its reading will need
     void **memory;           // result: parameters, gradients, then each buffer, row by row
-    Index wide;              // whether step counters are float64, not float32
 
     Index columns() const { return 2 + buffers; }
+    // Of each tensor, and of what holds the gradient.
+    const void **near_row(Index r) const { return near + r * (columns() + 1); }
 };
+LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, params), AT(Plan, impls),
+       AT(Plan, tokens), AT(Plan, states), AT(Plan, handles), AT(Plan, dicts), AT(Plan, entries),
+       AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, operands), AT(Plan, near),
+       AT(Plan, memory))
+
+// The parameter groups of an optimizer.
+struct Groups {
+    Index count, without;     // groups; parameters without a gradient
+    Object list;              // of the groups
+    const Object *dicts;      // the groups
+    const Index *sizes;       // how many entries each of them holds
+    const Object *keys;       // of the entries, one group after another
+    const Object *values;     // likewise
+    const Object *lists;      // of each group's parameters
+    const Index *lengths;     // of these lists
+    const Object *params;     // in them, one group after another
+    const Object *lacking;    // the parameters without a gradient
+    Index *changed;           // result: the places of values that are others now
+};
+LAYOUT(Groups, AT(Groups, count), AT(Groups, without), AT(Groups, list), AT(Groups, dicts),
+       AT(Groups, sizes), AT(Groups, keys), AT(Groups, values), AT(Groups, lists),
+       AT(Groups, lengths), AT(Groups, params), AT(Groups, lacking), AT(Groups, changed))
 
 // Tensors whose elements somebody wants to find.
 struct Elements {
-    Index count, itemsize;
-    const Handle *tensors;  // where each one's Python object keeps it
-    Handle example;         // likewise
-    const Index *sizes;     // elements of each
-    void **places;          // result
+    Index count;
+    const Object *params;  // or those whose gradients are looked for
+    Object example;        // a tensor of the dtype that is expected
+    const Index *sizes;    // elements of each
+    void **places;         // result
 };
+LAYOUT(Elements, AT(Elements, count), AT(Elements, params), AT(Elements, example),
+       AT(Elements, sizes), AT(Elements, places))
+
+LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, length),
+       AT(Api, element), AT(Api, call_method), AT(Api, release), AT(Api, forget_error), AT(Api, view),
+       AT(Api, get_data_ptr), AT(Api, get_dim), AT(Api, get_sizes), AT(Api, get_strides),
+       AT(Api, get_dtype), AT(Api, get_device_type), AT(Api, get_layout),
+       AT(Api, is_defined), AT(Api, gradient), AT(Api, none),
+       AT(Api, no), AT(Api, grad), AT(Api, is_neg), AT(Api, tensor), AT(Api, parameter))
+
+LAYOUT(Operand, AT(Operand, code), AT(Operand, bits), AT(Operand, device),
+       AT(Operand, device_index), AT(Operand, dtype), AT(Operand, device_type))
 
 static const Index ANY = -1;   // number of dimensions, where the shape doesn't matter
-static const Index AHEAD = 4;  // rows; of 2 to 16 the best for caches cold and warm
+static const Index AHEAD = 8;  // rows
 
 // Returns whether a dict's values are exactly these objects, in this order.
 static bool holds(const Api &api, Object dict, const Object *wanted, Index count) {
-    long place = 0;
+    Index place = 0, found = 0;
     Object key, value;
-    Index found = 0;
     while (api.next_item(dict, &place, &key, &value))
-        if (found == count || value != wanted[found++]) return 0;
+        if (found == count || value != wanted[found++]) return false;
     return found == count;
 }
 
-// Returns whether a tensor that isn't an ordinary one is of its column's kind, and its address.
+static bool has_shape(Index dims, const Index *sizes, const Index *strides, const Index *shape) {
+    for (Index d = 0; d < dims; d++) {
+        if (sizes[d] != shape[d]) return false;
+        if (sizes[d] > 1 && strides[d] != shape[dims + d]) return false;
+    }
+    return true;
+}
+
+static bool view(const Api &api, Object tensor, View *found) {
+    if (!api.view(tensor, found)) return true;
+    api.forget_error();  // a tensor that has no memory of its own, a sparse one for example
+    return false;
+}
+
+static void *address(const View &found) { return (char *)found.data + found.offset; }
+
+// Returns whether a tensor is of its column's kind and of a shape, and where its elements are.
+static bool look(const Api &api, Object tensor, const Operand &operand, Index dims,
+                 const Index *shape, const void **near, void **memory) {
+    View found;
+    if (!view(api, tensor, &found)) return false;
+    *near = found.sizes;
+    *memory = address(found);
+    return found.code == operand.code && found.bits == operand.bits &&
+           found.device == operand.device && found.device_index == operand.device_index &&
+           (dims == ANY ||
+            (found.dims == dims && has_shape(dims, found.sizes, found.strides, shape)));
+}
+
+// The same for a tensor of which there is a handle, in a third of the time.
 static bool ask(const Api &api, Handle tensor, const Operand &operand, Index dims,
-                const Index *shape, void **address) {
+                const Index *shape, const void **near, void **memory) {
     int dtype, device, layout;
     Index found, *sizes, *strides;
     if (api.get_layout(tensor, &layout) || layout) return false;
     if (api.get_dtype(tensor, &dtype) || dtype != operand.dtype) return false;
-    if (api.get_device_type(tensor, &device) || device != operand.device) return false;
-    if (api.get_data_ptr(tensor, address)) return false;
+    if (api.get_device_type(tensor, &device) || device != operand.device_type) return false;
+    if (api.get_data_ptr(tensor, memory)) return false;
     if (dims == ANY) return true;
+    if (api.get_sizes(tensor, &sizes)) return false;
+    *near = sizes;
     if (api.get_dim(tensor, &found) || found != dims) return false;
-    if (api.get_sizes(tensor, &sizes) || api.get_strides(tensor, &strides)) return false;
-    return has_shape(dims, sizes, strides, shape);
+    return !api.get_strides(tensor, &strides) && has_shape(dims, sizes, strides, shape);
 }
 
-// Returns whether a tensor is of its column's kind, and its address.
-static bool read(const Api &api, Found *found, const Operand &operand, Index dims,
-                 const Index *shape, void **address) {
-    const Tensor &tensor = *found->tensor;
-    if (!api.ordinary.includes(tensor))
-        return ask(api, &found->tensor, operand, dims, shape, address);
-    found->storage = tensor.storage;
-    *address = tensor.storage->data + tensor.offset * operand.itemsize;
-    if (tensor.dtype != operand.type) return false;
-    if (dims == ANY) return true;
-    return tensor.dims == dims && has_shape(dims, tensor.sizes, tensor.strides, shape);
+// A parameter's gradient while somebody looks at it.
+struct Gradient {
+    const Api &api;
+    Object found;
+
+    Gradient(const Api &api, Object parameter)
+        : api(api), found(api.attribute(parameter, api.grad)) {
+        if (!found) api.forget_error();
+    }
+    ~Gradient() { if (found) api.release(found); }
+
+    bool is_missing() const { return found == api.none; }
+    bool is_tensor() const {  // an ordinary one, whose memory holds its values
+        if (!found || found == api.none) return false;
+        Object type = api.type(found);
+        api.release(type);
+        return type == api.tensor || type == api.parameter;
+    }
+};
+
+// Reads the gradient of a parameter that is the tensor that it was.
+static bool ask_gradient(const Api &api, const Plan &plan, Index r, const Index *shape,
+                         const void **near, void **memory) {
+    Handle gradient = (Handle)&api.gradient(plan.impls[r]);
+    bool is_defined = false;
+    near[plan.columns() - 1] = gradient;
+    if (api.is_defined(gradient, &is_defined) || !is_defined) return false;
+    return ask(api, gradient, plan.operands[1], plan.dims[r], shape, near, memory);
 }
 
-static bool is_defined(const Api &api, Handle tensor) {
-    bool defined = false;
-    return !api.is_defined(tensor, &defined) && defined;
+static bool look_at_gradient(const Api &api, const Plan &plan, Index r, const Index *shape,
+                             const void **near, void **memory) {
+    Gradient gradient(api, plan.params[r]);
+    return gradient.is_tensor() &&
+           look(api, gradient.found, plan.operands[1], plan.dims[r], shape, near, memory);
 }
 
 static bool read_row(const Api &api, const Plan &plan, Index r, const Index *shape) {
-    Found *found = plan.found + r * plan.columns();
-    if (found[0].tensor != *(const Tensor **)plan.params[r]) return false;
-    const Handle &gradient = api.grad(found[0].tensor);
-    plan.gradients[r] = &gradient;
-    if (!is_defined(api, (Handle)&gradient)) return false;
-    found[1].tensor = (const Tensor *)gradient;
-    for (Index k = 0; k < plan.columns(); k++) {
-        bool is_step = k + 1 == plan.columns();
-        void **address = plan.memory + k * plan.rows + r;
-        Index dims = is_step ? ANY : plan.dims[r];
-        if (!read(api, found + k, plan.operands[k], dims, shape, address)) return false;
+    const void **near = plan.near_row(r);
+    void **memory = plan.memory + r;
+    Index dims = plan.dims[r];
+    if (!look(api, plan.params[r], plan.operands[0], dims, shape, near, memory)) return false;
+    bool is_same = api.gradient && *near && *near == plan.tokens[r];
+    memory += plan.rows;
+    if (is_same ? !ask_gradient(api, plan, r, shape, near + 1, memory)
+                : !look_at_gradient(api, plan, r, shape, near + 1, memory))
+        return false;
+    for (Index k = 0; k < plan.buffers; k++) {
+        Index place = r * plan.buffers + k;
+        const Operand &operand = plan.operands[2 + k];
+        const void **hint = near + 2 + k;
+        memory += plan.rows;
+        Index wanted = k + 1 == plan.buffers ? ANY : dims;
+        if (plan.handles ? !ask(api, plan.handles[place], operand, wanted, shape, hint, memory)
+                         : !look(api, plan.states[place], operand, wanted, shape, hint, memory))
+            return false;
     }
     return true;
 }
 
-PREFETCHING fetch_row(const Plan &plan, Index r) {
-    const Found *found = plan.found + r * plan.columns();
+// Asks for what a row to come will need. Inlined by force: GCC takes what only prefetches for one
+// without effect, and drops its calls.
+__attribute__((always_inline)) static inline void fetch_row(const Plan &plan, Index r) {
+    const void **near = plan.near_row(r);
     for (Index k = 0; k < plan.columns(); k++) {
-        fetch(found[k].tensor, sizeof(Tensor));
-        fetch(found[k].storage, sizeof(Storage));
+        __builtin_prefetch((const char *)near[k] - 64);
+        __builtin_prefetch(near[k]);
+        __builtin_prefetch((const char *)near[k] + 64);
     }
-    fetch(plan.params[r], 1);
-    fetch(plan.gradients[r], 1);
-    fetch(plan.dicts[r], LINE);
-    fetch(plan.memory[(1 + plan.buffers) * plan.rows + r], 1);  // the step counter
+    __builtin_prefetch(near[plan.columns()]);
+    for (Index k = 0; plan.handles && k < plan.buffers; k++)
+        __builtin_prefetch(plan.handles[r * plan.buffers + k]);
+    __builtin_prefetch(plan.params[r]);
+    __builtin_prefetch(plan.dicts[r]);
+    __builtin_prefetch(plan.memory[(1 + plan.buffers) * plan.rows + r]);  // the step counter
 }
 
-static bool note_kind(const Api &api, const Tensor *tensor, Operand *operand) {
-    int dtype, device;
-    if (api.get_dtype(&tensor, &dtype) || api.get_device_type(&tensor, &device)) return false;
-    operand->dtype = dtype;
-    operand->device = device;
-    operand->type = tensor->dtype;
+static bool note_view(const Api &api, Object tensor, Operand *operand) {
+    View found;
+    if (!view(api, tensor, &found)) return false;
+    operand->code = found.code;
+    operand->bits = found.bits;
+    operand->device = found.device;
+    operand->device_index = found.device_index;
     return true;
 }
 
-// Notes where the tensors are, and the kinds of the first row's, which those of all rows have
-// to be.
-extern "C" int note(const Api *api, Plan *plan) {
-    Index columns = plan->columns();
+static bool note_handle(const Api &api, Handle tensor, Operand *operand) {
+    return !api.get_dtype(tensor, &operand->dtype) &&
+           !api.get_device_type(tensor, &operand->device_type);
+}
+
+// Notes the kinds of the first row's tensors, which those of all rows have to be, and which
+// tensors the parameters are; returns whether all of it can be read.
+extern "C" int note(const Api *api, const Plan *plan) {
+    Gradient gradient(*api, plan->params[0]);
+    Operand *operand = plan->operands;
+    if (!gradient.is_tensor() || !note_view(*api, plan->params[0], operand)) return 0;
+    if (!note_view(*api, gradient.found, operand + 1)) return 0;
+    if (api->gradient && !note_handle(*api, (Handle)&api->gradient(plan->impls[0]), operand + 1))
+        return 0;
+    for (Index b = 0; b < plan->buffers; b++) {
+        if (!note_view(*api, plan->states[b], operand + 2 + b)) return 0;
+        if (plan->handles && !note_handle(*api, plan->handles[b], operand + 2 + b)) return 0;
+    }
     for (Index r = 0; r < plan->rows; r++) {
-        Found *found = plan->found + r * columns;
-        found[0].tensor = *(const Tensor **)plan->params[r];
-        found[1].tensor = (const Tensor *)api->grad(found[0].tensor);
-        for (Index b = 0; b < plan->buffers; b++)
-            found[2 + b].tensor = *(const Tensor **)plan->states[r * plan->buffers + b];
+        View found;
+        if (!view(*api, plan->params[r], &found)) return 0;
+        plan->tokens[r] = found.sizes;
     }
-    bool known = true;
-    for (Index k = 0; k < columns; k++)
-        known = known && note_kind(*api, plan->found[k].tensor, plan->operands + k);
-    return known;
+    return 1;
 }
 
 // Returns whether everything is as it was, in which case `memory` is filled.
@@ -173,40 +293,44 @@ extern "C" int refresh(const Api *api, const Plan *plan) {
     return 1;
 }
 
-// Returns whether a tensor's elements lie one after the other, so many of them.
-static bool is_whole(const Tensor &tensor, Index size) {
-    Index distance = 1;
-    for (Index d = tensor.dims; d--;) {
-        if (tensor.sizes[d] != 1 && tensor.strides[d] != distance) return false;
-        distance *= tensor.sizes[d];
-    }
-    return tensor.elements == size;
-}
-
-// Writes where the elements of each tensor begin, or those of its gradient, if it has one, and
-// returns whether they are as expected: ordinary tensors, whole, and of the example's dtype.
-extern "C" int find(const Api *api, const Elements *wanted, int gradients) {
-    for (Index i = 0; i < wanted->count; i++) {
-        const Tensor *tensor = *(const Tensor **)wanted->tensors[i];
-        if (gradients) {
-            const Handle &gradient = api->grad(tensor);
-            wanted->places[i] = nullptr;
-            if (!is_defined(*api, (Handle)&gradient)) continue;
-            tensor = (const Tensor *)gradient;
-        }
-        if (!api->ordinary.includes(*tensor) || !is_whole(*tensor, wanted->sizes[i])) return 0;
-        if (tensor->dtype != (*(const Tensor **)wanted->example)->dtype) return 0;
-        wanted->places[i] = tensor->storage->data + tensor->offset * wanted->itemsize;
-    }
-    return 1;
-}
-
-// Returns whether a list holds exactly these objects.
-extern "C" int same_list(const Api *api, Object list, const Object *wanted, Index count) {
-    if (api->length(list) != count) return 0;
+static bool same_list(const Api &api, Object list, const Object *wanted, Index count) {
+    if (api.length(list) != count) return false;
     for (Index i = 0; i < count; i++)
-        if (api->element(list, i) != wanted[i]) return 0;
-    return 1;
+        if (api.element(list, i) != wanted[i]) return false;
+    return true;
+}
+
+static const Index OTHERS = -1;
+
+// Returns how many of a group's values are others than they were, having noted their places.
+static Index compare(const Api &api, const Groups &groups, Index group, Index first, Index *changed) {
+    Object key, value;
+    Index position = 0, place = first, found = 0, end = first + groups.sizes[group];
+    while (api.next_item(groups.dicts[group], &position, &key, &value)) {
+        if (place == end || key != groups.keys[place]) return OTHERS;
+        if (value != groups.values[place]) changed[found++] = place;
+        place++;
+    }
+    return place == end ? found : OTHERS;
+}
+
+// Returns how many values of all groups have changed, or OTHERS where there are other groups,
+// keys or parameters, or other parameters without a gradient.
+extern "C" Index compare_groups(const Api *api, const Groups *groups) {
+    const Object *params = groups->params;
+    Index place = 0, found = 0;
+    if (!same_list(*api, groups->list, groups->dicts, groups->count)) return OTHERS;
+    for (Index g = 0; g < groups->count; g++) {
+        Index more = compare(*api, *groups, g, place, groups->changed + found);
+        if (more == OTHERS) return OTHERS;
+        if (!same_list(*api, groups->lists[g], params, groups->lengths[g])) return OTHERS;
+        found += more;
+        place += groups->sizes[g];
+        params += groups->lengths[g];
+    }
+    for (Index i = 0; i < groups->without; i++)
+        if (!Gradient(*api, groups->lacking[i]).is_missing()) return OTHERS;
+    return found;
 }
 
 // Returns whether a dict's values are exactly these objects, in this order.
@@ -214,63 +338,50 @@ extern "C" int same_values(const Api *api, Object dict, const Object *wanted, In
     return holds(*api, dict, wanted, count);
 }
 
-// Returns whether none of the parameters has a gradient.
-extern "C" int without_gradients(const Api *api, const Handle *params, Index count) {
-    for (Index r = 0; r < count; r++)
-        if (is_defined(*api, (Handle)&api->grad(*(const void **)params[r]))) return 0;
-    return 1;
-}
-
-// Writes each row's count of steps, once it has advanced, and returns whether all are the same.
-extern "C" int next_counts(const Plan *plan, double *counts) {
-    void **steps = plan->memory + (1 + plan->buffers) * plan->rows;
-    bool wide = plan->wide, same = true;
-    for (Index r = 0; r < plan->rows; r++) {
-        counts[r] = (wide ? *(double *)steps[r] : *(float *)steps[r]) + 1;
-        same = same && counts[r] == counts[0];
+// Returns whether a tensor's elements lie one after the other, so many of them.
+static bool is_whole(const View &found, Index size) {
+    Index distance = 1;
+    for (Index d = found.dims; d--;) {
+        if (found.sizes[d] != 1 && found.strides[d] != distance) return false;
+        distance *= found.sizes[d];
     }
-    return same;
+    return distance == size;
 }
 
-// Adds one to each row's count of steps.
-extern "C" void advance(const Plan *plan) {
-    void **steps = plan->memory + (1 + plan->buffers) * plan->rows;
-    for (Index r = 0; r < plan->rows; r++) {
-        if (plan->wide) *(double *)steps[r] += 1;
-        else *(float *)steps[r] += 1;
-    }
+// Returns whether a tensor's memory holds its values, not their negatives.
+static bool is_resolved(const Api &api, Object tensor) {
+    Object answer = api.call_method(api.is_neg, &tensor, 1, nullptr);
+    if (answer) api.release(answer);
+    else api.forget_error();
+    return answer == api.no;
 }
 
-// Returns whether a tensor's fields say what torch's functions say of it.
-static bool is_as_known(const Api &api, Found found, Index itemsize) {
-    const Tensor &tensor = *found.tensor;
-    Operand operand = {itemsize, 0, 0, 0};
-    if (!note_kind(api, &tensor, &operand) || !api.ordinary.includes(tensor)) return false;
-    Index shape[2 * INLINE];
-    for (Index d = 0; d < tensor.dims; d++) {
-        shape[d] = tensor.sizes[d];
-        shape[tensor.dims + d] = tensor.strides[d];
-    }
-    void *asked, *address;
-    return ask(api, &found.tensor, operand, tensor.dims, shape, &asked) &&
-           read(api, &found, operand, tensor.dims, shape, &address) && address == asked;
+static bool find_one(const Api &api, Object tensor, const View &example, Index size, void **place) {
+    View found;
+    if (!view(api, tensor, &found) || !is_whole(found, size)) return false;
+    if (!is_resolved(api, tensor)) return false;
+    *place = address(found);
+    return found.code == example.code && found.bits == example.bits &&
+           found.device == example.device;
 }
 
-// Takes the first of some tensors for an example of the ordinary ones, if the fields of all say
-// what torch's functions say.
-extern "C" int learn_fields(Api *api, const Handle *tensors, const Index *itemsizes, Index count) {
-    Found first = {*(const Tensor **)tensors[0], nullptr};
-    api->ordinary.table = first.tensor->table;
-    api->ordinary.keys = first.tensor->keys;
-    __builtin_memcpy(api->ordinary.device, first.tensor->device, sizeof first.tensor->device);
-    for (Index i = 0; i < count; i++) {
-        Found found = {*(const Tensor **)tensors[i], nullptr};
-        bool is_alike = itemsizes[i] == itemsizes[0];
-        if ((found.tensor->dtype == first.tensor->dtype) == is_alike &&
-            is_as_known(*api, found, itemsizes[i]))
+// Writes where the elements of each tensor begin, or those of its gradient, if it has one, and
+// returns whether they are as expected: whole, and of the example's dtype and device.
+extern "C" int find(const Api *api, const Elements *wanted, int gradients) {
+    View example;
+    if (!view(*api, wanted->example, &example)) return 0;
+    for (Index i = 0; i < wanted->count; i++) {
+        void **place = wanted->places + i;
+        if (!gradients) {
+            if (!find_one(*api, wanted->params[i], example, wanted->sizes[i], place)) return 0;
             continue;
-        api->ordinary = {};
-        return 0;
+        }
+        Gradient gradient(*api, wanted->params[i]);
+        *place = nullptr;
+        if (gradient.is_missing()) continue;
+        if (!gradient.is_tensor() ||
+            !find_one(*api, gradient.found, example, wanted->sizes[i], place))
+            return 0;
     }
     return 1;
 }

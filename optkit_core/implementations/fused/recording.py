@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from optkit_core.implementations.fused.scalars import Scalar
 from optkit_core.implementations.fused.vocabulary import (
     CONDITIONS,
     POWERS,
@@ -68,7 +69,8 @@ class Number(float):
     @classmethod
     def at(cls, position: int, value: Any) -> Number:
         """Return the number at a position; that of a tensor isn't looked at."""
-        number = cls("nan" if isinstance(value, Tensor) else value)
+        known = value.value if isinstance(value, Scalar) else value
+        number = cls("nan" if isinstance(value, Tensor) else known)
         number.position = position
         return number
 
@@ -113,6 +115,8 @@ class Recording:
             operands: the tensor, then the other arguments.
             names: of the last of them, where they are given by keyword.
         """
+        if method == "pow":  # some exponents are operations of their own
+            operands = [float(o) if isinstance(o, Scalar) else o for o in operands]
         key = (method, names, *[_sort(operand) for operand in operands])
         call = self._last.then.get(key)
         if call is None:
@@ -199,4 +203,5 @@ def _sort(operand: Any) -> Any:
 
 
 def _is_number(operand: Any) -> bool:
-    return isinstance(operand, (float, int)) or (isinstance(operand, Tensor) and not operand.dim())
+    is_plain = isinstance(operand, (float, int, Scalar))
+    return is_plain or (isinstance(operand, Tensor) and not operand.dim())

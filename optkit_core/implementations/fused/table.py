@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optkit_core import torch_private
 from optkit_core.buckets import Bucket
 from optkit_core.buffers import STEP
 from optkit_core.implementations import counting
-from optkit_core.implementations.fused.native import Handles, Reader
+from optkit_core.implementations.fused.reader import Reader
+from optkit_core.implementations.fused.structures import Operand, Plan
 
 WORD = 8
 
@@ -35,10 +37,9 @@ class Table:
         self.bucket = bucket
         self.names = (*names, STEP)
         self.rows = len(bucket)
-        self.reader = reader
         columns = self._columns()
         self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
-        self.itemsizes = tuple(column[0].itemsize for column in columns)
+        self.is_wide = columns[-1][0].dtype == torch.float64
         parts = 2 if bucket.kind.dtype.is_complex else 1
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
         self.memory = array(
@@ -50,6 +51,11 @@ class Table:
         states = self.bucket.states
         columns = [[state[name] for state in states] for name in self.names]
         return [self.bucket.params, self.bucket.grads, *columns]
+
+    @property
+    def counters(self) -> int:
+        """Where the addresses of the step counters stand."""
+        return address(self.memory) + WORD * self.rows * (1 + len(self.names))
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
@@ -70,66 +76,64 @@ class Table:
             counting.advance(self.bucket.steps)
 
 
-class Plan(ctypes.Structure):
-    """The structure of that name in `reader.cpp`."""
-
-    _fields_ = (
-        ("rows", ctypes.c_longlong),
-        ("buffers", ctypes.c_longlong),
-        *((name, ctypes.c_void_p) for name in ("params", "states", "dicts", "entries", "counts")),
-        *((name, ctypes.c_void_p) for name in ("dims", "shapes", "operands", "found")),
-        *((name, ctypes.c_void_p) for name in ("gradients", "memory")),
-        ("wide", ctypes.c_longlong),
-    )
-
-
 class Watched:
     """A table's tensors as the native reader knows them."""
 
     def __init__(self, table: Table, reader: Reader) -> None:
         """Note what is to stay as it is."""
-        bucket, self.reader = table.bucket, reader
-        tensors = [state[name] for state in bucket.states for name in table.names]
-        self.uncertain = [p for p in bucket.params if p.is_complex() or not p.dim()]
-        self.counts = array("d", bytes(WORD * table.rows))
-        self._places, self._handles = reader.places(bucket.params), Handles(tensors)
-        entries = [entry for state in bucket.states for entry in state.values()]
-        self._objects = (bucket.states, entries)
+        bucket, self._table, self.reader = table.bucket, table, reader
+        self._tensors = [state[name] for state in bucket.states for name in table.names]
+        # A gradient of one element may be yet to be negated or conjugated, unseen by its strides.
+        self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
+        self._counts = array("d", bytes(WORD * table.rows))
+        self._handles = reader.handles(self._tensors)
+        self._entries = [entry for state in bucket.states for entry in state.values()]
+        columns = 1 + len(table.names)
+        self._operands = (Operand * (columns + 1))()
         self._arrays = (
-            *(array("Q", map(id, objects)) for objects in self._objects),
+            array("Q", map(id, bucket.params)),
+            array("Q", map(torch_private.implementation_of, bucket.params)),
+            array("Q", bytes(WORD * table.rows)),
+            array("Q", map(id, self._tensors)),
+            array("Q", map(id, bucket.states)),
+            array("Q", map(id, self._entries)),
             array("q", map(len, bucket.states)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
-            array("q", chain.from_iterable((size, 0, 0, 0) for size in table.itemsizes)),
-            array("Q", bytes(2 * WORD * table.rows * (2 + len(table.names)))),
-            array("Q", bytes(WORD * table.rows)),
-            table.memory,
+            array("Q", bytes(WORD * table.rows * (columns + 2))),
         )
+        params, impls, tokens, states, *others, near = map(address, self._arrays)
         self.plan = Plan(
             table.rows,
             len(table.names),
-            address(self._places),
-            self._handles.address,
-            *(address(values) for values in self._arrays),
-            bucket.steps[0].dtype == torch.float64,
+            params,
+            impls,
+            tokens,
+            states,
+            self._handles.address if self._handles else None,
+            *others,
+            ctypes.addressof(self._operands),
+            near,
+            address(table.memory),
         )
-        self.place = ctypes.addressof(self.plan)
-        reader.note(reader.api, self.place)
+        self._place = ctypes.addressof(self.plan)
+        self._is_readable = bool(reader.note(reader.api, self._place))
+        self._counters = (table.counters, table.rows, int(table.is_wide))
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
-        if self.uncertain and any(map(_is_lazy, self.uncertain)):
+        if not self._is_readable or any(map(_is_lazy, self._uncertain)):
             return False
-        return bool(self.reader.refresh(self.reader.api, self.place))
+        return bool(self.reader.refresh(self.reader.api, self._place))
 
     def next_counts(self) -> Sequence[float]:
         """Return what each row's step counter will say: one number where all agree."""
-        same = self.reader.next_counts(self.place, address(self.counts))
-        return self.counts[:1] if same else self.counts
+        same = self.reader.next_counts(*self._counters, address(self._counts))
+        return self._counts[:1] if same else self._counts
 
     def advance(self) -> None:
         """Add one to every step counter."""
-        self.reader.advance(self.place)
+        self.reader.advance(*self._counters)
 
 
 def address(values: array[Any]) -> int:

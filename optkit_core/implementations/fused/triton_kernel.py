@@ -35,7 +35,8 @@ def compiled(signature: Signature, device: torch.device) -> Any:
         UnavailableError: Triton can't compile it; says why.
     """
     found = kernel(signature)
-    numbers = [0.0 if dtype is None else dtype for dtype in signature.numbers]
+    each = [0.0 if dtype is None else dtype for dtype in signature.numbers]
+    numbers = [torch.float64] if signature.is_tabled else each
     flag = [] if signature.found_inf is None else [signature.found_inf]
     arguments = (torch.int32, 0, torch.int64, 0, *flag, *numbers)
     try:

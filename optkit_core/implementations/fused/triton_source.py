@@ -50,6 +50,7 @@ class Signature(NamedTuple):
             None where the host gives it.
         found_inf: dtype of the number that tells the launch on the device, by not being zero,
             that nothing is to be done; None where there is none.
+        is_tabled: whether rows take different sets of numbers, all of which lie on the device.
     """
 
     program: Program
@@ -57,6 +58,7 @@ class Signature(NamedTuple):
     step: torch.dtype = torch.float32
     numbers: tuple[torch.dtype | None, ...] = ()
     found_inf: torch.dtype | None = None
+    is_tabled: bool = False
 
     @property
     def computed(self) -> str:
@@ -102,10 +104,7 @@ def _element(signature: Signature) -> str:
 
 def _kernel(signature: Signature) -> str:
     program = signature.program
-    numbers = [
-        f'x{place}: "fp64"' if dtype is None else f"x{place}"
-        for place, dtype in enumerate(signature.numbers, start=1)
-    ]
+    numbers = ["numbers"] if signature.is_tabled else _number_arguments(signature)
     flag = [] if signature.found_inf is None else ["found_inf"]
     arguments = ["chunks", 'total: "i64"', "table", 'rows: "i64"', *flag, *numbers]
     names = [argument.split(":")[0] for argument in arguments]
@@ -124,6 +123,13 @@ def _kernel(signature: Signature) -> str:
             *_indented(_loop(signature, f"range(0, left, {BLOCK})", ", offsets < left"), 2),
         ]
     )
+
+
+def _number_arguments(signature: Signature) -> list[str]:
+    return [
+        f'x{place}: "fp64"' if dtype is None else f"x{place}"
+        for place, dtype in enumerate(signature.numbers, start=1)
+    ]
 
 
 def _beginning(signature: Signature) -> list[str]:
@@ -147,12 +153,7 @@ def _beginning(signature: Signature) -> list[str]:
 def _scalars(signature: Signature) -> list[str]:
     """Return the lines that compute what all elements of a row share, in float64."""
     program, wide = signature.program, TYPES[torch.float64]
-    lines = [
-        f"n{place} = tl.full((), x{place}, {wide})"
-        if dtype is None
-        else f"n{place} = tl.load(x{place}).to({wide})"
-        for place, dtype in enumerate(signature.numbers, start=1)
-    ]
+    lines = _numbers(signature)
     lines_of = defining(program)
     read = {operand for line in program.lines for operand in line.operands}
     if program.step in read | {value for _, value in program.stores}:
@@ -165,6 +166,21 @@ def _scalars(signature: Signature) -> list[str]:
         lines.append(f"s{value} = {written(program, line, operands, wide)}")
     shared = [v for v in signature.needed if v < 0 or v in signature.scalars]
     return lines + [f"{_name(v)} = {_narrowed(signature, v)}" for v in shared]
+
+
+def _numbers(signature: Signature) -> list[str]:
+    """Return the lines that read a row's numbers, each float64."""
+    wide, count = TYPES[torch.float64], len(signature.numbers)
+    places = range(1, count + 1)
+    if signature.is_tabled:
+        first = f"set = tl.load(table + {_place(signature.program.step + 1)}) * {count}"
+        return [first, *(f"n{i} = tl.load(numbers + set + {i - 1})" for i in places)]
+    return [
+        f"n{place} = tl.full((), x{place}, {wide})"
+        if dtype is None
+        else f"n{place} = tl.load(x{place}).to({wide})"
+        for place, dtype in zip(places, signature.numbers, strict=True)
+    ]
 
 
 def _narrowed(signature: Signature, value: int) -> str:

@@ -1,0 +1,98 @@
+"""Settings: a group's hyperparameters as a row of numbers, and what isn't a number beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+SINGLE, FIXED = -1, -2
+"""What stands for the length of a number by itself, and of a value that isn't numbers."""
+
+
+class Slot(NamedTuple):
+    """Where a hyperparameter stands in a row.
+
+    Args:
+        name: the hyperparameter's.
+        start: the place of its first number.
+        length: how many numbers a tuple has, `SINGLE` or `FIXED`.
+        fixed: the value of one that isn't numbers.
+    """
+
+    name: str
+    start: int
+    length: int
+    fixed: Any = None
+
+
+class Settings(NamedTuple):
+    """A group's hyperparameters.
+
+    Args:
+        slots: what stands where; the same for groups that differ in numbers alone.
+        numbers: the row.
+        tensors: the places of numbers that are read from a tensor before each step.
+    """
+
+    slots: tuple[Slot, ...]
+    numbers: list[float]
+    tensors: tuple[tuple[int, Tensor], ...]
+
+
+def settings(h: Any) -> Settings | None:
+    """Return a group's hyperparameters as numbers, None where one of them can't be followed.
+
+    Args:
+        h: the hyperparameters as attributes.
+
+    >>> settings(SimpleNamespace(lr=0.1, betas=(0.9, 0.99), nesterov=True)).numbers
+    [0.1, 0.9, 0.99]
+    """
+    slots: list[Slot] = []
+    numbers: list[float] = []
+    tensors: list[tuple[int, Tensor]] = []
+    for name, value in vars(h).items():
+        start, found = len(numbers), numbers_of(value)
+        if isinstance(value, Tensor):
+            tensors.append((start, value))
+        if found is None:
+            if not _is_plain(value):
+                return None
+            slots.append(Slot(name, start, FIXED, value))
+        else:
+            numbers += found
+            slots.append(Slot(name, start, len(found) if isinstance(value, tuple) else SINGLE))
+    return Settings(tuple(slots), numbers, tuple(tensors))
+
+
+def numbers_of(value: Any) -> list[float] | None:
+    """Return a hyperparameter's numbers; None where it isn't made of them."""
+    if isinstance(value, Tensor):
+        return [float(value)] if value.is_cpu and not value.dim() else None
+    if isinstance(value, tuple):
+        return list(map(float, value)) if value and all(map(_is_number, value)) else None
+    return [float(value)] if _is_number(value) else None
+
+
+def namespace(slots: Sequence[Slot], scalars: Sequence[Any]) -> SimpleNamespace:
+    """Return hyperparameters as attributes again, with scalars in the place of numbers."""
+    return SimpleNamespace(**{slot.name: _value(slot, scalars) for slot in slots})
+
+
+def _value(slot: Slot, scalars: Sequence[Any]) -> Any:
+    if slot.length == FIXED:
+        return slot.fixed
+    if slot.length == SINGLE:
+        return scalars[slot.start]
+    return tuple(scalars[slot.start : slot.start + slot.length])
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (float, int)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, str))
