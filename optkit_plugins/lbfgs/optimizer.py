@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -27,15 +28,15 @@ from optkit_core import (
 from optkit_plugins.lbfgs import groups, passes, persistence
 from optkit_plugins.lbfgs.descent import Descent
 from optkit_plugins.lbfgs.kept import Kept, unshared
-from optkit_plugins.lbfgs.limits import Limits
+from optkit_plugins.lbfgs.limits import Limits, default_max_eval
 from optkit_plugins.lbfgs.line import LineSearch
 from optkit_plugins.lbfgs.objective import Closure, Objective, refuse_scaler, required
 from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.storage import OFFERS
 
-LEAST_EVALUATIONS = 4
-"""What None for max_eval stands for at least: fewer leave a line search nothing to try."""
+TOLERANCE = at_least(-math.inf, infinite=True)
+"""Infinity ends a step at once, and what is negative never does."""
 
 
 class LBFGS(Optimizer):
@@ -67,11 +68,12 @@ class LBFGS(Optimizer):
             least 0. Default: 1.
         max_iter: most iterations in one step; at least 0. Default: 20.
         max_eval: most closure calls in one step, of which the first is always made; at least
-            0. Default: None, which stands for ``max(max_iter * 5 // 4, 4)``.
-        tolerance_grad: the step ends when no element of the gradient is larger; at least 0.
-            Default: 1e-7.
+            0. Default: None, which stands for ``max_iter * 5 // 4``, and for 4 at least where
+            there is a line search, which has nothing to try with fewer.
+        tolerance_grad: the step ends when no element of the gradient is larger; infinity ends
+            it after the first evaluation, a negative number never. Default: 1e-7.
         tolerance_change: the step ends when the loss, or every parameter, changes by no
-            more; at least 0. Default: 1e-9.
+            more; likewise. Default: 1e-9.
         history_size: number of pairs remembered; at least 1. Default: 100.
         line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` searches as
             torch.optim.LBFGS does, ``"hager_zhang"`` also finds its way where the loss has no
@@ -157,10 +159,10 @@ class LBFGS(Optimizer):
         default=None, range=whole(0, optional=True), doc="most closure calls in one step"
     )
     tolerance_grad: float = hyperparameter(
-        default=1e-7, range=at_least(0.0), doc="largest gradient element of a minimum"
+        default=1e-7, range=TOLERANCE, doc="largest gradient element of a minimum"
     )
     tolerance_change: float = hyperparameter(
-        default=1e-9, range=at_least(0.0), doc="change of loss or parameters that ends a step"
+        default=1e-9, range=TOLERANCE, doc="change of loss or parameters that ends a step"
     )
     history_size: int = hyperparameter(
         default=100, range=whole(1), doc="number of remembered pairs"
@@ -218,7 +220,7 @@ class LBFGS(Optimizer):
         super().add_param_group(param_group)
         for options in (self.defaults, self.param_groups[-1]):
             if options["max_eval"] is None:
-                options["max_eval"] = max(options["max_iter"] * 5 // 4, LEAST_EVALUATIONS)
+                options["max_eval"] = default_max_eval(options)
 
     @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
