@@ -219,10 +219,14 @@ class Block:
             last: of the gradient where it led.
         """
         moved, slope, changed = self.places[EXTRA:LOSS]
-        pairs = zip(self.params, self.parts(START), strict=True)
-        moved.copy_(torch.stack([(real(p) != piece).any() for p, piece in pairs]).any())
+        moved.copy_(self.has_moved())
         slope.copy_(torch.dot(self.gradient(origin), self.direction))
         changed.copy_((self.gradient(slot) != self.gradient(last)).any())
+
+    def has_moved(self) -> Tensor:
+        """Return whether the parameters aren't at the start any more."""
+        pairs = zip(self.params, self.parts(START), strict=True)
+        return torch.stack([(real(p) != piece).any() for p, piece in pairs]).any()
 
 
 @attrs.define(eq=False)
