@@ -52,7 +52,8 @@ class LBFGS(Optimizer):
     g_i`, and :math:`\gamma_k = s^\top y / y^\top y` of the newest one. It is applied in the
     compact form of Byrd, Nocedal and Schnabel, which reads the pairs twice. The first iteration,
     and one after the pairs were forgotten, follows :math:`-g`, see `initial_step`. A pair whose
-    :math:`s^\top y` isn't clearly positive is left out.
+    :math:`s^\top y` isn't clearly positive is left out, and without a line search one that would
+    make the next step disproportionately long.
 
     The parameters of all groups are minimized over together. A group's learning rate scales
     its parameters: with :math:`\sigma` the root of its ratio to the largest rate, they are
