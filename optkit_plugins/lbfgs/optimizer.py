@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -25,18 +24,15 @@ from optkit_core import (
     refuse_overlap,
     whole,
 )
-from optkit_plugins.lbfgs import groups, passes, persistence
+from optkit_plugins.lbfgs import copyable, groups, passes, persistence
 from optkit_plugins.lbfgs.descent import Descent
 from optkit_plugins.lbfgs.kept import Kept, unshared
 from optkit_plugins.lbfgs.limits import Limits, default_max_eval
 from optkit_plugins.lbfgs.line import LineSearch
 from optkit_plugins.lbfgs.objective import Closure, Objective, refuse_scaler, required
-from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange
+from optkit_plugins.lbfgs.ranges import TOLERANCE, DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.storage import OFFERS
-
-TOLERANCE = at_least(-math.inf, infinite=True)
-"""Infinity ends a step at once, and what is negative never does."""
 
 
 class LBFGS(Optimizer):
@@ -52,8 +48,7 @@ class LBFGS(Optimizer):
     g_i`, and :math:`\gamma_k = s^\top y / y^\top y` of the newest one. It is applied in the
     compact form of Byrd, Nocedal and Schnabel, which reads the pairs twice. The first iteration,
     and one after the pairs were forgotten, follows :math:`-g`, see `initial_step`. A pair whose
-    :math:`s^\top y` isn't clearly positive is left out, and without a line search one that would
-    make the next step disproportionately long.
+    :math:`s^\top y` isn't clearly positive is left out, or is doubtful without a line search.
 
     The parameters of all groups are minimized over together. A group's learning rate scales
     its parameters: with :math:`\sigma` the root of its ratio to the largest rate, they are
@@ -69,8 +64,7 @@ class LBFGS(Optimizer):
             least 0. Default: 1.
         max_iter: most iterations in one step; at least 0. Default: 20.
         max_eval: most closure calls in one step, of which the first is always made; at least
-            0. Default: None, which stands for ``max_iter * 5 // 4``, and for 4 at least where
-            there is a line search, which has nothing to try with fewer.
+            0. Default: None, for ``max_iter * 5 // 4``, with a line search for 4 at least.
         tolerance_grad: the step ends when no element of the gradient is larger; infinity ends
             it after the first evaluation, a negative number never. Default: 1e-7.
         tolerance_change: the step ends when the loss, or every parameter, changes by no
@@ -107,6 +101,7 @@ class LBFGS(Optimizer):
     Raises:
         HyperparameterError: a value is outside its range.
         GroupError: groups differ in something else than `lr`.
+        ParametersError: a parameter's elements don't go into plain tensors, a DTensor's say.
         ClosureError: ``step`` got no closure, or one that doesn't return a loss or leaves no
             gradient; or GradScaler called it. The parameters are where they were before the
             iteration.
@@ -222,6 +217,11 @@ class LBFGS(Optimizer):
         for options in (self.defaults, self.param_groups[-1]):
             if options["max_eval"] is None:
                 options["max_eval"] = default_max_eval(options)
+
+    def check_request(self, group: Mapping[str, Any]) -> None:
+        """Raise if a group asks for what can't run it, or holds what nothing can run."""
+        copyable.require(group)
+        super().check_request(group)
 
     @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 
+from optkit_core import at_least
 from optkit_plugins.lbfgs.searches import SEARCHES
+
+TOLERANCE = at_least(-math.inf, infinite=True)
+"""Infinity ends a step at once, and what is negative never does."""
 
 FLOATING = ("float64", "float32", "bfloat16", "float16")
 
