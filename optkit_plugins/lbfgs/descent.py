@@ -79,9 +79,9 @@ class Descent:
         if not reading.is_finite:
             raise Stop("non_finite")
         if not memory.is_placed or reading.total(0):
-            memory.move = None
-            memory.save()
-        elif move is not None:
+            memory.take_place()
+            move = memory.move
+        if move is not None:
             memory.move = attrs.evolve(
                 move, origin=attrs.evolve(move.origin, slope=reading.total(1))
             )
