@@ -28,7 +28,7 @@ class Outcome:
         """Return what an optimizer has now."""
         params = params_of(optimizer)
         optimizer.publish_state()
-        states = [optimizer.state[p] if p in optimizer.state else {} for p in params]
+        states = [optimizer.state.get(p, {}) for p in params]
         return cls([_copied(p) for p in params], [_copied(state) for state in states])
 
     def assert_agrees(self, other: Outcome, subject: Subject, is_exact: bool = False) -> None:
