@@ -14,7 +14,7 @@ from problems import gradients, set_gradients
 from torch import Tensor
 
 from optkit_core import Elementwise
-from optkit_core.implementations.fused import cuda, device_table
+from optkit_core.implementations.fused import cuda, device_table, native
 from optkit_core.scaling import Scaling
 
 HAS_GPU = torch.cuda.is_available() and not torch.version.hip and not interpreted.IS_ON
@@ -28,6 +28,9 @@ PLACES = [
     pytest.param("cuda", marks=needs_gpu, id="gpu"),
     pytest.param("cpu", marks=interpreted.needed, id="interpreter"),
 ]
+ALL_PLACES = [*PLACES, pytest.param("unread", marks=interpreted.needed, id="no reader")]
+"""One more where Python looks at every tensor, as it does on a GPU that counts the steps."""
+
 Params = list[torch.nn.Parameter]
 
 
@@ -41,6 +44,8 @@ def standing(
     if request.param == "cuda":
         yield torch.device("cuda", 0)
         return
+    if request.param == "unread":
+        monkeypatch.setenv(native.SWITCH, "0")
     with contextmanager(interpreted.standing_in)(monkeypatch):
         yield torch.device("cpu")
 
@@ -73,9 +78,7 @@ def on(device: torch.device, params: Sequence[Tensor]) -> Params:
     return [torch.nn.Parameter(own) for own in made]
 
 
-def sized(
-    device: torch.device, sizes: Sequence[int], dtype: torch.dtype = torch.float32
-) -> Params:
+def sized(device: torch.device, sizes: Sequence[int], dtype: torch.dtype = torch.float32) -> Params:
     """Return parameters of so many elements each, the same on every device."""
     generator = torch.Generator().manual_seed(0)
     return on(device, [torch.randn(n, generator=generator).to(dtype) for n in sizes])

@@ -55,6 +55,7 @@ def test_every_operation(device: torch.device, name: str, dtype: torch.dtype) ->
     assert not off.any(), [t[off] for t in (*inputs, p, wanted)]
 
 
+@pytest.mark.parametrize("device", devices.ALL_PLACES, indirect=True)
 @pytest.mark.parametrize("capturable", [False, True])
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_learning_rate_in_the_devices_memory(
@@ -149,6 +150,7 @@ def no_synchronization(device: torch.device) -> Iterator[Any]:
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.parametrize("device", devices.ALL_PLACES, indirect=True)
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("options", [{}, {"capturable": True}, {"lr": "tensor"}], ids=str)

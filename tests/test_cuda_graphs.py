@@ -20,7 +20,7 @@ from optkit_core.implementations.fused import device_table
 from optkit_core.implementations.fused.triton_source import CHUNK
 from optkit_core.testing import assert_agree
 
-device = pytest.fixture(params=devices.PLACES)(devices.standing)
+device = pytest.fixture(params=devices.ALL_PLACES)(devices.standing)
 launches = pytest.fixture(devices.noted_launches)
 
 ALGORITHMS: dict[str, Any] = {"adamax": optkit.get("adamax"), "adagrad": optkit.get("adagrad")}
@@ -119,42 +119,45 @@ def test_a_graph_follows_learning_rates_in_the_devices_memory(device: torch.devi
     assert (params[1] < before[1]).all()
 
 
+def training() -> tuple[Callable[[], None], Callable[[], torch.Tensor]]:
+    """Return a training step on the GPU, of a model with a group for each parameter; its loss."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(32, 64), torch.nn.Tanh(), torch.nn.Linear(64, 1)]
+    model = torch.nn.Sequential(*layers).cuda()
+    inputs, targets = torch.randn(128, 32, device="cuda"), torch.randn(128, 1, device="cuda")
+    groups = by_rate(list(model.parameters()))
+    optimizer = optkit.create("adamax", groups, implementation="fused", capturable=True)
+
+    def loss() -> torch.Tensor:
+        return torch.nn.functional.mse_loss(model(inputs), targets)
+
+    def train() -> None:
+        optimizer.zero_grad(set_to_none=False)
+        loss().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return train, loss
+
+
 @needs_gpu
 def test_a_graph_of_forward_backward_and_step_trains() -> None:
     """The step of many groups in the middle of a whole captured training step."""
     losses = []
     for is_captured in (True, False):
-        torch.manual_seed(0)
-        model = torch.nn.Sequential(
-            torch.nn.Linear(32, 64), torch.nn.Tanh(), torch.nn.Linear(64, 1)
-        ).cuda()
-        inputs, targets = torch.randn(128, 32, device="cuda"), torch.randn(128, 1, device="cuda")
-        optimizer = optkit.create(
-            "adamax", by_rate(list(model.parameters())), implementation="fused", capturable=True
-        )
-
-        def train(model: Any = model, optimizer: Any = optimizer) -> torch.Tensor:
-            optimizer.zero_grad(set_to_none=False)
-            loss = torch.nn.functional.mse_loss(model(inputs), targets)
-            loss.backward()
-            optimizer.step()
-            return loss
-
+        step, loss = training()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
-                train()
+                step()
         torch.cuda.current_stream().wait_stream(stream)
-        step: Callable[[], Any] = train
+        before = loss().item()
         if is_captured:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                train()
-            step = graph.replay
+            step = captured(step, torch.device("cuda"))
         for _ in range(10):
             step()
-        losses.append(torch.nn.functional.mse_loss(model(inputs), targets).detach().cpu())
+        losses.append(loss().detach().cpu())
+        assert losses[-1] < before
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-3, atol=1e-5)
 
 

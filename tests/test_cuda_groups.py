@@ -13,11 +13,10 @@ from problems import parameters
 
 import optkit
 from optkit_core import Elementwise
-from optkit_core.implementations.fused import native
 from optkit_core.implementations.fused.triton_source import CHUNK
 from optkit_core.testing import assert_agree
 
-device = pytest.fixture(params=devices.PLACES)(devices.standing)
+device = pytest.fixture(params=devices.ALL_PLACES)(devices.standing)
 launches = pytest.fixture(devices.noted_launches)
 
 ALGORITHMS: dict[str, type[Elementwise]] = {
@@ -51,19 +50,11 @@ def by_rate_on_device(params: Params) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("capturable", [False, True])
-@pytest.mark.parametrize("is_read", [True, False])
 @each_algorithm
 def test_all_groups_are_one_launch(
-    device: torch.device,
-    name: str,
-    is_read: bool,
-    capturable: bool,
-    launches: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    device: torch.device, name: str, capturable: bool, launches: Any
 ) -> None:
-    """Also where they have missed different gradients, and without the native reader."""
-    if not is_read:
-        monkeypatch.setenv(native.SWITCH, "0")
+    """Also where they have missed different gradients."""
     params = sized(device, SIZES)
     assert_agree(*both(ALGORITHMS[name], params, device, by_rate, capturable=capturable))
     assert len(launches) == devices.STEPS[device.type]
@@ -71,9 +62,7 @@ def test_all_groups_are_one_launch(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @each_algorithm
-def test_groups_agree_with_the_forloop(
-    device: torch.device, name: str, dtype: torch.dtype
-) -> None:
+def test_groups_agree_with_the_forloop(device: torch.device, name: str, dtype: torch.dtype) -> None:
     """Of every layout, with gradients that are missing."""
     assert_agree(*both(ALGORITHMS[name], parameters(dtype), device, by_rate))
 
@@ -92,10 +81,15 @@ def test_dtypes_are_a_launch_for_each(device: torch.device, launches: Any) -> No
     assert len(launches) == 2 * devices.STEPS[device.type]
 
 
+@pytest.mark.parametrize("capturable", [False, True])
 @each_algorithm
-def test_learning_rates_in_the_devices_memory(device: torch.device, name: str) -> None:
+def test_learning_rates_in_the_devices_memory_are_one_launch(
+    device: torch.device, name: str, capturable: bool, launches: Any
+) -> None:
     params = sized(device, SIZES)
-    assert_agree(*both(ALGORITHMS[name], params, device, by_rate_on_device, capturable=True))
+    found, wanted = both(ALGORITHMS[name], params, device, by_rate_on_device, capturable=capturable)
+    assert_agree(found, wanted)
+    assert len(launches) == devices.STEPS[device.type]
 
 
 def test_rows_take_their_groups_numbers_whatever_their_order(
@@ -156,9 +150,13 @@ def test_grad_scaler_skips_a_step_as_a_whole(
     name: str,
     groups: Any,
     capturable: bool,
+    launches: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One gradient that isn't finite keeps every group as it is, step counters included."""
+    """One gradient that isn't finite keeps every group as it is, step counters included.
+
+    Nobody but the device knows of it, and what it takes is a launch for each kernel.
+    """
     devices.skipping(monkeypatch)
     params, other = (sized(device, [5, CHUNK + 3, 64]) for _ in range(2))
     fused = optkit.create(
@@ -182,6 +180,7 @@ def test_grad_scaler_skips_a_step_as_a_whole(
             wanted.step()
     assert_agree(params, other)
     assert [fused.state[p]["step"].item() for p in params] == [3, 3, 3]
+    assert len(launches) == 4 * (2 if groups is by_two else 1)
 
 
 def test_a_state_of_torchs_goes_on_in_one_launch(device: torch.device, launches: Any) -> None:

@@ -19,9 +19,7 @@ from benchmarks.cuda.table import printed
 WARM_UPS, LEAST_ROUNDS = 3, 5
 
 
-def measure(
-    repeats: int, seconds: float = 600.0, is_dry: bool = False
-) -> Iterator[dict[str, Any]]:
+def measure(repeats: int, seconds: float = 600.0, is_dry: bool = False) -> Iterator[dict[str, Any]]:
     """Yield a row for each case; none, and say so, where there is no such GPU.
 
     Args:
