@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.lbfgs.sides import Make, makers, on_chain
 from benchmarks.lbfgs.table import Goal, row
-from benchmarks.operations import Operations
 
 SIZE, ITERATIONS = 1_000, 20
 READS = {"tolist", "numpy", "cpu", "__array__"}
 """Tensor methods that wait for a GPU, and dispatch nothing that could be counted on a CPU."""
+
+
+class Operations(TorchDispatchMode):
+    """Counts what is dispatched; `aten::_local_scalar_dense` is what `item` and `bool` come to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count, self.reads = 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        self.reads += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
 
 
 class Reads(TorchFunctionMode):
