@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import optkit
-from benchmarks.cuda import cases, sides, suite, table
+from benchmarks.cuda import cases, sides, suite, table, targets
 from benchmarks.cuda import device as clocks
 from benchmarks.cuda.cases import CASES, NEEDED, SMALL, Case
 from benchmarks.cuda.device import Gpu, StandIn
@@ -32,7 +32,7 @@ def row(case: Case, fused: float | None, foreach: float = 2.0, forloop: float = 
         "sides": {
             name: {"refused": "it can't"}
             if step is None
-            else {"step": step / 1e3, "host": step / 2e3, "operations": 1200}
+            else {"step": step / 1e3, "host": step / 3e3, "operations": 1200}
             for name, step in steps.items()
         },
         "moved": 7 * 2**20,
@@ -124,9 +124,20 @@ def test_tables_are_markdown_of_equal_columns() -> None:
         assert len(lines) == len(NEEDED) + 1
     steps, host, kernels, refused = text.split("\n\n")
     assert "| adamax 400 small | float32 | 1 | 2 | 8 | 3 | 3.1 | 1.5 | 0.67 |" in steps
-    assert "| 500 (1,200) |" in host and host.count("| 9 |") == len(NEEDED) + 1
+    assert "| 333 (1,200) |" in host and host.count("| 9 |") == len(NEEDED) + 1
     assert "| 7 | 125 | 100 | 0.80 |" in kernels
     assert refused == "- fused (adagrad): it can't"
+
+
+def test_targets_are_met_or_missed_by_name() -> None:
+    kept = targets.judged([row(case, 0.4) for case in NEEDED])
+    assert [line.rpartition(" ")[2] for line in kept] == ["met"] * 3 + ["MISSED"]
+    assert kept[0] == "400 small, step, of torch's foreach: 0.129, at most 0.5: met"
+    assert "1.25, at most 1.18" in kept[3]
+    late = targets.judged([row(case, 1.6) for case in NEEDED if case.algorithm == "adamax"])
+    assert [line.rpartition(" ")[2] for line in late] == ["MISSED"] * 4
+    for found in ([], [row(case, 9.0) for case in NEEDED if case.algorithm == "adagrad"]):
+        assert all("not measured" in line for line in targets.judged(found))
 
 
 def test_every_case_can_be_made_and_moves_what_it_says() -> None:

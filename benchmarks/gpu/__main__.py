@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.gpu import wheels
@@ -28,10 +29,15 @@ def arguments() -> argparse.Namespace:
     for command in (collect, start):
         command.add_argument("--wheels", type=Path, default=WHEELS, help=f"folder ({WHEELS})")
     start.add_argument("--results", type=Path, default=RESULTS, help=f"folder ({RESULTS})")
-    start.add_argument("--seconds", type=float, default=TOTAL, help=f"at most ({TOTAL:.0f})")
+    start.add_argument(
+        "--seconds", type=float, default=TOTAL, help=f"for everything, at least {TOTAL:.0f}"
+    )
     start.add_argument("--dry-run", action="store_true", help="have the CPU stand in for a GPU")
     start.add_argument("--quick", action="store_true", help="a few tests, and one case measured")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.command == "run" and given.seconds < TOTAL:
+        parser.error(f"--seconds must be at least {TOTAL:.0f}, got {given.seconds:g}")
+    return given
 
 
 def main() -> int:
@@ -41,7 +47,6 @@ def main() -> int:
         size = wheels.prepare(given.wheels, given.python)
         print(f"{size / 2**20:.1f} MiB of wheels in {given.wheels}")
         return 0
-    given.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="optkit-gpu-") as place:
         run = Run(Path(place).resolve(), given.wheels, given.results, given.dry_run, given.quick)
         return everything(run, given.seconds - (time.monotonic() - begin))
@@ -50,6 +55,8 @@ def main() -> int:
 def everything(run: Run, seconds: float) -> int:
     """Run all parts, write and print what came of them; return the exit status."""
     list(wheels.to_install(run.wheels, frozenset()))
+    if find_spec("torch") is None:
+        raise SystemExit("this Python has no torch; run the command with one that has it")
     outcomes = run.all(quick(PARTS) if run.is_quick else PARTS, seconds)
     from benchmarks.gpu import report  # imports torch, which nothing has to wait for until now
 

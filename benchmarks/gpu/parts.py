@@ -41,9 +41,9 @@ PARTS = (
     Part("environment", 40, needed=True),
     Part("machine", 30, needed=True),
     Part("cuda", 80, tests=CUDA_TESTS, chosen=f"not ({SLOW})"),
-    Part("lbfgs", 35, tests=("test_lbfgs_devices.py",)),
-    Part("benchmarks", 90),
-    Part("cuda-slow", 45, tests=CUDA_TESTS, chosen=SLOW),
+    Part("lbfgs", 30, tests=("test_lbfgs_devices.py",)),
+    Part("benchmarks", 70),
+    Part("cuda-slow", 65, tests=CUDA_TESTS, chosen=SLOW),
 )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cuda.table import markdown
-from benchmarks.cuda.verdict import Verdict, verdict
+from benchmarks.cuda.targets import judged
+from benchmarks.cuda.verdict import CAUTIOUS, Verdict, verdict
 from benchmarks.gpu.running import Outcome, Run
 from benchmarks.gpu.wheels import to_install
 
@@ -26,22 +27,39 @@ def write(run: Run, outcomes: Sequence[Outcome]) -> Verdict:
     """Write what a run came to into its folder of results; return the verdict."""
     machine, measured = (_read(run.place / name) for name in (Path("machine.json"), MEASURED))
     rows = measured.get("rows", [])
-    kernels = [outcome for outcome in outcomes if outcome.part.name.startswith("cuda")]
-    found = verdict(rows, have_passed(kernels))
+    found = _verdict(run, outcomes, rows)
     everything = {
         "machine": machine,
         "wheel": _wheel(run.wheels),
         "is a dry run": run.is_dry,
         "parts": [_told(outcome) for outcome in outcomes],
         "verdict": {**found._asdict(), "line": found.line},
+        "targets": judged(rows),
         "rows": rows,
     }
+    run.results.mkdir(parents=True, exist_ok=True)
     (run.results / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
     (run.results / "table.md").write_text(_page(machine, outcomes, found, rows))
-    if run.log.exists():
-        log = run.log.read_text(errors="replace").replace(f"{run.place}/", "")
-        (run.results / "log.txt").write_text(log)
+    for path in (run.log, *(run.junit(done.part) for done in outcomes if done.part.tests)):
+        _keep(path, run)
     return found
+
+
+def _keep(path: Path, run: Run) -> None:
+    """Put a file among the results, without the name of the place that it comes from."""
+    kept = run.results / path.name
+    kept.unlink(missing_ok=True)
+    if path.exists():
+        kept.write_text(path.read_text(errors="replace").replace(f"{run.place}/", ""))
+
+
+def _verdict(run: Run, outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]]) -> Verdict:
+    """Return the verdict; whether kernels are right is for those tests that have run to tell."""
+    kernels = [outcome for outcome in outcomes if outcome.part.name.startswith("cuda")]
+    found = verdict(rows, all(outcome.tests.have_passed for outcome in kernels))
+    if not run.is_dry:
+        return found
+    return Verdict(CAUTIOUS, False, ("a dry run, whose times say nothing", *found.reasons))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -77,16 +95,19 @@ def _page(
         for name, value in machine.items()
         if value is not None
     )
-    reasons = "\n".join(f"- {reason}" for reason in found.reasons)
     decided = "by rule" if found.is_decided else "undecided; until then"
-    parts = "\n".join(f"- {outcome}" for outcome in outcomes)
     return "\n\n".join(
         [
             "## Steps on a GPU: the suite cuda",
             f"{facts}.",
             markdown(rows) if rows else "No case was measured.",
             f"What `auto` should prefer on CUDA, {decided}: {', '.join(found.order)}.",
-            reasons,
-            f"{parts}\n",
+            _list(found.reasons),
+            _list(judged(rows)),
+            f"{_list(outcomes)}\n",
         ]
     )
+
+
+def _list(items: Iterable[Any]) -> str:
+    return "\n".join(f"- {item}" for item in items)

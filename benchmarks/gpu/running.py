@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.gpu import environment
+from benchmarks.gpu.junit import Counts, counted
 from benchmarks.gpu.limited import Ended, run
 from benchmarks.gpu.parts import Part, limit
-from benchmarks.gpu.tests import Tests, counted
 from benchmarks.gpu.wheels import ROOT
 
 LEFT_FOR_WRITING = 10.0
+LINES = 25
 
 
 class Outcome(NamedTuple):
@@ -23,7 +24,7 @@ class Outcome(NamedTuple):
     part: Part
     limit: float = 0.0
     ended: Ended | None = None
-    tests: Tests = Tests()
+    tests: Counts = Counts()
 
     @property
     def is_well(self) -> bool:
@@ -70,8 +71,13 @@ class Run:
                 continue
             most = limit(parts, position, end - time.monotonic())
             outcomes.append(self.one(part, most))
-            print(outcomes[-1], flush=True)
+            print(outcomes[-1], *([] if outcomes[-1].is_well else self.end_of_log()), sep="\n")
+            sys.stdout.flush()
         return outcomes
+
+    def end_of_log(self) -> list[str]:
+        """Return the last lines that a part has said."""
+        return self.log.read_text(errors="replace").splitlines()[-LINES:]
 
     def one(self, part: Part, seconds: float) -> Outcome:
         """Run one part within so many seconds."""
@@ -80,7 +86,7 @@ class Run:
         command, cwd = self.command(part, seconds)
         variables = environment.variables(self.place, self.is_dry)
         ended = run(command, self.log, seconds, cwd, variables)
-        tests = counted(self.results / f"{part.name}.xml") if part.tests else Tests()
+        tests = counted(self.junit(part)) if part.tests else Counts()
         return Outcome(part, seconds, ended, tests)
 
     def command(self, part: Part, seconds: float) -> tuple[list[Any], Path]:
@@ -100,12 +106,16 @@ class Run:
         measured = [python, "-m", "benchmarks", "cuda", "--seconds", str(time_for_it)]
         return [*measured, *repeats, *dry], self.place
 
+    def junit(self, part: Part) -> Path:
+        """Return where pytest writes what became of a part's tests."""
+        return self.place / f"{part.name}.xml"
+
     def _pytest(self, part: Part) -> list[Any]:
         """Return pytest's arguments; a warning of a package of that machine is no failure."""
         chosen = ["-k", part.chosen] if part.chosen else []
         return [
             *("-m", "pytest", "-q", "-W", "default", "-o", "faulthandler_timeout=30"),
             *("-c", "pyproject.toml", "--rootdir", ".", "-p", "no:cacheprovider"),
-            *("--junitxml", self.results.resolve() / f"{part.name}.xml", *chosen),
+            *("--junitxml", self.junit(part), *chosen),
             *(Path("tests") / name for name in part.tests),
         ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 
-class Tests(NamedTuple):
+class Counts(NamedTuple):
     """How many tests there were; errors count as failures."""
 
     run: int = 0
@@ -20,13 +20,13 @@ class Tests(NamedTuple):
         return self.run > self.skipped and not self.failed
 
 
-def counted(path: Path) -> Tests:
+def counted(path: Path) -> Counts:
     """Return the counts of a file, zeros where there is none.
 
     The name of the machine, which pytest puts into it, is taken out.
     """
     if not path.exists():
-        return Tests()
+        return Counts()
     tree = ElementTree.parse(path)
     suites = list(tree.getroot().iter("testsuite"))
     for suite in suites:
@@ -36,4 +36,4 @@ def counted(path: Path) -> Tests:
         name: sum(int(suite.get(name, 0)) for suite in suites)
         for name in ("tests", "failures", "errors", "skipped")
     }
-    return Tests(total["tests"], total["failures"] + total["errors"], total["skipped"])
+    return Counts(total["tests"], total["failures"] + total["errors"], total["skipped"])
