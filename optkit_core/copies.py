@@ -19,19 +19,13 @@ from typing import Any
 import torch
 
 from optkit_core.errors import CopyWarning
-from optkit_core.torch_private import HOOKS
+from optkit_core.torch_private import HOOKS, MAY_STAY, REMADE, TRACKED
 
 REQUIRED = frozenset({"defaults", "state", "param_groups", "request"})
 """What no optimizer can be without; an error in copying it is raised."""
 
-CACHES = frozenset({"_choices", "_plan", "_group_count", "scaling", "_zero_grad_profile_name"})
+CACHES = frozenset({"_choices", "_plan", "_group_count", "scaling"}) | REMADE
 """Attributes that a copy finds out for itself."""
-
-TRACKED = "_wrapped_by_lr_sched"
-"""The mark that a scheduler leaves on the function it puts over ``step``."""
-
-MAY_STAY = "__torch_unserializable__"
-"""The mark of ``torch.utils.hooks.unserializable_hook``: nobody misses this one."""
 
 AGAIN = "Register or set them again on the copy."
 

@@ -8,53 +8,34 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import profiler
 from torch.optim import optimizer as optimizers
-from torch.utils.hooks import RemovableHandle
+from torch.utils.hooks import RemovableHandle, unserializable_hook
 
-HOOKS = {
-    f"_optimizer_{action}_{time}_hooks": f"{action}_{time}_hook"
+HOOK_KINDS = tuple(
+    f"{action}_{time}_hook"
     for action in ("step", "state_dict", "load_state_dict")
     for time in ("pre", "post")
-}
-"""Where torch keeps an optimizer's hooks, and what it calls one of each kind."""
+)
+"""The kinds of hooks that an optimizer has: each is registered by ``register_`` and its kind."""
 
-GLOBAL_HOOKS = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
-"""Where it keeps the step hooks of all optimizers, in `torch.optim.optimizer`."""
+TRACKED = "_wrapped_by_lr_sched"
+"""The mark that a scheduler leaves on the function it puts over an optimizer's ``step``."""
 
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
 
-T = TypeVar("T", bound=Callable[..., Any])
 
-
-def is_called_by_compiled_code() -> bool:
-    """Return whether Dynamo watches the frames that are called; False where it doesn't tell."""
+def is_called_by_compiled_code() -> bool | None:
+    """Return whether Dynamo watches the frames that are called; None where torch doesn't tell."""
     callback = _eval_frame_callback()
-    return callback is not None and callback() is not None
-
-
-def break_graph() -> None:
-    """End the graph that Dynamo is tracing, if it can be told to."""
-    dynamo = getattr(torch, "_dynamo", None)
-    if dynamo is not None and hasattr(dynamo, "graph_break"):
-        dynamo.graph_break()
-
-
-def uncompiled(function: T) -> T:
-    """Return a function that Dynamo leaves alone, while it compiles those that it calls."""
-    try:
-        from torch._dynamo.decorators import skip
-    except ImportError:
-        skip = partial(torch.compiler.disable, recursive=False)
-    skipped: Any = skip(function)
-    return cast(T, skipped)
+    return None if callback is None else callback() is not None
 
 
 def is_profiled() -> bool:
@@ -62,16 +43,17 @@ def is_profiled() -> bool:
     return bool(getattr(profiler, "_is_profiler_enabled", True))
 
 
-def hooks_of(optimizer: torch.optim.Optimizer, table: str) -> list[Callable[..., Any]]:
-    """Return the hooks in one of an optimizer's tables of `HOOKS`; none where it is missing."""
-    found: Mapping[int, Callable[..., Any]] = getattr(optimizer, table, {})
-    return list(found.values())
+def hooks_of(optimizer: torch.optim.Optimizer, kind: str) -> list[Callable[..., Any]]:
+    """Return an optimizer's own hooks of one of the `HOOK_KINDS`."""
+    tables: list[Mapping[int, Callable[..., Any]]]
+    tables = [getattr(optimizer, table, {}) for table in HOOKS if HOOKS[table] == kind]
+    return [hook for table in tables for hook in table.values()]
 
 
 def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether a hook is to be called around this optimizer's step."""
-    own = (getattr(optimizer, f"_optimizer_step_{time}_hooks", None) for time in ("pre", "post"))
-    shared = (getattr(optimizers, table, None) for table in GLOBAL_HOOKS)
+    """Return whether a hook is to be called around this optimizer's step, True if untold."""
+    own = (getattr(optimizer, table, True) for table in STEP_HOOKS)
+    shared = (getattr(optimizers, table, True) for table in GLOBAL_HOOKS)
     return any(own) or any(shared)
 
 
@@ -80,6 +62,11 @@ def reserve_hook_numbers(optimizer: torch.optim.Optimizer) -> None:
     taken = [number + 1 for table in HOOKS for number in getattr(optimizer, table, ())]
     if hasattr(RemovableHandle, "next_id"):
         RemovableHandle.next_id = max([RemovableHandle.next_id, *taken])
+
+
+def let_scale_through(algorithm: type[torch.optim.Optimizer]) -> None:
+    """Let ``torch.amp.GradScaler`` hand the scale to a class's ``step``, gradients untouched."""
+    algorithm._step_supports_amp_scaling = True  # type: ignore[attr-defined]
 
 
 def note_tracked_step(optimizer: Any) -> None:
@@ -149,3 +136,47 @@ def _eval_frame_callback() -> Callable[[], Any] | None:
         return None
     found: Callable[[], Any] = get_eval_frame_callback
     return found
+
+
+class _Bare(torch.optim.Optimizer):
+    """An optimizer with nothing in it, but for what torch itself adds to a copy."""
+
+    def __init__(self) -> None:
+        """Come to be as a copy does."""
+        self.__setstate__({"defaults": {}})
+
+
+def _holding(owner: object, hook: Callable[..., Any]) -> str:
+    """Return under which name an object or a module keeps the table with a hook, or ``""``."""
+    tables = {name: v for name, v in vars(owner).items() if isinstance(v, dict)}
+    found = (n for n, table in tables.items() if any(v is hook for v in table.values()))
+    return next(found, "")
+
+
+def _table(register: Callable[..., RemovableHandle], owner: object) -> str:
+    """Return where an owner keeps the hooks that a function of torch registers."""
+
+    def probe(*_: Any) -> None: ...
+
+    with register(probe):
+        return _holding(owner, probe)
+
+
+_bare = _Bare()
+
+HOOKS = {_table(getattr(_bare, f"register_{kind}"), _bare): kind for kind in HOOK_KINDS}
+"""Under which names torch keeps an optimizer's hooks, and of which kind each one's are."""
+
+STEP_HOOKS = tuple(table for table, kind in HOOKS.items() if kind.startswith("step"))
+
+GLOBAL_HOOKS = (
+    _table(optimizers.register_optimizer_step_pre_hook, optimizers),
+    _table(optimizers.register_optimizer_step_post_hook, optimizers),
+)
+"""Where `torch.optim.optimizer` keeps the step hooks of all optimizers."""
+
+REMADE = frozenset(vars(_bare)) - HOOKS.keys() - {"defaults"}
+"""Other attributes that torch gives a copy by itself."""
+
+MAY_STAY: str = next(iter(vars(unserializable_hook(lambda: None))), "")  # type: ignore[no-untyped-call]
+"""The mark of ``torch.utils.hooks.unserializable_hook``: nobody misses this one in a pickle."""

@@ -11,6 +11,7 @@ from optkit_core.checkpoint import garbage
 from optkit_core.checkpoint.schema import TAG, WRITER, schema_of, writer_of
 from optkit_core.errors import CheckpointError
 from optkit_core.ranges import Savable
+from optkit_core.torch_private import hooks_of
 
 PLAIN = (bool, int, float, complex, str, type(None))
 
@@ -22,12 +23,12 @@ def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
         optimizer: an optkit optimizer.
         shared: whether the tensors are the live ones; by default they are copies.
     """
-    for hook in list(optimizer._optimizer_state_dict_pre_hooks.values()):
+    for hook in hooks_of(optimizer, "state_dict_pre_hook"):
         hook(optimizer)
     with garbage.uncollected():
         saved = collect(optimizer)
         saved = saved if shared else copied(saved, "state_dict()")
-    for hook in list(optimizer._optimizer_state_dict_post_hooks.values()):
+    for hook in hooks_of(optimizer, "state_dict_post_hook"):
         replaced = hook(optimizer, saved)
         saved = saved if replaced is None else replaced
     hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=saved)

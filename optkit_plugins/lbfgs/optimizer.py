@@ -144,7 +144,7 @@ class LBFGS(Optimizer):
     )
     requires_closure = True
     offers = OFFERS
-    _step_supports_amp_scaling = True  # so that GradScaler shows itself, to be refused
+    takes_scaled_gradients = True  # so that GradScaler shows itself, to be refused
     result: Result | None = None
     callback: Callback | None = None
 
