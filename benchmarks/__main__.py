@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import optkit
-from benchmarks import compiled, construction, cuda, fused, memory, state, steps
+from benchmarks import compiled, construction, cuda, fused, groups, memory, state, steps
 from benchmarks.lbfgs import suite as lbfgs
 
 Rows = Iterator[dict[str, Any]]
@@ -26,6 +26,7 @@ SUITES: dict[str, Callable[[int], Rows]] = {
     ),
     "state": state.measure,
     "fused": fused.measure,
+    "groups": groups.measure,
     "compiled": compiled.measure,
     "cuda": cuda.measure,
     "lbfgs": lambda repeats: lbfgs.counts(),

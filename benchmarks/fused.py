@@ -18,12 +18,14 @@ RIVALS: dict[str, tuple[str, Callable[..., Any]]] = {
     "torch's fused Adagrad": ("adagrad", lambda params: torch.optim.Adagrad(params, fused=True)),
 }
 LIMITS = {
-    ("400 small", "torch's default Adamax"): 0.10,
-    ("400 small", "torch's fused Adam"): 0.35,
-    ("400 small", "torch's fused Adagrad"): 0.35,
+    ("400 small", "torch's default Adamax"): None,
+    ("400 small", "torch's fused Adam"): None,
+    ("400 small", "torch's fused Adagrad"): None,
     ("16 large", "torch's default Adamax"): 0.55,
     ("16 large", "torch's fused Adam"): 1.05,
 }
+BESIDE_ONE = {"400 small": 1.25, "16 large": 1.05}
+"""How much longer a set's step may take than that of one tensor with as many elements."""
 MICROSECONDS_PER_TENSOR = 0.6
 TINY = "2000 tiny"
 SHARE_OF_STATE = 0.01
@@ -38,9 +40,21 @@ def measure(repeats: int) -> Iterator[dict[str, Any]]:
             other, mine = theirs(parameters(kind)), optkit.create(name, parameters(kind))
             pair = interleaved(other.step, mine.step, repeats)
             yield row(f"step {name} {kind}, {rival}", threads, pair, "ms", limit)
+        for kind, limit in BESIDE_ONE.items():
+            pair = beside_one(kind, repeats)
+            yield row(f"step adamax {kind}, one tensor of as many", threads, pair, "ms", limit)
         yield per_tensor(threads, repeats)
     torch.set_num_threads(1)
     yield from memory()
+
+
+def beside_one(kind: str, repeats: int) -> tuple[float, float, float]:
+    """Return the seconds of one tensor with as many elements as a set, the set's, and the ratio."""
+    many = parameters(kind)
+    flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in many]))
+    flat.grad = torch.zeros_like(flat)
+    one = optkit.create("adamax", [flat], implementation="fused")
+    return interleaved(one.step, optkit.create("adamax", many).step, repeats)
 
 
 def per_tensor(threads: int, repeats: int) -> dict[str, Any]:
@@ -48,12 +62,8 @@ def per_tensor(threads: int, repeats: int) -> dict[str, Any]:
 
     The traffic is that of one tensor with as many elements as all of them, by the same kernel.
     """
+    traffic, step, _ = beside_one(TINY, repeats)
     tiny = parameters(TINY)
-    flat = torch.nn.Parameter(torch.cat([p.detach() for p in tiny]))
-    flat.grad = torch.zeros_like(flat)
-    one = optkit.create("adamax", [flat], implementation="fused")
-    many = optkit.create("adamax", tiny)
-    traffic, step, _ = interleaved(one.step, many.step, repeats)
     each = (step - traffic) / len(tiny) * 1e6
     pair = (MICROSECONDS_PER_TENSOR / 1e6, each / 1e6, each / MICROSECONDS_PER_TENSOR)
     return row(f"each of {TINY} beyond traffic (torch: allowed)", threads, pair, "us", 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +19,7 @@ from optkit_core.errors import (
     ShapeError,
     UnavailableError,
 )
+from optkit_core.garbage import uncollected
 from optkit_core.implementations import counting
 from optkit_core.optimizer import Optimizer
 from optkit_core.planning import GroupValues, Plan, Planned
@@ -148,7 +149,8 @@ class Elementwise(Optimizer):
             self._group_count = len(self.param_groups)
         self.check_groups()
         values = GroupValues(self)
-        self._plan = Plan(self, values, self.plan_buckets(values))
+        with uncollected():
+            self._plan = Plan(self, values, self.plan_buckets(values))
         return self._plan
 
     def check_groups(self) -> None:
@@ -178,6 +180,7 @@ class Elementwise(Optimizer):
             for item in self._chosen(bucket)
         ]
         for item in planned:
+            self._forget_unmaterialized(item.bucket)
             item.bucket.attach(self.state, self._allocate)
             self._require_shapes(item.bucket)
             if item.bucket.kind.capturable and not is_compiled:
@@ -200,8 +203,19 @@ class Elementwise(Optimizer):
             return [Planned(bucket, choice)]
         return [Planned(bucket.subset(positions), choice) for positions in by_group.values()]
 
-    def _allocate(self, parameter: Tensor, index: int) -> dict[str, Any]:
-        return self.allocate(parameter, self.param_groups[index])
+    def _allocate(self, params: list[Tensor], index: int) -> Iterable[dict[str, Any]]:
+        return self.allocate_all(params, self.param_groups[index])
+
+    def _forget_unmaterialized(self, bucket: Bucket) -> None:
+        """Drop the state on the meta device of parameters that have got memory since."""
+        if bucket.kind.device.type == "meta" or not self.buffers:
+            return
+        for p in bucket.params:
+            state = self.state[p]
+            if any(
+                isinstance(state.get(name), Tensor) and state[name].is_meta for name in self.buffers
+            ):
+                state.clear()
 
     def _require_shapes(self, bucket: Bucket) -> None:
         """Raise unless every gradient and every buffer is of its parameter's shape.

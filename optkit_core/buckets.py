@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,7 +13,11 @@ from optkit_core import config
 from optkit_core.buffers import STEP
 from optkit_core.scaling import Scaling
 
-Allocate = Callable[[Tensor, int], dict[str, Any]]
+Allocate = Callable[[list[Tensor], int], Iterable[dict[str, Any]]]
+"""Returns the state before their first step of parameters of a group, given its index."""
+
+Change = tuple[int, str, Any]
+"""The index of a group, the name of one of its values, and what it is now."""
 
 NATIVE = (Tensor, torch.nn.Parameter)
 
@@ -63,8 +67,7 @@ class Bucket:
         kept: what an implementation has derived from all this, for the steps to come.
 
     Attributes:
-        changed: the hyperparameters, by group and name, that have changed since `kept` was made
-            or has taken them in.
+        changed: the hyperparameters that have changed since `kept` was made or took them in.
     """
 
     kind: Kind
@@ -77,7 +80,7 @@ class Bucket:
     hyperparameters: Mapping[int, Any] = attrs.Factory(dict)
     shapes: list[torch.Size] = attrs.Factory(list)
     kept: Any = None
-    changed: list[tuple[int, str]] = attrs.field(factory=list, init=False)
+    changed: list[Change] = attrs.field(factory=list, init=False)
 
     def __len__(self) -> int:
         return len(self.params)
@@ -94,11 +97,15 @@ class Bucket:
 
     def attach(self, state: MutableMapping[Tensor, dict[str, Any]], allocate: Allocate) -> None:
         """Take in the state of every parameter, and allocate it where there is none."""
-        for p, group in zip(self.params, self.groups, strict=True):
-            own = state[p]
+        self.states = [state[p] for p in self.params]
+        lacking: dict[int, list[int]] = {}
+        for position, own in enumerate(self.states):
             if not own:
-                own.update(allocate(p, group))
-            self.states.append(own)
+                lacking.setdefault(self.groups[position], []).append(position)
+        for group, positions in lacking.items():
+            allocated = allocate([self.params[i] for i in positions], group)
+            for position, buffers in zip(positions, allocated, strict=True):
+                self.states[position].update(buffers)
         self.shapes = [p.shape for p in self.params]
 
     @property

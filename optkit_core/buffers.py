@@ -6,7 +6,7 @@ A declaration is a class attribute, ``exp_avg = Buffer()``. Its name is the key 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -57,22 +57,27 @@ class Buffer:
         A complex buffer has the initial value in both its real and its imaginary part,
         since complex parameters are stepped as pairs of real numbers.
         """
+        return self.allocate_all([parameter], group)[0]
+
+    def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
+        """Return the buffers for parameters of one dtype and group, as `allocate` does."""
         value: Any = group[self.init] if isinstance(self.init, str) else self.init
         if self.kind == OPAQUE:
-            return value
+            return [value for _ in params]
+        dtype = self.dtype_for(params[0])
         if self.kind == SCALAR:
-            return self.scalar(value, parameter, group)
-        buffer = torch.zeros_like(
-            parameter, dtype=self.dtype_for(parameter), memory_format=torch.preserve_format
-        )
+            return [self.scalar(value, p, group) for p in params]
+        form = torch.preserve_format
+        found = [torch.zeros_like(p, dtype=dtype, memory_format=form) for p in params]
         if value != 0:
-            (torch.view_as_real(buffer) if buffer.is_complex() else buffer).fill_(value)
-        return buffer.detach()
+            for buffer in found:
+                (torch.view_as_real(buffer) if buffer.is_complex() else buffer).fill_(value)
+        return found
 
     def scalar(self, value: float, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
         """Return `value` as a scalar buffer."""
-        device = self.device_for(parameter, group)
-        return torch.tensor(value, dtype=self.dtype_for(parameter), device=device)
+        device, dtype = self.device_for(parameter, group), self.dtype_for(parameter)
+        return torch.full((), value, dtype=dtype, device=device)
 
     def device_for(self, parameter: Tensor, group: Mapping[str, Any]) -> torch.device:
         """Return the parameter's device, but the CPU for scalars that no graph captures."""
@@ -112,21 +117,26 @@ def collect(cls: type) -> dict[str, Buffer]:
     return found
 
 
+def allocate_all(
+    buffers: Mapping[str, Buffer], params: Sequence[Tensor], group: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Return the required buffers of parameters of one dtype and group that have no state.
+
+    They are ordinary tensors in `torch.inference_mode` too: later steps may be outside of it.
+    """
+    names = [name for name, item in buffers.items() if not item.optional]
+    with torch.inference_mode(False), torch.no_grad():
+        columns = [buffers[name].allocate_all(params, group) for name in names]
+    rows = zip(*columns, strict=True) if columns else ([] for _ in params)
+    return (dict(zip(names, row, strict=True)) for row in rows)
+
+
 def allocate(
     buffers: Mapping[str, Buffer],
     parameter: Tensor,
     group: Mapping[str, Any],
     existing: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the required buffers of `parameter` that don't exist yet.
-
-    They are ordinary tensors in `torch.inference_mode` too: later steps may be outside of it.
-    """
-    if torch.is_inference_mode_enabled():
-        with torch.inference_mode(False):
-            return allocate(buffers, parameter, group, existing)
-    return {
-        name: item.allocate(parameter, group)
-        for name, item in buffers.items()
-        if name not in existing and not item.optional
-    }
+    """Return the required buffers of `parameter` that don't exist yet."""
+    lacking = {name: item for name, item in buffers.items() if name not in existing}
+    return next(iter(allocate_all(lacking, [parameter], group)))

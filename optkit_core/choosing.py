@@ -60,6 +60,9 @@ class Choosing:
     def check_request(self, group: Mapping[str, Any]) -> None:
         """Raise if a group asks for an implementation that can't run it.
 
+        Parameters on the meta device are asked about in the first step: where they will be is
+        unknown until their model is materialized.
+
         Raises:
             ImplementationError: an explicit request can't be met.
         """
@@ -67,7 +70,8 @@ class Choosing:
         if request.is_explicit:
             h, offers = self.values(group), offers_of(type(self))
             for kind in dict.fromkeys(kind_of(group, p) for p in group["params"]):
-                select(request, kind, offers, type(self), h)
+                if kind.device.type != "meta":
+                    select(request, kind, offers, type(self), h)
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes."""

@@ -10,7 +10,7 @@ import torch
 from optkit_core import config, hooks, plugins
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
-from optkit_core.torch_private import hooks_of
+from optkit_core.torch_hooks import hooks_of
 
 
 def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, options: Any) -> Any:

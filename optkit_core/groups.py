@@ -143,24 +143,25 @@ def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
     >>> x = torch.zeros(4)
     >>> refuse_overlap([{"params": [x[:2], x[2:]]}])
     """
-    places = {
-        p: _label(place, group, position)
-        for place, group in enumerate(param_groups)
-        for position, p in enumerate(group["params"])
+    params = [
+        p
+        for group in param_groups
+        for p in group["params"]
         if type(p) in NATIVE and p.layout == torch.strided and p.device.type in WITH_MEMORY
-    }
-    expanded = next(filter(is_expanded, places), None)
+    ]
+    expanded = next(filter(is_expanded, params), None)
     if expanded is not None:
         raise GroupError(
-            f"{places[expanded]} is expanded: its elements share memory, which a step would "
-            "update more than once. Pass the tensor that it was expanded from, or a clone(). "
+            f"{label(param_groups, expanded)} is expanded: its elements share memory, which a step "
+            "would update more than once. Pass the tensor that it was expanded from, or a clone(). "
             "[more than one element of the written-to tensor refers to a single memory location]"
         )
-    pair = overlapping(places)
+    pair = overlapping(params)
     if pair:
         raise GroupError(
-            f"{places[pair[0]]} and {places[pair[1]]} share memory, which a step would update "
-            "twice. Pass one of them, or give each memory of its own by clone()."
+            f"{label(param_groups, pair[0])} and {label(param_groups, pair[1])} share memory, "
+            "which a step would update twice. Pass one of them, or give each memory of its own by "
+            "clone()."
         )
 
 

@@ -37,6 +37,8 @@ def is_expanded(tensor: Tensor) -> bool:
     >>> is_expanded(torch.zeros(1).expand(3)), is_expanded(torch.zeros(3))
     (True, False)
     """
+    if tensor.is_contiguous():
+        return False
     places = zip(tensor.shape, tensor.stride(), strict=True)
     return tensor.numel() > 0 and any(size > 1 and stride == 0 for size, stride in places)
 

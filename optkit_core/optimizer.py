@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
@@ -240,6 +240,14 @@ class Optimizer(Declared, Choosing, Copyable):
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
         """Return those buffers that a parameter's state lacks, as before its first step."""
         return buffers.allocate(self.state_buffers, parameter, group, self.state.get(parameter, ()))
+
+    def allocate_all(
+        self, params: Sequence[Tensor], group: Mapping[str, Any]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the buffers of parameters of one dtype that have no state, for each of them."""
+        if type(self).allocate is not Optimizer.allocate:
+            return [self.allocate(p, group) for p in params]
+        return buffers.allocate_all(self.state_buffers, params, group)
 
     def saved_state(self, parameter: Any) -> dict[str, Any]:
         """Return what a checkpoint is to hold of a parameter's state, sharing the live tensors.

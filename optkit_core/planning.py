@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from optkit_core.buckets import Bucket
+from optkit_core.buckets import Bucket, Change
 from optkit_core.selector import Choice
 from optkit_core.watching import WatchedGroups, WatchedStates, native_reader
 
@@ -27,10 +27,10 @@ class Planned:
         asked = self.choice.offer.holds
         return self.bucket.refresh() if asked is None else asked(self.bucket)
 
-    def tell(self, entries: Sequence[tuple[int, str]]) -> None:
+    def tell(self, changed: Sequence[Change]) -> None:
         """Let what keeps the groups' values know which of them have changed."""
         if self.choice.offer.holds is not None:
-            self.bucket.changed.extend(entries)
+            self.bucket.changed.extend(changed)
 
 
 class GroupValues(Mapping[int, Any]):
@@ -111,10 +111,11 @@ class Plan:
         entries = list(map(groups.entry, changes))
         if not all(optimizer.accept_change(*entry) for entry in entries):
             return False
-        for place in changes:
-            groups.renew(place)
+        changed = [
+            (*entry, groups.renew(place)) for entry, place in zip(entries, changes, strict=True)
+        ]
         for item in self.planned:
-            item.tell(entries)
+            item.tell(changed)
         return True
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from optkit_core import config, hooks, plugins, torch_private
+from optkit_core import config, hooks, plugins, torch_hooks, torch_private
 from optkit_core.buffers import COUNTER, STEP
 from optkit_core.scaling import Scaling
 from optkit_core.state import State
@@ -23,7 +23,7 @@ def revive(optimizer: Any) -> None:
     if not isinstance(optimizer.state, State):
         optimizer.state = State(optimizer, optimizer.state)
     _modernize(optimizer)
-    torch_private.reserve_hook_numbers(optimizer)
+    torch_hooks.reserve_hook_numbers(optimizer)
     if vars(optimizer).pop(torch_private.TRACKED, False):
         _track(optimizer)
     plugins.load_all()

@@ -69,11 +69,12 @@ class WatchedGroups:
         """Return the index of the group and the key of a value."""
         return self._entries[place]
 
-    def renew(self, place: int) -> None:
-        """Take a changed value for the one that is to stay."""
+    def renew(self, place: int) -> Any:
+        """Return a changed value, which is the one that is to stay from now on."""
         index, key = self._entries[place]
         value = self._values[place] = self._dicts[index][key]
         self._places[place] = id(value)
+        return value
 
 
 class WatchedStates:

@@ -26,12 +26,20 @@ def test_every_bucket_is_there_with_its_size(name: str) -> None:
     groups = [{"params": [*many, *wide]}, {"params": parameters(5), "implementation": "foreach"}]
     first, second, third = optkit.create(name, groups).explain().buckets
     assert (first.group, first.dtype, first.tensors, first.elements) == (0, "float32", 8, 8 * 4096)
-    assert (first.implementation, second.implementation) == ("fused", "forloop")
+    assert (first.implementation, second.implementation) == ("fused", "fused")
     assert (second.group, second.dtype, second.tensors, second.elements) == (0, "float64", 1, 3)
-    assert "pays from" in second.rejected["fused"]
+    assert second.rejected == {"forloop": "not preferred", "foreach": "not preferred"}
     assert (third.group, third.implementation) == (1, "foreach")
     assert third.reason == "requested by the argument implementation="
     assert set(third.rejected) == {"forloop", "fused"}
+
+
+def test_groups_that_step_together_are_one_row() -> None:
+    groups = [{"params": parameters(3), "lr": 0.1 * i} for i in range(5)]
+    groups[3]["maximize"] = True
+    explained = optkit.create("adamax", groups).explain()
+    assert [bucket.groups for bucket in explained.buckets] == [(0, 1, 2, 4), (3,)]
+    assert "0-2, 4  cpu" in str(explained)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -441,7 +440,7 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
         torch.set_num_threads(count)
         generator = torch.Generator().manual_seed(0)
         sizes = [1_300_001, 5, 300_000, *[64] * 50]
-        assert sum(sizes) > 3 * kernel.GRAIN
+        assert sum(sizes) > 3 * kernel.MIN_ELEMENTS_PER_THREAD
         params = [torch.nn.Parameter(torch.randn(n, generator=generator)) for n in sizes]
         optimizer = optkit.create("adagrad", params, implementation="fused", weight_decay=0.1)
         for p in params:
@@ -463,7 +462,7 @@ def test_one_openmp_runtime() -> None:
     code = f"""
 import pathlib, re, torch, optkit
 torch.set_num_threads(2)
-params = [torch.nn.Parameter(torch.ones({kernel.GRAIN})) for _ in range(2)]
+params = [torch.nn.Parameter(torch.ones({kernel.MIN_ELEMENTS_PER_THREAD})) for _ in range(2)]
 for p in params:
     p.grad = torch.ones_like(p)
 optkit.create("adamax", params, implementation="fused").step()
@@ -532,16 +531,3 @@ def test_step_counters_in_float64() -> None:
         assert {counter.dtype for counter in counters} == {torch.float64}
     finally:
         torch.set_default_dtype(torch.float32)
-
-
-def test_sizes_of_columns_are_those_of_the_source() -> None:
-    """The structures of kernel.cpp and kernel.py agree, pointer by pointer."""
-    assert sys.maxsize > 2**32
-    assert [name for name, *_ in kernel.Job._fields_] == [
-        "rows",
-        "ends",
-        "memory",
-        "set",
-        "numbers",
-        "threads",
-    ]

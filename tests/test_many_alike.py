@@ -12,7 +12,7 @@ import torch
 import optkit
 from optkit_core import CheckpointError
 from optkit_core.checkpoint.filling import BLOCK
-from optkit_core.checkpoint.garbage import uncollected
+from optkit_core.garbage import uncollected
 
 COUNT = BLOCK + 3
 ODD = BLOCK + 1

@@ -6,12 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import hooks
-from optkit_core.checkpoint import garbage
+from optkit_core import garbage, hooks
 from optkit_core.checkpoint.schema import TAG, WRITER, schema_of, writer_of
 from optkit_core.errors import CheckpointError
 from optkit_core.ranges import Savable
-from optkit_core.torch_private import hooks_of
+from optkit_core.torch_hooks import hooks_of
 
 PLAIN = (bool, int, float, complex, str, type(None))
 

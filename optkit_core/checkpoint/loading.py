@@ -8,10 +8,9 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core import hooks
+from optkit_core import garbage, hooks
 from optkit_core.checkpoint import (
     filling,
-    garbage,
     joint,
     matching,
     options,
@@ -23,7 +22,7 @@ from optkit_core.checkpoint.report import Findings, LoadReport
 from optkit_core.checkpoint.schema import schema_of
 from optkit_core.checkpoint.verification import Verified
 from optkit_core.errors import CheckpointError
-from optkit_core.torch_private import hooks_of
+from optkit_core.torch_hooks import hooks_of
 
 
 @attrs.frozen(eq=False)

@@ -13,7 +13,7 @@ from optkit_core.algorithm import Elementwise
 from optkit_core.cli.errors import OptionError, OutputError
 from optkit_core.cli.tables import console, plain_table
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused import cache, folders, prebuild, sealed
+from optkit_core.implementations.fused import cache, folders, native, prebuild, sealed
 from optkit_core.implementations.fused.cpp import TYPES
 from optkit_core.implementations.fused.vocabulary import UntraceableError
 from optkit_core.optimizer import Optimizer
@@ -97,6 +97,14 @@ def print_entries(found: Sequence[Entry]) -> None:
             table.add_row(entry.title, entry.compiler, str(entry.size), date)
         out.print(table)
     out.print(f"{len(found)} in {_places()}.")
+    out.print(_reader(found))
+
+
+def _reader(found: Sequence[Entry]) -> str:
+    if not any(entry.title == native.TITLE for entry in found):
+        return "The native reader isn't there yet; the first fused step compiles it."
+    reason = native.unavailable_reason()
+    return "The native reader is in use." if reason is None else f"No native reader: {reason}."
 
 
 def print_built(built: Sequence[Built]) -> None:

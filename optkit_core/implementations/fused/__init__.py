@@ -28,7 +28,7 @@ def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
 
 def holds(bucket: Bucket) -> bool:
     """Return whether a bucket that was stepped before can be stepped again as it is."""
-    return bool(_module(bucket.kind.device.type).holds(bucket))
+    return bucket.kept is not None and bool(bucket.kept.holds(bucket))
 
 
 def refuse(algorithm: Any, kind: Kind, h: Any) -> str:

@@ -88,6 +88,9 @@ TYPES = {
 }
 """The dtypes that a kernel reads and writes."""
 
+FRAME = ("layout.cpp", "kernel.cpp")
+"""What surrounds the loop."""
+
 COMPUTED = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -162,4 +165,4 @@ def name(program: Program, operand: int) -> str:
 
 @cache
 def _frame() -> str:
-    return Path(__file__).with_name("kernel.cpp").read_text()
+    return "".join(Path(__file__).with_name(name).read_text() for name in FRAME)

@@ -11,12 +11,12 @@ from optkit_core.buckets import Bucket, Kind
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp, parts
 from optkit_core.implementations.fused.cpp import TYPES
-from optkit_core.implementations.fused.kernel import Kernel, kernel
-from optkit_core.implementations.fused.parts import Launch, Part, holds
+from optkit_core.implementations.fused.kernel import KernelJob, kernel
+from optkit_core.implementations.fused.parts import Launch, Part
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.trace import trace
 
-__all__ = ["holds", "prepare", "refuse", "source"]
+__all__ = ["prepare", "refuse", "source"]
 
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
@@ -50,8 +50,10 @@ def _launch(algorithm: Any, part: Part) -> Launch:
         return _traced(algorithm, table)
     scale = table.bucket.inverse_scale
     numbers.compute(None if scale is None else float(scale))
-    found = kernel(numbers.body.program, table.dtypes, algorithm.__name__)
-    return partial(_run, found, table, numbers.sets, numbers.numbers)
+    if part.run is None:
+        found = kernel(numbers.body.program, table.dtypes, algorithm.__name__)
+        part.run = partial(_run, table, found.job(table, numbers.sets, numbers.numbers))
+    return part.run
 
 
 def _traced(algorithm: Any, table: Table) -> Launch:
@@ -75,12 +77,12 @@ def _traced(algorithm: Any, table: Table) -> Launch:
     place = {way: position for position, way in enumerate(distinct)}
     sets = array("i", [place[way] for way in ways])
     numbers = array("d", [float(number) for _, numbers in traces for number in numbers])
-    return partial(_run, found, table, sets, numbers)
+    return partial(_run, table, found.job(table, sets, numbers))
 
 
-def _run(found: Kernel, table: Table, sets: array[int], numbers: array[float]) -> None:
+def _run(table: Table, job: KernelJob) -> None:
     table.advance()
-    found(table, sets, numbers)
+    job.run()
 
 
 def _by_way(algorithm: Any, table: Table, ways: Sequence[tuple[int, float]]) -> list[Launch]:

@@ -18,14 +18,14 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations import counting
 from optkit_core.implementations.fused import parts, triton_source
 from optkit_core.implementations.fused.device_table import numbers_on_device, on_device
-from optkit_core.implementations.fused.parts import Launch, Part, holds
+from optkit_core.implementations.fused.parts import Launch, Part
 from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.trace import trace
 from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 
-__all__ = ["holds", "prepare", "refuse", "source"]
+__all__ = ["prepare", "refuse", "source"]
 
 OLDEST = (7, 5)
 """The compute capability from which on Triton compiles for a device."""

@@ -95,6 +95,8 @@ struct Job {
     const double *numbers;  // the sets, one after another
     Index threads;
 };
+LAYOUT(Job, AT(Job, rows), AT(Job, ends), AT(Job, memory), AT(Job, set), AT(Job, numbers),
+       AT(Job, threads))
 
 static void row(const Job &job, Index r, Index begin, Index end);
 

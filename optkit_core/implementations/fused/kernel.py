@@ -14,27 +14,15 @@ import torch
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cache, cpp, folders
 from optkit_core.implementations.fused.recording import Program
+from optkit_core.implementations.fused.structures import Job, require_layouts
 from optkit_core.implementations.fused.table import Table, address
 
-GRAIN = 1 << 19
+MIN_ELEMENTS_PER_THREAD = 1 << 19
 """How many elements are worth a thread of their own: 0.7 ms of work.
 
 For 800,000 elements a second thread saved from 5 to 17 % of a step, and made it twice as long
 where others used the second core, since a step waits for all of its threads.
 """
-
-
-class Job(ctypes.Structure):
-    """The structure of that name in `kernel.cpp`."""
-
-    _fields_ = (
-        ("rows", ctypes.c_longlong),
-        ("ends", ctypes.c_void_p),
-        ("memory", ctypes.c_void_p),
-        ("set", ctypes.c_void_p),
-        ("numbers", ctypes.c_void_p),
-        ("threads", ctypes.c_longlong),
-    )
 
 
 class Kernel:
@@ -44,26 +32,46 @@ class Kernel:
         """Load the library.
 
         Raises:
-            UnavailableError: the system refuses to load it.
+            UnavailableError: the system refuses to load it, or it isn't laid out as expected.
         """
         try:
-            self._run = ctypes.CDLL(path).run
+            library = ctypes.CDLL(path)
+            require_layouts(library, (Job,))
+            self.run = library.run
         except OSError as error:
             raise UnavailableError(folders.refusal_to_load(error)) from error
-        self._run.argtypes = [ctypes.c_void_p]
-        self._run.restype = None
+        self.run.argtypes = [ctypes.c_void_p]
+        self.run.restype = None
 
-    def __call__(self, table: Table, sets: array[int], numbers: array[float]) -> None:
-        """Update every element of a table's rows.
+    def job(self, table: Table, sets: array[int], numbers: array[float]) -> KernelJob:
+        """Return the update of every element of a table's rows.
 
         Args:
             table: where the rows lie.
             sets: for each row, which set of numbers it takes.
             numbers: the sets, one after another.
         """
-        threads = min(torch.get_num_threads(), max(1, table.ends[-1] // GRAIN))
-        arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
-        self._run(ctypes.byref(Job(table.rows, *map(address, arrays), threads)))
+        return KernelJob(self, table, sets, numbers)
+
+
+class KernelJob:
+    """A kernel with what it works on; the contents of the arrays may change between its runs."""
+
+    def __init__(
+        self, kernel: Kernel, table: Table, sets: array[int], numbers: array[float]
+    ) -> None:
+        """Take the kernel and the arrays."""
+        self.rows = table.rows
+        self._arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
+        self._run = kernel.run
+        self._job = Job(table.rows, *(address(values) for values in self._arrays), 1)
+        self._place = ctypes.addressof(self._job)
+        self._most_threads = max(1, table.ends[-1] // MIN_ELEMENTS_PER_THREAD)
+
+    def run(self) -> None:
+        """Update every element."""
+        self._job.threads = min(torch.get_num_threads(), self._most_threads)
+        self._run(self._place)
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from optkit_core.buckets import Bucket
 from optkit_core.buffers import STEP
-from optkit_core.implementations.fused.table import real_dtype
 from optkit_core.memory import is_dense, strides
 
 
@@ -24,18 +23,43 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
         Rows whose tensors lie alike, in one list for each combination of dtypes, that of
         the step counter included; and rows that must be copied first.
     """
+    if _is_uniform(bucket, names):
+        return [list(range(len(bucket)))], []
     alike: dict[tuple[torch.dtype, ...], list[int]] = {}
     odd = []
-    for position, (p, g, state) in enumerate(
-        zip(bucket.params, bucket.grads, bucket.states, strict=True)
-    ):
-        tensors = (p, g, *(state[name] for name in names))
+    rows = zip(bucket.params, bucket.grads, bucket.states, strict=True)
+    for position, (p, g, state) in enumerate(rows):
+        tensors = (p, g, *[state[name] for name in names])
         if lie_alike(tensors):
-            dtypes = tuple(map(real_dtype, (*tensors, state[STEP])))
+            dtypes = (*[t.dtype for t in tensors], state[STEP].dtype)
             alike.setdefault(dtypes, []).append(position)
         else:
             odd.append(position)
     return list(alike.values()), odd
+
+
+def _is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
+    """Return whether all rows lie alike in the plainest way: looked at column by column."""
+    columns = [[state[name] for state in bucket.states] for name in names]
+    columns = [bucket.params, bucket.grads, *columns]
+    sizes = list(map(Tensor.size, bucket.params))
+    if bucket.kind.dtype.is_complex or not all(map(_is_plain, columns)):
+        return False
+    devices = {tensor.device for column in columns for tensor in column}
+    is_counted_alike = len({state[STEP].dtype for state in bucket.states}) == 1
+    alike = all(list(map(Tensor.size, column)) == sizes for column in columns[1:])
+    return alike and len(devices) == 1 and is_counted_alike
+
+
+def _is_plain(column: Sequence[Tensor]) -> bool:
+    """Return whether tensors are contiguous, of one real dtype, and hold their values."""
+    dtypes = {tensor.dtype for tensor in column}
+    return (
+        len(dtypes) == 1
+        and not dtypes.pop().is_complex
+        and all(map(Tensor.is_contiguous, column))
+        and not any(map(Tensor.is_neg, column))
+    )
 
 
 def lie_alike(tensors: Sequence[Tensor]) -> bool:
@@ -44,14 +68,24 @@ def lie_alike(tensors: Sequence[Tensor]) -> bool:
     Their elements are then found at the same offsets, from 0 to their count.
     """
     first = tensors[0]
-    return is_dense(first) and all(_lies_like(t, first) for t in tensors)
+    shape, own = first.shape, first.stride()
+    return (first.is_contiguous() or is_dense(first)) and all(
+        [t.shape == shape and (t.stride() == own or _same_strides(t, first)) for t in tensors[1:]]
+        + [_is_resolved(t, first) for t in tensors]
+    )
 
 
-def _lies_like(tensor: Tensor, first: Tensor) -> bool:
+def _same_strides(tensor: Tensor, first: Tensor) -> bool:
+    """Return whether the strides that matter are the same: those of more than one element."""
+    return strides(tensor) == strides(first)
+
+
+def _is_resolved(tensor: Tensor, first: Tensor) -> bool:
+    """Return whether a tensor's memory holds its values, on the first one's device."""
+    is_complex = first.is_complex()
     return (
-        tensor.shape == first.shape
-        and (tensor.stride() == first.stride() or strides(tensor) == strides(first))
-        and tensor.device == first.device
-        and tensor.is_complex() == first.is_complex()
-        and not (tensor.is_neg() or (tensor.is_complex() and tensor.is_conj()))
+        not tensor.is_neg()
+        and tensor.is_complex() == is_complex
+        and not (is_complex and tensor.is_conj())
+        and (tensor is first or tensor.device == first.device)
     )

@@ -48,6 +48,8 @@ static double computed(int operation, double x, double y) {
     }
 }
 
+static bool is_finite(double x) { return __builtin_fabs(x) < __builtin_inf(); }
+
 // Returns whether the body goes the way that was recorded, with finite numbers.
 static bool evaluate(const Numbers &n, Index group, double count, double *results) {
     for (Index i = 0; i < n.given; i++) n.value[i] = n.settings[group * n.given + i];
@@ -56,11 +58,11 @@ static bool evaluate(const Numbers &n, Index group, double count, double *result
     for (Index i = 0; i < n.lines; i++) {
         const Line &l = n.line[i];
         line[i] = computed(l.operation, n.value[l.left], n.value[l.right]);
-        if (l.operation >= LT && line[i] != l.outcome) return false;
+        if (l.operation >= LT ? line[i] != l.outcome : !is_finite(line[i])) return false;
     }
     for (Index i = 0; i < n.results; i++) {
         results[i] = n.value[n.result[i]];
-        if (!(__builtin_fabs(results[i]) < __builtin_inf())) return false;
+        if (!is_finite(results[i])) return false;
     }
     return true;
 }

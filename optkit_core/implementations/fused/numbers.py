@@ -9,10 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
+from optkit_core.buckets import Change
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.bodies import Body
 from optkit_core.implementations.fused.reader import Reader
-from optkit_core.implementations.fused.settings import FIXED, Settings, numbers_of
+from optkit_core.implementations.fused.settings import (
+    FIXED,
+    SINGLE,
+    Settings,
+    Slot,
+    numbers_of,
+)
 from optkit_core.implementations.fused.structures import Line, Numbers
 
 WORD = 8
@@ -96,29 +103,22 @@ class RowNumbers:
             raise OtherWayError("the update body goes another way than before")
         return count
 
-    def take_in(
-        self, changed: Iterable[tuple[int, str]], hyperparameters: Mapping[int, Any]
-    ) -> bool:
-        """Take in changed values; return whether the body may go on as it was recorded.
+    def take_in(self, changed: Iterable[Change]) -> bool:
+        """Take in values that have changed; return whether the body may go on as recorded."""
+        for index, name, value in changed:
+            local, slot = self._local.get(index), self._slots.get(name)
+            if local is not None and slot is not None and not self._put(local, slot, value):
+                return False
+        return True
 
-        Args:
-            changed: the values, by group and name.
-            hyperparameters: those of each group as attributes, as they are now.
-        """
-        return all(
-            self._take_one(index, name, getattr(hyperparameters[index], name))
-            for index, name in changed
-            if index in self._local and name in self._slots
-        )
-
-    def _take_one(self, index: int, name: str, value: Any) -> bool:
-        slot = self._slots[name]
-        if slot.length == FIXED or isinstance(value, Tensor) or self._tensors:
+    def _put(self, local: int, slot: Slot, value: Any) -> bool:
+        start = self._width * local + slot.start
+        if type(value) is float and slot.length == SINGLE and not self._tensors:
+            self._settings[start] = value
+            return True
+        found = None if self._tensors or isinstance(value, Tensor) else numbers_of(value)
+        if slot.length == FIXED or found is None or len(found) != abs(slot.length):
             return False
-        found = numbers_of(value)
-        if found is None or len(found) != abs(slot.length):
-            return False
-        start = self._width * self._local[index] + slot.start
         self._settings[start : start + len(found)] = array("d", found)
         return True
 

@@ -11,6 +11,7 @@ import torch
 from optkit_core.buckets import Bucket, Kind
 from optkit_core.buffers import STEP
 from optkit_core.errors import UnavailableError
+from optkit_core.garbage import uncollected
 from optkit_core.implementations.copies import Copies, packed
 from optkit_core.implementations.fused.bodies import Body, fitting, recorded
 from optkit_core.implementations.fused.layout import sorted_rows
@@ -32,12 +33,16 @@ class Part:
     Args:
         table: where they lie.
         numbers: what a kernel takes for each of them; None where the body is run in each step.
+
+    Attributes:
+        run: what steps these rows once their numbers are computed, if that stays the same.
     """
 
     def __init__(self, table: Table, numbers: RowNumbers | None = None) -> None:
         """Keep both."""
         self.table = table
         self.numbers = numbers
+        self.run: Launch | None = None
 
 
 class Parts:
@@ -70,25 +75,23 @@ class Parts:
 
     def holds(self, bucket: Bucket) -> bool:
         """Return whether the rows are as they were, with all addresses read anew."""
-        return (
-            self._is_still_odd()
-            and (bucket.inverse_scale is not None) == self.is_scaled
-            and all(part.table.refresh() for part in self.parts)
-            and self._take_in(bucket)
-        )
+        if self.odd is not None and not self._is_still_odd():
+            return False
+        if (bucket.inverse_scale is not None) is not self.is_scaled:
+            return False
+        for part in self.parts:
+            if not part.table.refresh():
+                return False
+        return not bucket.changed or self._take_in(bucket)
 
     def _take_in(self, bucket: Bucket) -> bool:
         """Take in hyperparameters that have changed; whether bodies may go on as recorded."""
         changed, bucket.changed = bucket.changed, []
-        return not changed or all(
-            part.numbers is None or part.numbers.take_in(changed, bucket.hyperparameters)
-            for part in self.parts
-        )
+        return all(part.numbers is None or part.numbers.take_in(changed) for part in self.parts)
 
     def _is_still_odd(self) -> bool:
         """Return whether the rows that are copied have their buffers, and need to be copied."""
-        if self.odd is None:
-            return True
+        assert self.odd is not None
         whole = all(name in state for state in self.odd.states for name in (*self.names, STEP))
         return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
 
@@ -107,7 +110,8 @@ def prepare(algorithm: Any, bucket: Bucket, launch: Callable[[Part], Launch]) ->
     detours = 0
     while True:
         if bucket.kept is None:
-            bucket.kept = Parts(algorithm, bucket, detours > 0, detours < MOST_DETOURS)
+            with uncollected():
+                bucket.kept = Parts(algorithm, bucket, detours > 0, detours < MOST_DETOURS)
         parts: Parts = bucket.kept
         try:
             launches = [launch(part) for part in parts.parts]
@@ -119,11 +123,6 @@ def prepare(algorithm: Any, bucket: Bucket, launch: Callable[[Part], Launch]) ->
         if parts.odd is not None:
             launches += _copied(parts.odd, parts.names, launch)
         return one_after_another(launches)
-
-
-def holds(bucket: Bucket) -> bool:
-    """Return whether a bucket that was stepped before can be stepped again as it is."""
-    return bucket.kept is not None and bool(bucket.kept.holds(bucket))
 
 
 def expected_dtypes(

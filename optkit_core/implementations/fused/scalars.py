@@ -22,7 +22,7 @@ OPERATIONS: dict[str, Callable[[float, float], Any]] = {
     "sub": operator.sub,
     "mul": operator.mul,
     "truediv": operator.truediv,
-    "pow": operator.pow,
+    "pow": math.pow,
     "neg": lambda x, _: -x,
     "abs": lambda x, _: abs(x),
     "lt": operator.lt,
@@ -66,13 +66,22 @@ class ScalarProgram(NamedTuple):
     results: tuple[int, ...]
 
     def numbers(self, inputs: Sequence[float]) -> list[float] | None:
-        """Return the numbers for other inputs, None where a comparison comes out otherwise."""
+        """Return the numbers for other inputs.
+
+        Returns:
+            None where a comparison comes out otherwise, or where a number isn't finite.
+        """
         values = [*inputs, *self.constants]
         for line in self.lines:
-            values.append(_CALLS[line.operation](values[line.left], values[line.right]))
+            try:
+                values.append(_CALLS[line.operation](values[line.left], values[line.right]))
+            except (ArithmeticError, ValueError):
+                return None
             if line.outcome != UNUSED and values[-1] != line.outcome:
                 return None
-        return [values[place] for place in self.results]
+        is_finite = all(map(math.isfinite, values[self.inputs :]))
+        numbers = [values[place] for place in self.results]
+        return numbers if is_finite and all(map(math.isfinite, numbers)) else None
 
 
 class Recorder:
@@ -140,6 +149,9 @@ class Scalar:
 
     def __hash__(self) -> int:
         return hash(float(self))
+
+    def __format__(self, form: str) -> str:
+        return format(float(self), form)
 
     def __bool__(self) -> bool:
         return bool(self.recorder.record("ne", self, 0.0))

@@ -96,6 +96,12 @@ class Numbers(ctypes.Structure):
     )
 
 
+class Job(ctypes.Structure):
+    """What a kernel works on."""
+
+    _fields_ = fields(index="rows", address="ends memory set numbers", index_="threads")
+
+
 def require_layouts(library: Any, structures: Iterable[type[ctypes.Structure]]) -> None:
     """Compare a library's structures with Python's.
 
