@@ -155,6 +155,59 @@ class Together:
             self.state.update(optimizer.state)
 
 
+class Counted(Elementwise):
+    """Branches on the count of steps in a way that can't be recorded."""
+
+    lr: float = hyperparameter(default=0.1, range=at_least(0.0))
+
+    mean = Buffer()
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        s.mean.lerp_(g, 0.5)
+        p.sub_(s.mean if int(t) > 3 else g, alpha=h.lr)
+
+
+class Turning(Elementwise):
+    """Does what no kernel can, once its rate is small."""
+
+    lr: float = hyperparameter(default=0.1, range=at_least(0.0))
+
+    mean = Buffer()
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        s.mean.lerp_(g, 0.5)
+        p.sub_(s.mean.cumsum(0) if h.lr < 0.05 else s.mean, alpha=h.lr)
+
+
+class Leaving(Counted):
+    """Does what no kernel can from the fourth step on, after what can't be recorded."""
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        s.mean.lerp_(g, 0.5)
+        p.sub_(s.mean.cumsum(0) if int(t) > 3 else g, alpha=h.lr)
+
+
+@pytest.mark.parametrize("algorithm", [Counted, Turning, Leaving, Rectified])
+def test_a_body_that_turns_while_all_else_stays(algorithm: Any) -> None:
+    """The gradients are those of the step, though nothing else has changed for some steps."""
+    found, wanted = ([torch.nn.Parameter(torch.ones(9)) for _ in range(6)] for _ in range(2))
+    for implementation, params in (("auto", found), ("forloop", wanted)):
+        generator = torch.Generator().manual_seed(0)
+        optimizer = algorithm(grouped(params, lr=own_rates), implementation=implementation)
+        for step in range(9):
+            for p in params:
+                p.grad = torch.randn(9, generator=generator)
+            if step == 0:
+                params[1].grad = None  # whose count lags behind from here on
+            if step == 6:
+                optimizer.param_groups[4]["lr"] = 0.01
+            optimizer.step()
+    assert_agree(found, wanted)
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("name", TORCH)
 def test_torch_says_the_same(name: str, implementation: str) -> None:
