@@ -37,6 +37,7 @@ from optkit_core.errors import (
     UnavailableError,
     UnknownAlgorithmError,
     UnknownHyperparameterError,
+    UnusedGroupKeyWarning,
 )
 from optkit_core.foreign import watch
 from optkit_core.groups import refuse_overlap
@@ -77,6 +78,7 @@ __all__ = [
     "UnavailableError",
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
+    "UnusedGroupKeyWarning",
     "at_least",
     "available",
     "boolean",

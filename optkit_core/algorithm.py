@@ -14,7 +14,6 @@ from optkit_core.buffers import PER_ELEMENT
 from optkit_core.declaration import option
 from optkit_core.errors import (
     GradientError,
-    HyperparameterError,
     ImplementationError,
     ShapeError,
     UnavailableError,
@@ -255,9 +254,10 @@ class Elementwise(Optimizer):
         group = self.param_groups[index]
         if declared.is_option:
             return False
-        complaint = declared.range.complaint(name, group[name])
-        if complaint:
-            raise HyperparameterError(complaint)
+        value = group[name]
+        kept = declared.check(name, value)
+        if kept is not value:
+            group[name] = kept
         return True
 
     def refuse_uncapturable(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -16,12 +17,47 @@ from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry, check_name, normalized, registry
 
 if TYPE_CHECKING:
+    from optkit_core.checkpoint.renaming import Rename
     from optkit_core.checkpoint.report import LoadReport
     from optkit_core.description import Description
 
 Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
+Result = TypeVar("Result")
 
 
+def _name_by_keyword(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Let the one positional argument be the second where the keyword ``name`` has the first."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> Result:
+        if len(arguments) == 1 and "name" in keywords:
+            arguments = (keywords.pop("name"), *arguments)
+        return function(*arguments, **keywords)
+
+    return call
+
+
+@overload
+def create(
+    name: str,
+    params: ParamsT,
+    *,
+    implementation: str | Mapping[str, str] | None = None,
+    **hyperparameters: Any,
+) -> torch.optim.Optimizer: ...
+
+
+@overload
+def create(
+    params: ParamsT,
+    *,
+    name: str,
+    implementation: str | Mapping[str, str] | None = None,
+    **hyperparameters: Any,
+) -> torch.optim.Optimizer: ...
+
+
+@_name_by_keyword
 def create(
     name: str,
     params: ParamsT,
@@ -30,6 +66,9 @@ def create(
     **hyperparameters: Any,
 ) -> torch.optim.Optimizer:
     """Return a new optimizer of the algorithm called `name`.
+
+    Where `name` is given by keyword, as configurations and ``functools.partial`` do, `params`
+    may be the only positional argument.
 
     Args:
         name: without regard to case, ``-`` and ``_``; ``"distribution:name"`` where several
@@ -54,6 +93,9 @@ def create(
     >>> optimizer = optkit.create("adamax", model.named_parameters(), lr=2e-3)
     >>> optimizer.param_groups[0]["param_names"]
     ['weight', 'bias']
+    >>> make = functools.partial(optkit.create, name="adamax", lr=0.5)
+    >>> make(model.parameters()).defaults["lr"]
+    0.5
     """
     algorithm = get(name)
     if issubclass(algorithm, Optimizer):
@@ -189,7 +231,8 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
 
     Args:
         optimizer: any ``torch.optim.Optimizer`` whose state is tensors, numbers, strings,
-            booleans, None, and lists, tuples and dicts of them.
+            booleans, None, torch's dtypes and devices, and lists, tuples and dicts of them; of a
+            wrapper, Accelerate's for example, what it wraps is saved.
         path: where to.
 
     Raises:
@@ -211,7 +254,10 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
 
 
 def load(
-    optimizer: torch.optim.Optimizer, path: str | os.PathLike[str], strict: bool = True
+    optimizer: torch.optim.Optimizer,
+    path: str | os.PathLike[str],
+    strict: bool = True,
+    rename: Rename | None = None,
 ) -> LoadReport | None:
     """Continue from the state in a file that `save` wrote.
 
@@ -219,10 +265,11 @@ def load(
     does anything change.
 
     Args:
-        optimizer: one of the algorithm that was saved.
+        optimizer: one of the algorithm that was saved, wrapped or not.
         path: the file.
         strict: as for ``load_state_dict``; for optimizers that aren't optkit's, whether the
             file must come from a class of the same name.
+        rename: as for ``load_state_dict`` of optkit's optimizers; others go by position.
 
     Returns:
         What was loaded, and what wasn't; None for optimizers that aren't optkit's.
@@ -234,7 +281,7 @@ def load(
     """
     from optkit_core.checkpoint import files
 
-    return files.load(optimizer, path, strict)
+    return files.load(optimizer, path, strict, rename)
 
 
 def _find(name: str) -> Entry:

@@ -17,6 +17,7 @@ import attrs
 import torch
 
 from optkit_core.errors import ConfigError, ImplementationError, did_you_mean
+from optkit_core.plain import plain
 
 AUTO = "auto"
 ANY_DEVICE = "*"
@@ -69,7 +70,8 @@ def parse(value: Any, source: str) -> Request:
     >>> parse({"cpu": "foreach"}, "a test").on("cuda")
     'auto'
     """
-    if isinstance(value, Mapping):
+    value = plain(value)
+    if isinstance(value, dict):
         return Request({_device(d, source): _name(n, source) for d, n in value.items()}, source)
     return Request({ANY_DEVICE: _name(value, source)}, source)
 
@@ -194,21 +196,27 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _name(value: Any, source: str) -> str:
-    if isinstance(value, str) and (value in NAMES or _may_be_added(value)):
-        return str(value)
-    hint = did_you_mean(value, NAMES) if isinstance(value, str) else ""
+    if isinstance(value, str) and (value in NAMES or _is_offered(value)):
+        return value
+    known = _all_names()
+    hint = did_you_mean(value, known) if isinstance(value, str) else ""
     raise ConfigError(
-        f"implementation must be one of {', '.join(NAMES)}, or a mapping of these by device "
+        f"implementation must be one of {', '.join(known)}, or a mapping of these by device "
         f"type, got {value!r} (from {source}).{hint}"
     )
 
 
-def _may_be_added(name: str) -> bool:
-    """Return whether a plugin may offer an implementation of that name for some algorithm."""
-    from optkit_core import hooks, plugins
+def _is_offered(name: str) -> bool:
+    """Return whether some algorithm has an implementation of that name, a plugin's perhaps."""
+    from optkit_core import offers
 
-    plugins.load_all()
-    return hooks.is_implemented("optkit_offers") and name.replace("-", "_").isidentifier()
+    return name in offers.names_of_loaded() or name in offers.names_of_all()
+
+
+def _all_names() -> list[str]:
+    from optkit_core import offers
+
+    return list(dict.fromkeys([*NAMES, *offers.names_of_all()]))
 
 
 def _device(value: Any, source: str) -> str:

@@ -2,22 +2,22 @@
 
 An annotated attribute ``lr: float = hyperparameter(default=1e-2, range=at_least(0.0))``
 declares a hyperparameter; the keywords are those that type checkers look for, so that
-they know the constructor's signature too. `read` gathers the declarations, from which
-come frozen attrs classes whose validators check the constructor's arguments, each
-parameter group and every later one.
+they know the constructor's signature too. `collect` gathers the declarations, from which
+come the constructor's signature and the checks of its arguments and of every group.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from inspect import Parameter as Argument
+import sys
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
 from optkit_core.errors import HyperparameterError, UnknownHyperparameterError, did_you_mean
-from optkit_core.ranges import Range
+from optkit_core.ranges import Range, converter
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -30,6 +30,18 @@ class Declaration:
     is_option: bool
     kw_only: bool
     type: str = ""
+    annotation: Any = Any
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return what is kept in place of a value.
+
+        Raises:
+            HyperparameterError: it isn't allowed.
+        """
+        complaint = self.range.complaint(name, value)
+        if complaint:
+            raise HyperparameterError(complaint)
+        return converter(self.range)(value)
 
 
 def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool = False) -> Any:
@@ -48,7 +60,7 @@ def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool =
     >>> optkit.get("adagrad").Hyperparameters(lr=0.5).lr
     0.5
     """
-    return Declaration(default, range, doc, is_option=False, kw_only=kw_only)
+    return Declaration(_kept(default, range), range, doc, is_option=False, kw_only=kw_only)
 
 
 def option(
@@ -74,17 +86,12 @@ def option(
         A declaration that the class consumes when it is created.
     """
     by_keyword = kw_only and not by_position
-    return Declaration(default, range, doc, is_option=True, kw_only=by_keyword)
+    return Declaration(_kept(default, range), range, doc, is_option=True, kw_only=by_keyword)
 
 
 def take(cls: type) -> dict[str, Declaration]:
     """Take the declarations out of the body of `cls`, with their types."""
-    types = inspect.get_annotations(cls)
-    own = {
-        name: attrs.evolve(item, type=_spelled(types.get(name)))
-        for name, item in vars(cls).items()
-        if isinstance(item, Declaration)
-    }
+    own = _typed(cls)
     for name in own:
         delattr(cls, name)
     return own
@@ -94,56 +101,29 @@ def collect(cls: type) -> dict[str, Declaration]:
     """Return the declarations of `cls` and of all its bases, bases first."""
     found: dict[str, Declaration] = {}
     for base in reversed(cls.__mro__):
-        mixed_in = {k: v for k, v in vars(base).items() if isinstance(v, Declaration)}
-        found.update(vars(base).get("own_declarations", mixed_in))
+        own = vars(base).get("own_declarations")
+        found.update(_typed(base) if own is None else own)
     return found
 
 
 class CheckedClass:
     """A class attribute that becomes a frozen, keyword-only attrs class when first looked at.
 
-    Its fields are the hyperparameters of the class it stands in, or its options; their
-    validators are the declared ranges. Most base classes are never asked for theirs.
+    Its fields are the hyperparameters of the class it stands in, checked and converted as in
+    the constructor. Most classes are never asked for theirs.
     """
-
-    def __init__(self, name: str, options: bool) -> None:
-        """Stand in for the class called `name`, of the hyperparameters or of the options."""
-        self.name = name
-        self.options = options
 
     def __get__(self, instance: object, owner: Any) -> type[Any]:
         """Build the class, and put it in the place of this attribute."""
         fields = {
-            key: attrs.field(default=item.default, validator=_validator(item.range))
-            for key, item in owner.declarations.items()
-            if item.is_option is self.options
+            name: attrs.field(default=item.default, converter=partial(item.check, name))
+            for name, item in owner.declarations.items()
+            if not item.is_option
         }
-        name = f"{owner.__name__}{self.name}"
+        name = f"{owner.__name__}Hyperparameters"
         built = attrs.make_class(name, fields, frozen=True, kw_only=True, slots=True)
-        setattr(owner, self.name, built)
+        owner.Hyperparameters = built
         return built
-
-
-def signature(declared: Mapping[str, Declaration]) -> inspect.Signature:
-    """Return the constructor's signature: params, hyperparameters, options."""
-    return inspect.Signature(
-        [Argument("params", Argument.POSITIONAL_OR_KEYWORD)]
-        + [
-            Argument(
-                name,
-                Argument.KEYWORD_ONLY if item.kw_only else Argument.POSITIONAL_OR_KEYWORD,
-                default=item.default,
-                annotation=item.type,
-            )
-            for name, item in in_order(declared)
-        ]
-    )
-
-
-def without_self(function: Callable[..., Any]) -> inspect.Signature:
-    """Return the signature of a method as its callers see it."""
-    signature = inspect.signature(function)
-    return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 def in_order(declared: Mapping[str, Declaration]) -> list[tuple[str, Declaration]]:
@@ -164,22 +144,46 @@ def refuse_unknown(owner: str, given: Mapping[str, Any], known: tuple[str, ...])
     """
     for name, value in given.items():
         if name not in known:
-            raise UnknownHyperparameterError(
-                f"{owner} takes no {name!r} (got {name}={value!r}).{did_you_mean(name, known)} "
-                f"It takes {', '.join(known)}."
-            )
+            raise unknown(owner, name, value, did_you_mean(name, known), known)
 
 
-def _validator(allowed: Range) -> Callable[[Any, Any, Any], None]:
-    def check(instance: Any, attribute: Any, value: Any) -> None:
-        complaint = allowed.complaint(attribute.name, value)
-        if complaint:
-            raise HyperparameterError(complaint)
+def unknown(
+    owner: str, name: str, value: Any, hint: str, known: Iterable[str]
+) -> UnknownHyperparameterError:
+    """Return the error for a name that isn't among those that are known."""
+    return UnknownHyperparameterError(
+        f"{owner} takes no {name!r} (got {name}={value!r}).{hint} It takes {', '.join(known)}."
+    )
 
-    return check
+
+def _kept(default: Any, range: Range) -> Any:
+    """Return what is kept of a default; one that isn't allowed is refused with its class."""
+    return default if range.complaint("the default", default) else converter(range)(default)
+
+
+def _typed(cls: type) -> dict[str, Declaration]:
+    """Return the declarations in the body of `cls`, with their types."""
+    types = inspect.get_annotations(cls)
+    found = {name: item for name, item in vars(cls).items() if isinstance(item, Declaration)}
+    return {
+        name: attrs.evolve(
+            item, type=_spelled(types.get(name)), annotation=_meant(cls, types.get(name, Any))
+        )
+        for name, item in found.items()
+    }
 
 
 def _spelled(annotation: Any) -> str:
     if annotation is None or isinstance(annotation, str):
         return annotation or ""
     return inspect.formatannotation(annotation)
+
+
+def _meant(cls: type, annotation: Any) -> Any:
+    """Return the type that an annotation of a class names; Any where it can't be known yet."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, vars(sys.modules[cls.__module__]))
+    except (NameError, AttributeError, KeyError, TypeError, SyntaxError):
+        return Any  # a name that is defined later, or for type checkers alone

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, dataclass_transform
 
 from torch.optim import Optimizer as TorchOptimizer
@@ -21,7 +22,8 @@ class Declared:
     own_declarations: ClassVar[Mapping[str, Declaration]] = {}
     declarations: ClassVar[Mapping[str, Declaration]] = {}
     Hyperparameters: ClassVar[Any]
-    Options: ClassVar[Any]
+    checks: ClassVar[tuple[tuple[str, Any, Callable[[Any], Any]], ...]] = ()
+    known_annotations: ClassVar[set[str]] = set()
     buffers: ClassVar[Mapping[str, Buffer]] = {}
     state_buffers: ClassVar[Mapping[str, Buffer]] = {}
     counts_steps: ClassVar[bool] = False
@@ -42,8 +44,12 @@ class Declared:
         cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
         cls.is_joint = any(item.kind == JOINT for item in cls.buffers.values())
         _check(cls)
-        cls.Hyperparameters = declaration.CheckedClass("Hyperparameters", options=False)
-        cls.Options = declaration.CheckedClass("Options", options=True)
+        cls.Hyperparameters = declaration.CheckedClass()
+        cls.checks = tuple(
+            (name, item.default, partial(item.check, name))
+            for name, item in cls.declarations.items()
+        )
+        cls.known_annotations = set()
         cls.hyperparameter_names = tuple(
             name for name, item in cls.declarations.items() if not item.is_option
         )

@@ -104,6 +104,10 @@ class CopyWarning(UserWarning):
     """A copy or pickle of an optimizer goes without a hook or attribute of the original."""
 
 
+class UnusedGroupKeyWarning(UserWarning):
+    """A parameter group has a key that its algorithm neither declares nor uses."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the names close to `name`, or ``""``.
 

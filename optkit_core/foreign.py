@@ -115,9 +115,13 @@ def _flags(algorithm: type[torch.optim.Optimizer], request: config.Request) -> d
     taken = inspect.signature(algorithm).parameters
     if len(wishes) == 1 and set(request.by_device) == {config.ANY_DEVICE}:
         wish = wishes.pop()
-        flags = {"forloop": {"foreach": False}, "foreach": {"foreach": True}}
-        chosen = flags.get(wish, {"fused": True})
-        if set(chosen) <= set(taken):
+        flags = {
+            "forloop": {"foreach": False},
+            "foreach": {"foreach": True},
+            "fused": {"fused": True},
+        }
+        chosen = flags.get(wish, {})
+        if chosen and set(chosen) <= set(taken):
             return chosen
     raise ImplementationError(
         f"{algorithm.__name__} isn't an optkit algorithm and has no flag for "

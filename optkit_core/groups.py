@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from optkit_core import config, declaration, parameters
+from optkit_core import config, declaration, group_keys, parameters
 from optkit_core.buckets import NATIVE
-from optkit_core.errors import GroupError, HyperparameterError, ParametersError
+from optkit_core.errors import GroupError, ParametersError
 from optkit_core.memory import is_expanded, overlapping
 
 if TYPE_CHECKING:
@@ -19,24 +19,6 @@ if TYPE_CHECKING:
 
 WITH_MEMORY = frozenset({"cpu", "cuda"})
 """Types of devices whose tensors' addresses can be compared."""
-
-ANNOTATIONS = frozenset(
-    {
-        "params",
-        "param_names",
-        "name",
-        "schema",
-        "writer",
-        "lr_scale",
-        "initial_lr",
-        "min_lr",
-        "max_lr",
-        "swa_lr",
-        "base_momentum",
-        "max_momentum",
-    }
-)
-"""Keys that a group may have beside the declared ones: names, and what schedulers write."""
 
 
 def bind(owner: type[Optimizer], arguments: Any, keywords: Any) -> tuple[Any, dict[str, Any]]:
@@ -63,7 +45,7 @@ def bind(owner: type[Optimizer], arguments: Any, keywords: Any) -> tuple[Any, di
     if "params" not in values:
         raise ParametersError(f"{name} needs params, what it is to optimize, as first argument.")
     params = values.pop("params")
-    check_values(owner, values)
+    check_group(owner, values)
     return params, values
 
 
@@ -73,41 +55,50 @@ def complete(owner: type[Optimizer], group: Any, defaults: Mapping[str, Any]) ->
     Raises:
         ParametersError: the group isn't a dict, or something in it can't be optimized.
         GroupError: it has no ``"params"``.
-        HyperparameterError: a key isn't declared, or its value is out of range.
+        HyperparameterError: a value is out of range, or a key is almost a declared one.
     """
     if not isinstance(group, dict):
         raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r:.80}.")
     if "params" not in group:
         raise GroupError(f"a parameter group needs 'params'; this one has {sorted(group)}.")
-    own = {key: value for key, value in group.items() if key not in ANNOTATIONS}
-    name = f"a parameter group of {owner.__name__}"
-    declaration.refuse_unknown(name, own, tuple(owner.declarations))
+    group_keys.check(owner, group)
+    own = {name: group[name] for name in owner.declarations if name in group}
     for key in config.set_aside(own):
         if key in owner.declarations:
-            own[key] = group[key] = None
+            own[key] = None
     if own:
-        check_values(owner, {**defaults, **own})
+        values = {**defaults, **own}
+        check_group(owner, values)
+        group.update((name, values[name]) for name in own)
     group["params"] = parameters.entries(group["params"])
 
 
-def check_values(owner: type[Optimizer], values: Mapping[str, Any]) -> None:
-    """Check a value for every declared name, and that the implementation flags agree."""
-    owner.Hyperparameters(**{name: values[name] for name in owner.hyperparameter_names})
-    owner.Options(**{name: values[name] for name in owner.option_names})
-    config.requested(values)
+def check_group(owner: type[Optimizer], group: dict[str, Any]) -> None:
+    """Check the declared values in a group, and keep Python's own in place of others.
 
-
-def check_group(owner: type[Optimizer], group: Mapping[str, Any]) -> None:
-    """Check the values of a group of an optimizer, which anybody may have changed.
+    Args:
+        owner: the optimizer's class.
+        group: a dict with declared names among its keys; those that it lacks don't count. It
+            changes only where a value isn't yet what is kept of it.
 
     Raises:
-        HyperparameterError: the constructor would refuse one.
+        HyperparameterError: a value is out of range; the group is as it was.
+        ImplementationError: the flags for the implementation contradict each other.
+
+    >>> import optkit
+    >>> group = {"lr": 1, "betas": [0.5, 0.9]}
+    >>> check_group(optkit.get("adamax"), group)
+    >>> group
+    {'lr': 1, 'betas': (0.5, 0.9)}
     """
-    for name, declared in owner.declarations.items():
-        complaint = declared.range.complaint(name, group[name]) if name in group else ""
-        if complaint:
-            raise HyperparameterError(complaint)
-    config.requested(group)
+    kept = {}
+    for name, default, check in owner.checks:
+        value = group.get(name, default)
+        if value is not default:
+            kept[name] = check(value)
+    if not config.SET_ASIDE.keys().isdisjoint(kept):
+        config.requested({**group, **kept})
+    group.update(kept)
 
 
 @contextmanager

@@ -71,14 +71,16 @@ def disabled() -> frozenset[str]:
 
 
 def load(entry_point: EntryPoint) -> Any:
-    """Import what an entry point names.
+    """Import what an entry point names; a module that calls ``sys.exit`` has failed to load.
 
     Raises:
         PluginError: the import failed; names the distribution and the cause.
     """
     try:
         return entry_point.load()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginError(
             f"{entry_point.group} {entry_point.name!r} = {entry_point.value!r} of distribution "
             f"{provider(entry_point)} can't be imported: {type(error).__name__}: {error}. "

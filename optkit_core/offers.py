@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from optkit_core import hooks
@@ -15,14 +17,55 @@ def offers_of(algorithm: Any) -> tuple[Offer, ...]:
     ``auto`` never prefers an added one: it runs where it is asked for by its name.
 
     Raises:
-        PluginError: an added offer isn't one, or takes a name that is taken.
+        PluginError: a plugin fails, an added offer isn't one, or takes a name that is taken.
     """
     found: tuple[Offer, ...] = algorithm.offers
-    for added in hooks.results("optkit_offers", algorithm=algorithm):
+    for added in _added(algorithm):
         for offer in added:
             _check(offer, algorithm, {known.name for known in found})
             found = (*found, offer)
     return found
+
+
+def names_of_loaded() -> list[str]:
+    """Return the names of the implementations of all algorithms that are imported."""
+    from optkit_core import plugins
+    from optkit_core.optimizer import Optimizer
+
+    plugins.load_all()
+    names: set[str] = set()
+    for algorithm in _derived(Optimizer):
+        with contextlib.suppress(PluginError):
+            names.update(offer.name for offer in offers_of(algorithm))
+    return sorted(names)
+
+
+def names_of_all() -> list[str]:
+    """Return those of all algorithms that are registered too, which are imported for it."""
+    from optkit_core.registry import registry
+
+    for entry in registry.entries():
+        with contextlib.suppress(PluginError):
+            registry.algorithm(entry)
+    return names_of_loaded()
+
+
+def _derived(base: type[Any]) -> Iterator[Any]:
+    for derived in base.__subclasses__():
+        yield derived
+        yield from _derived(derived)
+
+
+def _added(algorithm: Any) -> list[Any]:
+    try:
+        return hooks.results("optkit_offers", algorithm=algorithm)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(
+            f"a plugin failed in optkit_offers for {algorithm.__name__}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _check(offer: Any, algorithm: Any, taken: set[str]) -> None:

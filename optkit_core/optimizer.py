@@ -12,7 +12,6 @@ from torch.optim.optimizer import ParamsT
 from optkit_core import (
     buffers,
     config,
-    declaration,
     groups,
     hooks,
     parameters,
@@ -21,6 +20,7 @@ from optkit_core import (
 )
 from optkit_core.choosing import Choosing
 from optkit_core.config import Request
+from optkit_core.constructor import constructor
 from optkit_core.copyable import Copyable
 from optkit_core.declaration import option
 from optkit_core.declared import Declared
@@ -31,6 +31,7 @@ from optkit_core.selector import Offer
 from optkit_core.state import State
 
 if TYPE_CHECKING:
+    from optkit_core.checkpoint.renaming import Rename
     from optkit_core.checkpoint.report import LoadReport
 
 LIVE = ("implementation", "foreach", "fused", "eager_state")
@@ -67,6 +68,7 @@ class Optimizer(Declared, Choosing, Copyable):
     requires_closure: ClassVar[bool] = False
     takes_scaled_gradients: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
+    reuses_memory: ClassVar[bool] = False
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
 
@@ -82,15 +84,13 @@ class Optimizer(Declared, Choosing, Copyable):
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Give the class the signature that follows from its declarations."""
+        """Give the class a constructor whose arguments are those that it declares."""
         super().__init_subclass__(**keywords)
         if cls.takes_scaled_gradients:
             torch_private.let_scale_through(cls)
-        if cls.__init__ is Optimizer.__init__:
-            signature = declaration.signature(cls.declarations)
-        else:
-            signature = declaration.without_self(cls.__init__)
-        cls.__signature__ = signature  # type: ignore[attr-defined]
+        common = Optimizer.__init__
+        if getattr(cls.__init__, "__code__", None) is common.__code__:  # else one is written out
+            cls.__init__ = constructor(common, cls)  # type: ignore[method-assign]
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Check everything that was given, then take the parameters in."""
@@ -183,21 +183,28 @@ class Optimizer(Declared, Choosing, Copyable):
         raise NotImplementedError(f"{type(self).__name__} defines no advance(closure)")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of every parameter's state and every group's options.
+        """Return the parameters' states, the live ones, and a copy of every group's options.
+
+        So a later step changes them, as in torch. ``copy.deepcopy`` of it is a snapshot. Loading
+        never shares.
 
         Returns:
-            torch's shape, ``{"state": ..., "param_groups": ...}``, of tensors, numbers, strings,
-            booleans, None, lists, tuples and dicts. Each group carries the schema's identity,
-            ``"adamax/1"`` for example, under ``"schema"``.
+            torch's shape, ``{"state": ..., "param_groups": ...}``. Each group carries the schema's
+            identity, ``"adamax/1"`` for example, under ``"schema"``.
 
-        Raises:
-            CheckpointError: a group or a state holds something else.
+        >>> import torch, optkit
+        >>> p = torch.ones(2)
+        >>> optimizer = optkit.create("adagrad", [p])
+        >>> optimizer.state_dict()["state"][0]["sum"] is optimizer.state[p]["sum"]
+        True
         """
         from optkit_core.checkpoint import collecting
 
         return collecting.save(self)
 
-    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> LoadReport:  # type: ignore[override]
+    def load_state_dict(  # type: ignore[override]
+        self, state_dict: dict[str, Any], strict: bool = True, rename: Rename | None = None
+    ) -> LoadReport:
         """Continue from a state that ``state_dict()`` of this algorithm returned.
 
         Everything is verified before anything changes. How to run (``implementation``,
@@ -206,6 +213,9 @@ class Optimizer(Declared, Choosing, Copyable):
         Args:
             state_dict: from optkit or from the torch.optim class of the same name.
             strict: whether everything must match; False loads what does.
+            rename: what saved parameters are called here: a mapping of saved names to new ones,
+                or a function from one to the other. None (default): as they were saved, but for
+                the parts that wrappers add, such as ``module.``.
 
         Returns:
             What was loaded, and what wasn't.
@@ -215,7 +225,7 @@ class Optimizer(Declared, Choosing, Copyable):
         """
         from optkit_core.checkpoint import loading
 
-        return loading.load(self, state_dict, strict)
+        return loading.load(self, state_dict, strict, rename)
 
     def init_state(self) -> None:
         """Allocate every declared buffer now, without a step; what exists stays as it is.
@@ -249,12 +259,11 @@ class Optimizer(Declared, Choosing, Copyable):
             return [self.allocate(p, group) for p in params]
         return buffers.allocate_all(self.state_buffers, params, group)
 
-    def saved_state(self, parameter: Any) -> dict[str, Any]:
-        """Return what a checkpoint is to hold of a parameter's state, sharing the live tensors.
+    def publish_state(self) -> None:
+        """Write what is kept elsewhere into `state`, which is about to be saved.
 
-        A subclass that keeps something elsewhere adds it.
+        A subclass that keeps something elsewhere defines it.
         """
-        return dict(self.state[parameter])
 
     @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:

@@ -80,8 +80,13 @@ def _listed(params: Any, what: str) -> list[Any]:
 def _hint(params: Any) -> str:
     if isinstance(params, Tensor):
         return "; put it in a list"
-    if isinstance(params, torch.nn.Module):
+    if isinstance(params, torch.nn.Module) and not _is_list(params):
         return "; pass its named_parameters()"
     if isinstance(params, dict):
         return "; put the group in a list" if "params" in params else "; pass its items()"
     return "; pass the tensors themselves" if isinstance(params, (str, bytes)) else ""
+
+
+def _is_list(module: torch.nn.Module) -> bool:
+    """Return whether a module is itself a list of tensors, as a ParameterList is."""
+    return isinstance(module, Iterable) and all(isinstance(item, Tensor) for item in module)

@@ -69,9 +69,11 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
             for implementation in own:
                 arguments = [registrar][: len(implementation.argnames)]
                 implementation.function(*arguments)
-    except Exception as error:
+    except BaseException as error:
         conversions.forget(registrar.conversions)
         hooks.manager.unregister(plugin)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise PluginError(
             f"plugin {registered!r} failed in optkit_register: {type(error).__name__}: {error}"
         ) from error

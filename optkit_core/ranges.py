@@ -9,11 +9,14 @@ methods for that, which would take attrs half of the time.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 from torch import Tensor
+
+from optkit_core.plain import is_real, number, plain
+from optkit_core.spelling import got
 
 TORCH_LABELS = {"lr": "learning rate", "eps": "epsilon value", "betas": "beta parameter"}
 
@@ -39,6 +42,15 @@ class Savable(Protocol):
         ...
 
 
+def converter(range: Range) -> Callable[[Any], Any]:
+    """Return what turns a value that a range allows into the one that is kept.
+
+    A range may have a method ``converted(value)`` for it; `plain` does it for the others.
+    """
+    found: Callable[[Any], Any] = getattr(range, "converted", plain)
+    return found
+
+
 @attrs.frozen(eq=False, repr=False)
 class Interval:
     """Real numbers from `low` to `high`; a one-element tensor counts as its number."""
@@ -55,10 +67,9 @@ class Interval:
             return ""
         if isinstance(value, Tensor):
             return self._tensor_complaint(name, value)
-        if getattr(value, "shape", None) == ():
-            value = value.item()
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            return f"{name} must be a number in {self}, got {value!r}."
+        value = number(value)
+        if not is_real(value):
+            return f"{name} must be a number in {self}, {got(value)}"
         if not self._holds(value):
             return f"{name} must be in {self}, got {value!r}. [{_in_torch_words(name, value)}]"
         return ""
@@ -66,7 +77,7 @@ class Interval:
     def _holds(self, value: Any) -> bool:
         try:
             return self.low <= float(value) < self.high
-        except OverflowError:  # a whole number beyond all floats
+        except (OverflowError, ValueError):  # beyond all floats, or a signaling NaN
             return False
 
     def _tensor_complaint(self, name: str, value: Tensor) -> str:
@@ -93,13 +104,17 @@ class Each:
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
         is_row = isinstance(value, Sequence) or len(getattr(value, "shape", ())) == 1
-        if not is_row or isinstance(value, str) or len(value) != self.length:
-            return f"{name} must be {self.length} values, each in {self.range}, got {value!r}."
+        if not is_row or isinstance(value, (str, bytes)) or len(value) != self.length:
+            return f"{name} must be {self.length} values, each in {self.range}, {got(value)}"
         for position, item in enumerate(value):
             complaint = self.range.complaint(f"{name}[{position}]", item)
             if complaint:
                 return complaint
         return ""
+
+    def converted(self, value: Any) -> tuple[Any, ...]:
+        """Return the values in a tuple."""
+        return tuple(map(converter(self.range), value))
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -116,10 +131,11 @@ class Whole:
         """Return what is wrong with `value`, or an empty string."""
         if value is None and self.optional:
             return ""
+        value = number(value)
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         if whole and value >= self.low:
             return ""
-        return f"{name} must be a whole number of at least {self.low}, got {value!r}."
+        return f"{name} must be a whole number of at least {self.low}, {got(value)}"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -133,10 +149,17 @@ class OneOf:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
-        for item in self.values:
-            if value is item or (type(value) is type(item) and value == item):
-                return ""
-        return f"{name} must be one of {self}, got {value!r}."
+        return "" if self._equal(value) else f"{name} must be one of {self}, {got(value)}"
+
+    def converted(self, value: Any) -> Any:
+        """Return the listed value that is equal to `value`."""
+        return self._equal(value)[0]
+
+    def _equal(self, value: Any) -> list[Any]:
+        own = plain(value)
+        return [
+            item for item in self.values if own is item or (type(own) is type(item) and own == item)
+        ]
 
 
 class Boolean:
@@ -152,7 +175,11 @@ class Boolean:
         is_scalar = isinstance(value, int) or getattr(value, "shape", None) == ()
         if is_scalar and value in (0, 1):
             return ""
-        return f"{name} must be True or False, got {value!r}."
+        return f"{name} must be True or False, {got(value)}"
+
+    def converted(self, value: Any) -> bool:
+        """Return True or False."""
+        return bool(value)
 
 
 def at_least(low: float) -> Range:

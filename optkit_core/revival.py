@@ -39,7 +39,8 @@ def _modernize(optimizer: Any) -> None:
         for options in older:
             options.setdefault(name, optimizer.defaults.get(name, value))
     if STEP in optimizer.state_buffers:
-        for state in filter(None, optimizer.state.values()):
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        for state in filter(None, map(optimizer.state.get, params)):
             state[STEP] = torch.as_tensor(state[STEP], dtype=COUNTER.dtype)
 
 

@@ -101,5 +101,6 @@ class Adagrad(Elementwise):
 
     def share_memory(self) -> None:
         """Move the sums to shared memory, for training by several processes."""
-        for state in self.state.values():
+        params = [p for group in self.param_groups for p in group["params"]]
+        for state in filter(None, map(self.state.get, params)):
             state["sum"].share_memory_()

@@ -254,13 +254,14 @@ def other_schema(state: Any, rng: Random) -> None:
 
 def wrong_hyperparameter(state: Any, rng: Random) -> None:
     group = some(rng, state["param_groups"])
-    name = rng.choice([key for key in ("lr", "eps", "betas", "tolerance_grad") if key in group])
+    name = rng.choice([key for key in ("lr", "eps", "betas", "history_size") if key in group])
     wrong = rng.choice((math.nan, math.inf, -1.0, "0.1", None, [], {}, object(), (0.9, 1.2), 1j))
     group[name] = wrong
 
 
 def no_dict(state: Any, rng: Random) -> None:
-    state[rng.choice(("state", "param_groups"))] = rng.choice(JUNK)
+    junk = [item for item in JUNK if not isinstance(item, dict)]  # what user code may have added
+    state[rng.choice(("state", "param_groups"))] = rng.choice(junk)
 
 
 def no_key(state: Any, rng: Random) -> None:

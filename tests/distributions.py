@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -106,27 +104,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     yield made
     for name in made.imported():
         del sys.modules[name]
-
-
-def python(code: str, *roots: Path, **settings: str) -> str:
-    """Run Python code in a process of its own and return what it printed.
-
-    Args:
-        code: the program; an exception in it fails the test.
-        *roots: folders that its ``sys.path`` starts with.
-        **settings: environment variables.
-    """
-    path = os.pathsep.join(map(str, roots))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, **settings},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
 
 
 @dataclass(eq=False)

@@ -1,11 +1,17 @@
-"""Saves states one after the other until somebody kills the process; run as a script.
+"""Saves states one after the other until it is killed, by somebody else or at a call of its own.
 
-The arguments are the file and the number of the first state. State n is full of n.
+State n is full of n.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,14 +30,42 @@ def numbered(number: int) -> Any:
     return optimizer
 
 
-def main() -> None:
-    """Save state after state; say so on standard output once each is there."""
-    path, number = sys.argv[1], int(sys.argv[2])
-    while True:
-        optkit.save(numbered(number), path)
-        print(number, flush=True)
-        number += 1
+def save_for_ever(path: Path, first: int, killed_at: int | None, say: Callable[[int], Any]) -> None:
+    """Save state after state, and say so once each is there.
+
+    Args:
+        path: the file.
+        first: the number of the first state.
+        killed_at: after the first state, the call of a function of C's at which to be killed.
+        say: told the number of each.
+    """
+    optkit.save(numbered(first), path)
+    say(first)
+    with counted(lambda call: call == killed_at and os.kill(os.getpid(), signal.SIGKILL)):
+        for number in itertools.count(first + 1):
+            optkit.save(numbered(number), path)
+            say(number)
 
 
-if __name__ == "__main__":
-    main()
+def calls_to_save(path: Path) -> int:
+    """Return how many calls of C's functions a save takes."""
+    calls = [0]
+    with counted(lambda call: calls.append(call)):
+        optkit.save(numbered(0), path)
+    return calls[-1]
+
+
+@contextmanager
+def counted(at: Callable[[int], Any]) -> Iterator[None]:
+    """Call `at` with the number of each call of a function that isn't Python's."""
+    count = itertools.count()
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        if event == "c_call":
+            at(next(count))
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)

@@ -1,12 +1,10 @@
 """The command line but for ``compare``: list, show, version, help, and bad input."""
 
-import os
-import subprocess
-import sys
 import warnings
 
 import pytest
 import torch
+from processes import completed
 
 import optkit
 
@@ -44,14 +42,7 @@ def shown(capsys, *words):
 def process(*words, code=None, **environment):
     """Run the command line in a process of its own."""
     start = ["-c", code] if code else ["-m", "optkit_core.cli"]
-    return subprocess.run(
-        [sys.executable, *start, *words],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "COLUMNS": "80", **environment},
-        check=False,
-    )
+    return completed(*start, *words, COLUMNS="80", **environment)
 
 
 def test_list_names_every_algorithm_with_its_distribution(capsys):

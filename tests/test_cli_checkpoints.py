@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -196,7 +197,7 @@ def toy(registered: Callable[[str, type], None], monkeypatch: pytest.MonkeyPatch
 
 
 def first_version(optimizer: Any) -> Any:
-    state_dict = optimizer.state_dict()
+    state_dict = copy.deepcopy(optimizer.state_dict())
     renamed("total", "a")(state_dict)
     for group in state_dict["param_groups"]:
         group["schema"] = "toy/1"
@@ -227,3 +228,30 @@ def test_migrate_through_versions(
     target = Toy(model().named_parameters())
     optkit.load(target, output)
     assert saved_by(target) == saved_by(toy)
+
+
+@pytest.mark.parametrize("kind", ["optkit.save", "torch.save"])
+def test_entries_of_user_code_are_shown_and_kept(
+    kind: str, toy: Any, tmp_path: Path, run: Callable[..., str]
+) -> None:
+    from optkit_core.checkpoint import files
+
+    path, output = tmp_path / "file", tmp_path / "output"
+    state_dict = first_version(toy)
+    state_dict["state"]["mine"] = [7, torch.ones(2, 3)]
+    state_dict["param_groups"][0]["note"] = torch.bfloat16
+    if kind == "optkit.save":
+        files.write(files.Checkpoint("Toy", state_dict), path)
+    else:
+        torch.save(state_dict, path)
+    found = json.loads(run("inspect", path, "--json"))
+    names = [(e["parameter"], e["name"], e["shape"]) for e in found["entries"]]
+    assert names[-2:] == [("", "mine[0]", "7"), ("", "mine[1]", "2 x 3")]
+    assert found["groups"][0]["note"] == "torch.bfloat16"
+    assert "4, 4 with state" in run("inspect", path)
+    run("migrate", path, "--output", output)
+    target = Toy(model().named_parameters())
+    target.param_groups[0]["note"] = None
+    optkit.load(target, output)
+    assert target.state["mine"][0] == 7 and torch.equal(target.state["mine"][1], torch.ones(2, 3))
+    assert target.param_groups[0]["note"] is torch.bfloat16

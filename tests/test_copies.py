@@ -16,7 +16,8 @@ import distributions
 import pytest
 import thirdparty
 import torch
-from distributions import Notes, World, python
+from distributions import Notes, World
+from processes import python
 from thirdparty import CALLS, Counter, Descent, Guarded, Locked, Lookahead
 from torch.optim import lr_scheduler
 from torch.utils.hooks import RemovableHandle, unserializable_hook
@@ -500,6 +501,7 @@ def test_a_spawned_process_gets_a_working_optimizer() -> None:
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=thirdparty.step_there, args=(optimizer, sending))
     process.start()
+    sending.close()  # so that a process that ends without a word ends the waiting
     assert receiving.recv() == ([0.5, 0.5, 0.5], ["first"], 0.5)
     process.join()
     assert process.exitcode == 0 and CALLS == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Target:
 
     def __init__(self, name: str) -> None:
         self.optimizer = small(name, steps=2)
-        self.own = self.optimizer.state_dict()
+        self.own = copy.deepcopy(self.optimizer.state_dict())
         self.before = state_of(self.optimizer)
 
     def accepts(self, load: Any) -> bool:

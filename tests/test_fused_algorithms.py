@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 from bodies import Branching, Mixed, Timed
-from distributions import python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import copies, gradients, parameters, set_gradients
+from processes import python
 from torch import Tensor
 
 import optkit

@@ -56,7 +56,7 @@ BAD_GROUPS = [
     ("adamax", {"maximize": "yes"}, ["maximize must be True or False", "'yes'"]),
     ("adagrad", {"initial_accumulator_value": -1}, ["initial_accumulator_value must be", "-1"]),
     ("adagrad", {"lr_decay": -0.5}, ["lr_decay must be in [0, inf)", "-0.5"]),
-    ("adagrad", {"betas": (0.9, 0.9)}, ["'betas'"]),
+    ("adagrad", {"lr_dacay": 0.1}, ["'lr_dacay'", "lr_dacay=0.1", "'lr_decay'"]),
 ]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ranks
 import torch
 from minimization import Loss, Params, Problem, Run, assert_same_run, logistic, mlp, run
+from processes import on_ranks
 from test_lbfgs import ALL_SEARCHES, SEARCHES, STORAGE
 from torch import Tensor
 
@@ -266,55 +266,13 @@ def test_parameters_that_become_others_are_noticed() -> None:
     torch.testing.assert_close(x.detach(), torch.ones_like(x), rtol=0, atol=2e-2)
 
 
-REPLICA = """
-import os, sys, torch
-import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
-from optkit_plugins.lbfgs import LBFGS
-rank = int(sys.argv[1])
-dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
-torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
-replica = DistributedDataParallel(model)
-inputs = torch.randn(64, 5, dtype=torch.float64)
-targets = (3 * inputs).sin().sum(1, keepdim=True)
-mine = slice(32 * rank, 32 * rank + 32)
-options = dict(line_search_fn=sys.argv[3], max_iter=25, max_eval=60, tolerance_change=1e-4)
-optimizer = LBFGS(model.parameters(), **options)
-def closure():
-    optimizer.zero_grad()
-    loss = (replica(inputs[mine]) - targets[mine]).square().mean()
-    loss.backward()
-    return loss
-for _ in range(3):
-    optimizer.step(closure)
-flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
-both = [torch.zeros_like(flat) for _ in range(2)]
-dist.all_gather(both, flat)
-assert torch.equal(*both)
-whole = (model(inputs) - targets).square().mean().item()
-assert abs(optimizer.result.loss - whole) < 1e-12, (optimizer.result.loss, whole)
-print(optimizer.result.reason, optimizer.result.evaluations, optimizer.result.loss)
-dist.destroy_process_group()
-"""
-
-
 @pytest.mark.parametrize("search", ["strong_wolfe", "hager_zhang"])
 def test_replicas_decide_by_the_loss_of_all(search: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", REPLICA]
-    ranks = [
-        subprocess.Popen(
-            [*command, str(rank), str(tmp_path / "store"), search],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    told = []
-    for process in ranks:
-        out, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors
-        told.append(out)
-    assert told[0] == told[1]
+    first, second = on_ranks(ranks.minimize, 2, tmp_path, search)
+    assert first["result"] == second["result"]
+    for found in (first, second):
+        assert torch.equal(*found["params"])
+        assert found["result"].loss == pytest.approx(found["whole"], rel=0, abs=1e-12)
 
 
 def quartic(params: Params) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Callable
 from typing import Any
@@ -73,7 +74,7 @@ def test_an_odd_value_among_many_is_refused_by_name(key: str, value: Any) -> Non
 @pytest.mark.parametrize("value", [2.0, torch.tensor(2.0), torch.tensor(2)], ids=repr)
 def test_an_odd_counter_among_many_is_converted(value: Any) -> None:
     source, target = stepped(), stepped(steps=1)
-    saved = source.state_dict()
+    saved = copy.deepcopy(source.state_dict())
     saved["state"][ODD]["step"] = value
     target.load_state_dict(saved)
     assert repr(target.state_dict()["state"]) == repr(source.state_dict()["state"])
@@ -101,7 +102,7 @@ def test_counters_that_are_all_wrong_are_refused(value: torch.Tensor) -> None:
 
 def test_an_odd_width_among_many_is_converted() -> None:
     source, target = stepped(), stepped(steps=1)
-    saved = source.state_dict()
+    saved = copy.deepcopy(source.state_dict())
     saved["state"][ODD]["exp_avg"] = saved["state"][ODD]["exp_avg"].double()
     target.load_state_dict(saved)
     assert repr(target.state_dict()["state"]) == repr(source.state_dict()["state"])
@@ -152,7 +153,7 @@ def test_an_odd_parameter_among_many_decides_on_its_buffers() -> None:
 
 def test_views_of_live_buffers_may_be_exchanged() -> None:
     optimizer = stepped()
-    saved, wanted = optimizer.state_dict(), optimizer.state_dict()["state"]
+    saved, wanted = optimizer.state_dict(), copy.deepcopy(optimizer.state_dict()["state"])
     for here, there in ((0, ODD), (ODD, 0)):
         saved["state"][here] = {
             key: value.detach() for key, value in live(optimizer, there).items()

@@ -12,6 +12,7 @@ import distributions
 import pytest
 import torch
 from distributions import OPTIMIZER, PLUGIN, World
+from processes import python
 
 import optkit
 import optkit_core
@@ -27,7 +28,7 @@ def zeros() -> list[torch.nn.Parameter]:
 
 
 def test_algorithms_are_imported_one_at_a_time_on_first_use() -> None:
-    printed = distributions.python(
+    printed = python(
         """
 import sys
 def plugins(): return sorted(n for n in sys.modules if n.startswith("optkit_plugins."))
@@ -212,8 +213,15 @@ def test_the_cause_of_a_failed_import_is_kept_and_a_repair_is_seen(world: World)
     assert optkit.get("lion").__name__ == "Lion"
 
 
+ALL_STARTED = """
+import threading, time
+while sum(thread.name == "getting" for thread in threading.enumerate()) < 4:
+    time.sleep(0.001)
+"""
+
+
 def test_two_threads_import_one_algorithm(world: World) -> None:
-    source = "import time; time.sleep(0.2)" + OPTIMIZER.format(name="Lion")
+    source = ALL_STARTED + OPTIMIZER.format(name="Lion")
     algorithms = {"lion": "slow_lion:Lion"}
     world.install("slow", algorithms=algorithms, modules={"slow_lion": source})
     found: list[Any] = []
@@ -224,7 +232,7 @@ def test_two_threads_import_one_algorithm(world: World) -> None:
         except Exception as error:
             found.append(error)
 
-    threads = [threading.Thread(target=get) for _ in range(4)]
+    threads = [threading.Thread(target=get, name="getting") for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -517,13 +525,13 @@ print("lion" in optkit.available())
 print(type(optkit.create("adamax", [torch.zeros(1)])).__name__, "lion" in optkit.available())
 print(type(optkit.create("lion", [torch.zeros(1)])).__module__)
 """
-    printed = distributions.python(code, tmp_path)
+    printed = python(code, tmp_path)
     assert printed.splitlines()[:3] == ["False", "Adamax True", "pride"]
     assert printed.count("PluginWarning") == 1
     for words in ("'bad'", "bad-dist 1.0", "optkit_bogus"):
         assert words in printed
     code = "import optkit, torch; optkit.create('adamax', [torch.zeros(1)])"
-    assert distributions.python(code, tmp_path, OPTKIT_DISABLE_PLUGINS="bad-dist") == ""
+    assert python(code, tmp_path, OPTKIT_DISABLE_PLUGINS="bad-dist") == ""
 
 
 def test_no_module_hides_a_name_of_the_public_door() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
@@ -71,7 +72,7 @@ def step(optimizer: Any, params: Any, number: int, gaps: int) -> None:
 
 def saved(optimizer: Any, through_a_file: bool) -> Any:
     if not through_a_file:
-        return optimizer.state_dict()
+        return copy.deepcopy(optimizer.state_dict())
     file = io.BytesIO()
     torch.save(optimizer.state_dict(), file)
     file.seek(0)
@@ -112,7 +113,7 @@ def test_torch_continues_and_is_continued(problem: dict[str, Any], back: bool) -
     ours = create(problem, cut, "forloop", shuffled=False)
     theirs = cls([{"params": g["params"], "lr": 0.5} for g in ours.param_groups], foreach=False)
     source, target = (ours, theirs) if back else (theirs, ours)
-    source.load_state_dict(uncut.state_dict())
+    source.load_state_dict(copy.deepcopy(uncut.state_dict()))  # torch's would share it
     for number in range(problem["cut"]):
         step(uncut, whole, number, problem["gaps"])
         step(source, cut, number, problem["gaps"])

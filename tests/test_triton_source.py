@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from bodies import Mixed, Timed
+from processes import completed
 
 import optkit
 from optkit_core.implementations.fused import device_table
@@ -96,15 +94,8 @@ def test_a_table_in_a_graph_is_the_same_table() -> None:
 
 def compiling(script: str, cache: Path) -> Any:
     """Return what a script beside this one prints as JSON, with Triton's compiler at work."""
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(cache)}
-    environment.pop("TRITON_INTERPRET", None)
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name(script)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    path = Path(__file__).with_name(script)
+    done = completed(str(path), TRITON_CACHE_DIR=str(cache), TRITON_INTERPRET=None)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

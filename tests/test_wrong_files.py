@@ -6,8 +6,6 @@ import io
 import json
 import os
 import pickle
-import subprocess
-import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +15,7 @@ import damage
 import pytest
 import safetensors.torch
 import torch
+from processes import completed
 
 import optkit
 from optkit_core.checkpoint import files
@@ -149,10 +148,6 @@ optkit.load(optimizer, sys.argv[1] + "/whole")
 """
     if not os.path.exists("/proc/self/statm"):
         pytest.skip("needs /proc")
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), *names],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = completed("-c", code, str(tmp_path), *names)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"refused {name}" for name in names]

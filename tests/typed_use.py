@@ -3,11 +3,12 @@
 Checked by ``mypy --strict``, which also reports an ignore that isn't needed.
 """
 
+import functools
+
 import torch
 
-from optkit_plugins.adagrad import Adagrad
-from optkit_plugins.adamax import Adamax
-from optkit_plugins.lbfgs import LBFGS
+import optkit
+from optkit import LBFGS, Adagrad, Adamax
 
 params = [torch.nn.Parameter(torch.zeros(2))]
 
@@ -15,7 +16,15 @@ Adamax(params, 1e-3, (0.9, 0.999), 1e-8, weight_decay=0.1, maximize=True)
 Adagrad(params, lr=torch.tensor(0.1), implementation={"cpu": "foreach"})
 LBFGS(params, history_size=10, line_search_fn="strong_wolfe")
 
+optkit.Adamax(torch.nn.ParameterList(params))
+optkit.create("adamax", params, lr=0.1)
+optkit.create(params, name="adamax", implementation="foreach")
+optkit.create(name="adamax", params=params)
+functools.partial(optkit.create, name="adamax", lr=0.1)(params)
+
 Adamax(params, lrr=3)  # type: ignore[call-arg]
 Adamax(params, lr="fast")  # type: ignore[arg-type]
 Adagrad(params, betas=(0.9, 0.9))  # type: ignore[call-arg]
 Adagrad()  # type: ignore[call-arg]
+optkit.Adam(params)  # type: ignore[attr-defined]
+optkit.create(params)  # type: ignore[call-overload]

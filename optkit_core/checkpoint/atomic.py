@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from pathlib import Path
 from optkit_core.checkpoint.system import blamed_on, refuse_irregular
 
 SUFFIX = ".optkit-tmp"
+DIGITS = 8
 LONGEST = 50
+"""A temporary file is called ``.<at most 50 letters of the file's name>.<8 digits>.optkit-tmp``."""
 
 
 @contextlib.contextmanager
@@ -63,7 +66,7 @@ def _mode(target: Path) -> int | None:
 def _open_beside(target: Path, mode: int | None) -> tuple[Path, int]:
     """Open a new file beside `target`, locked for as long as it is open."""
     while True:
-        temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{SUFFIX}")
+        temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(DIGITS // 2)}{SUFFIX}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         _lock(descriptor)
         if mode is not None:
@@ -76,12 +79,12 @@ def _open_beside(target: Path, mode: int | None) -> tuple[Path, int]:
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what processes have left behind that were killed while they wrote."""
+    pattern = re.compile(f"{re.escape(_prefix(target))}[0-9a-f]{{{DIGITS}}}{re.escape(SUFFIX)}")
     with os.scandir(target.parent) as entries:
-        names = [e.name for e in entries if e.name.endswith(SUFFIX)]
+        names = [e.name for e in entries if pattern.fullmatch(e.name)]
     for name in names:
-        if name.startswith(_prefix(target)):
-            with contextlib.suppress(OSError):
-                _remove_unlocked(target.with_name(name))
+        with contextlib.suppress(OSError):
+            _remove_unlocked(target.with_name(name))
 
 
 def _remove_unlocked(path: Path) -> None:

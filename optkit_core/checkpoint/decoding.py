@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from optkit_core.checkpoint import constants
 from optkit_core.checkpoint.encoding import (
     COMPLEX,
     DOUBLE,
@@ -20,6 +23,10 @@ from optkit_core.checkpoint.encoding import (
 )
 
 
+class UnknownMarkError(ValueError):
+    """Something stands in the text that only a later version knows."""
+
+
 def decode(text: str, tensors: dict[str, Tensor]) -> Any:
     """Return the value that `encode` has taken apart.
 
@@ -29,6 +36,7 @@ def decode(text: str, tensors: dict[str, Tensor]) -> Any:
 
     Raises:
         ValueError: the text isn't what `encode` gives.
+        UnknownMarkError: it is what a later version may give.
 
     >>> import torch
     >>> decode('{"a": {"$tuple": [1, {"$tensor": "x"}]}}', {"x": torch.ones(1)})
@@ -66,8 +74,10 @@ def _decoded(value: Any, left: dict[str, Tensor]) -> Any:
         return {key: _decoded(item, left) for key, item in value.items()}
     if mark == TENSOR:
         return _tensor(value, left)
-    if len(value) != 1 or mark not in READERS:
-        raise ValueError(f"{mark!r:.40} isn't known here")
+    if mark not in READERS:
+        raise UnknownMarkError(mark)
+    if len(value) != 1:
+        raise ValueError(f"something stands beside {mark!r}")
     return READERS[mark](value[mark], left)
 
 
@@ -104,7 +114,17 @@ def _list(content: Any) -> list[Any]:
     return content
 
 
-READERS = {TUPLE: _tuple, FLOAT: _float, COMPLEX: _complex, ITEMS: _items}
+def _constant(mark: str, content: Any, _: dict[str, Tensor]) -> Any:
+    return constants.read(mark, content)
+
+
+READERS: dict[str, Callable[[Any, dict[str, Tensor]], Any]] = {
+    TUPLE: _tuple,
+    FLOAT: _float,
+    COMPLEX: _complex,
+    ITEMS: _items,
+    **{mark: functools.partial(_constant, mark) for mark in constants.BY_MARK},
+}
 
 
 def _tensor(value: dict[str, Any], left: dict[str, Tensor]) -> Tensor:

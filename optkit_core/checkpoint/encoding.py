@@ -1,7 +1,8 @@
 """A state dict as JSON and named tensors, and back, exactly.
 
 What JSON has no word for is an object with a key that starts with ``$``: a tensor, a tuple,
-a complex number, a float that is no finite number, a dict with keys other than strings.
+a complex number, a float that is no finite number, a dict with keys other than strings, a
+constant of torch's.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optkit_core.checkpoint import constants
 from optkit_core.checkpoint.header import CHECKSUMS, CODES, METADATA
 from optkit_core.errors import CheckpointError
+from optkit_core.plain import number
 
 TENSOR, TUPLE, FLOAT, COMPLEX, ITEMS = "$tensor", "$tuple", "$float", "$complex", "$items"
 PAIRED, ORDER = "paired", "order"
@@ -28,7 +31,8 @@ def encode(value: Any) -> tuple[Any, dict[str, Tensor]]:
     """Return what JSON can hold, and the tensors that it names.
 
     Args:
-        value: tensors, numbers, strings, booleans, None, and lists, tuples and dicts of them.
+        value: tensors, numbers, NumPy's too, strings, booleans, None, dtypes and other constants
+            of torch's, and lists, tuples and dicts of them.
 
     Returns:
         The value with tensors replaced by names; the tensors by name, as they are in memory,
@@ -47,6 +51,9 @@ def encode(value: Any) -> tuple[Any, dict[str, Tensor]]:
 def _encoded(value: Any, where: str, depth: int, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         return _named(value, where, tensors)
+    constant, value = constants.written(value), number(value)
+    if constant is not None:
+        return constant
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, float, complex)):
@@ -62,7 +69,8 @@ def _encoded(value: Any, where: str, depth: int, tensors: dict[str, Tensor]) -> 
         return {TUPLE: items} if isinstance(value, tuple) else items
     raise CheckpointError(
         f"{where} is {value!r:.60}, of type {type(value).__name__}, which can't be saved: state is "
-        "tensors, numbers, strings, booleans, None, lists, tuples and dicts. Keep it elsewhere."
+        "tensors, numbers, strings, booleans, None, dtypes, devices, and lists, tuples and dicts "
+        "of them. Keep it elsewhere."
     )
 
 

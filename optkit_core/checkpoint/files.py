@@ -11,12 +11,14 @@ import torch
 
 from optkit_core.checkpoint import tensorfile
 from optkit_core.checkpoint.collecting import save as collected
-from optkit_core.checkpoint.decoding import decode
+from optkit_core.checkpoint.decoding import UnknownMarkError, decode
 from optkit_core.checkpoint.encoding import encode
 from optkit_core.checkpoint.foreign import restore
 from optkit_core.checkpoint.header import damaged
+from optkit_core.checkpoint.renaming import Rename
 from optkit_core.checkpoint.report import LoadReport
 from optkit_core.checkpoint.saved import Owned
+from optkit_core.checkpoint.wrappers import layers, renew
 from optkit_core.errors import CheckpointFileError
 from optkit_core.optimizer import Optimizer
 
@@ -44,19 +46,27 @@ class Checkpoint:
 
 def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None:
     """Write an optimizer's state to a file; see `optkit.save`."""
-    is_ours = isinstance(optimizer, Optimizer)
-    state_dict = collected(optimizer, shared=True) if is_ours else optimizer.state_dict()
-    write(Checkpoint(type(optimizer).__name__, state_dict), path)
+    *_, own = layers(optimizer)
+    is_plain = getattr(own.state_dict, "__func__", None) is Optimizer.state_dict
+    state_dict = collected(own, shared=True) if is_plain else own.state_dict()
+    write(Checkpoint(type(own).__name__, state_dict), path)
 
 
 def load(
-    optimizer: torch.optim.Optimizer, path: str | os.PathLike[str], strict: bool = True
+    optimizer: torch.optim.Optimizer,
+    path: str | os.PathLike[str],
+    strict: bool = True,
+    rename: Rename | None = None,
 ) -> LoadReport | None:
     """Continue from the state in a file; see `optkit.load`."""
+    *wrappers, own = layers(optimizer)
     checkpoint = read(path)
-    if isinstance(optimizer, Optimizer):
-        return optimizer.load_state_dict(Owned(checkpoint.state_dict), strict=strict)
-    restore(optimizer, checkpoint.algorithm, checkpoint.state_dict, strict)
+    if isinstance(own, Optimizer):
+        given: dict[str, Any] = {} if strict else {"strict": False}
+        given |= {} if rename is None else {"rename": rename}
+        return own.load_state_dict(Owned(checkpoint.state_dict), **given)
+    restore(own, checkpoint.algorithm, checkpoint.state_dict, strict, rename)
+    renew(wrappers, own)
     return None
 
 
@@ -109,6 +119,11 @@ def _understood(
 ) -> Checkpoint:
     try:
         record = decode(text, tensors)
+    except UnknownMarkError as mark:
+        raise CheckpointFileError(
+            f"{os.fspath(path)} holds {str(mark)!r:.40}, which this version doesn't know; it was "
+            f"written by {_writer(text)}. Install that one, or a later one."
+        ) from mark
     except ValueError as error:
         raise damaged(path, f"its description can't be read: {error}") from error
     if not isinstance(record, dict) or type(record.get("format")) is not int:
@@ -123,3 +138,8 @@ def _understood(
     if {key: type(value) for key, value in content.items()} != KINDS:
         raise damaged(path, "its description isn't whole")
     return Checkpoint(**content)
+
+
+def _writer(text: str) -> str:
+    record = json.loads(text)
+    return str(record.get("writer"))[:40] if isinstance(record, dict) else "nobody knows what"

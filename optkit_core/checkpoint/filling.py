@@ -15,7 +15,7 @@ from torch import Tensor
 from optkit_core.buckets import NATIVE
 from optkit_core.buffers import JOINT, PER_ELEMENT, SCALAR, Buffer, joint_dtype
 from optkit_core.checkpoint import forms
-from optkit_core.checkpoint.collecting import copied
+from optkit_core.checkpoint.copying import copied
 from optkit_core.checkpoint.verification import Verified
 
 BLOCK = 256
@@ -199,12 +199,12 @@ def _moved(column: Column, _: Copies) -> list[Any]:
 
 def _copied_to(device: torch.device, dtype: torch.dtype | None, value: Any) -> Any:
     if isinstance(value, Tensor):
-        return copied(value.to(device, dtype), "state")
+        return copied(value.to(device, dtype))
     if isinstance(value, (list, tuple)):
         return [_copied_to(device, dtype, item) for item in value]
     if isinstance(value, dict):
         return {key: _copied_to(device, dtype, item) for key, item in value.items()}
-    return copied(value, "state")
+    return copied(value)
 
 
 def _unalias(copies: Copies) -> None:

@@ -15,9 +15,12 @@ from optkit_core.checkpoint import (
     matching,
     options,
     origin,
+    shapes,
     verification,
 )
 from optkit_core.checkpoint import saved as reading
+from optkit_core.checkpoint.copying import copied
+from optkit_core.checkpoint.renaming import Rename, renamed
 from optkit_core.checkpoint.report import Findings, LoadReport
 from optkit_core.checkpoint.schema import schema_of
 from optkit_core.checkpoint.verification import Verified
@@ -38,16 +41,23 @@ class Intention:
     groups: Sequence[dict[str, Any]]
 
 
-def load(optimizer: Any, state_dict: Any, strict: bool = True) -> LoadReport:
+def load(
+    optimizer: Any, state_dict: Any, strict: bool = True, rename: Rename | None = None
+) -> LoadReport:
     """Continue from a saved state, with all hooks around it; see `Optimizer.load_state_dict`."""
     given = _through_hooks(optimizer, state_dict)
-    found = Findings()
+    given, entries = shapes.parted(given, optimizer.state_buffers.keys())
+    entries, found = copied(entries), Findings()
     understood, migrated = origin.understood(type(optimizer), given)
+    saved = reading.read(understood)
+    if rename is not None:
+        saved = renamed(saved, rename, optimizer.param_groups, found)
     with torch.no_grad(), garbage.uncollected():
-        intention = _verified(optimizer, reading.read(understood), found)
+        intention = _verified(optimizer, saved, found)
         found.raise_for(type(optimizer).__name__, strict)
         is_owned = isinstance(state_dict, reading.Owned)
         filling.fill(optimizer, intention.states, intention.groups, strict, is_owned)
+        optimizer.state.update(entries)
     for hook in hooks_of(optimizer, "load_state_dict_post_hook"):
         hook(optimizer)
     hooks.fire("optkit_state_loaded", optimizer=optimizer)
@@ -57,6 +67,7 @@ def load(optimizer: Any, state_dict: Any, strict: bool = True) -> LoadReport:
         tuple(found.unexpected),
         tuple(found.shape_mismatched),
         tuple(migrated),
+        tuple(found.renamed),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 from torch import Tensor
 
+from optkit_core.checkpoint import naming
 from optkit_core.checkpoint.report import Findings
 from optkit_core.checkpoint.saved import Saved, SavedGroup
 
@@ -91,17 +92,32 @@ def _by_name(saved: Saved, groups: Sequence[Group], found: Findings) -> list[Mat
                 found.refused.append(f"two saved parameters are called {name!r}")
             places[name] = (position, key)
     own = [name for group in groups for name in group["param_names"]]
-    found.missing += [f"{name} isn't in the checkpoint" for name in own if name not in places]
-    foreign = places.keys() - set(own)
-    found.unexpected += [f"{name} is in the checkpoint only" for name in places if name in foreign]
+    pairing = naming.pair(places, own)
+    _report(pairing, places, own, found)
     if len(own) != len(places):
         found.torch_words = found.torch_words or SIZES_DIFFER
-    return [_named(position, group, places) for position, group in enumerate(groups)]
+    known = {name: places[source] for name, source in pairing.sources.items()}
+    return [_named(position, group, known) for position, group in enumerate(groups)]
 
 
-def _named(position: int, group: Group, places: Mapping[str, tuple[int, Hashable]]) -> MatchedGroup:
+def _report(
+    pairing: naming.Pairing, saved: Iterable[str], own: Sequence[str], found: Findings
+) -> None:
+    """Say which names have no counterpart, and which might have several."""
+    lacking = [n for n in own if n not in pairing.sources and n not in pairing.ambiguous]
+    taken = {*pairing.sources.values(), *pairing.ambiguous}
+    foreign = [name for name in saved if name not in taken]
+    found.missing += [f"{name} isn't in the checkpoint" for name in lacking]
+    found.unexpected += [f"{name} is in the checkpoint only" for name in foreign]
+    found.refused += dict.fromkeys(pairing.ambiguous.values())
+    found.renamed += [pairing.note] if pairing.note else []
+    found.names_differ = bool(lacking and foreign)
+
+
+def _named(position: int, group: Group, known: Mapping[str, tuple[int, Hashable]]) -> MatchedGroup:
+    """Match one group by what is known of its parameters' names."""
     names = group["param_names"]
-    pairs = [places.get(name) for name in names]
+    pairs = [known.get(name) for name in names]
     sources = list(dict.fromkeys(pair[0] for pair in pairs if pair is not None))
     ids = [None if pair is None else pair[1] for pair in pairs]
     return MatchedGroup(group["params"], names, ids, sources if names else [position])

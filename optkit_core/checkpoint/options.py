@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core.checkpoint.collecting import copied
+from optkit_core.checkpoint.copying import copied
 from optkit_core.checkpoint.matching import MatchedGroup
 from optkit_core.checkpoint.report import Findings
 from optkit_core.checkpoint.saved import SavedGroup
-from optkit_core.checkpoint.schema import Schema
-from optkit_core.errors import CheckpointError
-from optkit_core.groups import ANNOTATIONS
+from optkit_core.checkpoint.schema import Schema, savable
+from optkit_core.errors import CheckpointError, HyperparameterError
+from optkit_core.group_keys import slip_of
 from optkit_core.optimizer import LIVE
-from optkit_core.ranges import Savable
+from optkit_core.plain import plain
 
 
 def verify(
@@ -57,19 +57,24 @@ def _values(
     found: Findings,
 ) -> dict[str, Any]:
     position, options = source
+    where = f"saved group {position}"
     values: dict[str, Any] = {}
     for name, value in options.items():
         if name in LIVE:
             continue
-        if name not in owner.declarations and name not in ANNOTATIONS and name not in live:
-            found.unexpected.append(f"saved group {position} has a key {name!r:.60}")
+        declared = owner.declarations.get(name)
+        if declared is None and slip_of(name, owner.declarations):
+            found.unexpected.append(f"{where} has a key {name!r:.60}")
             continue
-        values[name] = _plain(value, f"{name} of saved group {position}", found)
+        try:
+            values[name] = copied(plain(value))
+        except CheckpointError as error:
+            found.refused.append(f"{name} of {where} is {error}")
     for name in owner.declarations:
         if name not in options and name in schema.hyperparameters:
-            found.missing.append(f"saved group {position} has no {name}")
+            found.missing.append(f"{where} has no {name}")
         elif name not in LIVE:
-            _restore(owner, name, values, live, f"saved group {position}", found)
+            _restore(owner, name, values, live, where, found)
     return values
 
 
@@ -84,21 +89,12 @@ def _restore(
     """Check one declared value, or set the default of an option that isn't there."""
     declared = owner.declarations[name]
     value = values.setdefault(name, declared.default)
-    if isinstance(declared.range, Savable):
+    if name in savable(owner):
         value = values[name] = declared.range.restored(value, live.get(name))
-    if isinstance(declared.default, tuple) and isinstance(value, list):
-        value = values[name] = tuple(value)
-    complaint = declared.range.complaint(name, value)
-    if complaint:
-        found.refused.append(f"{where}: {complaint}")
-
-
-def _plain(value: Any, where: str, found: Findings) -> Any:
     try:
-        return copied(value, where)
-    except CheckpointError as error:
-        found.refused.append(str(error))
-        return None
+        values[name] = declared.check(name, value)
+    except HyperparameterError as error:
+        found.refused.append(f"{where}: {error}")
 
 
 def _require_agreement(
@@ -117,11 +113,8 @@ def _require_agreement(
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor) or isinstance(other, Tensor):
-        return (
-            isinstance(one, Tensor)
-            and isinstance(other, Tensor)
-            and one.shape == other.shape
-            and bool((one == other).all())
-        )
-    return bool(one == other)
+    kinds = [(isinstance(value, Tensor), getattr(value, "shape", ())) for value in (one, other)]
+    if kinds[0] != kinds[1]:
+        return False
+    equal = one == other
+    return bool(equal.all() if hasattr(equal, "all") else equal)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from typing import Any
 
-import torch
-
-from optkit_core.checkpoint import saved
+from optkit_core.checkpoint import saved, shapes
 from optkit_core.checkpoint.conversions import importers
 from optkit_core.checkpoint.migrations import converted, migrated
 from optkit_core.checkpoint.schema import TAG, Schema, schema_of
 from optkit_core.errors import CheckpointError
-from optkit_core.groups import ANNOTATIONS
+from optkit_core.group_keys import ANNOTATIONS, torchs_arguments
 
 
 def understood(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], list[str]]:
@@ -31,7 +27,7 @@ def understood(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], list[st
         CheckpointError: it belongs to another algorithm or to a later version, or what it is
             isn't certain.
     """
-    saved.require_shape(state_dict)
+    shapes.require(state_dict)
     identity = saved.identity(state_dict)
     if identity is None:
         return _imported(algorithm, state_dict)
@@ -106,20 +102,15 @@ def _is_torchs(schema: Schema, own: dict[str, Any]) -> bool:
 
 
 def _foreign(schema: Schema, keys: Any) -> set[str]:
-    """Return the group keys that belong to another optimizer of torch's."""
+    """Return the group keys of another optimizer of torch's that has the same hyperparameters.
+
+    The keys of other ones, ``rho`` beside ``betas`` for example, are a wrapper's.
+    """
     strange = set(keys) - {*schema.hyperparameters, *schema.options, *ANNOTATIONS}
-    return strange & _torch_keys().keys()
-
-
-@functools.cache
-def _torch_keys() -> dict[str, list[str]]:
-    """Return for every argument of torch's optimizers the classes that take it."""
-    taken: dict[str, list[str]] = {}
-    for name, cls in vars(torch.optim).items():
-        if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer):
-            for argument in list(inspect.signature(cls).parameters)[1:]:
-                taken.setdefault(argument, []).append(name)
-    return taken
+    takers = torchs_arguments()
+    everyone = set().union(*takers.values())
+    alike = everyone.intersection(*(takers.get(name, ()) for name in schema.hyperparameters))
+    return {key for key in strange if not alike.isdisjoint(takers.get(key, ()))}
 
 
 def _unknown(schema: Schema, own: dict[str, Any]) -> str:
@@ -127,7 +118,7 @@ def _unknown(schema: Schema, own: dict[str, Any]) -> str:
     state_keys = set().union(*own["state"].values())
     lacking = [f"no {name}" for name in schema.hyperparameters if name not in group_keys]
     strange = sorted(state_keys - schema.buffers.keys()) + sorted(_foreign(schema, group_keys))
-    whose = [set(_torch_keys()[key]) for key in group_keys & _torch_keys().keys()]
+    whose = [set(torchs_arguments()[key]) for key in group_keys & torchs_arguments().keys()]
     guess = " or ".join(sorted(set.intersection(*whose))) if whose else ""
     return (
         f"this state doesn't say what it is, and it isn't certain that it is of {schema.identity}: "

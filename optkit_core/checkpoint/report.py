@@ -10,6 +10,8 @@ from optkit_core.errors import CheckpointError
 
 MOST_LINES = 20
 MOST_CHARACTERS = 200
+RENAME = "\nrename= says what the saved parameters are called here."
+STRICT = "\nstrict=False loads what matches, and reports the rest."
 
 
 @attrs.frozen(repr=False)
@@ -22,6 +24,7 @@ class LoadReport:
         unexpected: what the checkpoint has and the optimizer hasn't.
         shape_mismatched: parameters whose saved state is of another shape.
         migrated: the migrations and importers that were applied, in order.
+        renamed: how names differ from the saved ones, but for the parts that wrappers add.
     """
 
     loaded: tuple[str, ...] = ()
@@ -29,6 +32,7 @@ class LoadReport:
     unexpected: tuple[str, ...] = ()
     shape_mismatched: tuple[str, ...] = ()
     migrated: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         titles = attrs.fields_dict(LoadReport)
@@ -38,7 +42,7 @@ class LoadReport:
     def __str__(self) -> str:
         count = len(self.loaded)
         lines = [f"loaded the state of {count} parameter{'' if count == 1 else 's'}"]
-        for title in ("missing", "unexpected", "shape_mismatched", "migrated"):
+        for title in ("missing", "unexpected", "shape_mismatched", "migrated", "renamed"):
             found = getattr(self, title)
             lines += [f"{title.replace('_', ' ')}: {len(found)}"] if found else []
             lines += [f"  {line}" for line in screenful(found)]
@@ -54,6 +58,8 @@ class Findings:
         unexpected: what the checkpoint has and the optimizer hasn't.
         shape_mismatched: what is of another shape.
         refused: what can't be loaded by halves either, such as a learning rate of -1.
+        renamed: how names differ from the saved ones.
+        names_differ: whether both sides have names that the other hasn't.
         torch_words: what torch says in such a case, if it does.
     """
 
@@ -61,6 +67,8 @@ class Findings:
     unexpected: list[str] = attrs.Factory(list)
     shape_mismatched: list[str] = attrs.Factory(list)
     refused: list[str] = attrs.Factory(list)
+    renamed: list[str] = attrs.Factory(list)
+    names_differ: bool = False
     torch_words: str = ""
 
     @property
@@ -83,7 +91,8 @@ class Findings:
         if not lines:
             return
         listed = "\n".join(f"- {line:.{MOST_CHARACTERS}}" for line in screenful(lines))
-        way_out = "" if self.refused else "\nstrict=False loads what matches, and reports the rest."
+        way_out = RENAME if self.names_differ else ""
+        way_out += "" if self.refused else STRICT
         bracket = f"\n[{self.torch_words}]" if self.torch_words else ""
         raise CheckpointError(
             f"this state doesn't fit this {owner}, which stays as it was:\n{listed}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from optkit_core.buffers import Buffer
 from optkit_core.errors import CheckpointError
+from optkit_core.ranges import Savable
 from optkit_core.registry import registry
 
 TAG = "schema"
@@ -64,6 +66,13 @@ def schema_of(algorithm: Any) -> Schema:
     )
 
 
+@functools.cache
+def savable(algorithm: Any) -> dict[str, Savable]:
+    """Return the ranges of those declared values that aren't saved as they are, by name."""
+    ranges = {name: item.range for name, item in algorithm.declarations.items()}
+    return {name: range for name, range in ranges.items() if isinstance(range, Savable)}
+
+
 def parse(identity: Any) -> tuple[str, int]:
     """Return name and version of an identity such as ``"adamax/1"``.
 
@@ -86,6 +95,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+@functools.cache
 def writer_of(algorithm: Any) -> str:
     """Return name and version of the distribution that provides a class, or ``""``.
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from optkit_core.cli import checkpoints, kernel_commands
+from optkit_core.cli import checkpoints, kernel_commands, options
 from optkit_core.cli.options import LARGEST_SEED, one_of, whole_number
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -114,8 +114,8 @@ def compare_command(
         str | None,
         typer.Option(
             metavar="NAME",
-            parser=one_of("auto", "forloop", "foreach", "fused", "flat"),
-            help="auto, forloop, foreach, fused or flat.",
+            parser=options.implementation,
+            help="auto, forloop, foreach, fused, flat, or one that a plugin adds.",
         ),
     ] = None,
     settings: Annotated[
@@ -202,7 +202,12 @@ def explain_command(
     dtype: Annotated[str, typer.Option(metavar="NAME", help="float32, bfloat16, ...")] = "float32",
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...")] = "cpu",
     implementation: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What to ask for: auto, forloop, ...")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            parser=options.implementation,
+            help="What to ask for: auto, forloop, ..., or one that a plugin adds.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,

@@ -34,7 +34,8 @@ def _row(name: str) -> tuple[str, str, str]:
 
     try:
         description = optkit.describe(name)
-    except OptkitError as error:
+    except Exception as error:
         # One broken plugin doesn't hide the others.
-        return name, f"not available: {error}", ""
+        kind = "" if isinstance(error, OptkitError) else f"{type(error).__name__}: "
+        return name, f"not available: {kind}{error}", ""
     return name, description.summary, f"{description.distribution} {description.version}".strip()

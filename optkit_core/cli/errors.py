@@ -57,7 +57,7 @@ def from_extra(module: str, needed_by: str) -> Any:
 
 @contextmanager
 def blamed_on(name: str, doing: str) -> Iterator[None]:
-    """Turn any error from inside an optimizer into one that names the optimizer.
+    """Turn any error from inside an optimizer into one that names it, ``sys.exit`` included.
 
     Args:
         name: the optimizer's name.
@@ -70,7 +70,9 @@ def blamed_on(name: str, doing: str) -> Iterator[None]:
         yield
     except OptkitError as error:
         raise TrainingError(f"optimizer {name!r}: {error}") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise TrainingError(
             f"optimizer {name!r} failed while {doing}: {type(error).__name__}: {error}. "
             "Leave it out, or give it other hyperparameters with --set."

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from optkit_core.checkpoint import saved
+from optkit_core.checkpoint import saved, shapes
 from optkit_core.checkpoint.schema import dtype_name
 from optkit_core.cli.outputs import plain
 from optkit_core.cli.stored import Stored
@@ -50,7 +50,8 @@ def contents(stored: Stored) -> Contents:
         stored: the file.
     """
     checkpoint = stored.checkpoint
-    read = saved.read(checkpoint.state_dict)
+    own, others = shapes.parted(checkpoint.state_dict)
+    read = saved.read(own)
     groups = [{"parameters": len(g.ids), **_plain(dict(g.options))} for g in read.groups]
     return Contents(
         file=str(stored.path),
@@ -60,7 +61,7 @@ def contents(stored: Stored) -> Contents:
         schema=stored.schema,
         size=stored.path.stat().st_size,
         groups=tuple(groups),
-        entries=tuple(_entries(read)),
+        entries=(*_entries(read), *_others(others)),
     )
 
 
@@ -95,7 +96,7 @@ def _facts(found: Contents) -> Iterator[tuple[str, str]]:
     yield "Algorithm", found.algorithm or "not stated"
     yield "Schema", found.schema or "none: not written by an optkit optimizer"
     yield "Size", f"{found.size:,} bytes, of which state {sum(e.size for e in found.entries):,}"
-    with_state = len({entry.parameter for entry in found.entries})
+    with_state = len({entry.parameter for entry in found.entries} - {""})
     yield "Parameters", f"{sum(g['parameters'] for g in found.groups)}, {with_state} with state"
 
 
@@ -127,6 +128,12 @@ def _entries(read: saved.Saved) -> Iterator[Entry]:
     for key, state in read.state.items():
         for name, value in state.items():
             yield from _described(str(names.get(key, key)), name, value)
+
+
+def _others(entries: dict[Any, Any]) -> Iterator[Entry]:
+    """Yield what is no parameter's."""
+    for key, value in entries.items():
+        yield from _described("", str(key), value)
 
 
 def _described(parameter: str, name: str, value: Any) -> Iterator[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import optkit
 from optkit_core.algorithm import Elementwise
 from optkit_core.cli.errors import OptionError, OutputError
 from optkit_core.cli.tables import console, plain_table
-from optkit_core.errors import UnavailableError
+from optkit_core.errors import PluginError, UnavailableError
 from optkit_core.implementations.fused import cache, folders, native, prebuild, sealed
 from optkit_core.implementations.fused.cpp import TYPES
 from optkit_core.implementations.fused.vocabulary import UntraceableError
@@ -65,7 +66,9 @@ def build(names: Sequence[str], dtypes: Sequence[str], portable: bool) -> list[B
         UnknownAlgorithmError: no algorithm goes by a name.
     """
     wanted = [_dtype(text) for text in dict.fromkeys(dtypes)]
-    chosen = [(name, _compilable(name)) for name in dict.fromkeys(names)] or list(_registered())
+    chosen = [(name, _compilable(name)) for name in dict.fromkeys(names)]
+    if not chosen:
+        return list(_registered(wanted, portable))
     return [
         _built(name, algorithm, dtype, portable) for name, algorithm in chosen for dtype in wanted
     ]
@@ -128,14 +131,24 @@ def _entry(path: Any) -> Entry:
 
 
 def _places() -> str:
-    return ", ".join(map(str, folders.readable())) or f"{folders.candidates()[0]} (not there yet)"
+    found = folders.readable()
+    if found:
+        return ", ".join(map(str, found))
+    first = folders.candidates()[0]
+    why_not = folders.complaint(first) if os.path.lexists(first) else "not there yet"
+    return f"{first} ({why_not})"
 
 
-def _registered() -> Iterator[tuple[str, Any]]:
+def _registered(dtypes: Sequence[torch.dtype], portable: bool) -> Iterator[Built]:
+    """Build for all algorithms that have kernels; a broken plugin hides none of the others."""
     for name in optkit.available():
-        algorithm = optkit.get(name)
+        try:
+            algorithm = optkit.get(name)
+        except PluginError as error:
+            yield Built(name, "", 0, f"not available: {error}")
+            continue
         if _has_kernels(algorithm):
-            yield name, algorithm
+            yield from (_built(name, algorithm, dtype, portable) for dtype in dtypes)
 
 
 def _compilable(name: str) -> Any:

@@ -35,6 +35,28 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def implementation(text: str) -> str:
+    """Return the name of an implementation, one that a plugin adds included.
+
+    Args:
+        text: the option's text.
+
+    Raises:
+        typer.BadParameter: no algorithm has one of that name.
+
+    >>> implementation("foreach")
+    'foreach'
+    """
+    from optkit_core import config
+    from optkit_core.errors import ConfigError
+
+    try:
+        config.parse(text, "the option")
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
 def one_of(*names: str) -> Callable[[str], str]:
     """Return a parser that lets the given names pass.
 

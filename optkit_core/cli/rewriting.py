@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 import optkit
-from optkit_core.checkpoint import files, migrations, origin, saved
+from optkit_core.checkpoint import files, migrations, origin, saved, shapes
 from optkit_core.checkpoint.files import Checkpoint
 from optkit_core.checkpoint.schema import TAG, schema_of
 from optkit_core.cli.errors import OptionError
@@ -44,7 +44,9 @@ def plan(stored: Stored, algorithm: str | None, to: int | None, output: Path | N
             "another file with --output."
         )
     cls = _class(stored, algorithm)
-    state_dict, steps = _brought(stored, cls, to)
+    given, others = shapes.parted(stored.checkpoint.state_dict)
+    brought, steps = _brought(saved.detached(given), cls, to)
+    state_dict = {**brought, "state": {**brought["state"], **others}}
     checkpoint = Checkpoint(cls.__name__, state_dict)
     return Plan(checkpoint, output or stored.path, tuple(steps))
 
@@ -68,15 +70,15 @@ def _class(stored: Stored, algorithm: str | None) -> Any:
     return cls
 
 
-def _brought(stored: Stored, cls: Any, to: int | None) -> tuple[dict[str, Any], list[str]]:
-    identity = saved.identity(stored.checkpoint.state_dict)
+def _brought(own: dict[str, Any], cls: Any, to: int | None) -> tuple[dict[str, Any], list[str]]:
+    """Return a state of a class in a version of its schema, and what was done to it."""
+    identity = saved.identity(own)
     if identity is not None and identity[0] == cls.schema_name:
         _refuse_version(cls, identity[1], to)
-        own = saved.detached(stored.checkpoint.state_dict)
         return migrations.migrated(own, cls, *identity, to)
     if to not in (None, cls.schema_version):
         raise OptionError(f"--to {to}: what isn't of optkit goes to {cls.schema_version} only.")
-    state_dict, steps = origin.understood(cls, saved.detached(stored.checkpoint.state_dict))
+    state_dict, steps = origin.understood(cls, own)
     for group in state_dict["param_groups"]:
         group[TAG] = schema_of(cls).identity
     return state_dict, [*steps, f"marked as {schema_of(cls).identity}"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from optkit_core.checkpoint import files, saved, torchfile
+from optkit_core.checkpoint import files, saved, shapes, torchfile
 from optkit_core.checkpoint.files import Checkpoint
 from optkit_core.cli.errors import OptionError
 
@@ -63,7 +63,8 @@ def _checked(state_dict: dict[str, Any]) -> dict[str, Any]:
     Raises:
         CheckpointError: it isn't.
     """
-    saved.require_shape(state_dict)
-    saved.identity(state_dict)
-    saved.read(state_dict)
+    own, _ = shapes.parted(state_dict)
+    shapes.require(own)
+    saved.identity(own)
+    saved.read(own)
     return state_dict

@@ -29,7 +29,7 @@ from optkit_plugins.lbfgs.kept import Kept, unshared
 from optkit_plugins.lbfgs.limits import Limits
 from optkit_plugins.lbfgs.line import LineSearch
 from optkit_plugins.lbfgs.objective import Closure, Objective, refuse_scaler, required
-from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange
+from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange, ToleranceRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.storage import OFFERS
 
@@ -67,10 +67,10 @@ class LBFGS(Optimizer):
         max_iter: most iterations in one step; at least 0. Default: 20.
         max_eval: most closure calls in one step, of which the first is always made; at least
             0. Default: None, which stands for ``max(max_iter * 5 // 4, 4)``.
-        tolerance_grad: the step ends when no element of the gradient is larger; at least 0.
-            Default: 1e-7.
+        tolerance_grad: the step ends when no element of the gradient is larger; at least 0, or
+            ``-inf``, which never ends it. Default: 1e-7.
         tolerance_change: the step ends when the loss, or every parameter, changes by no
-            more; at least 0. Default: 1e-9.
+            more; at least 0, or ``-inf``. Default: 1e-9.
         history_size: number of pairs remembered; at least 1. Default: 100.
         line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` searches as
             torch.optim.LBFGS does, ``"hager_zhang"`` also finds its way where the loss has no
@@ -143,6 +143,7 @@ class LBFGS(Optimizer):
         "https://doi.org/10.1007/BF01589116"
     )
     requires_closure = True
+    reuses_memory = True  # the history is a ring
     offers = OFFERS
     takes_scaled_gradients = True  # so that GradScaler shows itself, to be refused
     result: Result | None = None
@@ -156,10 +157,10 @@ class LBFGS(Optimizer):
         default=None, range=whole(0, optional=True), doc="most closure calls in one step"
     )
     tolerance_grad: float = hyperparameter(
-        default=1e-7, range=at_least(0.0), doc="largest gradient element of a minimum"
+        default=1e-7, range=ToleranceRange(), doc="largest gradient element of a minimum"
     )
     tolerance_change: float = hyperparameter(
-        default=1e-9, range=at_least(0.0), doc="change of loss or parameters that ends a step"
+        default=1e-9, range=ToleranceRange(), doc="change of loss or parameters that ends a step"
     )
     history_size: int = hyperparameter(
         default=100, range=whole(1), doc="number of remembered pairs"
@@ -229,11 +230,10 @@ class LBFGS(Optimizer):
         """Return what is wrong with saved state as a whole, or ``""``."""
         return persistence.complaint(state)
 
-    def saved_state(self, parameter: Any) -> dict[str, Any]:
-        """Return what a checkpoint holds of a parameter, torch's keys among it."""
+    def publish_state(self) -> None:
+        """Write what the memory holds into the state, torch's keys among it."""
         if self._kept is not None:
             self._kept.publish_all(self.state)
-        return super().saved_state(parameter)
 
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
@@ -262,8 +262,7 @@ class LBFGS(Optimizer):
         state = self.state[params[0]]
         if self._kept is not None and self._kept.holds(self.param_groups, params, state):
             return self._kept
-        if self._kept is not None:
-            self._kept.publish_all(self.state)
+        self.publish_state()
         refuse_overlap(self.param_groups)
         return Kept.build(self.param_groups, params, state, self._storage)
 
@@ -278,8 +277,7 @@ class LBFGS(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take along: the state in place of the memory."""
-        if self._kept is not None:
-            self._kept.publish_all(self.state)
+        self.publish_state()
         found = super().__getstate__()
         return {**found, "_kept": None} if "_kept" in found else found
 

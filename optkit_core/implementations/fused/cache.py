@@ -1,25 +1,27 @@
-"""The cache of compiled kernels: one directory of the user's own, safe to share and to lose.
+"""The cache of compiled kernels: a directory of optkit's own, safe to share and to lose.
 
 A library is written beside its place and renamed into it, and is compiled by one process
 while others wait. Its name says for which source, processor and compiler it holds. Without a
-compiler, those of any compiler serve, and those that were built for any processor.
+compiler, those of any compiler serve, and those that were built for any processor. Whatever is
+called otherwise than libraries and unfinished ones are stays.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import secrets
 import shlex
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused import compiler, folders, sealed
+from optkit_core.implementations.fused import compiler, folders, sealed, turns
 
 SUFFIX = ".so"
-UNFINISHED = ".tmp"
+LIBRARY = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{20}){2}\.so")
+UNFINISHED = re.compile(r"unfinished-[0-9a-f]{20}")
 
 
 def library(source: str, title: str = "", portable: bool = False) -> Path:
@@ -32,12 +34,14 @@ def library(source: str, title: str = "", portable: bool = False) -> Path:
 
     Raises:
         UnavailableError: it isn't there and can't be compiled, or no directory can be used.
+        ConfigError: the compiler's limit isn't a number of seconds.
     """
+    patience = compiler.patience()
     target = compiler.PORTABLE if portable else compiler.NATIVE
     try:
         name = f"{_stem(source, target)}-{_short(compiler.identity())}{SUFFIX}"
         label = f"{title}\n{shlex.join(compiler.command())}"
-        found = _found(name) or _build(source, label, target, name)
+        found = _found(name) or _build(source, label, target, name, patience)
     except UnavailableError:
         targets = [target for target in compiler.TARGETS if target.runs_here()]
         others = (_found(f"{_stem(source, target)}-*{SUFFIX}") for target in targets)
@@ -50,7 +54,7 @@ def library(source: str, title: str = "", portable: bool = False) -> Path:
 
 def files() -> list[Path]:
     """Return the files of all compiled libraries, oldest first."""
-    return sorted(_all(SUFFIX), key=lambda path: path.stat().st_mtime)
+    return sorted(_libraries(), key=lambda path: path.stat().st_mtime)
 
 
 def clear() -> int:
@@ -59,19 +63,24 @@ def clear() -> int:
     Raises:
         UnavailableError: one can't be removed; says why.
     """
-    found = _all(SUFFIX)
+    turns.forget()
+    found = _libraries()
     try:
         for path in found:
             path.unlink(missing_ok=True)
-        for path in _all(UNFINISHED):
-            shutil.rmtree(path)
+        for folder in filter(_unfinished, folders.readable()):
+            with turns.unless_taken(folder) as is_mine:
+                if is_mine:
+                    _sweep(folder)
     except OSError as error:
-        raise UnavailableError(f"{path} can't be removed: {error.strerror}") from error
+        raise UnavailableError(f"{error.filename} can't be removed: {error.strerror}") from error
     return len(found)
 
 
-def _all(suffix: str) -> list[Path]:
-    return [path for folder in folders.readable() for path in folder.glob(f"*{suffix}")]
+def _libraries() -> list[Path]:
+    """Return every file, whole or not, that is called as a library is."""
+    paths = (path for folder in folders.readable() for path in folder.iterdir())
+    return [p for p in paths if LIBRARY.fullmatch(p.name) and p.is_file() and not p.is_symlink()]
 
 
 def _found(pattern: str) -> Path | None:
@@ -85,42 +94,57 @@ def _stem(source: str, target: compiler.Target) -> str:
     return f"{_short(source)}-{_short(flags + target.processor())}"
 
 
-def _build(source: str, label: str, target: compiler.Target, name: str) -> Path:
+def _build(source: str, label: str, target: compiler.Target, name: str, patience: float) -> Path:
     """Compile a source to a file, unless another process has done so meanwhile."""
-    folder = folders.writable()
+    folder, who = folders.writable(), compiler.identity()
     path = folder / name
+    turns.check(name, who, str(folder))
     try:
-        with _alone(folder):
+        with turns.turn(folder, patience) as turn:
             if not sealed.is_whole(path):
-                _write(source, label, target.flags, path)
+                turn.check(name, who)
+                _sweep(folder)
+                _compile(source, label, target.flags, path, turn)
     except OSError as error:
-        raise UnavailableError(folders.complaint_of(folder, error)) from error
+        turns.refuse(name, folders.complaint_of(folder, error))
+        turns.check(name)
     return path
 
 
+def _compile(source: str, label: str, flags: Sequence[str], path: Path, turn: turns.Turn) -> None:
+    try:
+        _write(source, label, flags, path)
+    except compiler.StuckError as error:
+        turn.refuse(compiler.identity(), str(error))
+        raise
+    except UnavailableError as error:
+        turn.refuse(path.name, str(error))
+        raise
+
+
 def _write(source: str, label: str, flags: Sequence[str], path: Path) -> None:
-    """Write a library; an unfinished one can only be that of a process that died."""
-    for left in path.parent.glob(f"*{UNFINISHED}"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(suffix=UNFINISHED, dir=path.parent) as beside:
-        made = Path(beside) / "library"
+    beside = path.with_name(f"unfinished-{secrets.token_hex(10)}")
+    beside.mkdir(mode=0o700)
+    try:
+        made = beside / "library"
         compiler.compile_to(source, made, flags)
         sealed.seal(made, label)
         made.chmod(0o644)
         made.replace(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time compile; a process that dies gives its turn back."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _unfinished(folder: Path) -> list[Path]:
+    """Return where libraries are being written, or were when their process died."""
+    found = (path for path in folder.iterdir() if UNFINISHED.fullmatch(path.name))
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes left behind that died; whoever calls this keeps others from writing."""
+    for left in _unfinished(folder):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _short(text: str) -> str:

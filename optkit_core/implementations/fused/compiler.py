@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from optkit_core.errors import UnavailableError
+from optkit_core.errors import ConfigError, UnavailableError
 
 VARIABLE = "CXX"
 CANDIDATES = ("c++", "g++", "clang++")
@@ -30,10 +33,18 @@ FLAGS = (
 )
 """What every kernel is compiled with; none of these changes what an operation returns."""
 
-PATIENCE = 300
+LIMIT = "OPTKIT_COMPILER_TIMEOUT"
+PATIENCE = 60.0
 """Seconds after which a compiler counts as stuck; a kernel takes it less than one."""
 
+GRACE = 5.0
+"""Seconds within which the system ends what it was told to end."""
+
 IS_X86 = platform.machine() in ("x86_64", "AMD64")
+
+
+class StuckError(UnavailableError):
+    """A compiler didn't end in time; it would take as long for another source."""
 
 
 class Target(NamedTuple):
@@ -104,6 +115,25 @@ def identity() -> str:
     return " ".join([shlex.join(words), *described])
 
 
+def patience() -> float:
+    """Return how many seconds a compiler may take: as ``OPTKIT_COMPILER_TIMEOUT`` says, or 60.
+
+    Raises:
+        ConfigError: the variable holds no number of seconds.
+    """
+    given = os.environ.get(LIMIT, "").strip()
+    try:
+        seconds = float(given or PATIENCE)
+    except ValueError:
+        seconds = math.nan
+    if 0 < seconds < math.inf:
+        return seconds
+    raise ConfigError(
+        f"{LIMIT} must be a number of seconds above 0, got {given!r}; "
+        f"where it isn't set a compiler may take {PATIENCE:g}."
+    )
+
+
 def compile_to(source: str, path: Path, flags: Sequence[str]) -> None:
     """Compile a source to a shared library.
 
@@ -114,18 +144,49 @@ def compile_to(source: str, path: Path, flags: Sequence[str]) -> None:
 
     Raises:
         UnavailableError: the compiler can't be run, or refused; carries its first error.
+        StuckError: it didn't end in time.
     """
     words = [*command(), *FLAGS, *flags, "-x", "c++", "-", "-o", str(path), "-lm"]
-    try:
-        done = subprocess.run(
-            words, input=source, capture_output=True, text=True, check=False, timeout=PATIENCE
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(f"the compiler {words[0]!r} can't be run: {error}") from error
-    if done.returncode or not path.exists():
-        lines = done.stderr.splitlines()
+    text, log = path.with_name("source"), path.with_name("log")
+    text.write_text(source)
+    status = _run(words, text, log)
+    if status or not path.exists():
+        lines = log.read_text(errors="replace").splitlines()
         said = next((x for x in lines if "error" in x), (lines or ["it said nothing"])[0])
         raise UnavailableError(f"the compiler {words[0]!r} failed: {said.strip():.200}")
+
+
+def _run(words: Sequence[str], text: Path, log: Path) -> int:
+    """Run a compiler on a file, and return its exit status.
+
+    It speaks to files, since a pipe stays open as long as anything that it has started.
+    """
+    seconds = patience()
+    try:
+        with text.open("rb") as source, log.open("wb") as said:
+            process = subprocess.Popen(
+                words, stdin=source, stdout=said, stderr=said, start_new_session=True
+            )
+    except OSError as error:
+        raise UnavailableError(f"the compiler {words[0]!r} can't be run: {error}") from error
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired as error:
+        raise StuckError(
+            f"the compiler {words[0]!r} didn't end within {seconds:g} s, and was ended; "
+            f"{LIMIT} sets another limit"
+        ) from error
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs, and with it what it has started."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
 
 
 @cache

@@ -1,20 +1,27 @@
-"""Where compiled kernels may lie: in directories that nobody else can write to."""
+"""Where compiled kernels may lie: in optkit's own directories, that nobody else can write to."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
 from pathlib import Path
 
-from optkit_core.errors import UnavailableError
+from optkit_core.errors import ConfigError, UnavailableError
 
 VARIABLE = "OPTKIT_CACHE_DIR"
+
+OWN = "optkit-kernels"
+"""What optkit's directory is called below the one that the variable names."""
+
+READABLE = 0o755
+"""The rights that a directory may take over from the one that it is made in."""
 
 
 def readable() -> list[Path]:
     """Return the directories that are there and may be loaded from, the preferred first."""
-    return [folder for folder in candidates() if folder.is_dir() and not complaint(folder)]
+    return [folder for folder in candidates() if os.path.isdir(folder) and not complaint(folder)]
 
 
 def writable() -> Path:
@@ -26,11 +33,10 @@ def writable() -> Path:
     reasons = []
     for folder in candidates():
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            reason = _making(folder)
         except OSError as error:
             reasons.append(complaint_of(folder, error))
             continue
-        reason = complaint(folder)
         if not reason and os.access(folder, os.W_OK):
             return folder
         reasons.append(reason or f"{folder} can't be written to; name another in {VARIABLE}")
@@ -38,12 +44,12 @@ def writable() -> Path:
 
 
 def candidates() -> list[Path]:
-    """Return the directory of ``OPTKIT_CACHE_DIR``; without it the user's own, and a spare one."""
-    named = os.environ.get(VARIABLE, "").strip()
+    """Return one below that of ``OPTKIT_CACHE_DIR``; without it the user's own, and a spare one."""
+    named = _named()
     if named:
-        return [Path(named).expanduser()]
+        return [named / OWN]
     base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
-    spare = Path(tempfile.gettempdir()) / f"optkit-kernels-{_user()}"
+    spare = Path(tempfile.gettempdir()) / f"{OWN}-{_user()}"
     try:
         return [Path(base).expanduser() / "optkit" / "kernels", spare]
     except RuntimeError:
@@ -51,7 +57,51 @@ def candidates() -> list[Path]:
 
 
 def complaint(folder: Path) -> str:
-    """Return why what lies in a directory can't be trusted, and the way out, or ``""``."""
+    """Return why what lies in a directory can't be trusted, and the way out, or ``""``.
+
+    Nor can it where others could exchange it, in the directory that the variable names.
+    """
+    named = _named()
+    return (_complaint(named) if named else "") or _complaint(folder)
+
+
+def complaint_of(folder: Path, error: OSError) -> str:
+    """Return what the system says about a directory, and the way out."""
+    return f"{folder} can't be used: {error.strerror}; name another in {VARIABLE}"
+
+
+def refusal_to_load(error: OSError) -> str:
+    """Return what to do where the system refuses to load a compiled library."""
+    return (
+        f"the compiled kernel can't be loaded: {error}; where the system forbids it, name another "
+        f"directory in {VARIABLE}"
+    )
+
+
+def _named() -> Path | None:
+    """Return the directory that the variable names, in which anything else may lie too."""
+    given = os.environ.get(VARIABLE, "").strip()
+    try:
+        return Path(given).expanduser() if given else None
+    except RuntimeError as error:
+        raise ConfigError(f"{VARIABLE} is {given!r}, and there is no such home: {error}") from error
+
+
+def _making(folder: Path) -> str:
+    """Make a directory where there is none; return why it can't be trusted, or ``""``."""
+    named = _named()
+    if named:
+        named.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reason = _complaint(named) if named else ""
+    if not reason:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700, parents=True)
+            if named:
+                folder.chmod(stat.S_IMODE(named.stat().st_mode) & READABLE)
+    return reason or _complaint(folder)
+
+
+def _complaint(folder: Path) -> str:
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode):
         return f"{folder} isn't a directory of its own; name another in {VARIABLE}"
@@ -65,18 +115,5 @@ def complaint(folder: Path) -> str:
     return ""
 
 
-def complaint_of(folder: Path, error: OSError) -> str:
-    """Return what the system says about a directory, and the way out."""
-    return f"{folder} can't be used: {error.strerror}; name another in {VARIABLE}"
-
-
 def _user() -> int:
     return os.getuid() if hasattr(os, "getuid") else 0
-
-
-def refusal_to_load(error: OSError) -> str:
-    """Return what to do where the system refuses to load a compiled library."""
-    return (
-        f"the compiled kernel can't be loaded: {error}; where the system forbids it, name another "
-        f"directory in {VARIABLE}"
-    )

@@ -1,0 +1,62 @@
+"""Plain values: Python's own numbers, texts and containers in place of those of other libraries.
+
+What is kept for a whole run is plain, so that it can be compared, saved and loaded.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from torch import Tensor
+
+OWN = frozenset({bool, int, float, complex, str, bytes, type(None)})
+"""Types of Python's own values."""
+
+
+def plain(value: Any) -> Any:
+    """Return the number, text or container of Python's own that equals `value`.
+
+    Args:
+        value: NumPy's numbers and arrays, fractions, decimals, enumerated texts, and mappings
+            and sequences of them, of OmegaConf for example. Anything else stays as it is, and
+            so do tensors, which are told apart by identity.
+
+    >>> from fractions import Fraction
+    >>> plain([Fraction(1, 4), range(2)])
+    [0.25, [0, 1]]
+    """
+    if type(value) in OWN or isinstance(value, Tensor):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)  # an enumerated one calls itself by its member's name
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return (tuple if isinstance(value, tuple) else list)(map(plain, value))
+    found = value.tolist() if is_array(value) else value
+    return plain(found) if type(found) in (list, *OWN) else _number(found)
+
+
+def number(value: Any) -> Any:
+    """Return the item of an array without dimensions, and anything else as it is."""
+    return value.item() if is_array(value) and value.shape == () else value
+
+
+def is_array(value: Any) -> bool:
+    """Return whether a value is an array or a scalar of NumPy's kind; a tensor isn't."""
+    is_other = isinstance(value, (Tensor, type))
+    return not is_other and hasattr(value, "shape") and hasattr(value, "tolist")
+
+
+def is_real(value: Any) -> bool:
+    """Return whether a value is a real number; booleans aren't."""
+    return isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if is_real(value) else value

@@ -1,0 +1,54 @@
+"""Texts that were meant as values: how YAML, which most of them come from, has them written."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+WORDS = {"true": "true", "false": "false", "null": "null", "none": "null"}
+"""Values that are words, and how YAML writes them."""
+
+BEYOND = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}
+"""How Python and how YAML write what isn't a finite number."""
+
+
+def got(value: Any) -> str:
+    """Return the end of a message about a wrong value, with a way out where it is a text.
+
+    >>> got(-1.0)
+    'got -1.0.'
+    >>> got("0.1")
+    "got '0.1', which is text: write 0.1 without quotes."
+    >>> got("1e-3")
+    "got '1e-3', which is text, as YAML 1.1 reads 1e-3: write 1.0e-3."
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    written = in_yaml(text)
+    if not written:
+        return f"got {value!r}."
+    if written == text.lower():
+        return f"got {value!r}, which is text: write {text} without quotes."
+    return f"got {value!r}, which is text, as YAML 1.1 reads {text}: write {written}."
+
+
+def in_yaml(text: str) -> str:
+    """Return how YAML writes the value that a text looks like, ``""`` where it looks like none."""
+    if text[:1] in ("(", "["):
+        return f"[{text.strip('()[]').lower()}]"
+    return WORDS.get(text.lower()) or _number(text.lower())
+
+
+def _number(text: str) -> str:
+    """Return a number as YAML 1.1 has it: with a point, and a sign before the exponent."""
+    try:
+        value = float(text)
+    except ValueError:
+        return ""
+    if not math.isfinite(value):
+        return BEYOND[str(value)]
+    digits, e, exponent = text.partition("e")
+    if not e:
+        return text
+    point = "" if "." in digits else ".0"
+    sign = "" if exponent[0] in "+-" else "+"
+    return f"{digits}{point}e{sign}{exponent}"

@@ -1,0 +1,122 @@
+"""Processes that tests start: a program of its own, or ranks that work on one thing."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn  # while there is no group, which its functions' defaults would keep
+import torch.multiprocessing
+from torch.multiprocessing.spawn import ProcessException
+
+PATIENCE = 600
+"""Seconds after which a process counts as stuck; none needs a tenth, on a busy machine either."""
+
+TASKS = Path("/proc/self/task")
+GLOO = "pt_gloo_runloop"
+
+
+def completed(*words: str, **settings: str | None) -> subprocess.CompletedProcess[str]:
+    """Run this Python in a process of its own until it ends.
+
+    Args:
+        *words: its arguments.
+        **settings: environment variables; one that is None isn't set.
+    """
+    given = {**os.environ, **settings}
+    return subprocess.run(
+        [sys.executable, *words],
+        env={name: value for name, value in given.items() if value is not None},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def python(code: str, *roots: Path, **settings: str | None) -> str:
+    """Run Python code in a process of its own and return what it printed.
+
+    Args:
+        code: the program; an exception in it fails the test.
+        *roots: folders that its ``sys.path`` starts with.
+        **settings: environment variables; one that is None isn't set.
+    """
+    path = os.pathsep.join([*map(str, roots), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    done = completed("-c", code, PYTHONPATH=path, **settings)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def on_ranks(work: Callable[..., Any], count: int, folder: Path, *arguments: Any) -> list[Any]:
+    """Run a function on several ranks of one process group, and return what each returned.
+
+    Args:
+        work: a function of an importable module, called with the rank and the arguments.
+        count: how many ranks.
+        folder: an empty one, for the ranks to meet in and to leave their results.
+        *arguments: for all ranks the same.
+
+    Raises:
+        AssertionError: one failed, and the others were ended; tells of all that failed, since
+            others than the first may only have missed it.
+    """
+    try:
+        torch.multiprocessing.spawn(_rank, (work, count, folder, arguments), nprocs=count)
+    except ProcessException as error:
+        told = [path.read_text() for path in sorted(folder.glob("*.failure"))]
+        raise AssertionError("\n".join([str(error), *told])) from error
+    return [pickle.loads(_result(folder, rank).read_bytes()) for rank in range(count)]
+
+
+def _rank(
+    rank: int, work: Callable[..., Any], count: int, folder: Path, arguments: tuple[Any, ...]
+) -> None:
+    torch.set_num_threads(1)
+    try:
+        with _process_group(rank, count, folder):
+            result = work(rank, *arguments)
+    except BaseException:
+        _result(folder, rank).with_suffix(".failure").write_text(traceback.format_exc())
+        raise
+    _result(folder, rank).write_bytes(pickle.dumps(result))
+
+
+def _result(folder: Path, rank: int) -> Path:
+    return folder / f"rank{rank}.pickle"
+
+
+@contextmanager
+def _process_group(rank: int, count: int, folder: Path) -> Iterator[None]:
+    """Join a group, and leave it once nobody needs anybody any more.
+
+    After an operation the group's threads let go of its tensors, for which they need Python's
+    lock. A thread that waits for it while Python shuts down is ended in the middle of that, and
+    aborts the process. So the threads are joined first, which a group does when it goes.
+    """
+    store = dist.FileStore(str(folder / "store"), count)
+    limit = timedelta(seconds=PATIENCE)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=limit)
+    yield
+    gc.collect()
+    store.set(f"done{rank}", "")
+    store.wait([f"done{other}" for other in range(count)], limit)
+    dist.destroy_process_group()
+    if GLOO in _threads():
+        raise RuntimeError("something still holds the process group, whose threads go on")
+
+
+def _threads() -> set[str]:
+    return {(task / "comm").read_text().strip() for task in TASKS.iterdir()}
