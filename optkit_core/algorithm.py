@@ -45,7 +45,7 @@ class Elementwise(Optimizer):
         implementation: see `Optimizer`.
     """
 
-    _step_supports_amp_scaling = True  # torch.amp.GradScaler asks for this attribute
+    takes_scaled_gradients: ClassVar[bool] = True
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
     counts_steps: ClassVar[bool] = True
     has_body: ClassVar[bool] = True

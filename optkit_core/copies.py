@@ -19,19 +19,14 @@ from typing import Any
 import torch
 
 from optkit_core.errors import CopyWarning
-from optkit_core.torch_private import HOOKS
+from optkit_core.torch_hooks import MAY_STAY, REMADE, TABLES
+from optkit_core.torch_private import TRACKED
 
 REQUIRED = frozenset({"defaults", "state", "param_groups", "request"})
 """What no optimizer can be without; an error in copying it is raised."""
 
-CACHES = frozenset({"_choices", "_plan", "_group_count", "scaling", "_zero_grad_profile_name"})
+CACHES = frozenset({"_choices", "_plan", "_group_count", "scaling"}) | REMADE
 """Attributes that a copy finds out for itself."""
-
-TRACKED = "_wrapped_by_lr_sched"
-"""The mark that a scheduler leaves on the function it puts over ``step``."""
-
-MAY_STAY = "__torch_unserializable__"
-"""The mark of ``torch.utils.hooks.unserializable_hook``: nobody misses this one."""
 
 AGAIN = "Register or set them again on the copy."
 
@@ -88,10 +83,10 @@ def carried(
         way_out: what to do about it, for the warning.
     """
     lost: dict[str, Exception] = {}
-    others = {name: v for name, v in state.items() if name not in REQUIRED and name not in HOOKS}
+    others = {name: v for name, v in state.items() if name not in REQUIRED and name not in TABLES}
     found = _taken(others, carry, "attribute {name}", lost)
     for name in tables(state):
-        found[name] = OrderedDict(_taken(state[name], carry, HOOKS[name] + " {value}", lost))
+        found[name] = OrderedDict(_taken(state[name], carry, TABLES[name] + " {value}", lost))
     if lost:
         named = "; ".join(f"{what} ({error})" for what, error in lost.items())
         message = f"a {way} of {type(optimizer).__name__} goes without {named}. {way_out}"
@@ -101,7 +96,7 @@ def carried(
 
 def tables(state: Mapping[str, Any]) -> list[str]:
     """Return the names of the hook tables in an optimizer's attributes."""
-    return [name for name in HOOKS if name in state]
+    return [name for name in TABLES if name in state]
 
 
 def _taken(

@@ -10,6 +10,7 @@ import torch
 from optkit_core import config, hooks, plugins
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
+from optkit_core.torch_hooks import hooks_of
 
 
 def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, options: Any) -> Any:
@@ -48,7 +49,7 @@ def watch(optimizer: torch.optim.Optimizer) -> None:
     >>> optimizer = torch.optim.SGD([torch.zeros(2, requires_grad=True)], lr=0.1)
     >>> optkit_core.watch(optimizer)
     """
-    registered = optimizer._optimizer_step_pre_hooks.values()
+    registered = hooks_of(optimizer, "step_pre_hook")
     watched = any(isinstance(getattr(hook, "__self__", None), Watcher) for hook in registered)
     if watched or isinstance(optimizer, Optimizer):
         return

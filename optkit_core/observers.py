@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from optkit_core import torch_private
+from optkit_core import torch_hooks, torch_private
 
 Step = Callable[..., Any]
 
@@ -33,4 +33,4 @@ def observed(step: Step) -> Step:
 
 
 def _is_observed(optimizer: torch.optim.Optimizer) -> bool:
-    return torch_private.is_profiled() or torch_private.has_step_hooks(optimizer)
+    return torch_private.is_profiled() or torch_hooks.has_step_hooks(optimizer)

@@ -66,6 +66,7 @@ class Optimizer(Declared, Choosing, Copyable):
 
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
+    takes_scaled_gradients: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
     reuses_memory: ClassVar[bool] = False
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
@@ -85,6 +86,8 @@ class Optimizer(Declared, Choosing, Copyable):
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Give the class a constructor whose arguments are those that it declares."""
         super().__init_subclass__(**keywords)
+        if cls.takes_scaled_gradients:
+            torch_private.let_scale_through(cls)
         common = Optimizer.__init__
         if getattr(cls.__init__, "__code__", None) is common.__code__:  # else one is written out
             cls.__init__ = constructor(common, cls)  # type: ignore[method-assign]
@@ -154,15 +157,20 @@ class Optimizer(Declared, Choosing, Copyable):
         try:  # a graph that breaks within try is given up, and Python runs the whole of this frame
             if torch.compiler.is_compiling():
                 # Imported while Dynamo traces: later it would compile the module's own lines.
-                import optkit_core.compilation.step  # noqa: F401
+                import optkit_core.compilation.step
 
-                torch_private.break_graph()
+                optkit_core.compilation.step.break_graph()
         finally:
             is_compiled = torch_private.is_called_by_compiled_code()
         if is_compiled:
             from optkit_core.compilation.step import step
 
             return step(self, closure)
+        if is_compiled is None:  # a compiler that may be watching is to look away
+            return torch.compiler.disable(self._step)(closure)  # type: ignore[no-untyped-call]
+        return self._step(closure)
+
+    def _step(self, closure: Callable[[], Any] | None) -> Any:
         hooks.fire("optkit_before_step", optimizer=self)
         with torch.no_grad():
             loss = self.advance(closure)

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core.copies import MAY_STAY, carried, required, tables
+from optkit_core.copies import carried, required, tables
+from optkit_core.torch_hooks import MAY_STAY
 
 IMPORTABLE = (
     "A pickle takes functions that can be imported by name, and objects made of such: define "

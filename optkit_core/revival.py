@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 
-from optkit_core import config, hooks, plugins, torch_private
+from optkit_core import config, hooks, plugins, torch_hooks, torch_private
 from optkit_core.buffers import COUNTER, STEP
-from optkit_core.copies import TRACKED
 from optkit_core.scaling import Scaling
 from optkit_core.state import State
 
@@ -24,8 +23,8 @@ def revive(optimizer: Any) -> None:
     if not isinstance(optimizer.state, State):
         optimizer.state = State(optimizer, optimizer.state)
     _modernize(optimizer)
-    torch_private.reserve_hook_numbers(optimizer)
-    if vars(optimizer).pop(TRACKED, False):
+    torch_hooks.reserve_hook_numbers(optimizer)
+    if vars(optimizer).pop(torch_private.TRACKED, False):
         _track(optimizer)
     plugins.load_all()
     hooks.fire("optkit_copied", optimizer=optimizer)
@@ -54,5 +53,5 @@ def _track(optimizer: Any) -> None:
         torch_private.note_tracked_step(stepping)
         return type(stepping).step(stepping, *arguments, **keywords)
 
-    setattr(step, TRACKED, True)
+    setattr(step, torch_private.TRACKED, True)
     optimizer.step = step

@@ -7,51 +7,26 @@ comfort, and never a result.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import profiler
-from torch.optim import optimizer as optimizers
-from torch.utils.hooks import RemovableHandle
 
-HOOKS = {
-    f"_optimizer_{action}_{time}_hooks": f"{action}_{time}_hook"
-    for action in ("step", "state_dict", "load_state_dict")
-    for time in ("pre", "post")
-}
-"""Where torch keeps an optimizer's hooks, and what it calls one of each kind."""
+TRACKED = "_wrapped_by_lr_sched"
+"""The mark that a scheduler leaves on the function it puts over an optimizer's ``step``."""
 
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
 
-T = TypeVar("T", bound=Callable[..., Any])
 
-
-def is_called_by_compiled_code() -> bool:
-    """Return whether Dynamo watches the frames that are called; False where it doesn't tell."""
+def is_called_by_compiled_code() -> bool | None:
+    """Return whether Dynamo watches the frames that are called; None where torch doesn't tell."""
     callback = _eval_frame_callback()
-    return callback is not None and callback() is not None
-
-
-def break_graph() -> None:
-    """End the graph that Dynamo is tracing, if it can be told to."""
-    dynamo = getattr(torch, "_dynamo", None)
-    if dynamo is not None and hasattr(dynamo, "graph_break"):
-        dynamo.graph_break()
-
-
-def uncompiled(function: T) -> T:
-    """Return a function that Dynamo leaves alone, while it compiles those that it calls."""
-    try:
-        from torch._dynamo.decorators import skip
-    except ImportError:
-        skip = partial(torch.compiler.disable, recursive=False)
-    skipped: Any = skip(function)
-    return cast(T, skipped)
+    return None if callback is None else callback() is not None
 
 
 def is_profiled() -> bool:
@@ -59,27 +34,9 @@ def is_profiled() -> bool:
     return bool(getattr(profiler, "_is_profiler_enabled", True))
 
 
-def hooks_of(optimizer: torch.optim.Optimizer, table: str) -> list[Callable[..., Any]]:
-    """Return the hooks in one of an optimizer's tables of `HOOKS`; none where it is missing."""
-    found: Mapping[int, Callable[..., Any]] = getattr(optimizer, table, {})
-    return list(found.values())
-
-
-def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether a hook is to be called around this optimizer's step."""
-    return bool(
-        getattr(optimizer, "_optimizer_step_pre_hooks", None)
-        or getattr(optimizer, "_optimizer_step_post_hooks", None)
-        or getattr(optimizers, "_global_optimizer_pre_hooks", None)
-        or getattr(optimizers, "_global_optimizer_post_hooks", None)
-    )
-
-
-def reserve_hook_numbers(optimizer: torch.optim.Optimizer) -> None:
-    """Let no hook to come have a number under which a table of this optimizer keeps one."""
-    taken = [number + 1 for table in HOOKS for number in getattr(optimizer, table, ())]
-    if hasattr(RemovableHandle, "next_id"):
-        RemovableHandle.next_id = max([RemovableHandle.next_id, *taken])
+def let_scale_through(algorithm: type[torch.optim.Optimizer]) -> None:
+    """Let ``torch.amp.GradScaler`` hand the scale to a class's ``step``, gradients untouched."""
+    algorithm._step_supports_amp_scaling = True  # type: ignore[attr-defined]
 
 
 def note_tracked_step(optimizer: Any) -> None:

@@ -93,20 +93,14 @@ class Adagrad(Elementwise):
     def update_sparse(p: Tensor, g: Tensor, s: Any, h: Any, t: float) -> None:
         """Update the elements of one parameter that a sparse gradient names."""
         g = g.coalesce()
-        at, values = g.indices(), g.values()
-        s.sum.add_(_sparse(at, values.square(), g))
-        step = values / s.sum.sparse_mask(g).values().sqrt_().add_(h.eps)
-        p.add_(_sparse(at, step, g), alpha=-h.lr / (1 + (t - 1) * h.lr_decay))
+        s.sum.add_(g.square())
+        step = s.sum.sparse_mask(g)
+        root = step.values().sqrt_().add_(h.eps)
+        torch.div(g.values(), root, out=root)
+        p.add_(step, alpha=-h.lr / (1 + (t - 1) * h.lr_decay))
 
     def share_memory(self) -> None:
         """Move the sums to shared memory, for training by several processes."""
         params = [p for group in self.param_groups for p in group["params"]]
         for state in filter(None, map(self.state.get, params)):
             state["sum"].share_memory_()
-
-
-def _sparse(indices: Tensor, values: Tensor, like: Tensor) -> Tensor:
-    """Return a sparse tensor with the indices of a coalesced one, which hold by construction."""
-    return torch.sparse_coo_tensor(
-        indices, values, like.shape, is_coalesced=True, check_invariants=False
-    )

@@ -282,7 +282,7 @@ def test_a_profiler_sees_the_step(name: str, implementation: str) -> None:
     p = torch.nn.Parameter(torch.ones(3))
     p.grad = torch.ones(3)
     optimizer = optkit.create(name, [p], implementation=implementation)
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         optimizer.step()
     names = {event.key for event in profile.key_averages()}
     assert f"Optimizer.step#{name.capitalize()}.step" in names

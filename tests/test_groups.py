@@ -153,24 +153,15 @@ def test_defaults_are_torchs(name: str) -> None:
 
 @pytest.mark.parametrize("implementation", ["forloop", "foreach"])
 def test_the_groups_own_initial_accumulator_value_counts(implementation: str) -> None:
-    """torch.optim.Adagrad ignores it: known fault 9."""
-    groups = [
-        {"params": [parameter(3)]},
-        {"params": [parameter(3)], "initial_accumulator_value": 0.5},
-    ]
-    later = {"params": [parameter(3)], "initial_accumulator_value": 2.0}
-    starts = []
-    for cls in (optkit.get("adagrad"), torch.optim.Adagrad):
-        optimizer = cls([dict(group) for group in groups], foreach=implementation == "foreach")
-        optimizer.add_param_group(dict(later))
-        for group in optimizer.param_groups:
-            group["params"][0].grad = torch.zeros(3)
-        optimizer.step()
-        starts.append(
-            [optimizer.state[g["params"][0]]["sum"][0].item() for g in optimizer.param_groups]
-        )
-    assert starts[0] == [0.0, 0.5, 2.0]
-    assert starts[1] != starts[0]
+    """Of groups given at once and of one added later, which torch 2.11 can't step at all."""
+    groups = [{"params": [parameter(3)], "initial_accumulator_value": v} for v in (0.0, 0.5, 2.0)]
+    optimizer = optkit.get("adagrad")(groups[:2], foreach=implementation == "foreach")
+    optimizer.add_param_group(groups[2])
+    for group in optimizer.param_groups:
+        group["params"][0].grad = torch.zeros(3)
+    optimizer.step()
+    sums = [optimizer.state[g["params"][0]]["sum"][0] for g in optimizer.param_groups]
+    assert sums == [0.0, 0.5, 2.0]
 
 
 @pytest.mark.parametrize("name", TORCH)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import thirdparty
 import torch
+from torch_faults import as_in_torch, assert_in_torch
 
 import optkit
 
@@ -37,7 +38,7 @@ def test_fault_9_adagrad_ignores_a_groups_initial_accumulator_value() -> None:
         value: float = optimizer.state[p]["sum"][0].item()
         return value
 
-    assert start(torch.optim.Adagrad) == 0.0
+    assert_in_torch(9, start(torch.optim.Adagrad) == 0.0)
     assert start(optkit.get("adagrad")) == 4.0
 
 
@@ -61,7 +62,7 @@ def test_fault_11_a_wrong_group_is_accepted(
             optimizer.add_param_group(groups[1])
         return optimizer.param_groups[1]
 
-    assert option.items() <= grouped(torch.optim.Adamax).items()
+    assert_in_torch(11, option.items() <= grouped(torch.optim.Adamax).items())
     with pytest.raises(optkit.HyperparameterError, match=words):
         grouped(optkit.get("adamax"))
 
@@ -72,7 +73,7 @@ def test_fault_16_a_pickle_loses_the_flag_for_a_scaler(duplicate: Duplicate) -> 
         assert optimizer._step_supports_amp_scaling
         return getattr(duplicate(optimizer), "_step_supports_amp_scaling", False)
 
-    assert not flag(torch.optim.Adam([parameter()], fused=True))
+    assert_in_torch(16, not flag(torch.optim.Adam([parameter()], fused=True)))
     assert flag(thirdparty.Scaled([parameter()]))
 
 
@@ -89,7 +90,7 @@ def hooked(optimizer: Any, duplicate: Duplicate) -> list[str]:
 @each_copy
 @pytest.mark.parametrize("name", ["Adagrad", "Adamax"])
 def test_fault_17_a_copy_loses_its_hooks(name: str, duplicate: Duplicate) -> None:
-    assert hooked(getattr(torch.optim, name)([parameter()]), duplicate) == []
+    assert_in_torch(17, hooked(getattr(torch.optim, name)([parameter()]), duplicate) == [])
     assert hooked(optkit.get(name)([parameter()]), duplicate) == ["first", "second"]
 
 
@@ -109,7 +110,7 @@ def test_fault_17_a_copy_of_lbfgs_cannot_step(duplicate: Duplicate) -> None:
         twin.step(closure)
         return p.detach() - before
 
-    with pytest.raises(AttributeError, match="_params"):
+    with as_in_torch(17, pytest.raises(AttributeError, match="_params")):
         stepped(torch.optim.LBFGS)
     assert stepped(optkit.get("lbfgs")).abs().sum() > 0
 
@@ -125,7 +126,7 @@ def test_fault_17_a_copy_loses_the_attributes_of_its_class(duplicate: Duplicate)
         twin.step()
         return optimizer.steps, twin.steps
 
-    with pytest.raises(AttributeError, match="steps"):
+    with as_in_torch(17, pytest.raises(AttributeError, match="steps")):
         stepped(thirdparty.TorchLookahead)
     assert stepped(thirdparty.Lookahead) == (1, 2)
 
@@ -138,6 +139,7 @@ def test_fault_17_a_copied_scheduler_warns_of_a_step_that_was_taken(duplicate: D
         twin.step()
         twins_schedule.step()
 
-    with pytest.warns(UserWarning, match="overridden after learning rate scheduler"):
+    told = "overridden after learning rate scheduler"
+    with as_in_torch(17, pytest.warns(UserWarning, match=told)):
         scheduled(torch.optim.Adamax([parameter()]))
     scheduled(optkit.create("adamax", [parameter()]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -143,6 +144,22 @@ def test_sparse_adagrad(implementation: str, dtype: torch.dtype) -> None:
                 p.grad = sparse if position else sparse.to_dense()
             optimizer.step()
         assert_same_bits(mine, other)
+
+
+@pytest.fixture
+def warn_always() -> Iterator[None]:
+    """Let torch warn of everything each time, not once in a process."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.usefixtures("warn_always")
+def test_a_sparse_step_warns_of_nothing() -> None:
+    p = torch.nn.Parameter(torch.ones(4))
+    p.grad = torch.eye(4)[0].to_sparse()
+    optkit.create("adagrad", [p]).step()
+    assert (p != 1).tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize("implementation", ["forloop", "foreach"])

@@ -11,6 +11,7 @@ from optkit_core import garbage, hooks
 from optkit_core.checkpoint.copying import copied
 from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
 from optkit_core.plain import plain
+from optkit_core.torch_hooks import hooks_of
 
 SHARED = (list, dict, torch.Size)
 """Types of values in a group that a state dict hands on as they are, as torch's does."""
@@ -24,11 +25,11 @@ def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
         shared: whether the tensors are the live ones even where `reuses_memory` says that
             they won't stay together.
     """
-    for hook in list(optimizer._optimizer_state_dict_pre_hooks.values()):
+    for hook in hooks_of(optimizer, "state_dict_pre_hook"):
         hook(optimizer)
     with garbage.uncollected():
         saved = collect(optimizer, shared or not optimizer.reuses_memory)
-    for hook in list(optimizer._optimizer_state_dict_post_hooks.values()):
+    for hook in hooks_of(optimizer, "state_dict_post_hook"):
         replaced = hook(optimizer, saved)
         saved = saved if replaced is None else replaced
     hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=saved)

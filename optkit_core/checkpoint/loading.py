@@ -25,6 +25,7 @@ from optkit_core.checkpoint.report import Findings, LoadReport
 from optkit_core.checkpoint.schema import schema_of
 from optkit_core.checkpoint.verification import Verified
 from optkit_core.errors import CheckpointError
+from optkit_core.torch_hooks import hooks_of
 
 
 @attrs.frozen(eq=False)
@@ -57,7 +58,7 @@ def load(
         is_owned = isinstance(state_dict, reading.Owned)
         filling.fill(optimizer, intention.states, intention.groups, strict, is_owned)
         optimizer.state.update(entries)
-    for hook in list(optimizer._optimizer_load_state_dict_post_hooks.values()):
+    for hook in hooks_of(optimizer, "load_state_dict_post_hook"):
         hook(optimizer)
     hooks.fire("optkit_state_loaded", optimizer=optimizer)
     return LoadReport(
@@ -75,7 +76,7 @@ def _through_hooks(optimizer: Any, state_dict: Any) -> Any:
     if not isinstance(state_dict, dict):
         raise CheckpointError(f"saved state must be a dict, got {type(state_dict).__name__}.")
     given = dict(state_dict)
-    for hook in list(optimizer._optimizer_load_state_dict_pre_hooks.values()):
+    for hook in hooks_of(optimizer, "load_state_dict_pre_hook"):
         replaced = hook(optimizer, given)
         given = given if replaced is None else replaced
     return given

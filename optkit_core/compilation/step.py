@@ -16,7 +16,6 @@ from optkit_core.compilation.execution import Work
 from optkit_core.compilation.preparation import Prepared, prepare
 from optkit_core.groups import refuse_overlap
 from optkit_core.optimizer import Optimizer
-from optkit_core.torch_private import uncompiled
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,10 +37,22 @@ def _uncompiled(function: Callable[P, T]) -> Callable[P, T]:
     return disabled
 
 
+def _in_python(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that isn't compiled, while those that it calls are."""
+    disabled: Callable[P, T]
+    disabled = torch.compiler.disable(function, recursive=False)  # type: ignore[no-untyped-call]
+    return disabled
+
+
 _executions: WeakKeyDictionary[Optimizer, Execution] = WeakKeyDictionary()
 
 
-@uncompiled
+@_uncompiled
+def break_graph() -> None:
+    """End the graph that Dynamo is tracing: it can't trace this call."""
+
+
+@_in_python
 def step(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
     """Do one step and return the closure's loss.
 
@@ -58,7 +69,7 @@ def step(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
     return loss
 
 
-@uncompiled
+@_in_python
 def _advance(optimizer: Any, closure: Callable[[], Any] | None) -> Any:
     loss = None
     if closure is not None:

@@ -43,18 +43,13 @@ class Operators:
         return cls.call(function, arguments, keywords or {})
 
     def __getattr__(self, method: str) -> Any:
-        """Return the tensor method of that name, bound to this value; all values have it then."""
+        """Return a tensor method that has been added since this module was imported."""
         if method.startswith("__") or not callable(getattr(Tensor, method, None)):
             raise AttributeError(
                 f"an update body can use tensor methods, and {method!r} isn't one; a value "
                 "here may stand for many tensors, so it has no shape, dtype or device."
             )
-
-        def apply(value: Operators, /, *arguments: Any, **keywords: Any) -> Any:
-            return value.apply(method, *arguments, **keywords)
-
-        setattr(Operators, method, apply)  # is found without this function the next time
-        return partial(apply, self)
+        return partial(self.apply, method)
 
     def __bool__(self) -> bool:
         raise TypeError(
@@ -165,3 +160,17 @@ def _is_method(function: Any) -> bool:
     method = getattr(Tensor, name, None)
     same = function in (method, getattr(torch, name, None))
     return same and method is not None and function is not torch.where
+
+
+def _tensor_method(name: str) -> Callable[..., Any]:
+    def method(value: Operators, /, *arguments: Any, **keywords: Any) -> Any:
+        return value.apply(name, *arguments, **keywords)
+
+    return method
+
+
+# All at once, and not each when it is first used: a compiler may be tracing that use, and not
+# every release of torch lets it change a class.
+for _name in dir(Tensor):
+    if not _name.startswith("__") and callable(getattr(Tensor, _name)):
+        setattr(Operators, _name, _tensor_method(_name))

@@ -143,7 +143,7 @@ class LBFGS(Optimizer):
     requires_closure = True
     reuses_memory = True  # the history is a ring
     offers = OFFERS
-    _step_supports_amp_scaling = True  # so that GradScaler shows itself, to be refused
+    takes_scaled_gradients = True  # so that GradScaler shows itself, to be refused
     result: Result | None = None
     callback: Callback | None = None
 
