@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 from bodies import CALLS, Mixed, Timed, calling
+from kinds import Columns, Product
 from problems import DTYPES, TORCH, gradients, parameters, set_gradients
 from test_triton_operations import is_close, values
 
 import optkit
 from optkit_core.implementations.fused import device_table
 from optkit_core.implementations.fused.triton_source import CHUNK
-from optkit_core.testing import assert_agree
+from optkit_core.testing import assert_agree, check
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available() or bool(torch.version.hip), reason="needs an NVIDIA GPU"
@@ -51,6 +52,14 @@ def both(name: str, params: list[torch.nn.Parameter], **options: Any) -> tuple[A
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_agrees_with_the_forloop(name: str, dtype: torch.dtype) -> None:
     assert_agree(*both(name, parameters(dtype)))
+
+
+@pytest.mark.parametrize("algorithm", [*TORCH, Product, Columns], ids=str)
+def test_the_conformance_suite_holds(algorithm: Any) -> None:
+    """Numbers of a parameter lie on the CPU, whatever its own device is."""
+    report = check(algorithm, device="cuda")
+    assert "forloop" in report.implementations and "foreach" in report.implementations
+    assert ("fused" in report.implementations) == (algorithm in TORCH)
 
 
 @pytest.mark.parametrize("name", TORCH)
