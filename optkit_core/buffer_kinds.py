@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,7 +52,7 @@ class Opaque(BufferKind):
     dtype = "its own"
 
 
-class TensorKind(BufferKind):
+class TensorKind(BufferKind, ABC):
     """A tensor for each parameter, of a shape, a dtype and a device that are known."""
 
     dtype = "the parameter's, of a complex one its parts'"
@@ -143,7 +143,7 @@ class Scalar(TensorKind):
     def allocate_all(
         self, buffer: Buffer, value: Any, params: Sequence[Tensor], group: Group
     ) -> list[Any]:
-        """Return tensors of one number, which takes a third less than to fill them."""
+        """Return tensors of one number, each of them made by one call."""
         dtype, number = self.dtype_of(buffer, params[0]), float(value)
         devices = [self.device_of(p, group) for p in params]
         return [torch.full((), number, dtype=dtype, device=device) for device in devices]

@@ -98,19 +98,23 @@ def without_scale(algorithm: Any, bucket: Any, h: Any) -> Launch:
     return FORLOOP.prepare(algorithm, with_(bucket, scaling=Scaling()), h)
 
 
+def by(algorithm: Any, bucket: Any, h: Any) -> Launch:
+    """Return what steps a bucket of one group by other hyperparameters than the group's."""
+    return FORLOOP.prepare(algorithm, with_(bucket, hyperparameters={bucket.groups[0]: h}), h)
+
+
 def ignoring(name: str, value: Any) -> Callable[..., Launch]:
     """Return one with a hyperparameter that is always the same."""
 
     def prepare(algorithm: Any, bucket: Any, h: Any) -> Launch:
-        return FORLOOP.prepare(algorithm, bucket, SimpleNamespace(**{**vars(h), name: value}))
+        return by(algorithm, bucket, SimpleNamespace(**{**vars(h), name: value}))
 
     return prepare
 
 
 def with_the_first_groups(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Steps all groups by the hyperparameters of the one that it saw first in this step."""
-    ours = SEEN.setdefault(id(bucket.scaling), h)
-    return FORLOOP.prepare(algorithm, bucket, ours)
+    return by(algorithm, bucket, SEEN.setdefault(id(bucket.scaling), h))
 
 
 SEEN: dict[int, Any] = {}
@@ -156,11 +160,10 @@ def never_reading_its_state(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Goes on from memory of its own, and writes the state for others to see."""
 
     def launch() -> None:
-        for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
+        for position, (p, state) in enumerate(zip(bucket.params, bucket.states, strict=True)):
             mean = OWN.setdefault(p, torch.zeros_like(state["mean"]))
             state["mean"].copy_(mean)
-            row = with_(bucket, params=[p], grads=[g], states=[state])
-            FORLOOP.prepare(algorithm, row, h)()
+            FORLOOP.prepare(algorithm, bucket.subset([position]), h)()
             mean.copy_(state["mean"])
 
     return launch

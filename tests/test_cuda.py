@@ -10,12 +10,13 @@ import pytest
 import torch
 from bodies import CALLS, Mixed, Timed, calling
 from devices import both, needs_gpu, on, sized
+from kinds import Columns, Product
 from problems import DTYPES, TORCH, parameters, set_gradients
 from test_triton_operations import is_close, values
 
 import optkit
 from optkit_core.implementations.fused.triton_source import BLOCK, CHUNK
-from optkit_core.testing import assert_agree
+from optkit_core.testing import assert_agree, check
 
 device = pytest.fixture(params=devices.PLACES)(devices.standing)
 
@@ -30,6 +31,15 @@ GIB = 2**30
 def test_agrees_with_the_forloop(device: torch.device, name: str, dtype: torch.dtype) -> None:
     """Of every layout, sizes of zero and one included, with gradients that are missing."""
     assert_agree(*both(ALGORITHMS[name], parameters(dtype), device))
+
+
+@needs_gpu
+@pytest.mark.parametrize("algorithm", [*TORCH, Product, Columns], ids=str)
+def test_the_conformance_suite_holds(algorithm: Any) -> None:
+    """Numbers of a parameter lie on the CPU, whatever its own device is."""
+    report = check(algorithm, device="cuda")
+    assert "forloop" in report.implementations and "foreach" in report.implementations
+    assert ("fused" in report.implementations) == (algorithm in TORCH)
 
 
 @pytest.mark.parametrize("name", TORCH)
