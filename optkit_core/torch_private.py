@@ -69,8 +69,11 @@ def exported(names: Sequence[str]) -> list[int] | None:
 def gradient_function() -> int | None:
     """Return the address of torch's function that gives a tensor's gradient, None without it.
 
-    It takes what `implementation_of` returns. Python's attribute ``grad`` stands in for it.
+    It takes what `implementation_of` returns, and is of no use where that is untold. Python's
+    attribute ``grad`` stands in for it.
     """
+    if not implementation_of(torch.empty(0, device="cpu")):
+        return None
     library = Path(torch.__file__).parent / "lib" / "libc10.so"
     try:
         return ctypes.cast(ctypes.CDLL(str(library))[GRADIENT], ctypes.c_void_p).value
