@@ -6,8 +6,9 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from typing import Any
 import torch
 
 import optkit
-from benchmarks import compiled, construction, cuda, fused, groups, memory, state, steps
-from benchmarks.lbfgs import suite as lbfgs
+from benchmarks import compiled, construction, fused, groups, memory, state, steps
+from benchmarks.cuda import suite as cuda
 
 Rows = Iterator[dict[str, Any]]
 RESULTS = Path("benchmarks/results")
@@ -29,8 +30,8 @@ SUITES: dict[str, Callable[[int], Rows]] = {
     "groups": groups.measure,
     "compiled": compiled.measure,
     "cuda": cuda.measure,
-    "lbfgs": lambda repeats: lbfgs.counts(),
-    "lbfgs_time": lbfgs.times,
+    "lbfgs": lambda repeats: lbfgs().counts(),
+    "lbfgs_time": lambda repeats: lbfgs().times(repeats),
 }
 
 
@@ -39,26 +40,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
     parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=600.0, help="time for cuda (600)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="try cuda on the CPU; needs PYTHONPATH=tests"
+    )
     given = parser.parse_args()
     unknown = set(given.suites) - set(SUITES)
     if unknown:
         parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    timed = partial(cuda.measure, seconds=given.seconds, is_dry=given.dry_run)
+    suites = {**SUITES, "cuda": timed}
     for name in given.suites or SUITES:
-        run(name, given.repeats)
+        run(name, suites[name](given.repeats))
 
 
-def run(name: str, repeats: int) -> None:
-    """Measure one suite; its rows are printed as they come, and written at the end if any."""
+def lbfgs() -> Any:
+    """Return the suites of L-BFGS, which need scipy."""
+    from benchmarks.lbfgs import suite
+
+    return suite
+
+
+def run(name: str, measured: Rows) -> None:
+    """Print a suite's rows as they come, and write what there is after each of them."""
     rows: list[dict[str, Any]] = []
-    for row in SUITES[name](repeats):
+    for row in measured:
         rows.append(row)
         print(row.pop("printed", None) or line(row), flush=True)
-    if not rows:
-        return
+        write(name, rows)
+    if rows:
+        print(f"written to {RESULTS / name}.json")
+
+
+def write(name: str, rows: Sequence[dict[str, Any]]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-    print(f"written to {path}")
+    text = json.dumps({"machine": machine(), "rows": rows}, indent=1)
+    (RESULTS / f"{name}.json").write_text(f"{text}\n")
 
 
 def line(row: dict[str, Any]) -> str:

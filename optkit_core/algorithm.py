@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optkit_core import groups, implementations
 from optkit_core.buckets import Bucket, Kind, gather
-from optkit_core.buffers import PER_ELEMENT
+from optkit_core.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration import option
 from optkit_core.errors import (
     GradientError,
@@ -48,6 +48,7 @@ class Elementwise(Optimizer):
     takes_scaled_gradients: ClassVar[bool] = True
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
     counts_steps: ClassVar[bool] = True
+    has_body: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
     foreach: bool | None = option(
@@ -217,18 +218,17 @@ class Elementwise(Optimizer):
                 state.clear()
 
     def _require_shapes(self, bucket: Bucket) -> None:
-        """Raise unless every gradient and every buffer is of its parameter's shape.
+        """Raise unless every gradient and buffer is of the shape that its parameter asks for.
 
         Raises:
             ShapeError: naming the parameter, what differs, and both shapes.
         """
-        names = [name for name, item in self.buffers.items() if item.kind == PER_ELEMENT]
         for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
-            shape = p.shape
-            for name in names:
+            for name, item in self.buffers.items():
+                shape = p.shape if item.kind == PER_ELEMENT else item.shape_for(p)
                 if state[name].shape != shape:
                     raise self._shape_error(p, f"buffer {name!r}", state[name])
-            if g.shape != shape:
+            if g.shape != p.shape:
                 raise self._shape_error(p, "gradient", g)
 
     def _shape_error(self, parameter: Tensor, what: str, found: Tensor) -> ShapeError:

@@ -176,6 +176,16 @@ class Bucket:
             positions.append(position)
         yield self if len(positions) == len(self) else self.subset(positions)
 
+    def under(self, h: Any) -> Bucket:
+        """Return the bucket as one of a single group with these hyperparameters.
+
+        It is the same bucket without them: each parameter's group has its own then.
+        """
+        if h is None:
+            return self
+        groups = [0] * len(self)
+        return attrs.evolve(self, kept=None, groups=groups, hyperparameters={0: h})
+
     def subset(self, positions: list[int]) -> Bucket:
         """Return the bucket of the parameters at `positions`."""
         return attrs.evolve(

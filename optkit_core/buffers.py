@@ -6,91 +6,119 @@ A declaration is a class attribute, ``exp_avg = Buffer()``. Its name is the key 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, Never
 
 import attrs
 import torch
 from torch import Tensor
 
+from optkit_core import buffer_arguments
+from optkit_core.buffer_kinds import KINDS, PER_ELEMENT, SCALAR, SHAPED, TensorKind
+
 STEP = "step"
 
-PER_ELEMENT, SCALAR, JOINT, OPAQUE = "per element", "scalar", "joint", "opaque"
-KINDS = (PER_ELEMENT, SCALAR, JOINT, OPAQUE)
 
-
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, init=False)
 class Buffer:
     """One entry of the state of each parameter: what it is, and what it starts from.
 
     Args:
-        init: the value that every element starts from: a number, or the name of the
-            hyperparameter that holds it.
+        init: the value that every element starts from: a number (default 0), or the name of the
+            hyperparameter that holds it. An opaque buffer takes lists and dicts too.
         doc: one phrase, shown by `optkit.describe`.
-        dtype: a floating dtype, for a complex parameter that of its parts; None (default):
-            the parameter's.
+        dtype: float16, bfloat16, float32 or float64, for a complex parameter that of its parts;
+            None (default): the parameter's.
+        shape: a function that is called with the parameter, a complex one as pairs of real
+            numbers, and returns sizes; None (default): what `kind` says.
         kind: ``"per element"`` (default): a tensor of the parameter's shape, device and
-            layout. ``"scalar"``: a tensor of one number, on the CPU unless ``capturable``.
+            layout. ``"shaped"`` (default with `shape`): a tensor of that shape. ``"scalar"``: a
+            tensor of one number, on the CPU unless ``capturable``; both are real.
             ``"joint"``: a vector over all elements of all parameters of all groups, or a list
             of such, kept with the first parameter. ``"opaque"``: a number, or a list or dict
             of numbers and tensors, of which nothing is known.
-        since: the version of the algorithm's schema that brought it, from 1.
-        optional: whether state without it is whole; joint and opaque entries come into
-            being when the algorithm writes them, and not before.
+        since: the version of the algorithm's schema that brought it, from 1 (default).
+        optional: whether state without it is whole (default False): it comes into being when
+            the algorithm writes it, and not before, as every joint buffer does.
+
+    Raises:
+        DeclarationError: an argument is unknown, can't be, or contradicts another.
 
     >>> import torch
     >>> Buffer(init=0.5).allocate(torch.zeros(2, dtype=torch.float64), {})
     tensor([0.5000, 0.5000], dtype=torch.float64)
+    >>> Buffer(shape=lambda p: p.shape[:1]).allocate(torch.zeros(3, 5), {})
+    tensor([0., 0., 0.])
     """
 
-    init: float | str = 0.0
-    doc: str = ""
-    dtype: torch.dtype | None = None
-    kind: str = PER_ELEMENT
-    since: int = 1
-    optional: bool = False
+    init: Any
+    doc: str
+    dtype: torch.dtype | None
+    shape: Callable[[Tensor], Sequence[int]] | None
+    kind: str
+    since: int
+    optional: bool
+    name: str = attrs.field(init=False, default="")
+
+    def __init__(
+        self,
+        init: Any = 0.0,
+        doc: str = "",
+        dtype: torch.dtype | None = None,
+        *,
+        shape: Callable[[Tensor], Sequence[int]] | None = None,
+        kind: str | None = None,
+        since: int = 1,
+        optional: bool = False,
+        **unknown: Never,
+    ) -> None:
+        """Refuse what can't be."""
+        known = [field.name for field in attrs.fields(Buffer) if field.init]
+        buffer_arguments.refuse_unknown(unknown, known)
+        kind = (PER_ELEMENT if shape is None else SHAPED) if kind is None else kind
+        self.__attrs_init__(init, doc, dtype, shape, kind, since, optional)
+        buffer_arguments.check(self)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Note the name for messages."""
+        object.__setattr__(self, "name", name)
 
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
-        """Return the buffer for `parameter` before its first step.
-
-        A complex buffer has the initial value in both its real and its imaginary part,
-        since complex parameters are stepped as pairs of real numbers.
-        """
+        """Return the buffer for `parameter` before its first step."""
         return self.allocate_all([parameter], group)[0]
 
     def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
         """Return the buffers for parameters of one dtype and group, as `allocate` does."""
-        value: Any = group[self.init] if isinstance(self.init, str) else self.init
-        if self.kind == OPAQUE:
-            return [value for _ in params]
-        dtype = self.dtype_for(params[0])
-        if self.kind == SCALAR:
-            return [self.scalar(value, p, group) for p in params]
-        form = torch.preserve_format
-        found = [torch.zeros_like(p, dtype=dtype, memory_format=form) for p in params]
-        if value != 0:
-            for buffer in found:
-                (torch.view_as_real(buffer) if buffer.is_complex() else buffer).fill_(value)
-        return found
+        value = group[self.init] if isinstance(self.init, str) else self.init
+        return KINDS[self.kind].allocate_all(self, value, params, group)
 
-    def scalar(self, value: float, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
-        """Return `value` as a scalar buffer."""
-        device, dtype = self.device_for(parameter, group), self.dtype_for(parameter)
-        return torch.full((), value, dtype=dtype, device=device)
+    def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
+        """Return a tensor without values to be the buffer of `parameter`."""
+        return self._rules.empty(self, parameter, group)
 
-    def device_for(self, parameter: Tensor, group: Mapping[str, Any]) -> torch.device:
-        """Return the parameter's device, but the CPU for scalars that no graph captures."""
-        if self.kind == SCALAR and not group.get("capturable"):
-            return torch.device("cpu")
-        return parameter.device
+    def shape_for(self, parameter: Tensor) -> torch.Size:
+        """Return the shape of the buffer of `parameter`."""
+        return self._rules.shape_of(self, parameter)
 
     def dtype_for(self, parameter: Tensor) -> torch.dtype:
         """Return the dtype of the buffer of `parameter`."""
-        if self.dtype is None:
-            return parameter.dtype
-        is_pair = parameter.is_complex() and self.kind != SCALAR
-        return self.dtype.to_complex() if is_pair else self.dtype
+        return self._rules.dtype_of(self, parameter)
+
+    def device_for(self, parameter: Tensor, group: Mapping[str, Any]) -> torch.device:
+        """Return the device of the buffer of `parameter`."""
+        return self._rules.device_of(parameter, group)
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is one tensor for each parameter, of known shape, dtype and device."""
+        return isinstance(KINDS[self.kind], TensorKind)
+
+    @property
+    def _rules(self) -> TensorKind:
+        rules = KINDS[self.kind]
+        assert isinstance(rules, TensorKind)
+        return rules
 
 
 COUNTER = Buffer(doc="number of steps so far", dtype=torch.float64, kind=SCALAR)

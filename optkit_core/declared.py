@@ -10,9 +10,11 @@ from typing import Any, ClassVar, dataclass_transform
 from torch.optim import Optimizer as TorchOptimizer
 
 from optkit_core import buffers, declaration
-from optkit_core.buffers import COUNTER, JOINT, STEP, Buffer
+from optkit_core.buffer_arguments import is_number
+from optkit_core.buffer_kinds import JOINT
+from optkit_core.buffers import COUNTER, STEP, Buffer
 from optkit_core.declaration import Declaration, hyperparameter, option
-from optkit_core.errors import DeclarationError
+from optkit_core.errors import DeclarationError, did_you_mean
 
 
 @dataclass_transform(field_specifiers=(hyperparameter, option))
@@ -28,6 +30,7 @@ class Declared:
     state_buffers: ClassVar[Mapping[str, Buffer]] = {}
     counts_steps: ClassVar[bool] = False
     is_joint: ClassVar[bool] = False
+    has_body: ClassVar[bool] = False
     hyperparameter_names: ClassVar[tuple[str, ...]] = ()
     option_names: ClassVar[tuple[str, ...]] = ()
     default_values: ClassVar[Mapping[str, Any]] = {}
@@ -73,10 +76,12 @@ def _check(cls: type[Declared]) -> None:
         if name == "params" or complaint:
             reason = complaint or "params is the name of what is optimized."
             raise DeclarationError(f"{cls.__name__} can't declare {name}: {reason}")
+    for name, buffer in cls.buffers.items():
+        complaint = _buffer_complaint(cls, name, buffer)
+        if complaint:
+            raise DeclarationError(f"{cls.__name__} can't have the buffer {name!r}: {complaint}")
     for name, value in vars(cls).items():
-        if isinstance(value, Buffer):
-            _check_buffer(cls, name, value)
-        elif name in cls.declarations or name in cls.buffers:
+        if name in {**cls.declarations, **cls.buffers} and not isinstance(value, Buffer):
             maker = "hyperparameter" if name in cls.declarations else "Buffer"
             raise DeclarationError(
                 f"{cls.__name__} sets {name} = {value!r:.40}, but its base class declares "
@@ -88,14 +93,23 @@ def _check(cls: type[Declared]) -> None:
         raise DeclarationError(f"{cls.__name__}.update must be a static method: @staticmethod.")
 
 
-def _check_buffer(cls: type[Declared], name: str, buffer: Buffer) -> None:
+def _buffer_complaint(cls: type[Declared], name: str, buffer: Buffer) -> str:
+    """Return what is wrong with a buffer in this class, or ``""``."""
     if name == STEP or hasattr(TorchOptimizer, name):
-        raise DeclarationError(
-            f"{cls.__name__} can't have a buffer {name!r}: every optimizer has that attribute."
-        )
+        return "every optimizer has that attribute."
     if isinstance(buffer.init, str) and buffer.init not in cls.declarations:
         known = ", ".join(cls.declarations)
-        raise DeclarationError(
-            f"buffer {name!r} of {cls.__name__} starts from {buffer.init!r}, which isn't a "
-            f"hyperparameter; there are {known}."
+        close = did_you_mean(buffer.init, cls.declarations)
+        return f"init={buffer.init!r} isn't a hyperparameter.{close} There are {known}."
+    start = cls.declarations[buffer.init].default if isinstance(buffer.init, str) else 0
+    if not is_number(start):
+        return f"init={buffer.init!r} is a hyperparameter whose default, {start!r}, is no number."
+    if buffer.since > cls.schema_version:
+        return f"since={buffer.since} is later than schema_version = {cls.schema_version}."
+    if cls.has_body and (buffer.optional or not buffer.is_tensor):
+        what = "optional" if buffer.optional else buffer.kind
+        return (
+            f"an update body computes with tensors that are always there, and it is {what}. "
+            "State of a shape of its own is Buffer(shape=lambda p: ...)."
         )
+    return ""

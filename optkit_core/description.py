@@ -8,31 +8,12 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.buffers import JOINT, OPAQUE, PER_ELEMENT, SCALAR, Buffer
+from optkit_core.buffer_kinds import KINDS
+from optkit_core.buffers import Buffer
 from optkit_core.checkpoint.schema import dtype_name, schema_of
-from optkit_core.offers import offers_of
+from optkit_core.offers import OWN_STEP, offers_of
 from optkit_core.optimizer import Optimizer
 from optkit_core.registry import Entry
-
-SHAPES = {
-    PER_ELEMENT: "the parameter's",
-    SCALAR: "one number",
-    JOINT: "one dimension, all elements of all parameters",
-    OPAQUE: "its own",
-}
-DTYPES = {
-    PER_ELEMENT: "the parameter's",
-    SCALAR: "the parameter's",
-    JOINT: "the parameters', promoted",
-    OPAQUE: "its own",
-}
-DEVICES = {
-    PER_ELEMENT: "the parameter's",
-    SCALAR: "cpu; the parameter's if capturable",
-    JOINT: "the first parameter's",
-    OPAQUE: "the first parameter's",
-}
-"""What `optkit_core.Buffer` means by its kinds, in words."""
 
 
 @attrs.frozen
@@ -52,7 +33,7 @@ class BufferInfo:
 
     Args:
         name: its key.
-        kind: ``"per element"``, ``"scalar"``, ``"joint"`` or ``"opaque"``, as of `Buffer`.
+        kind: as `Buffer` calls it, ``"per element"`` for example.
         dtype: the rule for its dtype.
         init: what it starts from.
         doc: what it is.
@@ -107,7 +88,7 @@ def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Descriptio
         paper=getattr(algorithm, "paper", ""),
         hyperparameters=_declared(algorithm) if declared else _from_signature(algorithm),
         buffers=_buffers(algorithm) if declared else (),
-        implementations=_implementations(algorithm) if declared else ("its own",),
+        implementations=_implementations(algorithm) if declared else (OWN_STEP,),
         distribution=entry.provider,
         version=entry.version,
         location=entry.location,
@@ -145,26 +126,22 @@ def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
 
 
 def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
-    return tuple(
-        BufferInfo(
-            name,
-            item.kind,
-            _buffer_dtype(item),
-            "when it is written" if item.optional else str(item.init),
-            item.doc,
-            SHAPES[item.kind],
-            DEVICES[item.kind],
-            item.since,
-        )
-        for name, item in schema_of(algorithm).buffers.items()
+    return tuple(_buffer(name, item) for name, item in schema_of(algorithm).buffers.items())
+
+
+def _buffer(name: str, item: Buffer) -> BufferInfo:
+    rules = KINDS[item.kind]
+    return BufferInfo(
+        name,
+        item.kind,
+        rules.dtype if item.dtype is None else dtype_name(item.dtype),
+        "when it is written" if item.optional else str(item.init),
+        item.doc,
+        rules.shape,
+        rules.device,
+        item.since,
     )
 
 
-def _buffer_dtype(buffer: Buffer) -> str:
-    if buffer.dtype is not None:
-        return dtype_name(buffer.dtype)
-    return DTYPES[buffer.kind]
-
-
 def _implementations(algorithm: Any) -> tuple[str, ...]:
-    return tuple(offer.name for offer in offers_of(algorithm))
+    return tuple(offer.name for offer in offers_of(algorithm)) or (OWN_STEP,)

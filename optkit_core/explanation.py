@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from optkit_core.buckets import Bucket, gather
+from optkit_core.offers import OWN_STEP, offers_of
 from optkit_core.planning import GroupValues
-from optkit_core.selector import Choice
+from optkit_core.selector import Choice, Offer
 
 if TYPE_CHECKING:
     from optkit_core.choosing import Choosing
@@ -25,7 +26,8 @@ class BucketExplanation(NamedTuple):
         layout: of the gradients: ``"strided"`` or ``"sparse_coo"``, and what is special.
         tensors: how many parameters, with and without a gradient.
         elements: how many elements they have together.
-        implementation: the name of what runs.
+        implementation: the name of what runs; ``"its own"`` for an algorithm that defines
+            its step and offers no implementations.
         reason: why it was chosen.
         rejected: for every other implementation why not.
     """
@@ -94,6 +96,10 @@ def explain(optimizer: Choosing) -> Explanation:
 
 
 def _choice(optimizer: Choosing, bucket: Bucket) -> Choice:
+    cls = type(optimizer)
+    if not (cls.has_body or offers_of(cls)):
+        own = Offer(OWN_STEP, lambda *_: None, lambda *_: "")
+        return Choice(bucket.kind, own, f"{cls.__name__} defines its step and offers no other")
     first = bucket.groups[0]
     h = bucket.hyperparameters[first]
     return optimizer.choose(optimizer.param_groups[first], bucket.kind, h)

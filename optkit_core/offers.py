@@ -10,16 +10,22 @@ from optkit_core import hooks
 from optkit_core.errors import PluginError
 from optkit_core.selector import Offer
 
+OWN_STEP = "its own"
+"""What stands for the implementation of an algorithm that defines its step and offers nothing."""
+
 
 def offers_of(algorithm: Any) -> tuple[Offer, ...]:
     """Return an algorithm's own offers, then those of plugins by their hook `optkit_offers`.
 
-    ``auto`` never prefers an added one: it runs where it is asked for by its name.
+    ``auto`` never prefers an added one: it runs where it is asked for by its name. An algorithm
+    that offers nothing asks for nothing in its step, so that nothing can be added to it.
 
     Raises:
         PluginError: a plugin fails, an added offer isn't one, or takes a name that is taken.
     """
     found: tuple[Offer, ...] = algorithm.offers
+    if not found:
+        return ()
     for added in _added(algorithm):
         for offer in added:
             _check(offer, algorithm, {known.name for known in found})

@@ -59,4 +59,7 @@ def is_real(value: Any) -> bool:
 def _number(value: Any) -> Any:
     if isinstance(value, numbers.Integral):
         return int(value)
-    return float(value) if is_real(value) else value
+    try:
+        return float(value) if is_real(value) else value
+    except OverflowError:  # beyond all floats
+        return value

@@ -57,9 +57,10 @@ class Interval:
 
     low: float
     high: float = float("inf")
+    closed: bool = False
 
     def __str__(self) -> str:
-        return f"[{self.low:g}, {self.high:g})"
+        return f"[{self.low:g}, {self.high:g}{']' if self.closed else ')'}"
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
@@ -76,7 +77,8 @@ class Interval:
 
     def _holds(self, value: Any) -> bool:
         try:
-            return self.low <= float(value) < self.high
+            number = float(value)
+            return self.low <= number < self.high or (self.closed and number == self.high)
         except (OverflowError, ValueError):  # beyond all floats, or a signaling NaN
             return False
 
@@ -182,13 +184,13 @@ class Boolean:
         return bool(value)
 
 
-def at_least(low: float) -> Range:
-    """Allow any finite real number from `low` up.
+def at_least(low: float, *, infinite: bool = False) -> Range:
+    """Allow any finite real number from `low` up, and infinity where `infinite`.
 
     >>> at_least(0.0).complaint("lr", -1.0)
     'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
     """
-    return Interval(low)
+    return Interval(low, closed=infinite)
 
 
 def within(low: float, high: float) -> Range:

@@ -47,8 +47,8 @@ class Offer:
         skips: the types of devices on which it sees for itself that a gradient isn't finite,
             and changes nothing; elsewhere `GradScaler`'s answer is waited for.
         spans_groups: whether a bucket may hold parameters of several groups, with the
-            hyperparameters of each in ``bucket.hyperparameters``; otherwise it holds those of
-            one group, whose hyperparameters `prepare` is given.
+            hyperparameters of each in ``bucket.hyperparameters``, and None for `prepare`;
+            otherwise it holds those of one group, whose hyperparameters `prepare` is given.
     """
 
     name: str
@@ -146,5 +146,6 @@ def _wished(
     able = [offer.name for offer in others if not offer.refuse(algorithm, kind, h)]
     raise ImplementationError(
         f"implementation {wish!r}, requested by {request.source}, can't run {algorithm.__name__} "
-        f"on {kind}: {why}. What could run: {', '.join(able)}; or say implementation='auto'."
+        f"on {kind}: {why}. What could run: {', '.join(able) or 'its own step'}; or say "
+        "implementation='auto'."
     )

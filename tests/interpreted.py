@@ -1,7 +1,8 @@
 """Triton's interpreter, mended where it computes otherwise than a GPU does.
 
 It knows no function of CUDA's library, truncates on the way to bfloat16, rounds a fused
-multiply-add twice, and takes the comparison of two scalars for a number where it meets a block.
+multiply-add twice, and takes the comparison of two scalars for a number where it meets a block;
+that of Triton 3.6 has numpy convert arrays of one element to numbers, which numpy 2.4 doesn't.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ def mended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     for name, function in LIBRARY.items():
         monkeypatch.setattr(libdevice, name, _on_handles(function))
+    patch_tensor = interpreter._patch_lang_tensor
+
+    def patch_and_mend(tensor: Any, scope: Any) -> None:
+        patch_tensor(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    monkeypatch.setattr(interpreter, "_patch_lang_tensor", patch_and_mend)
     builder = interpreter.InterpreterBuilder
     convert = builder.cast_impl
     monkeypatch.setattr(builder, "create_fma", _fma)

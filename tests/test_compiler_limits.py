@@ -79,7 +79,7 @@ def alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alive]:
 @pytest.fixture
 def stuck(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: Alive) -> Path:
     """Let the compiler never end, nor a child of it that has all that it has open."""
-    text = f"exec 3> {tmp_path}/alive\necho x >> {tmp_path}/asked\nsleep 1000 &\necho x >&3\nwait"
+    text = f"exec 3> {tmp_path}/alive\necho x >> {tmp_path}/asked\nsleep 120 &\necho x >&3\nwait"
     monkeypatch.setenv(compiler.VARIABLE, str(script(tmp_path / "stuck", text)))
     monkeypatch.setenv(compiler.LIMIT, "0.5")
     return folder
@@ -140,7 +140,7 @@ def test_what_a_compiler_leaves_running_is_not_waited_for(
 ) -> None:
     """As the server that a wrapper starts, with its output still open."""
     real = shlex.join(compiler.command())
-    text = f'sleep 1000 & echo $! > {tmp_path}/server\nexec {real} "$@"'
+    text = f'sleep 120 & echo $! > {tmp_path}/server\nexec {real} "$@"'
     monkeypatch.setenv(compiler.VARIABLE, str(script(tmp_path / "served", text)))
     assert cache.library(SOURCE).exists()
     os.kill(int((tmp_path / "server").read_text()), 9)

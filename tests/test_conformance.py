@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-import attrs
+import faults
 import pytest
 import torch
 from bodies import Branching, Mixed, Timed
+from kinds import Columns, Factored, Half, Product
 from problems import TORCH
+from thirdparty import Descent, Whole
 
-import optkit
+import optkit_core
 from optkit_core import Offer, testing
 from optkit_core.implementations import FORLOOP
 
@@ -19,101 +21,165 @@ from optkit_core.implementations import FORLOOP
 @pytest.mark.parametrize("dtype", testing.TOLERANCES, ids=str)
 @pytest.mark.parametrize("name", TORCH)
 def test_the_shipped_algorithms_hold(name: str, dtype: torch.dtype) -> None:
-    testing.check(name, dtype=dtype, weight_decay=0.1, eps=1e-3)
+    report = testing.check(name, dtype=dtype, weight_decay=0.1, eps=1e-3)
+    assert set(report.implementations) == {"forloop", "foreach", "fused"}
+    assert set(report.left_out) == {"implementations agree on sparse gradients"}
 
 
-@pytest.mark.parametrize("algorithm", [Branching, Mixed, Timed], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs"])
+def test_they_hold_as_they_are(name: str) -> None:
+    report = testing.check(name)
+    assert report.refused == {}
+    assert len(report.implementations) == (4 if name == "lbfgs" else 3)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "search"),
+    [(torch.float64, None), (torch.bfloat16, "hager_zhang"), (torch.complex64, None)],
+    ids=str,
+)
+def test_lbfgs_holds(dtype: torch.dtype, search: str | None) -> None:
+    report = testing.check("lbfgs", dtype=dtype, line_search_fn=search)
+    assert set(report.implementations) == {"forloop", "flat", "foreach", "fused"}
+
+
+@pytest.mark.parametrize("algorithm", [Branching, Mixed, Timed, Product], ids=lambda c: c.__name__)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str)
-def test_others_hold(registered: Any, algorithm: type, dtype: torch.dtype) -> None:
-    registered("other", algorithm)
-    testing.check("other", dtype=dtype)
+def test_others_hold(algorithm: Any, dtype: torch.dtype) -> None:
+    testing.check(algorithm, dtype=dtype)
 
 
-def flat(algorithm: Any, bucket: Any, h: Any) -> Callable[[], None]:
-    """Ignore strides, as torch's fused kernels on CPU do."""
-
-    def plain(tensor: Any) -> Any:
-        return torch.as_strided(tensor, (tensor.numel(),), (1,))
-
-    same = {"params": list(map(plain, bucket.params)), "grads": list(map(plain, bucket.grads))}
-    states = [
-        {key: plain(value) if value.dim() else value for key, value in state.items()}
-        for state in bucket.states
-    ]
-    return FORLOOP.prepare(algorithm, attrs.evolve(bucket, states=states, **same), h)
+def test_every_kind_of_buffer_holds() -> None:
+    testing.check(Half, dtype=torch.bfloat16)
+    testing.check(Columns)
+    report = testing.check(Factored, min_dim=2)
+    assert report.implementations == ("forloop", "foreach")
+    assert "'row' is shaped" in report.refused["fused"]
 
 
-def forgetful(algorithm: Any, bucket: Any, h: Any) -> Callable[[], None]:
-    """Leave out what doesn't fill a vector register."""
-    full = [i for i, p in enumerate(bucket.params) if p.numel() % 16 == 0]
-    return FORLOOP.prepare(algorithm, bucket.subset(full), h) if full else lambda: None
+def test_a_step_of_its_own_is_checked_as_far_as_that_goes() -> None:
+    report = testing.check(Whole, lr=0.2)
+    assert report.implementations == ("its own",)
+    assert report.left_out["implementations agree"] == "only its own runs here"
+    assert report.left_out["maximize turns the gradients"] == "Whole takes no 'maximize'"
+    assert {
+        "a step calls its closure as documented",
+        "pickles continue",
+        "files continue",
+    } <= {*report.held}
+    assert "left out: autograd can record a step: Whole isn't elementwise" in str(report)
+    assert (
+        repr(report) == "<CheckReport Whole, float32 on cpu, lr=0.2: its own; 6 requirements hold>"
+    )
 
 
-def scaling_gradients(algorithm: Any, bucket: Any, h: Any) -> Callable[[], None]:
-    """Use the gradients' memory for itself."""
-    torch._foreach_mul_(bucket.grads, 1.5)
-    return FORLOOP.prepare(algorithm, bucket, h)
+class Vendor:
+    """Adds an implementation to everything."""
+
+    def __init__(self, offer: Offer) -> None:
+        self.offer = offer
+
+    @optkit_core.hookimpl
+    def optkit_offers(self, algorithm: Any) -> Any:
+        return [self.offer]
 
 
-def never_nan(algorithm: Any, bucket: Any, h: Any) -> Callable[[], None]:
-    """Take what isn't finite for something else, as fast-math does."""
-    grads = [g.nan_to_num(0.0, 0.0, 0.0) for g in bucket.grads]
-    return FORLOOP.prepare(algorithm, attrs.evolve(bucket, grads=grads), h)
+@pytest.fixture
+def offer() -> Iterator[Any]:
+    """Let a plugin offer an implementation called vendor-x."""
+
+    def register(prepare: Any) -> None:
+        optkit_core.register_plugin(Vendor(Offer("vendor-x", prepare, lambda *_: "")), "vendor")
+
+    yield register
+    optkit_core.unregister_plugin("vendor")
+    faults.forget()
 
 
-def descending(algorithm: Any, bucket: Any, h: Any) -> Callable[[], None]:
-    """Forget to maximize."""
-    return FORLOOP.prepare(algorithm, attrs.evolve(bucket, maximize=False), h)
+@pytest.mark.parametrize("fault", faults.IMPLEMENTATIONS)
+def test_a_faulty_implementation_is_caught_by_name(offer: Any, fault: str) -> None:
+    prepare, words = faults.IMPLEMENTATIONS[fault]
+    offer(prepare)
+    with pytest.raises(AssertionError, match=rf"(?s)vendor-x.*{words}"):
+        testing.check(faults.Momentum)
 
 
-FAULTS = [flat, forgetful, scaling_gradients, never_nan, descending]
+def test_float64_that_passes_through_float32_is_caught(offer: Any) -> None:
+    offer(faults.through(torch.float32))
+    testing.check(faults.Momentum)
+    with pytest.raises(AssertionError, match="vendor-x differs from forloop"):
+        testing.check(faults.Momentum, torch.float64)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_faulty_implementation_is_caught(registered: Any, fault: Any) -> None:
-    class Faulty(optkit.get("adamax")):  # type: ignore[misc]
-        offers = (FORLOOP, Offer("foreach", fault, lambda *_: ""))
-
-    registered("faulty", Faulty)
-    with pytest.raises((AssertionError, RuntimeError)):
-        testing.check("faulty")
+def test_a_plugins_implementation_of_a_shipped_algorithm_is_checked(offer: Any) -> None:
+    offer(faults.doing_nothing)
+    with pytest.raises(AssertionError, match=r"vendor-x: parameters .* don't move"):
+        testing.check("adamax")
 
 
-def test_a_body_that_changes_its_gradient_is_caught(registered: Any) -> None:
-    class Changing(optkit.get("adamax")):  # type: ignore[misc]
-        offers = (FORLOOP,)
-
-        @staticmethod
-        def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-            p.sub_(g.mul_(2))
-
-    registered("changing", Changing)
-    with pytest.raises(AssertionError, match="changed a gradient"):
-        testing.check("changing")
+def test_sparse_gradients_are_checked_where_there_are_some(offer: Any) -> None:
+    offer(faults.doubling_sparse_gradients)
+    with pytest.raises(AssertionError, match=r"sparse gradients': vendor-x differs from forloop"):
+        testing.check("adagrad")
+    testing.check("adamax")
 
 
-def test_state_outside_the_buffers_is_caught(registered: Any) -> None:
-    """A copy or a pickle doesn't know of it."""
-    seen: dict[int, Any] = {}
-
-    class Remembering(optkit.get("adamax")):  # type: ignore[misc]
-        offers = (FORLOOP,)
-
-        @staticmethod
-        def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-            p.sub_(seen.get(p.data_ptr(), g), alpha=0.1)
-            seen[p.data_ptr()] = g.clone()
-
-    registered("remembering", Remembering)
-    with pytest.raises((AssertionError, RuntimeError)):
-        testing.check("remembering")
+def test_one_that_is_right_is_listed(offer: Any) -> None:
+    offer(FORLOOP.prepare)
+    assert testing.check("adamax").implementations == ("forloop", "foreach", "fused", "vendor-x")
 
 
-def test_what_cannot_run_is_passed_over(registered: Any) -> None:
-    class Untraceable(optkit.get("adamax")):  # type: ignore[misc]
+def late(algorithm: Any, bucket: Any, h: Any) -> Any:
+    raise optkit_core.UnavailableError("the vendor's driver is too old")
+
+
+def test_what_cannot_run_is_listed_with_its_reason(offer: Any) -> None:
+    """Whether it refuses when it is asked, or in the step itself."""
+
+    class Untraceable(Descent):
         @staticmethod
         def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
             p.sub_(g.digamma().clamp(-1, 1), alpha=0.01)
 
-    registered("untraceable", Untraceable)
-    testing.check("untraceable")
+    offer(late)
+    report = testing.check(Untraceable)
+    assert report.implementations == ("forloop", "foreach")
+    assert "uses digamma()" in report.refused["fused"]
+    assert "the vendor's driver is too old" in report.refused["vendor-x"]
+    assert "can't run: fused: the update body uses digamma()" in str(report)
+    assert report.left_out["pickles continue"].startswith("test_what_cannot_run")
+
+
+@pytest.mark.parametrize("algorithm", faults.ALGORITHMS, ids=lambda cls: cls.__name__)
+def test_a_faulty_algorithm_is_caught(algorithm: Any) -> None:
+    words = rf"(?s)^{algorithm.__name__} fails the requirement .*{faults.ALGORITHMS[algorithm]}"
+    with pytest.raises(AssertionError, match=words):
+        testing.check(algorithm)
+    faults.forget()
+
+
+def test_a_buffer_may_be_said_not_to_change() -> None:
+    testing.check(faults.Unused, constant=["total"])
+
+
+def test_a_registered_name_or_a_class_can_be_checked(registered: Any) -> None:
+    registered("descent", Descent)
+    assert str(testing.check("descent")) == str(testing.check(Descent))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"algorithm": Descent, "lrr": 1.0}, "Did you mean 'lr'"),
+        ({"algorithm": Descent, "dtype": torch.int64}, "dtype must be one of torch.float64"),
+        ({"algorithm": Product, "constant": ["men"]}, "names 'men'; the buffers of Product are"),
+        ({"algorithm": torch.optim.Adam}, "Adam isn't an algorithm of optkit's"),
+        ({"algorithm": len}, "len isn't an algorithm of optkit's"),
+    ],
+    ids=str,
+)
+def test_what_the_caller_gets_wrong_is_no_failure_of_the_algorithm(
+    arguments: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        testing.check(**arguments)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from thirdparty import Whole
 
 import optkit
+import optkit_core
 from optkit_core import Kind
 from optkit_core.cli import main
 from optkit_core.implementations import fused
@@ -151,3 +153,36 @@ def test_the_source_is_there_without_the_device(name: str, device: str) -> None:
 def test_the_command_prints_what_an_algorithm_brings_along(capsys: Any) -> None:
     assert main(["explain", "lbfgs", "--shape", "64", "--count", "2", "--source"]) == 0
     assert "float Real;" in capsys.readouterr().out
+
+
+def test_an_algorithm_without_offers_runs_its_own_step(registered: Any) -> None:
+    registered("whole", Whole)
+    optimizer = optkit.create("whole", [{"params": parameters((2, 3), 4)}])
+    (bucket,) = optimizer.explain().buckets
+    assert (bucket.implementation, bucket.tensors, bucket.rejected) == ("its own", 2, {})
+    assert bucket.reason == "Whole defines its step and offers no other"
+    assert "its own" in str(optimizer.explain())
+    assert optkit.describe("whole").implementations == ("its own",)
+    assert main(["explain", "whole"]) == 0
+    assert main(["show", "whole"]) == 0
+
+
+def test_no_implementation_can_be_asked_of_it() -> None:
+    with pytest.raises(optkit.ImplementationError, match="What could run: its own step; or say"):
+        Whole(parameters(3), implementation="fused")
+
+
+def test_nothing_can_be_added_to_it() -> None:
+    class Vendor:
+        @optkit_core.hookimpl
+        def optkit_offers(self, algorithm: Any) -> Any:
+            return [optkit_core.Offer("vendor-x", print, lambda *_: "")]
+
+    optkit_core.register_plugin(Vendor(), "vendor")
+    try:
+        (bucket,) = Whole(parameters(3)).explain().buckets
+        with pytest.raises(optkit.ImplementationError, match="Whole has no vendor-x"):
+            Whole(parameters(3), implementation="vendor-x")
+    finally:
+        optkit_core.unregister_plugin("vendor")
+    assert bucket.implementation == "its own"

@@ -13,6 +13,7 @@ import torch
 from bodies import Branching, Mixed, Timed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 from problems import copies, gradients, parameters, set_gradients
 from processes import python
 from torch import Tensor
@@ -252,7 +253,7 @@ rows = st.integers(1, 70).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, **PATIENT)
 @given(rows=st.lists(rows, min_size=1, max_size=3), lr=st.floats(0, 10))
 def test_any_values(rows: Any, lr: float) -> None:
     algorithm = optkit.get("adamax")

@@ -188,7 +188,7 @@ def test_the_class_is_pickled_by_its_stable_name() -> None:
         {"max_iter": -1},
         {"max_iter": 2.5},
         {"max_eval": -1},
-        {"tolerance_grad": -1e-9},
+        {"tolerance_grad": math.nan},
         {"tolerance_change": math.nan},
         {"history_size": 0},
         {"line_search_fn": "weak_wolfe"},

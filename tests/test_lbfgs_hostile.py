@@ -125,6 +125,29 @@ def test_a_callback_may_save_what_a_step_that_ended_there_would_save(
     assert repr(in_the_last["state"]) == repr(ended["state"])
 
 
+@each_storage
+@pytest.mark.parametrize("search", [None, "hager_zhang"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("roundings", "is_noticed"), [(1, False), (2, False), (1000, True)])
+def test_a_move_that_rounding_could_have_made_keeps_the_pair(
+    roundings: int, is_noticed: bool, dtype: torch.dtype, search: str | None, storage: str
+) -> None:
+    x = torch.tensor([3.0, 2.0, 1.0], dtype=dtype, requires_grad=True)
+    given: dict[str, Any] = {"line_search_fn": search, "implementation": storage, "lr": 0.1}
+    optimizer = LBFGS([x], max_iter=1, max_eval=30, **given)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = (RATES.to(dtype) * x**2 / 2 + x**4 / 4).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    for count in range(4):
+        optimizer.step(closure)
+        assert len(optimizer.state_dict()["state"][0]["old_dirs"]) == (0 if is_noticed else count)
+        x.detach().mul_(1 + roundings * torch.finfo(dtype).eps)
+
+
 class Fragile(dict[str, Any]):
     """A dict in which nothing can be deleted while it is armed."""
 

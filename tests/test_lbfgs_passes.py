@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from optkit_plugins.lbfgs import LBFGS
+from optkit_core import UnavailableError, compiled_library
+from optkit_plugins.lbfgs import LBFGS, passes
 from optkit_plugins.lbfgs.block import EXTRA, LARGEST, LOSS, Block
 from optkit_plugins.lbfgs.fused import FusedBlock, history_of
 from optkit_plugins.lbfgs.history import Move
@@ -287,3 +288,11 @@ def test_a_callback_that_raises_finds_the_parameters_restored(storage: str) -> N
     with pytest.raises(ArithmeticError):
         optimizer.step(closure)
     assert torch.equal(x, accepted[-1])
+
+
+def test_a_structure_that_differs_is_noticed() -> None:
+    source, title = passes.source(torch.float64)
+    changed = source.replace("Index size, room, threads;", "Index room, size, threads;")
+    assert changed != source
+    with pytest.raises(UnavailableError, match="structure Job isn't laid out as expected"):
+        compiled_library(changed, title, (passes.Job,))

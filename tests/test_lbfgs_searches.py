@@ -74,8 +74,9 @@ def test_a_search_ends_at_a_point_that_meets_its_conditions(
         assert abs(end[2]) <= 0.9 * abs(slope)
 
 
-HIDDEN = {"Brown-Dennis": 1e-3, "Jennrich-Sampson": 1e-4}
-"""Gradients at points that the losses there, 86,000 and 124, are too long to tell apart."""
+HIDDEN = {"Brown-Dennis": 2e-3, "Jennrich-Sampson": 9e-5}
+"""Gradients at points that the losses there, 86,000 and 124, are too long to tell apart: the root
+of twice the loss's rounding times the largest curvature, 9.3e4 and 1.4e5."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -202,6 +203,23 @@ def test_a_trial_whose_gradient_is_gone_is_evaluated_again() -> None:
     shown = [p.grad.clone() for p in ours.params if p.grad is not None]
     ours.closure()
     assert all(torch.equal(p.grad, g) for p, g in zip(ours.params, shown, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(40))
+def test_answers_without_a_sense_end_a_search_as_any_other(seed: int, name: str) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimizer = LBFGS([x], max_iter=30, max_eval=500, line_search_fn=name)
+
+    def closure() -> Tensor:
+        gradient = torch.randn(3, dtype=torch.float64, generator=generator)
+        x.grad = gradient * 10 ** (6 * torch.rand((), generator=generator) - 3)
+        return torch.rand((), dtype=torch.float64, generator=generator)
+
+    for _ in range(3):
+        optimizer.step(closure)
+        assert x.isfinite().all()
 
 
 def test_the_second_trial_may_climb_above_the_first_as_in_torch() -> None:

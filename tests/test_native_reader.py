@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from distributions import python
+from processes import python
 
 import optkit
 from optkit_core import ConfigError, UnavailableError, torch_private

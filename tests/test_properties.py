@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 from problems import TORCH
 
 import optkit
@@ -59,7 +60,7 @@ def parameters(wanted: list[tuple[int, ...]], dtype: torch.dtype) -> list[torch.
     ]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, **PATIENT)
 @given(
     problem=problems,
     wanted=shapes,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 from problems import TORCH
 
 import optkit
@@ -79,7 +80,7 @@ def saved(optimizer: Any, through_a_file: bool) -> Any:
     return torch.load(file, weights_only=True)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120, **PATIENT)
 @given(problem=problems())
 def test_continues_as_if_uncut(problem: dict[str, Any]) -> None:
     whole, cut = parameters(problem), parameters(problem)
@@ -103,7 +104,7 @@ def test_continues_as_if_uncut(problem: dict[str, Any]) -> None:
         assert_agree(whole, cut)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, **PATIENT)
 @given(problem=problems(), back=st.booleans())
 def test_torch_continues_and_is_continued(problem: dict[str, Any], back: bool) -> None:
     problem = {**problem, "named": False}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
+import devices
 import interpreted
 import pytest
 import torch
@@ -13,13 +13,14 @@ from problems import DTYPES, INFOS, TORCH, copies, gradients, parameters, run, s
 
 import optkit
 from optkit_core import Elementwise, ImplementationError
-from optkit_core.implementations.fused import cuda, device_table, native, triton_kernel
+from optkit_core.implementations.fused import cuda, device_table, triton_kernel
 from optkit_core.implementations.fused.triton_source import BLOCK, CHUNK
-from optkit_core.scaling import Scaling
 from optkit_core.testing import assert_agree
 
 pytestmark = interpreted.needed
 interpreter = pytest.fixture(interpreted.standing_in, autouse=True)
+launches = pytest.fixture(devices.noted_launches)
+skipping = pytest.fixture(devices.skipping)
 
 STEPS = 3
 CASES = [
@@ -132,20 +133,6 @@ def test_a_body_that_branches_on_a_count_from_memory_is_refused() -> None:
         Branching([p], implementation="fused", capturable=True)
 
 
-@pytest.fixture
-def launches(monkeypatch: pytest.MonkeyPatch) -> list[list[list[int]]]:
-    """Note for each launch the ends of its rows, and which numbers each row takes."""
-    noted: list[list[list[int]]] = []
-    on_device = device_table.on_device
-
-    def noting(table: Any, ends: Any, sets: Any) -> Any:
-        noted.append([list(ends), list(sets)])
-        return on_device(table, ends, sets)
-
-    monkeypatch.setattr(cuda, "on_device", noting)
-    return noted
-
-
 def test_counts_that_differ_are_one_launch(launches: Any) -> None:
     """Parameters that missed gradients take other numbers from a table."""
     params = sized([5, 3000, 7])
@@ -156,53 +143,6 @@ def test_counts_that_differ_are_one_launch(launches: Any) -> None:
         optimizer.step()
     ends = [5, 3005, 3012]
     assert launches == [[ends, []], [[5, 12], []], [ends, [0, 1, 2]]]
-
-
-def grouped(params: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
-    return [{"params": [p], "lr": 0.01 * (i + 1)} for i, p in enumerate(params)]
-
-
-@pytest.mark.parametrize("is_read", [True, False])
-@pytest.mark.parametrize("name", ["adamax", "adagrad", "timed"])
-def test_groups_are_one_launch(
-    launches: Any, name: str, is_read: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So many groups, each with a learning rate of its own, and some without a decay."""
-    if not is_read:
-        monkeypatch.setenv(native.SWITCH, "0")
-    sizes = [5, 3000, 7, 64, 65, 4100]
-    params, other = sized(sizes), sized(sizes)
-    algorithm = TOYS[name]
-    fused = algorithm(grouped(params), implementation="fused")
-    forloop = algorithm(grouped(other), implementation="forloop")
-    assert_agree(run(fused, params, STEPS), run(forloop, other, STEPS))
-    assert len(launches) == STEPS
-    launches.clear()
-    for optimizer in (fused, forloop):
-        optimizer.param_groups[2]["lr"] = 0.5
-    assert_agree(run(fused, params, 1), run(forloop, other, 1))
-    assert len(launches) == 1
-
-
-@pytest.mark.parametrize("name", ["adamax", "adagrad", "timed"])
-def test_groups_are_one_launch_where_the_device_counts(launches: Any, name: str) -> None:
-    params, other = sized([5, 3000, 7]), sized([5, 3000, 7])
-    algorithm = TOYS[name]
-    groups = [
-        [{"params": [p], "lr": 0.1 * (i + 1)} for i, p in enumerate(x)] for x in (params, other)
-    ]
-    fused = algorithm(groups[0], implementation="fused", capturable=True)
-    forloop = algorithm(groups[1], implementation="forloop")
-    assert_agree(run(fused, params, STEPS), run(forloop, other, STEPS))
-    assert len(launches) == STEPS
-
-
-@pytest.fixture
-def skipping(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the CPU see to it for itself that a step is skipped, as a device does."""
-    offers = [attrs.evolve(offer, skips=frozenset({"cpu"})) for offer in Elementwise.offers]
-    monkeypatch.setattr(Elementwise, "offers", tuple(offers))
-    monkeypatch.setattr(Scaling, "is_known_to_skip", False)
 
 
 @pytest.mark.parametrize("capturable", [False, True])

@@ -5,11 +5,16 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
+import torch
+
 from optkit_core import garbage, hooks
 from optkit_core.checkpoint.copying import copied
 from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
 from optkit_core.plain import plain
 from optkit_core.torch_hooks import hooks_of
+
+SHARED = (list, dict, torch.Size)
+"""Types of values in a group that a state dict hands on as they are, as torch's does."""
 
 
 def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
@@ -69,8 +74,11 @@ def _groups(optimizer: Any, places: dict[int, int]) -> list[dict[str, Any]]:
     marks = {TAG: schema_of(algorithm).identity, WRITER: writer_of(algorithm)}
     groups = []
     for group in optimizer.param_groups:
-        own = {name: value for name, value in group.items() if name != "params"}
-        own.update((name, plain(own[name])) for name in algorithm.declarations if name in own)
+        own = {
+            name: value if type(value) in SHARED else plain(value)
+            for name, value in group.items()
+            if name != "params"
+        }
         for name, range in savable(algorithm).items():
             if name in own:
                 own[name] = range.saved(group[name])

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from optkit_core.buckets import NATIVE
-from optkit_core.buffers import JOINT, PER_ELEMENT, SCALAR, Buffer, joint_dtype
+from optkit_core.buffer_kinds import JOINT, PER_ELEMENT, SCALAR, SHAPED
+from optkit_core.buffers import Buffer, joint_dtype
 from optkit_core.checkpoint import forms
 from optkit_core.checkpoint.copying import copied
 from optkit_core.checkpoint.verification import Verified
@@ -68,7 +69,8 @@ class Column:
         """Return which tensors are as this buffer would be allocated now."""
         judge = partial(_is_usable, self.buffer)
         rows = tensors, self.parameters, self.groups
-        return forms.judged(judge, forms.of_buffers, self.forms, *rows)
+        form = forms.unlike if self.buffer.kind == SHAPED else forms.of_buffers
+        return forms.judged(judge, form, self.forms, *rows)
 
 
 def fill(
@@ -127,7 +129,7 @@ def _prepared(
             rows.forms,
             vectors if buffer.kind == JOINT else None,
         )
-        place = _placed if buffer.kind in (PER_ELEMENT, SCALAR) else _moved
+        place = _placed if buffer.is_tensor else _moved
         for state, value in zip(compress(states, has), place(column, copies), strict=True):
             state[name] = value
     _unalias(copies)
@@ -143,7 +145,7 @@ def _placed(column: Column, copies: Copies) -> list[Tensor]:
     usable = column.usable(column.lives)
     rows = zip(values, taken, column.lives, usable, column.parameters, column.groups, strict=True)
     placed = [
-        value if is_taken else live if is_usable else _new(buffer, parameter, group)
+        value if is_taken else live if is_usable else buffer.empty(parameter, group)
         for value, is_taken, live, is_usable, parameter, group in rows
     ]
     is_copied = list(map(is_not, placed, values))
@@ -160,7 +162,7 @@ def _replacing(column: Column) -> list[bool]:
 
 
 def _as_tensor(buffer: Buffer, value: Any, parameter: Tensor, group: Any) -> Tensor:
-    return value if isinstance(value, Tensor) else buffer.scalar(value, parameter, group)
+    return value if isinstance(value, Tensor) else buffer.empty(parameter, group).fill_(value)
 
 
 def _is_usable(buffer: Buffer, live: Any, parameter: Tensor, group: Any) -> bool:
@@ -171,10 +173,10 @@ def _is_usable(buffer: Buffer, live: Any, parameter: Tensor, group: Any) -> bool
         return False
     if live.device != buffer.device_for(parameter, group):
         return False
-    if buffer.kind == SCALAR:
-        return live.dim() == 0
-    if live.shape != parameter.shape:
+    if live.shape != buffer.shape_for(parameter):
         return False
+    if buffer.kind != PER_ELEMENT:
+        return live.is_contiguous()
     strides = live.stride()
     return strides == parameter.stride() or strides == _dense(parameter).stride()
 
@@ -182,13 +184,6 @@ def _is_usable(buffer: Buffer, live: Any, parameter: Tensor, group: Any) -> bool
 def _dense(parameter: Tensor) -> Tensor:
     """Return a tensor without values that is laid out as a buffer of `parameter` is."""
     return torch.empty_like(parameter, device="meta")
-
-
-def _new(buffer: Buffer, parameter: Tensor, group: Any) -> Tensor:
-    dtype = buffer.dtype_for(parameter)
-    if buffer.kind == SCALAR:
-        return torch.empty((), dtype=dtype, device=buffer.device_for(parameter, group))
-    return torch.empty_like(parameter, dtype=dtype).detach()
 
 
 def _moved(column: Column, _: Copies) -> list[Any]:

@@ -9,7 +9,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.buffers import JOINT
+from optkit_core.buffer_kinds import JOINT
 from optkit_core.checkpoint.matching import MatchedGroup
 from optkit_core.checkpoint.report import Findings
 from optkit_core.checkpoint.saved import Saved

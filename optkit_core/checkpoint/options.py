@@ -67,7 +67,7 @@ def _values(
             found.unexpected.append(f"{where} has a key {name!r:.60}")
             continue
         try:
-            values[name] = copied(plain(value))
+            values[name] = copied(value if declared is None else plain(value))
         except CheckpointError as error:
             found.refused.append(f"{name} of {where} is {error}")
     for name in owner.declarations:

@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 from optkit_core.buckets import NATIVE
-from optkit_core.buffers import PER_ELEMENT, SCALAR, STEP, Buffer
+from optkit_core.buffer_kinds import SCALAR, SHAPED
+from optkit_core.buffers import STEP, Buffer
 from optkit_core.checkpoint import forms
 from optkit_core.checkpoint.report import Findings
 from optkit_core.checkpoint.schema import dtype_name
 
 LARGEST_COUNT = 2**53
 """Up to here every whole number is a float64."""
+
+FORMS = {SCALAR: forms.of_scalars, SHAPED: forms.unlike}
+"""What the judgment of a value depends on, for the kinds where it isn't `forms.of_values`."""
 
 
 def fit(
@@ -36,7 +40,7 @@ def fit(
         parameters: the parameters.
         numbers: the numbers of their forms.
     """
-    form = forms.of_scalars if buffer.kind == SCALAR else forms.of_values
+    form = FORMS.get(buffer.kind, forms.of_values)
     return forms.judged(functools.partial(_fits, name, buffer), form, numbers, column, parameters)
 
 
@@ -59,12 +63,11 @@ def check(
         label: what the parameter is called.
         found: takes in what doesn't fit.
     """
-    if buffer.kind == PER_ELEMENT:
-        _check_elements(name, buffer, value, parameter, label, found)
-    elif buffer.kind == SCALAR:
+    if buffer.kind == SCALAR:
         complaint = scalar_complaint(name, value)
-        if complaint:
-            found.refused.append(f"{name} of {label} {complaint}")
+        found.refused += [f"{name} of {label} {complaint}"] if complaint else []
+    elif buffer.is_tensor:
+        _check_elements(name, buffer, value, parameter, label, found)
 
 
 def _check_elements(
@@ -73,9 +76,9 @@ def _check_elements(
     if not isinstance(value, Tensor):
         kind = type(value).__name__
         found.refused.append(f"{name} of {label} must be a tensor, got {kind} {value!r:.40}")
-    elif value.shape != parameter.shape:
+    elif value.shape != (shape := buffer.shape_for(parameter)):
         found.shape_mismatched.append(
-            f"{name} of {label} has shape {list(value.shape)}, not {list(parameter.shape)}"
+            f"{name} of {label} has shape {list(value.shape)}, not {list(shape)}"
         )
     else:
         wanted = buffer.dtype_for(parameter)

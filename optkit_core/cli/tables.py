@@ -79,7 +79,7 @@ def _facts(description: Description) -> Table:
     facts = (
         ("Summary", description.summary),
         ("Paper", description.paper),
-        ("Implementations", ", ".join(description.implementations) or "its own"),
+        ("Implementations", ", ".join(description.implementations)),
         ("From", f"{description.distribution} {description.version}".strip()),
         ("Import path", description.location),
     )

@@ -8,10 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.implementations.operators import Operators, is_in_place, replaced
-
-FACTORS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
-"""Methods that scale their first argument, and the keyword that says by how much."""
+from optkit_core.implementations.operators import FACTORS, Operators, is_in_place, replaced
 
 REDUCTIONS = frozenset({"max", "norm"})
 """Names under which torch has a reduction of each tensor, not the elementwise method."""

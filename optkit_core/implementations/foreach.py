@@ -49,7 +49,7 @@ def limit(device_type: str) -> int:
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
     """Return what steps all parameters of the bucket together."""
-    return partial(run, algorithm, bucket, limit(bucket.kind.device.type))
+    return partial(run, algorithm, bucket.under(h), limit(bucket.kind.device.type))
 
 
 def run(algorithm: Any, bucket: Bucket, most: int) -> None:

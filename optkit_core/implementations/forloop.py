@@ -22,7 +22,7 @@ from optkit_core.selector import Offer
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
     """Return what steps every parameter of the bucket by the algorithm's update body."""
-    return partial(run, algorithm, bucket)
+    return partial(run, algorithm, bucket.under(h))
 
 
 def run(algorithm: Any, bucket: Bucket) -> None:

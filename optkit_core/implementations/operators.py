@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FACTORS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
+"""Methods that scale their first argument, and the keyword that says by how much."""
+
 
 class Operators:
     """Base of the interpreters' values: every operator is a call of `apply`.

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core.implementations.operators import Operators, is_in_place, replaced
+from optkit_core.implementations.operators import FACTORS, Operators, is_in_place, replaced
 
 
 class Recorded(Operators):
@@ -26,6 +26,7 @@ class Recorded(Operators):
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply a tensor method, out of place where the tensor may be replaced."""
         plain, named = replaced(arguments, _unwrap), replaced(keywords, _unwrap)
+        plain, named = _with_factor(method, plain, named)
         in_place = is_in_place(method)
         if not (in_place and self.replaceable):
             result = getattr(self.tensor, method)(*plain, **named)
@@ -41,6 +42,15 @@ class Recorded(Operators):
         """Call a function of torch with the tensors."""
         result = function(*replaced(arguments, _unwrap), **replaced(keywords, _unwrap))
         return Recorded(result, replaceable=True)
+
+
+def _with_factor(method: str, plain: Any, named: Any) -> tuple[Any, Any]:
+    """Multiply a factor that has a gradient into an argument: a number passes none on."""
+    keyword = FACTORS.get(method.removesuffix("_"), "")
+    factor = named.get(keyword)
+    if not (isinstance(factor, Tensor) and factor.requires_grad):
+        return plain, named
+    return [plain[0] * factor, *plain[1:]], {k: v for k, v in named.items() if k != keyword}
 
 
 def _unwrap(value: Any) -> Any:

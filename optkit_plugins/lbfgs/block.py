@@ -17,6 +17,9 @@ GRADIENTS = 3
 START, DIRECTION, FIRST = 0, 1, 2
 """Which row of a block's vectors is which; the gradients follow from the third on."""
 
+ROUNDINGS = 4
+"""By how many roundings parameters may differ, and be those that a step has led to."""
+
 LARGEST, EXTRA, LOSS = 1 + GRADIENTS, 2 + GRADIENTS, 5 + GRADIENTS
 """Places among the numbers that are read back: before `LARGEST` stand the products of a gradient
 with the direction and with all gradients; from `EXTRA` on there is room for three more, and last
@@ -219,10 +222,28 @@ class Block:
             last: of the gradient where it led.
         """
         moved, slope, changed = self.places[EXTRA:LOSS]
-        pairs = zip(self.params, self.parts(START), strict=True)
-        moved.copy_(torch.stack([(real(p) != piece).any() for p, piece in pairs]).any())
+        moved.copy_(self.has_moved())
         slope.copy_(torch.dot(self.gradient(origin), self.direction))
         changed.copy_((self.gradient(slot) != self.gradient(last)).any())
+
+    def has_moved(self) -> Tensor:
+        """Return whether the parameters aren't at the start any more."""
+        pairs = zip(self.params, self.parts(START), strict=True)
+        return torch.stack([(real(p) != piece).any() for p, piece in pairs]).any()
+
+    def is_near(self, step: float) -> bool:
+        """Return whether the parameters are as near to the start as other rounding puts them.
+
+        Args:
+            step: how far along the direction the start was reached.
+        """
+        precision = ROUNDINGS * torch.finfo(self.dtype).eps
+        moved = step * self.scale * torch.linalg.vector_norm(self.direction, torch.inf)
+        pairs = zip(self.params, self.parts(START), strict=True)
+        return all(
+            bool(((real(p) - start).abs() <= precision * (start.abs() + moved)).all())
+            for p, start in pairs
+        )
 
 
 @attrs.define(eq=False)

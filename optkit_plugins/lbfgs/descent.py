@@ -79,9 +79,9 @@ class Descent:
         if not reading.is_finite:
             raise Stop("non_finite")
         if not memory.is_placed or reading.total(0):
-            memory.move = None
-            memory.save()
-        elif move is not None:
+            memory.take_place()
+            move = memory.move
+        if move is not None:
             memory.move = attrs.evolve(
                 move, origin=attrs.evolve(move.origin, slope=reading.total(1))
             )
@@ -115,7 +115,8 @@ class Descent:
         if move is None:
             history.look(here)
         else:
-            history.remember(move, here)
+            is_searched = self.limits.line_search is not None
+            history.remember(move, here, None if is_searched else self.limits.lr)
         step = self.known_step() if self.limits.begins_with_first else math.nan
         aim = history.aim(here, step)
         return aim if aim.slope < 0 else self.restart(here)

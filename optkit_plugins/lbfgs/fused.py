@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from optkit_core import Elements, Kind, UnavailableError, joint_dtype
-from optkit_plugins.lbfgs.block import LARGEST, LOSS, Block
+from optkit_plugins.lbfgs.block import EXTRA, LARGEST, LOSS, START, Block
 from optkit_plugins.lbfgs.history import Aim, History, Move
 from optkit_plugins.lbfgs.line import Trial
 from optkit_plugins.lbfgs.passes import CHUNK, Address, Index, Job, Known, library
@@ -155,11 +155,14 @@ class FusedBlock(Block):
 
     def compare(self, slot: int, origin: int, last: int) -> None:
         """Write down what `Block.compare` does, by one pass."""
-        if not self.elements.find():
-            super().compare(slot, origin, last)
-            return
         self.set_threads(6)
+        if self.elements.find():
+            self.passes.compare(self.job, slot, origin, last)
+            return
+        # The same sums wherever the elements are: the pass compares the start with itself.
+        self.elements.places[:] = [piece.data_ptr() for piece in self.parts(START)]
         self.passes.compare(self.job, slot, origin, last)
+        self.places[EXTRA].fill_(self.has_moved())
 
     def follow(self) -> None:
         """Let the start be where the parameters are; it is copied when they move."""

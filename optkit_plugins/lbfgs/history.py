@@ -8,6 +8,7 @@ import attrs
 import torch
 
 from optkit_plugins.lbfgs.compact import Compact, Products
+from optkit_plugins.lbfgs.curvature import is_clear, is_positive, is_tolerable
 from optkit_plugins.lbfgs.line import Trial
 from optkit_plugins.lbfgs.space import Space
 
@@ -96,15 +97,15 @@ class History:
         self.space.look(self.count, here.slot, self.products.all)
         self.is_known = True
 
-    def remember(self, move: Move, here: Trial) -> None:
+    def remember(self, move: Move, here: Trial, unchecked: float | None = None) -> None:
         r"""Take in a move as a pair :math:`(s, y)`, and where the next direction starts.
 
-        A pair whose curvature :math:`s^\top y` isn't clearly positive, measured by what the
-        slope was, would spoil the positive definiteness of :math:`H`, and is left out.
+        A pair whose curvature :math:`s^\top y` isn't one, see `curvature`, is left out.
 
         Args:
             move: the move; its origin's gradient may be overwritten.
             here: where it led, with the gradient of now.
+            unchecked: the step length that follows without a line search; None where one looks.
         """
         origin, g = move.origin, here.reading
         is_same = move.last is None or move.last.slot == here.slot
@@ -112,9 +113,9 @@ class History:
         square = g.square - 2 * g.products[origin.slot] + origin.reading.square
         is_long = square >= LEAST_CHANGE**2 * origin.reading.square
         if not (is_same and is_long and (self.is_known or not self.count)):
-            self._remember_carefully(move, here)
+            self._remember_carefully(move, here, unchecked)
             return
-        if not self._is_sound(move, curvature, square):
+        if not self._is_sound(move, curvature, square, unchecked):
             self.look(here)
             return
         self.count = max(self.count, self.slot + 1)
@@ -133,14 +134,14 @@ class History:
         self.before.changes[self.slot] = square
         self.compact.put(self.slot, self.before, curvature)
 
-    def _remember_carefully(self, move: Move, here: Trial) -> None:
+    def _remember_carefully(self, move: Move, here: Trial, unchecked: float | None) -> None:
         """Do what `remember` does with products of the change itself."""
         y, last = move.origin.slot, move.last or here
         for block in self.space.blocks:
             torch.sub(block.gradient(last.slot), block.gradient(y), out=block.gradient(y))
         change = self.space.read(y, 0.0)
         curvature = move.step * change.slope
-        if self._is_sound(move, curvature, change.square):
+        if self._is_sound(move, curvature, change.square, unchecked):
             self.count = max(self.count, self.slot + 1)
             for block in self.space.blocks:
                 block.store(self.slot, move.step, y, None)
@@ -149,9 +150,17 @@ class History:
             self._turn(curvature, change.square)
         self.look(here)
 
-    def _is_sound(self, move: Move, curvature: float, square: float) -> bool:
-        least = self.space.precision * abs(move.step * move.origin.slope)
-        return curvature > least and 0 < square < math.inf
+    def _is_sound(
+        self, move: Move, curvature: float, square: float, unchecked: float | None
+    ) -> bool:
+        along, precision = abs(move.step * move.origin.slope), self.space.precision
+        if not (0 < square < math.inf and is_positive(curvature, along, precision)):
+            return False
+        if unchecked is None:
+            return True
+        expected = move.step * along if self.count else move.step * along * square / curvature
+        is_doubtful = not is_clear(curvature, along, precision, expected)
+        return not is_doubtful or is_tolerable(curvature, along, unchecked)
 
     def _turn(self, curvature: float, square: float) -> None:
         self.gamma = curvature / square

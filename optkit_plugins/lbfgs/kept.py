@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from optkit_plugins.lbfgs import groups, joint, persistence
+from optkit_plugins.lbfgs import copyable, groups, joint, persistence
 from optkit_plugins.lbfgs.fused import history_of
 from optkit_plugins.lbfgs.memory import Memory
 from optkit_plugins.lbfgs.space import Space
@@ -53,7 +53,12 @@ class Kept:
             params: all parameters.
             state: that of the first one.
             storage: says how a parameter's vectors are stored.
+
+        Raises:
+            ParametersError: there is a parameter now that can't be optimized.
         """
+        for group in param_groups:
+            copyable.require(group)
         space = Space(groups.blocks(param_groups, storage), groups.scales(param_groups))
         memory = Memory(space, history_of(space, param_groups[0]["history_size"]))
         direction = state.get("d")

@@ -17,6 +17,21 @@ RECORDS = tuple({type(search) for search in SEARCHES.values()})
 LIKE_TORCH = (None, "strong_wolfe")
 """The searches that torch has, and whose first step is torch's."""
 
+LEAST_EVALUATIONS = 4
+"""What a line search is left with at least where nobody says how often the closure is called."""
+
+
+def default_max_eval(group: Mapping[str, Any]) -> int:
+    """Return what None for `max_eval` stands for: torch's number, more if a search needs it.
+
+    >>> default_max_eval({"max_iter": 3, "line_search_fn": None})
+    3
+    >>> default_max_eval({"max_iter": 3, "line_search_fn": "hager_zhang"})
+    4
+    """
+    number: int = group["max_iter"] * 5 // 4
+    return number if group["line_search_fn"] is None else max(number, LEAST_EVALUATIONS)
+
 
 @attrs.frozen(eq=False)
 class Limits:

@@ -36,6 +36,15 @@ class Memory:
             block.save()
         self.is_placed = True
 
+    def take_place(self) -> None:
+        """Save the parameters, which have changed; forget the last move if it didn't lead there."""
+        if self.move is not None and not (self.is_placed and self._is_near(self.move.step)):
+            self.move = None
+        self.save()
+
+    def _is_near(self, step: float) -> bool:
+        return all(block.is_near(step) for block in self.space.blocks)
+
     def follow(self) -> None:
         """Take the parameters of now as where the last iteration left them."""
         self.is_placed = False

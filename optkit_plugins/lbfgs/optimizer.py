@@ -23,18 +23,15 @@ from optkit_core import (
     refuse_overlap,
     whole,
 )
-from optkit_plugins.lbfgs import groups, passes, persistence
+from optkit_plugins.lbfgs import copyable, groups, passes, persistence
 from optkit_plugins.lbfgs.descent import Descent
 from optkit_plugins.lbfgs.kept import Kept, unshared
-from optkit_plugins.lbfgs.limits import Limits
+from optkit_plugins.lbfgs.limits import Limits, default_max_eval
 from optkit_plugins.lbfgs.line import LineSearch
 from optkit_plugins.lbfgs.objective import Closure, Objective, refuse_scaler, required
-from optkit_plugins.lbfgs.ranges import DtypeRange, SearchRange, ToleranceRange
+from optkit_plugins.lbfgs.ranges import TOLERANCE, DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.storage import OFFERS
-
-LEAST_EVALUATIONS = 4
-"""What None for max_eval stands for at least: fewer leave a line search nothing to try."""
 
 
 class LBFGS(Optimizer):
@@ -50,7 +47,7 @@ class LBFGS(Optimizer):
     g_i`, and :math:`\gamma_k = s^\top y / y^\top y` of the newest one. It is applied in the
     compact form of Byrd, Nocedal and Schnabel, which reads the pairs twice. The first iteration,
     and one after the pairs were forgotten, follows :math:`-g`, see `initial_step`. A pair whose
-    :math:`s^\top y` isn't clearly positive is left out.
+    :math:`s^\top y` isn't clearly positive is left out, or is doubtful without a line search.
 
     The parameters of all groups are minimized over together. A group's learning rate scales
     its parameters: with :math:`\sigma` the root of its ratio to the largest rate, they are
@@ -66,11 +63,11 @@ class LBFGS(Optimizer):
             least 0. Default: 1.
         max_iter: most iterations in one step; at least 0. Default: 20.
         max_eval: most closure calls in one step, of which the first is always made; at least
-            0. Default: None, which stands for ``max(max_iter * 5 // 4, 4)``.
-        tolerance_grad: the step ends when no element of the gradient is larger; at least 0, or
-            ``-inf``, which never ends it. Default: 1e-7.
+            0. Default: None, for ``max_iter * 5 // 4``, with a line search for 4 at least.
+        tolerance_grad: the step ends when no element of the gradient is larger; infinity ends
+            it after the first evaluation, a negative number never. Default: 1e-7.
         tolerance_change: the step ends when the loss, or every parameter, changes by no
-            more; at least 0, or ``-inf``. Default: 1e-9.
+            more; likewise. Default: 1e-9.
         history_size: number of pairs remembered; at least 1. Default: 100.
         line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` searches as
             torch.optim.LBFGS does, ``"hager_zhang"`` also finds its way where the loss has no
@@ -103,6 +100,7 @@ class LBFGS(Optimizer):
     Raises:
         HyperparameterError: a value is outside its range.
         GroupError: groups differ in something else than `lr`.
+        ParametersError: a parameter's elements don't go into plain tensors, a DTensor's say.
         ClosureError: ``step`` got no closure, or one that doesn't return a loss or leaves no
             gradient; or GradScaler called it. The parameters are where they were before the
             iteration.
@@ -157,10 +155,10 @@ class LBFGS(Optimizer):
         default=None, range=whole(0, optional=True), doc="most closure calls in one step"
     )
     tolerance_grad: float = hyperparameter(
-        default=1e-7, range=ToleranceRange(), doc="largest gradient element of a minimum"
+        default=1e-7, range=TOLERANCE, doc="largest gradient element of a minimum"
     )
     tolerance_change: float = hyperparameter(
-        default=1e-9, range=ToleranceRange(), doc="change of loss or parameters that ends a step"
+        default=1e-9, range=TOLERANCE, doc="change of loss or parameters that ends a step"
     )
     history_size: int = hyperparameter(
         default=100, range=whole(1), doc="number of remembered pairs"
@@ -218,7 +216,12 @@ class LBFGS(Optimizer):
         super().add_param_group(param_group)
         for options in (self.defaults, self.param_groups[-1]):
             if options["max_eval"] is None:
-                options["max_eval"] = max(options["max_iter"] * 5 // 4, LEAST_EVALUATIONS)
+                options["max_eval"] = default_max_eval(options)
+
+    def check_request(self, group: Mapping[str, Any]) -> None:
+        """Raise if a group asks for what can't run it, or holds what nothing can run."""
+        copyable.require(group)
+        super().check_request(group)
 
     @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:

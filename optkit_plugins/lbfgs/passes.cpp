@@ -5,7 +5,7 @@
 // don't depend on the number of threads.
 static const Index CHUNK = 4096;
 
-struct Space {
+struct Job {
     Index size, room, threads;
     Real *vectors[5];       // the start, the direction, and three gradients
     Real **rows;            // the steps, then the changes of the gradient
@@ -23,9 +23,13 @@ struct Space {
     const Index *ends;      // where each one's part of a vector ends
     Real *const *places;    // where each one's elements are, or its gradient's; null for zeros
 };
+LAYOUT(Job, AT(Job, size), AT(Job, room), AT(Job, threads), AT(Job, vectors), AT(Job, rows),
+       AT(Job, inverse), AT(Job, squares), AT(Job, curvatures), AT(Job, products), AT(Job, before),
+       AT(Job, coefficients), AT(Job, partial), AT(Job, numbers), AT(Job, fresh), AT(Job, step),
+       AT(Job, at), AT(Job, follows), AT(Job, pieces), AT(Job, ends), AT(Job, places))
 
 struct Pass {
-    const Space &space;
+    const Job &space;
     Index width;            // sums that each chunk has
     void (*chunk)(const Pass &, Index begin, Index end, double *sums);
     Index count, slot, before, after;
@@ -39,7 +43,7 @@ __attribute__((weak)) int omp_get_thread_num(void);
 __attribute__((weak)) int omp_get_num_threads(void);
 }
 
-static Index chunks(const Space &space) { return (space.size + CHUNK - 1) / CHUNK; }
+static Index chunks(const Job &space) { return (space.size + CHUNK - 1) / CHUNK; }
 
 static void share(const Pass &pass, Index first, Index last) {
     for (Index k = first; k < last; k++) {
@@ -83,7 +87,7 @@ static double most(const Pass &pass, Index column) {
 
 // The number of the row that is the j-th of `count` steps and as many changes, those of one pair
 // left out unless that is -1.
-static Index numbered(const Space &space, Index j, Index count, Index without) {
+static Index numbered(const Job &space, Index j, Index count, Index without) {
     Index pair = j < count ? j : j - count;
     if (without >= 0 && pair >= without) pair++;
     return j < count ? pair : space.room + pair;
@@ -99,7 +103,7 @@ static void find_rows(const Pass &pass, Index j, Index begin, Index many, const 
 
 // Call `each` with the elements of every parameter that has some between two places.
 template <class Each>
-static void for_pieces(const Space &space, Index begin, Index end, Each each) {
+static void for_pieces(const Job &space, Index begin, Index end, Each each) {
     Index piece = 0;
     for (Index width = space.pieces; width > 1;) {
         Index half = width / 2;
@@ -116,7 +120,7 @@ static void for_pieces(const Space &space, Index begin, Index end, Each each) {
 }
 
 static void measure_chunk(const Pass &pass, Index begin, Index end, double *sums) {
-    const Space &space = pass.space;
+    const Job &space = pass.space;
     const Real *g = space.vectors[pass.after] + begin;
     const Real *before = pass.before ? space.vectors[pass.before] + begin : g;
     const Real *others[] = {space.vectors[1] + begin, g, before};
@@ -146,7 +150,7 @@ static void move_chunk(const Pass &pass, Index begin, Index end, double *) {
 }
 
 static void compare_chunk(const Pass &pass, Index begin, Index end, double *sums) {
-    const Space &space = pass.space;
+    const Job &space = pass.space;
     bool moved = false;
     for_pieces(space, begin, end, [&](const Real *x, Index first, Index n) {
         moved |= differ(x, space.vectors[0] + first, n);
@@ -168,7 +172,7 @@ static void look_chunk(const Pass &pass, Index begin, Index end, double *sums) {
 }
 
 // Make the rows of the new pair from the direction and the gradient before, which they hold.
-static void make_pair(const Space &space, const Real *g, Index begin, Index end) {
+static void make_pair(const Job &space, const Real *g, Index begin, Index end) {
     Real *s = space.rows[space.fresh], *y = space.rows[space.room + space.fresh];
     Real step = (Real)space.step;
     for (Index i = begin; i < end; i++) y[i] = g[i] - y[i];
@@ -177,7 +181,7 @@ static void make_pair(const Space &space, const Real *g, Index begin, Index end)
 }
 
 static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
-    const Space &space = pass.space;
+    const Job &space = pass.space;
     const Real *g = space.vectors[pass.after] + begin, *rows[ADDED];
     Real *d = space.vectors[1] + begin, gamma = (Real)pass.step;
     Index n = end - begin;
@@ -195,7 +199,7 @@ static void aim_chunk(const Pass &pass, Index begin, Index end, double *sums) {
     if (space.at == space.at) move_chunk(pass, begin, end, sums);
 }
 
-static void look_at(const Space *space, const Pass &pass, Index slot, Index other) {
+static void look_at(const Job *space, const Pass &pass, Index slot, Index other) {
     walk(pass);
     space->numbers[0] = total(pass, 0);
     if (other >= 0) space->numbers[1 + other] = total(pass, 2);
@@ -205,19 +209,19 @@ static void look_at(const Space *space, const Pass &pass, Index slot, Index othe
 
 // What is known of the gradient in a slot: its products with the direction, with that in another
 // slot, if there is one, and with itself; and its largest element.
-extern "C" void measure(const Space *space, Index slot, Index other) {
+extern "C" void measure(const Job *space, Index slot, Index other) {
     Index before = other < 0 ? 0 : 2 + other;
     look_at(space, {*space, 4, measure_chunk, 0, 0, before, 2 + slot, 0, false}, slot, other);
 }
 
 // The same of the parameters' gradients, which are put into the slot, times a factor.
-extern "C" void receive(const Space *space, Index slot, Index other, double factor) {
+extern "C" void receive(const Job *space, Index slot, Index other, double factor) {
     Index before = other < 0 ? 0 : 2 + other;
     look_at(space, {*space, 4, receive_chunk, 0, 0, before, 2 + slot, factor, true}, slot, other);
 }
 
 // Put the parameters at a step along the direction.
-extern "C" void move(Space *space, double step) {
+extern "C" void move(Job *space, double step) {
     space->at = step;
     walk({*space, 0, move_chunk, 0, 0, 0, 0, 0, false});
     space->follows = 0;
@@ -225,14 +229,14 @@ extern "C" void move(Space *space, double step) {
 
 // Whether the parameters aren't at the start, the slope at the gradient before, and whether the
 // gradient in a slot isn't the last one.
-extern "C" void compare(const Space *space, Index slot, Index before, Index last) {
+extern "C" void compare(const Job *space, Index slot, Index before, Index last) {
     Pass pass = {*space, 3, compare_chunk, 0, 2 + slot, 2 + before, 2 + last, 0, false};
     walk(pass);
     for (Index j = 0; j < 3; j++) space->numbers[5 + j] = total(pass, j);
 }
 
 // The products of the rows of `count` pairs with the gradient in a slot.
-extern "C" void look(const Space *space, Index slot, Index count, double *products) {
+extern "C" void look(const Job *space, Index slot, Index count, double *products) {
     Pass pass = {*space, 2 * count, look_chunk, count, -1, 0, 2 + slot, 0, false};
     walk(pass);
     for (Index j = 0; j < 2 * count; j++)
@@ -249,7 +253,7 @@ static void exchange(Real *&one, Real *&other) {
 // new gradient, and bring the small matrices up to date. The direction and the gradient before
 // become rows, which `aim` makes those of the pair; in their places come the rows that are left
 // out, whatever they hold.
-extern "C" void take_in(Space *space, Index slot, Index count, double step, Index before,
+extern "C" void take_in(Job *space, Index slot, Index count, double step, Index before,
                         Index after, const double *known) {
     double along = known[0], across = known[1], curvature = known[2], square = known[3];
     Index room = space->room, others = count - 1;
@@ -280,7 +284,7 @@ extern "C" void take_in(Space *space, Index slot, Index count, double step, Inde
 
 // Make the direction from coefficients of the rows and the gradient in a slot; put the parameters
 // at a step along it, unless that is NaN.
-extern "C" void combine(Space *space, Index count, Index slot, double gamma, double step) {
+extern "C" void combine(Job *space, Index count, Index slot, double gamma, double step) {
     space->at = step;
     Pass pass = {*space, 2, aim_chunk, count, -1, 0, 2 + slot, gamma, true};
     walk(pass);
@@ -291,7 +295,7 @@ extern "C" void combine(Space *space, Index count, Index slot, double gamma, dou
 }
 
 // The same from the products of the rows with the gradient.
-extern "C" void aim(Space *space, Index count, Index slot, double gamma, double step) {
+extern "C" void aim(Job *space, Index count, Index slot, double gamma, double step) {
     Index room = space->room;
     const double *along = space->products, *across = along + room;
     double *c = space->coefficients, *steps = c + room, *inner = space->partial;

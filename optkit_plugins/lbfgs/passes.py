@@ -27,7 +27,7 @@ with its step and with itself."""
 
 
 class Job(ctypes.Structure):
-    """The structure called Space in passes.cpp."""
+    """What the passes work on; the structure of that name in passes.cpp."""
 
     _fields_ = (
         *((name, Index) for name in ("size", "room", "threads")),
@@ -55,7 +55,7 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
     Raises:
         UnavailableError: they can't be had; says why.
     """
-    found = compiled_library(*source(dtype))
+    found = compiled_library(*source(dtype), (Job,))
     number, job = ctypes.c_double, ctypes.POINTER(Job)
     found.measure.argtypes = [job, Index, Index]
     found.receive.argtypes = [job, Index, Index, number]

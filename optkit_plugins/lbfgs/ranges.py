@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 import torch
@@ -11,20 +10,10 @@ import torch
 from optkit_core import at_least
 from optkit_plugins.lbfgs.searches import SEARCHES
 
+TOLERANCE = at_least(-math.inf, infinite=True)
+"""Infinity ends a step at once, and what is negative never does."""
+
 FLOATING = ("float64", "float32", "bfloat16", "float16")
-
-
-class ToleranceRange:
-    """A number from 0 up; infinity too, which is always met, and -infinity, which never is."""
-
-    def __str__(self) -> str:
-        return f"[0, inf] | {-math.inf}"
-
-    def complaint(self, name: str, value: Any) -> str:
-        """Return what is wrong with `value`, or an empty string."""
-        if isinstance(value, numbers.Real) and value in (math.inf, -math.inf):
-            return ""
-        return at_least(0.0).complaint(name, value)
 
 
 class SearchRange:

@@ -22,7 +22,9 @@ MODULES = {"cpu": "cpu", "cuda": "cuda"}
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
     """Return what steps the bucket, once everything that it needs is there."""
-    launch: Callable[[], None] = _module(bucket.kind.device.type).prepare(algorithm, bucket, h)
+    launch: Callable[[], None] = _module(bucket.kind.device.type).prepare(
+        algorithm, bucket.under(h), h
+    )
     return launch
 
 

@@ -2,8 +2,8 @@
 
 A library is written beside its place and renamed into it, and is compiled by one process
 while others wait. Its name says for which source, processor and compiler it holds. Without a
-compiler, those of any compiler serve, and those that were built for any processor. Whatever is
-called otherwise than libraries and unfinished ones are stays.
+compiler, those of any compiler serve, and those that were built for any processor. Nothing
+is removed but what is called as a library or an unfinished one.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def clear() -> int:
 
 def _libraries() -> list[Path]:
     """Return every file, whole or not, that is called as a library is."""
-    paths = (path for folder in folders.readable() for path in folder.iterdir())
+    paths = (path for folder in folders.readable() for path in folder.glob(f"*{SUFFIX}"))
     return [p for p in paths if LIBRARY.fullmatch(p.name) and p.is_file() and not p.is_symlink()]
 
 
@@ -137,8 +137,8 @@ def _write(source: str, label: str, flags: Sequence[str], path: Path) -> None:
 
 def _unfinished(folder: Path) -> list[Path]:
     """Return where libraries are being written, or were when their process died."""
-    found = (path for path in folder.iterdir() if UNFINISHED.fullmatch(path.name))
-    return [path for path in found if path.is_dir() and not path.is_symlink()]
+    found = (path for path in folder.glob("*") if UNFINISHED.fullmatch(path.name))
+    return [path for path in found if path.is_dir()]
 
 
 def _sweep(folder: Path) -> None:

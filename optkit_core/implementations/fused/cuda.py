@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from functools import cache, partial
 from importlib.util import find_spec
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -138,8 +138,7 @@ def _traced(algorithm: Any, table: Table) -> list[Pass]:
     traces = {way: _trace(algorithm, table.bucket, way) for way in dict.fromkeys(ways)}
     together: dict[Any, list[Way]] = {}
     for way, (program, given) in traces.items():
-        key = way if any(isinstance(number, Tensor) for number in given) else program
-        together.setdefault(key, []).append(way)
+        together.setdefault((program, _dtypes(given)), []).append(way)
     passes = []
     for alike in together.values():
         place = {way: position for position, way in enumerate(alike)}
@@ -162,7 +161,8 @@ def _ways(table: Table) -> list[Way]:
 def _trace(algorithm: Any, bucket: Bucket, way: Way) -> tuple[Program, list[Any]]:
     index, t = way
     h = bucket.hyperparameters[index]
-    return trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
+    program, numbers = trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
+    return program, [on(bucket.kind.device, number) for number in numbers]
 
 
 def _pass(
@@ -175,7 +175,7 @@ def _pass(
     """Return one launch, for which each set of numbers is given."""
     bucket, device = table.bucket, table.bucket.kind.device
     is_tabled = len(given) > 1 and bool(given[0])
-    numbers = [on(device, number) for number in given[0]]
+    numbers = list(given[0])
     signature = Signature(
         program,
         table.dtypes,
@@ -186,8 +186,20 @@ def _pass(
     )
     found = compiled(signature, device) if program.stores else None
     if is_tabled:
-        numbers = [numbers_on_device(array("d", chain.from_iterable(given)), device)]
+        numbers = [_tabled(given, device)]
     return Pass(found, numbers, ends, sets if is_tabled else array("i"))
+
+
+def _tabled(given: Sequence[Sequence[Any]], device: torch.device) -> Tensor:
+    """Return sets of numbers on the device, float64; those that lie there needn't be read."""
+    plain = (0.0 if isinstance(number, Tensor) else number for each in given for number in each)
+    table = numbers_on_device(array("d", plain), device)
+    for place, column in enumerate(zip(*given, strict=True)):
+        if isinstance(column[0], Tensor):
+            is_same = all(number is column[0] for number in column)
+            values = column[0] if is_same else torch.stack([n.reshape(()) for n in column])
+            table[place :: len(given[0])] = values
+    return table
 
 
 def _dtypes(numbers: Sequence[Any]) -> tuple[torch.dtype | None, ...]:

@@ -41,7 +41,7 @@ def on_device(
     content = bytes(WORD) + ends.tobytes() + table.memory.tobytes()
     content += array("q", sets or ()).tobytes()
     device, rows = table.bucket.kind.device, table.rows
-    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+    if is_captured(device):
         words = written(content, device)
         return words, chunks(words[: rows + 1], count(content, rows))
     stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
@@ -50,9 +50,13 @@ def on_device(
 
 def numbers_on_device(numbers: array[float], device: torch.device) -> Tensor:
     """Return numbers on the device, float64; part of the graph while one is captured."""
-    is_captured = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-    words = (written if is_captured else copied)(numbers.tobytes(), device)
+    words = (written if is_captured(device) else copied)(numbers.tobytes(), device)
     return words.view(torch.float64)
+
+
+def is_captured(device: torch.device) -> bool:
+    """Return whether what is done on a device now becomes part of a graph."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 def copied(content: bytes, device: torch.device) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from optkit_core.buckets import Bucket, Kind
+from optkit_core.buffer_kinds import PER_ELEMENT
 from optkit_core.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.garbage import uncollected
@@ -131,8 +132,13 @@ def expected_dtypes(
     """Return the dtypes of parameter, gradient and buffers of a kind of bucket.
 
     Raises:
-        UnavailableError: kernels know one of them not.
+        UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
     """
+    for name, buffer in algorithm.buffers.items():
+        if buffer.kind != PER_ELEMENT:
+            raise UnavailableError(
+                f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
+            )
     own = kind.dtype.to_real()
     dtypes = (own, own, *(buffer.dtype or own for buffer in algorithm.buffers.values()))
     require_known(dtypes, known)

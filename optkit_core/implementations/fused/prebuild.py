@@ -16,6 +16,7 @@ from optkit_core.implementations.fused.cpp import TYPES
 from optkit_core.implementations.fused.kernel import compiled
 from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.trace import trace
+from optkit_core.libraries import with_layouts
 
 COUNTS = (1.0, 2.0, 1e6)
 """Numbers of steps to trace: a body may begin otherwise than it goes on."""
@@ -43,7 +44,7 @@ def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
     """
     brought = algorithm.libraries(dtype)
     for source, title in brought:
-        cache.library(source, title, portable)
+        cache.library(with_layouts(source), title, portable)
     if not issubclass(algorithm, Elementwise):
         return len(brought)
     kind = Kind(torch.device("cpu"), dtype)

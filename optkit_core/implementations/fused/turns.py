@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from optkit_core.errors import UnavailableError
+from optkit_core.implementations.fused import folders
 
 PAUSE = 0.02
 """Seconds between two looks at the lock."""
@@ -138,7 +139,7 @@ def _wait(file: IO[str], folder: Path, patience: float) -> bool:
 def _impatience(folder: Path, patience: float) -> str:
     return (
         f"another process compiles in {folder} and hasn't finished in {patience:g} s; end it, "
-        "or name another directory in OPTKIT_CACHE_DIR"
+        f"or name another directory in {folders.VARIABLE}"
     )
 
 

@@ -69,6 +69,8 @@ class MoreThuente:
             step = self.next_step(interval, trial, tilt, most)
             step, widths = self.halved(interval, step, widths)
             trial, most = self.finite(line, interval.best.step, step, most)
+            if trial.step in (interval.best.step, interval.other.step):
+                raise Exhausted  # no number is left between the ends
         return trial
 
     def accepts(self, line: Line, trial: Trial) -> bool:

@@ -1,0 +1,96 @@
+"""The conformance suite: what every algorithm must hold, third parties' too.
+
+In a plugin's own tests, one line proves an algorithm::
+
+    optkit_core.testing.check("lion")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from optkit_core.api import get
+from optkit_core.optimizer import Optimizer
+from optkit_core.testing import calls, resuming, sparse, steps, variation
+from optkit_core.testing.agreement import TOLERANCES, assert_agree
+from optkit_core.testing.failures import NotApplicableError, named
+from optkit_core.testing.report import CheckReport
+from optkit_core.testing.subject import Subject
+
+__all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check"]
+
+REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
+    "what has a gradient moves, and nothing else does": steps.step_as_they_should,
+    "implementations agree": steps.agree,
+    "maximize turns the gradients": steps.maximize,
+    "implementations heed each group's hyperparameters": variation.hyperparameters,
+    "implementations heed a GradScaler's scale": steps.scaled,
+    "autograd can record a step": steps.differentiable,
+    "implementations agree on sparse gradients": sparse.sparse_gradients,
+    "a step calls its closure as documented": calls.closures,
+    "deep copies continue": resuming.deep_copies,
+    "pickles continue": resuming.pickles,
+    "state dicts continue": resuming.state_dicts,
+    "files continue": resuming.files,
+}
+"""What is required, in the order of the check."""
+
+
+def check(
+    algorithm: str | type[Optimizer],
+    dtype: torch.dtype = torch.float32,
+    *,
+    device: str | torch.device = "cpu",
+    constant: Iterable[str] = (),
+    min_dim: int = 0,
+    **options: Any,
+) -> CheckReport:
+    """Check an algorithm: its steps, its implementations, its copies and checkpoints.
+
+    Every implementation that can run here, of the algorithm or added by a plugin, steps
+    parameters of many sizes and layouts, with gradients that are missing, laid out otherwise,
+    and, in full precision, not finite. Implementations are compared in parameters and in every
+    entry of the state. An algorithm with an ``advance`` of its own is checked as far as that
+    goes; one that needs a closure gets one over a sum of squares.
+
+    Args:
+        algorithm: its registered name, or the class.
+        dtype: of the parameters.
+        device: of the parameters.
+        constant: names of buffers that needn't change with these options.
+        min_dim: the fewest dimensions of a parameter, 2 for an algorithm that steps matrices
+            alone (default 0).
+        **options: hyperparameters to check it with.
+
+    Returns:
+        What was covered and what wasn't, with the reasons.
+
+    Raises:
+        AssertionError: saying what doesn't hold, and in which implementation.
+        ValueError: there is no such buffer, no tolerance for the dtype, or the algorithm is none
+            of optkit's; or what the constructor raises for the options.
+
+    >>> print(check("adamax", lr=0.1))  # doctest: +ELLIPSIS
+    Adamax, float32 on cpu, lr=0.1
+    ran: forloop, foreach, fused
+    holds: what has a gradient moves, and nothing else does
+    holds: implementations agree
+    ...
+    """
+    cls = get(algorithm) if isinstance(algorithm, str) else algorithm
+    where = torch.device(device)
+    subject = Subject(cls, dtype, where, options, frozenset(constant), min_dim)
+    subject.require_sense()
+    held: list[str] = []
+    left_out: dict[str, str] = {}
+    for title, requirement in REQUIREMENTS.items():
+        try:
+            with named(f"{cls.__name__} fails the requirement {title!r}"):
+                requirement(subject)
+            held.append(title)
+        except NotApplicableError as error:
+            left_out[title] = str(error)
+    return CheckReport(str(subject), subject.implementations, subject.refusals, held, left_out)

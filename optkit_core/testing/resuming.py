@@ -1,0 +1,86 @@
+"""Resuming: copies, pickles and checkpoints continue as the original would have."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from optkit_core import api
+from optkit_core.testing.failures import NotApplicableError, named
+from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.stepping import take_steps
+from optkit_core.testing.subject import Subject, params_of
+
+MOST_STEPS = 6
+"""How many steps are taken before, and how many after."""
+
+
+def deep_copies(subject: Subject) -> None:
+    """Continue from a deep copy."""
+    _resume(subject, lambda optimizer, name: copy.deepcopy(optimizer))
+
+
+def pickles(subject: Subject) -> None:
+    """Continue from a pickle.
+
+    Raises:
+        NotApplicableError: the class can't be found by its name.
+    """
+    cls = subject.algorithm
+    if getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is not cls:
+        raise NotApplicableError(f"{cls.__qualname__} can't be imported from {cls.__module__}")
+    _resume(subject, lambda optimizer, name: pickle.loads(pickle.dumps(optimizer)))
+
+
+def state_dicts(subject: Subject) -> None:
+    """Continue from a state dict, in an optimizer of copies of the parameters."""
+
+    def loaded(optimizer: Any, name: str) -> Any:
+        other = subject.optimizer(_copies(subject, optimizer), name)
+        other.load_state_dict(optimizer.state_dict())
+        return other
+
+    _resume(subject, loaded)
+
+
+def files(subject: Subject) -> None:
+    """Continue from a file."""
+
+    def loaded(optimizer: Any, name: str) -> Any:
+        other = subject.optimizer(_copies(subject, optimizer), name)
+        with tempfile.TemporaryDirectory() as folder:
+            api.save(optimizer, Path(folder) / "optimizer.safetensors")
+            api.load(other, Path(folder) / "optimizer.safetensors")
+        return other
+
+    _resume(subject, loaded)
+
+
+def _copies(subject: Subject, optimizer: Any) -> list[Tensor]:
+    """Return parameters of the same values, and the same layouts: sums may depend on these."""
+    params = subject.memory().params
+    return [new.copy_(p) for new, p in zip(params, params_of(optimizer), strict=True)]
+
+
+def _resume(subject: Subject, twin_of: Callable[[Any, str], Any]) -> None:
+    """Take steps, then some more with a twin and with the original; neither notices the other."""
+    half = min(subject.steps, MOST_STEPS)
+    first, then = range(half), range(half, 2 * half)
+    for name in subject.implementations:
+        with named(name):
+            optimizer = subject.optimizer(subject.memory().params, name)
+            take_steps(subject, optimizer, first)
+            before, twin = Outcome.of(optimizer), twin_of(optimizer, name)
+            take_steps(subject, twin, then)
+            with named("the original changes with its twin"):
+                Outcome.of(optimizer).assert_agrees(before, subject, is_exact=True)
+            take_steps(subject, optimizer, then)
+            with named("the twin doesn't go on as the original does"):
+                Outcome.of(twin).assert_agrees(Outcome.of(optimizer), subject, is_exact=True)

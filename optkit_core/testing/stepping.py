@@ -1,0 +1,93 @@
+"""Stepping: an optimizer is given gradients, and is watched while it takes a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from optkit_core.buffers import STEP
+from optkit_core.testing.agreement import is_same
+from optkit_core.testing.closures import Closure, Descent
+from optkit_core.testing.failures import named
+from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.subject import Subject, params_of
+
+
+def closure_for(subject: Subject, optimizer: Any, number: int, **options: Any) -> Closure:
+    """Return the closure of a step, with options as of `Closure`."""
+    kind = Descent if subject.algorithm.requires_closure else Closure
+    return kind(params_of(optimizer), number, **options)
+
+
+def take_step(subject: Subject, optimizer: Any, number: int, **options: Any) -> Closure:
+    """Take one step, in which only what has a gradient may change, and no gradient may.
+
+    Args:
+        subject: what is checked.
+        optimizer: one of it.
+        number: of the step, from 0.
+        **options: as of `Closure`.
+
+    Returns:
+        The closure, which has been called.
+
+    Raises:
+        AssertionError: something else changed.
+    """
+    closure = closure_for(subject, optimizer, number, **options)
+    before = Outcome.of(optimizer)
+    if subject.algorithm.requires_closure:
+        optimizer.step(closure)
+    else:
+        closure()
+        optimizer.step()
+    _assert_gradients_kept(closure)
+    _assert_rest(subject, closure, before, Outcome.of(optimizer))
+    return closure
+
+
+def take_steps(
+    subject: Subject, optimizer: Any, numbers: Iterable[int], **options: Any
+) -> list[Closure]:
+    """Take several steps, and return their closures; see `take_step`."""
+    closures = []
+    for number in numbers:
+        with named(f"step {number + 1}"):
+            closures.append(take_step(subject, optimizer, number, **options))
+    return closures
+
+
+def _assert_gradients_kept(closure: Closure) -> None:
+    for position, (p, g) in enumerate(zip(closure.params, closure.given, strict=True)):
+        assert p.grad is None if g is None else is_same(p.grad, g), (
+            f"the step changed a gradient, that of parameter {position} of shape {list(p.shape)}; "
+            "a body must never update g in place"
+        )
+
+
+def _assert_rest(subject: Subject, closure: Closure, before: Outcome, after: Outcome) -> None:
+    """Assert that parameters without a gradient, and what belongs to each of them, rest."""
+    for position, p in enumerate(closure.params):
+        if closure.has_gradient(position):
+            continue
+        words = f"parameter {position} of shape {list(p.shape)} has no gradient, and"
+        assert is_same(before.params[position], after.params[position]), f"{words} it changed"
+        for name, buffer in subject.algorithm.state_buffers.items():
+            old, new = (outcome.states[position].get(name) for outcome in (before, after))
+            rests = not buffer.is_tensor or old is None or is_same(old, new)
+            assert rests, f"{words} its {name} changed from {old!r:.60} to {new!r:.60}"
+
+
+def assert_counted(closures: Sequence[Closure], outcome: Outcome) -> None:
+    """Assert that counters say how many gradients each parameter has had.
+
+    Raises:
+        AssertionError: one doesn't.
+    """
+    for position, state in enumerate(outcome.states):
+        count = sum(closure.has_gradient(position) for closure in closures)
+        found = float(state.get(STEP, 0))
+        assert found == count, (
+            f"the counter of parameter {position} says {found:g} after {count} steps with a "
+            "gradient"
+        )

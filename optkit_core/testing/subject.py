@@ -1,0 +1,147 @@
+"""The subject of a check: an algorithm with its options, and what can run it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from optkit_core.algorithm import Elementwise
+from optkit_core.buckets import kind_of
+from optkit_core.errors import ImplementationError
+from optkit_core.offers import OWN_STEP, offers_of
+from optkit_core.optimizer import Optimizer
+from optkit_core.testing.agreement import TOLERANCES
+from optkit_core.testing.closures import EPOCH
+from optkit_core.testing.failures import NotApplicableError, named
+from optkit_core.testing.problem import Memory
+
+REFERENCE = "forloop"
+"""The implementation that the others must agree with, where there is one."""
+
+
+@attrs.define(eq=False, slots=False)
+class Subject:
+    """An algorithm, what it is checked with, and on what.
+
+    Args:
+        algorithm: the class.
+        dtype: of the parameters.
+        device: of the parameters.
+        options: hyperparameters and options.
+        constant: names of buffers that needn't change.
+        min_dim: the fewest dimensions that a parameter has.
+    """
+
+    algorithm: type[Optimizer]
+    dtype: torch.dtype
+    device: torch.device
+    options: Mapping[str, Any]
+    constant: frozenset[str] = frozenset()
+    min_dim: int = 0
+
+    def __str__(self) -> str:
+        dtype = str(self.dtype).removeprefix("torch.")
+        given = [f"{name}={value!r}" for name, value in self.options.items()]
+        return ", ".join([self.algorithm.__name__, f"{dtype} on {self.device}", *given])
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether it is an update body that the framework steps."""
+        return issubclass(self.algorithm, Elementwise)
+
+    @property
+    def steps(self) -> int:
+        """How many steps are compared: few where roundings add up, in half types or a search."""
+        if self.algorithm.requires_closure:
+            return EPOCH
+        return 6 if self.dtype.itemsize == 2 else 20
+
+    @cached_property
+    def implementations(self) -> tuple[str, ...]:
+        """What can run it here, the reference first."""
+        able = [name for name in self._names if name not in self.refusals]
+        return tuple(sorted(able, key=lambda name: name != REFERENCE))
+
+    @cached_property
+    def refusals(self) -> dict[str, str]:
+        """What can't run it here, and why."""
+        reasons = {name: self._refusal(name) for name in self._names}
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    @property
+    def _names(self) -> Sequence[str]:
+        return [offer.name for offer in offers_of(self.algorithm)] or [OWN_STEP]
+
+    def _refusal(self, name: str) -> str:
+        """Return why an implementation can't run, or ``""``; it may say so in the step itself."""
+        p = torch.ones([3] * max(1, self.min_dim), dtype=self.dtype, device=self.device)
+        optimizer = self.optimizer([p])
+        (group,) = optimizer.param_groups
+        kind, h = kind_of(group, p), optimizer.values(group)
+        offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
+        reason = "".join(offer.refuse(self.algorithm, kind, h) for offer in offers)
+        if reason or not self.is_elementwise:
+            return reason
+        p.grad = torch.ones_like(p)
+        with named(name):
+            try:
+                self.optimizer([p], name).step()
+            except ImplementationError as error:
+                return str(error)
+        return ""
+
+    def memory(self) -> Memory:
+        """Return new parameters, with the memory that they are in."""
+        return Memory(self.dtype, self.device, self.min_dim)
+
+    def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Optimizer:
+        """Return an optimizer of the algorithm; `options` come before those of the check."""
+        asked = "auto" if implementation == OWN_STEP else implementation
+        return self.algorithm(params, **{**self.options, **options, "implementation": asked})
+
+    def require_sense(self) -> None:
+        """Raise where the caller asks for what can't be checked.
+
+        Raises:
+            ValueError: naming it.
+        """
+        name = getattr(self.algorithm, "__name__", repr(self.algorithm))
+        if not (isinstance(self.algorithm, type) and issubclass(self.algorithm, Optimizer)):
+            raise ValueError(
+                f"{name} isn't an algorithm of optkit's, so there is nothing to check."
+            )
+        if self.dtype not in TOLERANCES:
+            known = ", ".join(map(str, TOLERANCES))
+            raise ValueError(f"dtype must be one of {known}, got {self.dtype!r:.40}.")
+        for buffer in self.constant - self.algorithm.buffers.keys():
+            known = ", ".join(self.algorithm.buffers) or "none"
+            raise ValueError(f"constant= names {buffer!r}; the buffers of {name} are {known}.")
+        self.optimizer(self.memory().params)
+
+    def require_option(self, name: str) -> None:
+        """Raise unless the algorithm has an option.
+
+        Raises:
+            NotApplicableError: it hasn't.
+        """
+        if name not in self.algorithm.declarations:
+            raise NotApplicableError(f"{self.algorithm.__name__} takes no {name!r}")
+
+    def require_elementwise(self) -> None:
+        """Raise unless the framework steps the algorithm.
+
+        Raises:
+            NotApplicableError: it has a step of its own.
+        """
+        if not self.is_elementwise:
+            raise NotApplicableError(f"{self.algorithm.__name__} isn't elementwise")
+
+
+def params_of(optimizer: Any) -> list[Tensor]:
+    """Return the parameters of all groups, in order."""
+    return [p for group in optimizer.param_groups for p in group["params"]]

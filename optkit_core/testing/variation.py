@@ -1,0 +1,79 @@
+"""Variation: each hyperparameter away from its value, in a group of its own."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from optkit_core.errors import OptkitError
+from optkit_core.testing.failures import NotApplicableError, named
+from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.stepping import take_steps
+from optkit_core.testing.subject import Subject
+
+NUMBERS = (0.125, 0.5, 0.75, 1, 2, 3)
+"""What is tried in place of a number, until a range allows it."""
+
+STEPS = 6
+
+
+def hyperparameters(subject: Subject) -> None:
+    """Compare implementations where half of the parameters have another hyperparameter.
+
+    Raises:
+        NotApplicableError: there is nothing to compare, or nothing to vary.
+    """
+    subject.require_elementwise()
+    first, *others = subject.implementations
+    variations = list(_variations(subject))
+    if not others or not variations:
+        reason = "there is none that takes other numbers" if others else f"only {first} runs here"
+        raise NotApplicableError(reason)
+    for varied in variations:
+        reference = _trajectory(subject, first, varied)
+        for name in others:
+            with named(f"{name} differs from {first} where half of the parameters have {varied}"):
+                _trajectory(subject, name, varied).assert_agrees(reference, subject)
+
+
+def _trajectory(subject: Subject, implementation: str, varied: dict[str, Any]) -> Outcome:
+    optimizer = subject.optimizer(_groups(subject, varied), implementation)
+    take_steps(subject, optimizer, range(STEPS))
+    return Outcome.of(optimizer)
+
+
+def _groups(subject: Subject, varied: dict[str, Any]) -> list[dict[str, Any]]:
+    params = subject.memory().params
+    half = len(params) // 2
+    return [{"params": params[:half]}, {"params": params[half:], **varied}]
+
+
+def _variations(subject: Subject) -> Iterator[dict[str, Any]]:
+    """Yield for each hyperparameter the first value that a group accepts, if there is one."""
+    defaults = subject.optimizer(subject.memory().params).defaults
+    for name in subject.algorithm.hyperparameter_names:
+        for value in _others(defaults[name]):
+            if _is_accepted(subject, {name: value}):
+                yield {name: value}
+                break
+
+
+def _is_accepted(subject: Subject, varied: dict[str, Any]) -> bool:
+    try:
+        subject.optimizer(_groups(subject, varied))
+    except OptkitError:
+        return False
+    return True
+
+
+def _others(value: Any) -> Iterable[Any]:
+    """Return what can stand in place of a value: another truth, other numbers, none of a name."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, numbers.Real):
+        return [number for number in NUMBERS if number != value]
+    if isinstance(value, (tuple, list)) and value:
+        rows = zip(*(list(_others(item)) for item in value), strict=False)
+        return [type(value)(row) for row in rows]
+    return []
