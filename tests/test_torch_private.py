@@ -20,7 +20,7 @@ from uses import USES
 import optkit
 import optkit_core
 import optkit_plugins
-from optkit_core import torch_private
+from optkit_core import torch_hooks, torch_private
 from optkit_core.implementations.fused import native, reader
 
 HERE = Path(__file__).parent
@@ -46,6 +46,11 @@ def without_attribute(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(torch.Tensor, "_cdata", property(missing), raising=False)
 
 
+def without_tables(patch: pytest.MonkeyPatch) -> None:
+    for place in ("PRE", "POST", "GLOBAL_PRE", "GLOBAL_POST"):
+        patch.setattr(torch_hooks, place, "")
+
+
 def renamed(name: str, owner: Any) -> Callable[[pytest.MonkeyPatch], None]:
     return lambda patch: rename(name, "_of_another_name", owner, patch=patch.setattr)
 
@@ -57,6 +62,7 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "_step_supports_amp_scaling": renamed("_step_supports_amp_scaling", torch.amp.grad_scaler),
     "_wrapped_by_lr_sched": renamed("_wrapped_by_lr_sched", lr_scheduler),
     "_opt_called": renamed("_opt_called", lr_scheduler),
+    "tables of step hooks": without_tables,
     "_aoti": lambda m: m.delattr(torch._C, "_aoti"),
     "unsafe_alloc_void_ptrs_from_tensors": lambda m: m.delattr(
         torch._C._aoti, "unsafe_alloc_void_ptrs_from_tensors"
