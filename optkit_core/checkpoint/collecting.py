@@ -8,7 +8,7 @@ from typing import Any
 from optkit_core import hooks
 from optkit_core.checkpoint import garbage
 from optkit_core.checkpoint.copying import copied
-from optkit_core.checkpoint.plain import unwrapped
+from optkit_core.checkpoint.plain import PLAIN, unwrapped
 from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
 
 
@@ -67,11 +67,14 @@ def _groups(optimizer: Any, places: dict[int, int]) -> list[dict[str, Any]]:
     """Return the groups with the places of their parameters, and savable values."""
     algorithm: Any = type(optimizer)
     marks = {TAG: schema_of(algorithm).identity, WRITER: writer_of(algorithm)}
+    ranges = savable(algorithm).items()
     groups = []
     for group in optimizer.param_groups:
-        own = {name: unwrapped(value) for name, value in group.items() if name != "params"}
-        for name, range in savable(algorithm).items():
-            if name in own:
-                own[name] = range.saved(group[name])
-        groups.append({**own, **marks, "params": [places[id(p)] for p in group["params"]]})
+        own = {**group, **marks}
+        for name, value in group.items():
+            if type(value) not in PLAIN:
+                own[name] = unwrapped(value)
+        own |= {name: range.saved(group[name]) for name, range in ranges if name in group}
+        own["params"] = [places[id(p)] for p in own.pop("params")]
+        groups.append(own)
     return groups

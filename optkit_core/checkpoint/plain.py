@@ -23,7 +23,8 @@ def unwrapped(value: Any) -> Any:
     if type(value) in PLAIN:
         return value
     if type(value) is tuple:
-        return tuple(map(unwrapped, value))
+        is_plain = PLAIN.issuperset(map(type, value))
+        return value if is_plain else tuple(map(unwrapped, value))
     is_number = getattr(value, "shape", None) == () and not isinstance(value, Tensor)
     return value.item() if is_number else value
 
