@@ -1,4 +1,4 @@
-"""The native reader: `reader.cpp` and `numbers.cpp`, compiled, with what they call.
+"""The native reader: the files of C++ in `SOURCES`, compiled, with what they call.
 
 They call Python's C API, DLPack's table of functions for C, and functions that torch exports for
 C; the reader is used with every release of torch that has these and passes its trial. Without it
@@ -24,7 +24,7 @@ TITLE = "native reader"
 SWITCH = "OPTKIT_NATIVE_READER"
 """The variable that switches the reader off."""
 
-SOURCES = ("layout.cpp", "reader.cpp", "numbers.cpp")
+SOURCES = ("layout.cpp", "reader.cpp", "groups.cpp", "elements.cpp", "numbers.cpp")
 
 
 def reader() -> Reader | None:

@@ -70,35 +70,6 @@ LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, params), AT(Plan, impls
        AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, operands), AT(Plan, near),
        AT(Plan, memory))
 
-// The parameter groups of an optimizer.
-struct Groups {
-    Index count, without;     // groups; parameters without a gradient
-    Object list;              // of the groups
-    const Object *dicts;      // the groups
-    const Index *sizes;       // how many entries each of them holds
-    const Object *keys;       // of the entries, one group after another
-    const Object *values;     // likewise
-    const Object *lists;      // of each group's parameters
-    const Index *lengths;     // of these lists
-    const Object *params;     // in them, one group after another
-    const Object *lacking;    // the parameters without a gradient
-    Index *changed;           // result: the places of values that are others now
-};
-LAYOUT(Groups, AT(Groups, count), AT(Groups, without), AT(Groups, list), AT(Groups, dicts),
-       AT(Groups, sizes), AT(Groups, keys), AT(Groups, values), AT(Groups, lists),
-       AT(Groups, lengths), AT(Groups, params), AT(Groups, lacking), AT(Groups, changed))
-
-// Tensors whose elements somebody wants to find.
-struct Elements {
-    Index count;
-    const Object *params;  // or those whose gradients are looked for
-    Object example;        // a tensor of the dtype that is expected
-    const Index *sizes;    // elements of each
-    void **places;         // result
-};
-LAYOUT(Elements, AT(Elements, count), AT(Elements, params), AT(Elements, example),
-       AT(Elements, sizes), AT(Elements, places))
-
 LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, length),
        AT(Api, element), AT(Api, call_method), AT(Api, release), AT(Api, forget_error), AT(Api, view),
        AT(Api, get_data_ptr), AT(Api, get_dim), AT(Api, get_sizes), AT(Api, get_strides),
@@ -289,99 +260,6 @@ extern "C" int refresh(const Api *api, const Plan *plan) {
         if (!read_row(*api, *plan, r, shape)) return 0;
         shape += 2 * plan->dims[r];
         entries += plan->counts[r];
-    }
-    return 1;
-}
-
-static bool same_list(const Api &api, Object list, const Object *wanted, Index count) {
-    if (api.length(list) != count) return false;
-    for (Index i = 0; i < count; i++)
-        if (api.element(list, i) != wanted[i]) return false;
-    return true;
-}
-
-static const Index OTHERS = -1;
-
-// Returns how many of a group's values are others than they were, having noted their places.
-static Index compare(const Api &api, const Groups &groups, Index group, Index first, Index *changed) {
-    Object key, value;
-    Index position = 0, place = first, found = 0, end = first + groups.sizes[group];
-    while (api.next_item(groups.dicts[group], &position, &key, &value)) {
-        if (place == end || key != groups.keys[place]) return OTHERS;
-        if (value != groups.values[place]) changed[found++] = place;
-        place++;
-    }
-    return place == end ? found : OTHERS;
-}
-
-// Returns how many values of all groups have changed, or OTHERS where there are other groups,
-// keys or parameters, or other parameters without a gradient.
-extern "C" Index compare_groups(const Api *api, const Groups *groups) {
-    const Object *params = groups->params;
-    Index place = 0, found = 0;
-    if (!same_list(*api, groups->list, groups->dicts, groups->count)) return OTHERS;
-    for (Index g = 0; g < groups->count; g++) {
-        Index more = compare(*api, *groups, g, place, groups->changed + found);
-        if (more == OTHERS) return OTHERS;
-        if (!same_list(*api, groups->lists[g], params, groups->lengths[g])) return OTHERS;
-        found += more;
-        place += groups->sizes[g];
-        params += groups->lengths[g];
-    }
-    for (Index i = 0; i < groups->without; i++)
-        if (!Gradient(*api, groups->lacking[i]).is_missing()) return OTHERS;
-    return found;
-}
-
-// Returns whether a dict's values are exactly these objects, in this order.
-extern "C" int same_values(const Api *api, Object dict, const Object *wanted, Index count) {
-    return holds(*api, dict, wanted, count);
-}
-
-// Returns whether a tensor's elements lie one after the other, so many of them.
-static bool is_whole(const View &found, Index size) {
-    Index distance = 1;
-    for (Index d = found.dims; d--;) {
-        if (found.sizes[d] != 1 && found.strides[d] != distance) return false;
-        distance *= found.sizes[d];
-    }
-    return distance == size;
-}
-
-// Returns whether a tensor's memory holds its values, not their negatives.
-static bool is_resolved(const Api &api, Object tensor) {
-    Object answer = api.call_method(api.is_neg, &tensor, 1, nullptr);
-    if (answer) api.release(answer);
-    else api.forget_error();
-    return answer == api.no;
-}
-
-static bool find_one(const Api &api, Object tensor, const View &example, Index size, void **place) {
-    View found;
-    if (!view(api, tensor, &found) || !is_whole(found, size)) return false;
-    if (!is_resolved(api, tensor)) return false;
-    *place = address(found);
-    return found.code == example.code && found.bits == example.bits &&
-           found.device == example.device;
-}
-
-// Writes where the elements of each tensor begin, or those of its gradient, if it has one, and
-// returns whether they are as expected: whole, and of the example's dtype and device.
-extern "C" int find(const Api *api, const Elements *wanted, int gradients) {
-    View example;
-    if (!view(*api, wanted->example, &example)) return 0;
-    for (Index i = 0; i < wanted->count; i++) {
-        void **place = wanted->places + i;
-        if (!gradients) {
-            if (!find_one(*api, wanted->params[i], example, wanted->sizes[i], place)) return 0;
-            continue;
-        }
-        Gradient gradient(*api, wanted->params[i]);
-        *place = nullptr;
-        if (gradient.is_missing()) continue;
-        if (!gradient.is_tensor() ||
-            !find_one(*api, gradient.found, example, wanted->sizes[i], place))
-            return 0;
     }
     return 1;
 }
