@@ -61,6 +61,7 @@ def run(
             cwd=cwd,
             env=environment,
             start_new_session=True,
+            preexec_fn=_heed_interrupts,
         )
     is_late = False
     try:
@@ -72,6 +73,11 @@ def run(
         os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
     return Ended(code, time.monotonic() - begin, is_late)
+
+
+def _heed_interrupts() -> None:
+    """Undo what a shell does to whatever it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
