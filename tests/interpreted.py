@@ -112,5 +112,9 @@ def standing_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(fused.MODULES, "cpu", "cuda")
     monkeypatch.setattr(cuda, "refuse_device", lambda device: "")
     monkeypatch.setattr(counting, "CAPTURABLE_DEVICES", frozenset({"cpu"}))
-    with mended(monkeypatch):
-        yield
+    fused._module.cache_clear()
+    try:
+        with mended(monkeypatch):
+            yield
+    finally:
+        fused._module.cache_clear()

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import distributions
 import jsonargparse
 import pytest
 import torch
+from processes import python
 from torch import Tensor
 
 import optkit
@@ -188,7 +188,7 @@ else:
 def lightning(folder: Path, *arguments: str) -> str:
     """Return what `LightningCLI` prints that fits a model with an optimizer from arguments."""
     code = f"FOLDER, ARGUMENTS = {str(folder)!r}, {['fit', *arguments]!r}\n{LIGHTNING}"
-    return distributions.python(code, OPTKIT)
+    return python(code, OPTKIT)
 
 
 def test_lightnings_command_line_takes_arguments(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_the_classes_that_ship_are_names_of_optkit(name: str) -> None:
 
 
 def test_a_class_is_imported_when_it_is_first_asked_for() -> None:
-    printed = distributions.python(
+    printed = python(
         """
 import sys
 def loaded(): return sorted(n for n in sys.modules if n.partition(".")[0].startswith("optkit"))

@@ -13,6 +13,7 @@ from bodies import Mixed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds import Columns, Half, Product
+from patience import PATIENT
 from thirdparty import Descent
 from torch import Tensor
 
@@ -141,7 +142,7 @@ cases = st.tuples(
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, **PATIENT)
 @given(drawn=cases)
 def test_every_parameter_with_a_gradient_is_stepped(implementation: str, drawn: Any) -> None:
     cls, given_rows, dtype, cut = drawn
@@ -153,7 +154,7 @@ def test_every_parameter_with_a_gradient_is_stepped(implementation: str, drawn: 
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, **PATIENT)
 @given(drawn=cases, place=st.integers(0, 5))
 def test_a_step_that_cannot_be_taken_changes_nothing(
     implementation: str, drawn: Any, place: int
@@ -173,7 +174,7 @@ def test_a_step_that_cannot_be_taken_changes_nothing(
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, **PATIENT)
 @given(drawn=cases, place=st.integers(0, 5), shape=shapes)
 def test_a_parameter_that_takes_another_shape_is_stepped_or_refused(
     implementation: str, drawn: Any, place: int, shape: Any

@@ -188,7 +188,7 @@ def test_constants_of_torchs_are_saved_by_name(cls: Any, case: str, tmp_path: Pa
         ("$dtype", "nn"),
         ("$dtype", 7),
         ("$device", "abacus"),
-        ("$device", 0),
+        ("$device", [0]),
         ("$layout", "float32"),
         ("$memory_format", None),
         ("$size", [1.5]),

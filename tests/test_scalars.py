@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 
 import optkit
 from optkit_core.implementations.fused import native
@@ -53,7 +54,7 @@ def computed(function: Any, numbers: list[float]) -> float | None:
     return result if isinstance(result, float) and math.isfinite(result) else None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, **PATIENT)
 @given(expressions(), st.lists(FLOATS, min_size=3, max_size=3), st.lists(FLOATS, min_size=3))
 def test_recorded_numbers_are_pythons(function: Any, first: Any, second: Any) -> None:
     """Bit for bit, in Python and in compiled code, for the numbers recorded and for others."""

@@ -10,10 +10,10 @@ import torch
 from optkit_core import garbage, hooks
 from optkit_core.checkpoint.copying import copied
 from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
-from optkit_core.plain import plain
+from optkit_core.plain import OWN, plain
 from optkit_core.torch_hooks import hooks_of
 
-SHARED = (list, dict, torch.Size)
+SHARED = frozenset({list, dict, torch.Size, *OWN})
 """Types of values in a group that a state dict hands on as they are, as torch's does."""
 
 
@@ -72,15 +72,14 @@ def _groups(optimizer: Any, places: dict[int, int]) -> list[dict[str, Any]]:
     """Return the groups with the places of their parameters, and savable values."""
     algorithm: Any = type(optimizer)
     marks = {TAG: schema_of(algorithm).identity, WRITER: writer_of(algorithm)}
+    ranges = savable(algorithm).items()
     groups = []
     for group in optimizer.param_groups:
-        own = {
-            name: value if type(value) in SHARED else plain(value)
-            for name, value in group.items()
-            if name != "params"
-        }
-        for name, range in savable(algorithm).items():
-            if name in own:
-                own[name] = range.saved(group[name])
-        groups.append({**own, **marks, "params": [places[id(p)] for p in group["params"]]})
+        own = {**group, **marks}
+        for name, value in group.items():
+            if type(value) not in SHARED:
+                own[name] = plain(value)
+        own |= {name: range.saved(group[name]) for name, range in ranges if name in group}
+        own["params"] = [places[id(p)] for p in own.pop("params")]
+        groups.append(own)
     return groups

@@ -34,18 +34,6 @@ def _listed(kind: type) -> Callable[[Any], Any]:
     return read
 
 
-def _device(name: Any) -> torch.device:
-    if not isinstance(name, str):
-        raise TypeError(name)
-    return torch.device(name)
-
-
-def _size(lengths: Any) -> torch.Size:
-    if not isinstance(lengths, list) or {*map(type, lengths)} - {int}:
-        raise TypeError(lengths)
-    return torch.Size(lengths)
-
-
 def _name(constant: Any) -> str:
     return str(constant).removeprefix("torch.")
 
@@ -54,8 +42,8 @@ KINDS: dict[type, Kind] = {
     torch.dtype: Kind("$dtype", _name, _listed(torch.dtype)),
     torch.layout: Kind("$layout", _name, _listed(torch.layout)),
     torch.memory_format: Kind("$memory_format", _name, _listed(torch.memory_format)),
-    torch.device: Kind("$device", str, _device),
-    torch.Size: Kind("$size", list, _size),
+    torch.device: Kind("$device", str, torch.device),
+    torch.Size: Kind("$size", list, torch.Size),
 }
 BY_MARK = {kind.mark: kind for kind in KINDS.values()}
 
