@@ -53,6 +53,8 @@ PRE = table_of(_bare.register_step_pre_hook, _bare)
 POST = table_of(_bare.register_step_post_hook, _bare)
 GLOBAL_PRE = table_of(optimizers.register_optimizer_step_pre_hook, optimizers)
 GLOBAL_POST = table_of(optimizers.register_optimizer_step_post_hook, optimizers)
+IS_TOLD = all((PRE, POST, GLOBAL_PRE, GLOBAL_POST))
+"""Whether each table of hooks around a step has been found."""
 
 REMADE = frozenset(vars(_bare)) - TABLES.keys() - {"defaults"}
 """Other attributes that torch gives a copy by itself."""
@@ -70,11 +72,11 @@ def hooks_of(optimizer: torch.optim.Optimizer, kind: str) -> list[Callable[..., 
 
 def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
     """Return whether a hook is to be called around this optimizer's step, True if untold."""
-    return bool(
-        getattr(optimizer, PRE, True)
-        or getattr(optimizer, POST, True)
-        or getattr(optimizers, GLOBAL_PRE, True)
-        or getattr(optimizers, GLOBAL_POST, True)
+    return not IS_TOLD or bool(
+        getattr(optimizer, PRE, None)
+        or getattr(optimizer, POST, None)
+        or getattr(optimizers, GLOBAL_PRE, None)
+        or getattr(optimizers, GLOBAL_POST, None)
     )
 
 

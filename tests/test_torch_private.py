@@ -47,6 +47,7 @@ def without_attribute(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_tables(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(torch_hooks, "IS_TOLD", False)
     for place in ("PRE", "POST", "GLOBAL_PRE", "GLOBAL_POST"):
         patch.setattr(torch_hooks, place, "")
 
