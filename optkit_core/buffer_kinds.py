@@ -146,7 +146,8 @@ class Scalar(TensorKind):
         """Return tensors of one number, each of them made by one call."""
         dtype, number = self.dtype_of(buffer, params[0]), float(value)
         devices = [self.device_of(p, group) for p in params]
-        return [torch.full((), number, dtype=dtype, device=device) for device in devices]
+        # Not by full(): of what tensor() makes, fake tensors know the value.
+        return [torch.tensor(number, dtype=dtype, device=device) for device in devices]
 
 
 class Shaped(TensorKind):

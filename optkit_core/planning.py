@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -37,8 +38,8 @@ class GroupValues(Mapping[int, Any]):
     """The hyperparameters of each group as attributes, looked up when somebody asks."""
 
     def __init__(self, optimizer: Any) -> None:
-        """Look into this optimizer's groups."""
-        self._values: Callable[[Any], Any] = optimizer.values
+        """Look into this optimizer's groups; the optimizer keeps what keeps these, so no cycle."""
+        self._optimizer = weakref.ref(optimizer)
         self._groups: list[dict[str, Any]] = optimizer.param_groups
         self._found: dict[int, Any] = {}
 
@@ -46,7 +47,8 @@ class GroupValues(Mapping[int, Any]):
         """Return those of one group."""
         found = self._found.get(index)
         if found is None:
-            found = self._found[index] = self._values(self._groups[index])
+            optimizer: Any = self._optimizer()
+            found = self._found[index] = optimizer.values(self._groups[index])
         return found
 
     def __iter__(self) -> Iterator[int]:

@@ -50,6 +50,8 @@ def test_schedulers_drive_it_as_they_drive_torchs(
     models = []
     for cls in (optkit.get(name), TORCH[name]):
         model, inputs, lr = problem(tensor_lr)
+        model, inputs = model.double(), inputs.double()  # a large rate makes much of a rounding
+        lr = lr.double() if tensor_lr else lr
         optimizer = cls(model.parameters(), lr=lr)
         schedule = SCHEDULERS[scheduler](optimizer)
         for _ in range(12):
