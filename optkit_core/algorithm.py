@@ -180,7 +180,6 @@ class Elementwise(Optimizer):
             for item in self._chosen(bucket)
         ]
         for item in planned:
-            self._forget_unmaterialized(item.bucket)
             item.bucket.attach(self.state, self._allocate)
             self._require_shapes(item.bucket)
             if item.bucket.kind.capturable and not is_compiled:
@@ -203,19 +202,8 @@ class Elementwise(Optimizer):
             return [Planned(bucket, choice)]
         return [Planned(bucket.subset(positions), choice) for positions in by_group.values()]
 
-    def _allocate(self, params: list[Tensor], index: int) -> Iterable[dict[str, Any]]:
+    def _allocate(self, params: list[Tensor], index: int) -> Iterable[Iterable[tuple[str, Any]]]:
         return self.allocate_all(params, self.param_groups[index])
-
-    def _forget_unmaterialized(self, bucket: Bucket) -> None:
-        """Drop the state on the meta device of parameters that have got memory since."""
-        if bucket.kind.device.type == "meta" or not self.buffers:
-            return
-        for p in bucket.params:
-            state = self.state[p]
-            if any(
-                isinstance(state.get(name), Tensor) and state[name].is_meta for name in self.buffers
-            ):
-                state.clear()
 
     def _require_shapes(self, bucket: Bucket) -> None:
         """Raise unless every gradient and buffer is of the shape that its parameter asks for.
@@ -223,11 +211,13 @@ class Elementwise(Optimizer):
         Raises:
             ShapeError: naming the parameter, what differs, and both shapes.
         """
-        for p, g, state in zip(bucket.params, bucket.grads, bucket.states, strict=True):
-            for name, item in self.buffers.items():
-                shape = p.shape if item.kind == PER_ELEMENT else item.shape_for(p)
-                if state[name].shape != shape:
-                    raise self._shape_error(p, f"buffer {name!r}", state[name])
+        rows = zip(bucket.params, bucket.grads, bucket.states, strict=True)
+        for position, (p, g, state) in enumerate(rows):
+            if position not in bucket.new:
+                for name, item in self.buffers.items():
+                    shape = p.shape if item.kind == PER_ELEMENT else item.shape_for(p)
+                    if state[name].shape != shape:
+                        raise self._shape_error(p, f"buffer {name!r}", state[name])
             if g.shape != p.shape:
                 raise self._shape_error(p, "gradient", g)
 

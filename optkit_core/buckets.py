@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -13,7 +14,7 @@ from optkit_core import config
 from optkit_core.buffers import STEP
 from optkit_core.scaling import Scaling
 
-Allocate = Callable[[list[Tensor], int], Iterable[dict[str, Any]]]
+Allocate = Callable[[list[Tensor], int], Iterable[Iterable[tuple[str, Any]]]]
 """Returns the state before their first step of parameters of a group, given its index."""
 
 Change = tuple[int, str, Any]
@@ -68,6 +69,7 @@ class Bucket:
 
     Attributes:
         changed: the hyperparameters that have changed since `kept` was made or took them in.
+        new: the positions whose state has just been allocated.
     """
 
     kind: Kind
@@ -81,6 +83,7 @@ class Bucket:
     shapes: list[torch.Size] = attrs.Factory(list)
     kept: Any = None
     changed: list[Change] = attrs.field(factory=list, init=False)
+    new: frozenset[int] = attrs.field(default=frozenset(), init=False)
 
     def __len__(self) -> int:
         return len(self.params)
@@ -96,17 +99,26 @@ class Bucket:
         return [self.hyperparameters[group] for group in self.groups]
 
     def attach(self, state: MutableMapping[Tensor, dict[str, Any]], allocate: Allocate) -> None:
-        """Take in the state of every parameter, and allocate it where there is none."""
+        """Take in the state of every parameter, and allocate it where there is none.
+
+        State on the meta device counts for none once its parameter has memory.
+        """
         self.states = [state[p] for p in self.params]
+        self.shapes = [p.shape for p in self.params]
         lacking: dict[int, list[int]] = {}
         for position, own in enumerate(self.states):
-            if not own:
+            if not own or self._is_unmaterialized(own):
                 lacking.setdefault(self.groups[position], []).append(position)
         for group, positions in lacking.items():
             allocated = allocate([self.params[i] for i in positions], group)
             for position, buffers in zip(positions, allocated, strict=True):
                 self.states[position].update(buffers)
-        self.shapes = [p.shape for p in self.params]
+        self.new = frozenset(chain.from_iterable(lacking.values()))
+
+    def _is_unmaterialized(self, state: dict[str, Any]) -> bool:
+        if self.kind.device.type == "meta":
+            return False
+        return any(isinstance(value, Tensor) and value.is_meta for value in state.values())
 
     @property
     def inverse_scale(self) -> Tensor | None:

@@ -147,16 +147,17 @@ def collect(cls: type) -> dict[str, Buffer]:
 
 def allocate_all(
     buffers: Mapping[str, Buffer], params: Sequence[Tensor], group: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Return the required buffers of parameters of one dtype and group that have no state.
+) -> Iterator[Iterable[tuple[str, Any]]]:
+    """Return names and values of the required buffers of parameters that have no state.
 
-    They are ordinary tensors in `torch.inference_mode` too: later steps may be outside of it.
+    The parameters are of one dtype and group. Buffers are ordinary tensors in
+    `torch.inference_mode` too: later steps may be outside of it.
     """
     names = [name for name, item in buffers.items() if not item.optional]
     with torch.inference_mode(False), torch.no_grad():
         columns = [buffers[name].allocate_all(params, group) for name in names]
     rows = zip(*columns, strict=True) if columns else ([] for _ in params)
-    return (dict(zip(names, row, strict=True)) for row in rows)
+    return (zip(names, row, strict=True) for row in rows)
 
 
 def allocate(
@@ -167,4 +168,4 @@ def allocate(
 ) -> dict[str, Any]:
     """Return the required buffers of `parameter` that don't exist yet."""
     lacking = {name: item for name, item in buffers.items() if name not in existing}
-    return next(iter(allocate_all(lacking, [parameter], group)))
+    return dict(next(allocate_all(lacking, [parameter], group)))

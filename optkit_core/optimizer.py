@@ -253,10 +253,10 @@ class Optimizer(Declared, Choosing, Copyable):
 
     def allocate_all(
         self, params: Sequence[Tensor], group: Mapping[str, Any]
-    ) -> Iterable[dict[str, Any]]:
-        """Return the buffers of parameters of one dtype that have no state, for each of them."""
+    ) -> Iterable[Iterable[tuple[str, Any]]]:
+        """Return names and values of the buffers of parameters of one dtype without state."""
         if type(self).allocate is not Optimizer.allocate:
-            return [self.allocate(p, group) for p in params]
+            return [self.allocate(p, group).items() for p in params]
         return buffers.allocate_all(self.state_buffers, params, group)
 
     def publish_state(self) -> None:

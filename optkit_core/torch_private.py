@@ -44,8 +44,8 @@ def note_tracked_step(optimizer: Any) -> None:
     optimizer._opt_called = True
 
 
-def handles(tensors: Sequence[Tensor]) -> list[int] | None:
-    """Return new references to tensors, as torch's functions for C take them.
+def handles(tensors: Sequence[Tensor]) -> list[Any] | None:
+    """Return new references to tensors, as torch's functions for C take them, in capsules.
 
     Whoever has them has to give each to ``aoti_torch_delete_tensor_object``. None where torch
     makes none.
@@ -53,7 +53,8 @@ def handles(tensors: Sequence[Tensor]) -> list[int] | None:
     make = getattr(getattr(torch._C, "_aoti", None), "unsafe_alloc_void_ptrs_from_tensors", None)
     if make is None:
         return None
-    return [_pointer(capsule, None) for capsule in make(list(tensors))]
+    capsules: list[Any] = make(list(tensors))
+    return capsules
 
 
 def exported(names: Sequence[str]) -> list[int] | None:
@@ -93,7 +94,7 @@ def exchange_api() -> int | None:
     return None if capsule is None else _pointer(capsule, b"dlpack_exchange_api")
 
 
-def _pointer(capsule: Any, name: bytes | None) -> int:
+def _pointer(capsule: Any, name: bytes) -> int:
     function = ctypes.pythonapi.PyCapsule_GetPointer
     function.restype = ctypes.c_void_p
     function.argtypes = [ctypes.py_object, ctypes.c_char_p]

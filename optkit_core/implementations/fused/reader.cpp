@@ -22,6 +22,7 @@ struct Api {
     Index (*length)(Object);
     Object (*element)(Object, Index);  // of a list, borrowed
     Object (*call_method)(Object, const Object *, Index, Object);  // a new reference
+    void *(*pointer)(Object, const char *);  // in a capsule
     void (*release)(Object);
     void (*forget_error)(void);
     int (*view)(Object, View *);
@@ -71,7 +72,7 @@ LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, params), AT(Plan, impls
        AT(Plan, memory))
 
 LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, length),
-       AT(Api, element), AT(Api, call_method), AT(Api, release), AT(Api, forget_error), AT(Api, view),
+       AT(Api, element), AT(Api, call_method), AT(Api, pointer), AT(Api, release), AT(Api, forget_error), AT(Api, view),
        AT(Api, get_data_ptr), AT(Api, get_dim), AT(Api, get_sizes), AT(Api, get_strides),
        AT(Api, get_dtype), AT(Api, get_device_type), AT(Api, get_layout),
        AT(Api, is_defined), AT(Api, gradient), AT(Api, none),
@@ -262,4 +263,10 @@ extern "C" int refresh(const Api *api, const Plan *plan) {
         entries += plan->counts[r];
     }
     return 1;
+}
+
+// Writes the pointers in a list of capsules.
+extern "C" void open_capsules(const Api *api, Object capsules, void **pointers) {
+    for (Index i = 0, count = api->length(capsules); i < count; i++)
+        pointers[i] = api->pointer(api->element(capsules, i), nullptr);
 }

@@ -31,6 +31,7 @@ PYTHON = (
     "PyList_Size",
     "PyList_GetItem",
     "PyObject_VectorcallMethod",
+    "PyCapsule_GetPointer",
     "Py_DecRef",
     "PyErr_Clear",
 )
@@ -81,6 +82,7 @@ class Reader:
         self.find = _function(library, "find", take, take, ctypes.c_int)
         self.compare_groups = _function(library, "compare_groups", take, take, result=index)
         self.same_values = _function(library, "same_values", take, value, take, index)
+        self.open_capsules = _function(library, "open_capsules", take, value, take, result=None)
         self.compute = _function(library, "compute", take, result=index)
         self.next_counts = _function(library, "next_counts", take, index, index, take)
         self.advance = _function(library, "advance", take, index, index, result=None)
@@ -89,16 +91,20 @@ class Reader:
         """Return references to tensors for as long as they are needed, None without torch's."""
         if self.release is None:
             return None
-        found = torch_private.handles(tensors)
-        return None if found is None else Handles(found, self.release)
+        capsules = torch_private.handles(tensors)
+        if capsules is None:
+            return None
+        found = (Address * len(capsules))()
+        self.open_capsules(self.api, capsules, ctypes.addressof(found))
+        return Handles(found, self.release)
 
 
 class Handles:
     """References to tensors in the form in which torch's exported functions take them."""
 
-    def __init__(self, addresses: Sequence[int], release: int) -> None:
+    def __init__(self, references: ctypes.Array[Address], release: int) -> None:
         """Own these references until this object goes."""
-        self.array = (Address * len(addresses))(*addresses)
+        self.array = references
         self._release = ctypes.PYFUNCTYPE(ctypes.c_int, Address)(release)
 
     @property

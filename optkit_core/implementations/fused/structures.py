@@ -37,7 +37,8 @@ class Api(ctypes.Structure):
     """What the reader calls, and the objects that it knows."""
 
     _fields_ = fields(
-        address="attribute type next_item length element call_method release forget_error view "
+        address="attribute type next_item length element call_method pointer release "
+        "forget_error view "
         "get_data_ptr get_dim get_sizes get_strides get_dtype get_device_type get_layout "
         "is_defined gradient "
         "none no grad is_neg tensor parameter"
