@@ -106,7 +106,13 @@ class Elementwise(Optimizer):
         for differentiable, launch in self._prepared():
             with torch.set_grad_enabled(differentiable):
                 launch()
+        self._release_gradients()
         return loss
+
+    def _release_gradients(self) -> None:
+        """Keep no gradient beyond its step; a plan that can't hold is kept no longer either."""
+        if self._plan is not None and not self._plan.release_gradients():
+            self._plan = None
 
     def _prepared(self) -> list[tuple[bool, Callable[[], None]]]:
         """Return what steps each bucket; every refusal comes before any update.

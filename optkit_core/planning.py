@@ -120,6 +120,12 @@ class Plan:
             item.tell(changed)
         return True
 
+    def release_gradients(self) -> bool:
+        """Forget the gradients of the step; return whether the plan may serve another one."""
+        for item in self.planned:
+            item.bucket.grads.clear()
+        return self._watched is not None
+
     @property
     def sees_to_skipping(self) -> bool:
         """Whether every bucket changes nothing by itself where a gradient isn't finite."""

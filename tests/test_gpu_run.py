@@ -90,7 +90,8 @@ def test_an_interrupted_command_may_write_down_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As pytest does with the tests that it has run."""
-    code = "import time\ntry:\n  print('x', flush=True)\n  time.sleep(600)\nfinally:\n  print('y')"
+    code = "try:\n  say('x')\n  time.sleep(600)\nfinally:\n  say('y')"
+    code = f"import time\nfrom functools import partial\nsay = partial(print, flush=True)\n{code}"
     waits = [lambda: "x" in (tmp_path / "log").read_text(), lambda: True]
     has_ended = limited._has_ended
 

@@ -54,17 +54,18 @@ def make(place: Path, wheels: Path) -> None:
     """Make the virtual environment, offline: the wheels above what this interpreter has."""
     bare = [sys.executable, "-m", "venv", "--system-site-packages", "--without-pip"]
     subprocess.run([*bare, place / "venv"], check=True)
-    (site,) = (place / "venv").glob("lib/python*/site-packages")
-    (site / "outer.pth").write_text("".join(f"{path}\n" for path in outer(sys.path)))
     there = frozenset(name for name in ("numpy",) if importlib.util.find_spec(name))
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "--python", python_of(place), "install", "--isolated"),
             *("--quiet", "--no-index", "--no-deps", "--no-compile", "--no-warn-script-location"),
+            "--ignore-installed",  # what lies outside, optkit perhaps, stands in for no wheel
             *to_install(wheels.resolve(), there),
         ],
         check=True,
     )
+    (site,) = (place / "venv").glob("lib/python*/site-packages")
+    (site / "outer.pth").write_text("".join(f"{path}\n" for path in outer(sys.path)))
 
 
 def outer(path: Sequence[str]) -> list[str]:

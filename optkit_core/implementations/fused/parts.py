@@ -235,7 +235,8 @@ def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch])
             "when all are packed"
         )
     tables = [Table(copies.bucket.subset(rows), names, None) for rows in alike]
-    return [*(launch(Part(table)) for table in tables), copies.copy_back]
+    launches = [launch(Part(table)) for table in tables]
+    return [*launches, copies.copy_back, odd.grads.clear]
 
 
 def _run_all(launches: Sequence[Launch]) -> None:
