@@ -16,6 +16,7 @@ import optkit
 from optkit_core.implementations.fused import native
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.triton_source import CHUNK
+from optkit_core.planning import GroupValues
 from optkit_core.testing import assert_agree
 
 device = pytest.fixture(params=devices.PLACES)(devices.standing)
@@ -108,7 +109,7 @@ def test_addresses_are_those_of_the_devices_memory(reading: str, device: torch.d
         for p in params:
             p.grad = torch.ones_like(p)
         optimizer.step()
-    (item,) = optimizer._plan.planned
+    (item,) = optimizer.plan_buckets(GroupValues(optimizer))
     states = [optimizer.state[p] for p in params]
     table = Table(item.bucket, ("exp_avg", "exp_inf"), native.reader())
     kept = [p.grad for p in params]
