@@ -1,6 +1,5 @@
 """The framework under optkit: what plugin authors import, and all of it is here."""
 
-from optkit_core.algorithm import Elementwise
 from optkit_core.api import (
     available,
     create,
@@ -11,12 +10,11 @@ from optkit_core.api import (
     save,
     unregister,
 )
-from optkit_core.buckets import Kind, kind_of
-from optkit_core.buffers import Buffer, joint_dtype
 from optkit_core.checkpoint.conversions import importer, migration
-from optkit_core.config import use
-from optkit_core.declaration import hyperparameter, option
-from optkit_core.elements import Elements
+from optkit_core.declaration.buffers import Buffer, joint_dtype
+from optkit_core.declaration.fields import hyperparameter, option
+from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     CheckpointError,
@@ -39,15 +37,17 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
-from optkit_core.foreign import watch
-from optkit_core.groups import refuse_overlap
-from optkit_core.hookspecs import hookimpl
-from optkit_core.libraries import compiled_library
+from optkit_core.native.elements import Elements
+from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
-from optkit_core.plugins import register_plugin, unregister_plugin
+from optkit_core.param_groups.groups import refuse_overlap
+from optkit_core.plugins.entry_points import register_plugin, unregister_plugin
+from optkit_core.plugins.hookspecs import hookimpl
+from optkit_core.plugins.torch_optimizers import watch
 from optkit_core.protocols import OptimizerProtocol
-from optkit_core.ranges import Range, at_least, boolean, each, one_of, whole, within
-from optkit_core.selector import Choice, Offer
+from optkit_core.selection.requests import use
+from optkit_core.selection.selector import Choice, Offer
+from optkit_core.step.buckets import Kind, kind_of
 
 __all__ = [
     "AmbiguousAlgorithmError",

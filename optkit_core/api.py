@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import torch
 from torch.optim.optimizer import ParamsT
 
-from optkit_core import foreign, plugins
 from optkit_core.errors import UnknownAlgorithmError
 from optkit_core.optimizer import Optimizer
-from optkit_core.registry import Entry, check_name, normalized, registry
+from optkit_core.plugins import entry_points, torch_optimizers
+from optkit_core.plugins.registry import Entry, check_name, normalized, registry
 
 if TYPE_CHECKING:
-    from optkit_core.checkpoint.renaming import Rename
-    from optkit_core.checkpoint.report import LoadReport
-    from optkit_core.description import Description
+    from optkit_core.checkpoint.load.load_report import LoadReport
+    from optkit_core.checkpoint.load.renaming import Rename
+    from optkit_core.plugins.description import Description
 
 Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
 Result = TypeVar("Result")
@@ -100,7 +100,7 @@ def create(
     algorithm = get(name)
     if issubclass(algorithm, Optimizer):
         return algorithm(params, implementation=implementation, **hyperparameters)
-    built: torch.optim.Optimizer = foreign.create(
+    built: torch.optim.Optimizer = torch_optimizers.create(
         algorithm, params, implementation, hyperparameters
     )
     return built
@@ -170,7 +170,7 @@ def describe(name: str) -> Description:
     >>> [h.name for h in optkit.describe("adamax").hyperparameters]
     ['lr', 'betas', 'eps', 'weight_decay']
     """
-    from optkit_core.description import describe as describe_entry
+    from optkit_core.plugins.description import describe as describe_entry
 
     entry = _find(name)
     return describe_entry(entry, registry.algorithm(entry))
@@ -248,9 +248,9 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
     >>> optimizer.param_groups[0]["lr"]
     0.5
     """
-    from optkit_core.checkpoint import files
+    from optkit_core.checkpoint.file import checkpoint_file
 
-    files.save(optimizer, path)
+    checkpoint_file.save(optimizer, path)
 
 
 def load(
@@ -279,9 +279,9 @@ def load(
             the builtin kind.
         CheckpointError: the state doesn't fit the optimizer.
     """
-    from optkit_core.checkpoint import files
+    from optkit_core.checkpoint.file import checkpoint_file
 
-    return files.load(optimizer, path, strict, rename)
+    return checkpoint_file.load(optimizer, path, strict, rename)
 
 
 def _find(name: str) -> Entry:
@@ -289,7 +289,7 @@ def _find(name: str) -> Entry:
     try:
         return registry.find(name)
     except UnknownAlgorithmError:
-        plugins.load_all()
+        entry_points.load_all()
         return registry.find(name)
 
 

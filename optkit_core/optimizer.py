@@ -9,30 +9,26 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optkit_core import (
-    buffers,
-    config,
-    groups,
-    hooks,
-    parameters,
-    plugins,
-    torch_private,
-)
-from optkit_core.choosing import Choosing
-from optkit_core.config import Request
-from optkit_core.constructor import constructor
-from optkit_core.copyable import Copyable
-from optkit_core.declaration import option
-from optkit_core.declared import Declared
-from optkit_core.observers import observed
-from optkit_core.ranges import boolean
-from optkit_core.scaling import Scaling
-from optkit_core.selector import Offer
-from optkit_core.state import State
+from optkit_core import torch_private
+from optkit_core.copying.copyable import Copyable
+from optkit_core.declaration import buffers
+from optkit_core.declaration.base import Declared
+from optkit_core.declaration.constructor import constructor
+from optkit_core.declaration.fields import option
+from optkit_core.declaration.ranges import boolean
+from optkit_core.lazy_state import State
+from optkit_core.param_groups import groups, parameters
+from optkit_core.plugins import entry_points, hooks
+from optkit_core.selection import requests
+from optkit_core.selection.chooser import Choosing
+from optkit_core.selection.requests import Request
+from optkit_core.selection.selector import Offer
+from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.profiling import observed
 
 if TYPE_CHECKING:
-    from optkit_core.checkpoint.renaming import Rename
-    from optkit_core.checkpoint.report import LoadReport
+    from optkit_core.checkpoint.load.load_report import LoadReport
+    from optkit_core.checkpoint.load.renaming import Rename
 
 LIVE = ("implementation", "foreach", "fused", "eager_state")
 """Options that say how to run; a checkpoint doesn't override them."""
@@ -75,7 +71,7 @@ class Optimizer(Declared, Choosing, Copyable):
     params: ParamsT  # for type checkers: the first argument
     implementation: str | Mapping[str, str] | None = option(
         default=None,
-        range=config.ImplementationRange(),
+        range=requests.ImplementationRange(),
         doc="which implementation to run",
         kw_only=True,
     )
@@ -95,7 +91,7 @@ class Optimizer(Declared, Choosing, Copyable):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Check everything that was given, then take the parameters in."""
         params, defaults = groups.bind(type(self), arguments, keywords)
-        self.request: Request = config.requested(defaults) or config.ambient()
+        self.request: Request = requests.requested(defaults) or requests.ambient()
         self.scaling = Scaling()
         self.forget_plans()
         found = parameters.checked(params)
@@ -103,7 +99,7 @@ class Optimizer(Declared, Choosing, Copyable):
             super().__init__(found, defaults)
         self.state = State(self, self.state)
         self._is_created = True
-        plugins.load_all()
+        entry_points.load_all()
         hooks.fire("optkit_created", optimizer=self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -157,13 +153,13 @@ class Optimizer(Declared, Choosing, Copyable):
         try:  # a graph that breaks within try is given up, and Python runs the whole of this frame
             if torch.compiler.is_compiling():
                 # Imported while Dynamo traces: later it would compile the module's own lines.
-                import optkit_core.compilation.step
+                import optkit_core.torch_compile.compiled_step
 
-                optkit_core.compilation.step.break_graph()
+                optkit_core.torch_compile.compiled_step.break_graph()
         finally:
             is_compiled = torch_private.is_called_by_compiled_code()
         if is_compiled:
-            from optkit_core.compilation.step import step
+            from optkit_core.torch_compile.compiled_step import step
 
             return step(self, closure)
         if is_compiled is None:  # a compiler that may be watching is to look away
@@ -198,9 +194,9 @@ class Optimizer(Declared, Choosing, Copyable):
         >>> optimizer.state_dict()["state"][0]["sum"] is optimizer.state[p]["sum"]
         True
         """
-        from optkit_core.checkpoint import collecting
+        from optkit_core.checkpoint import save
 
-        return collecting.save(self)
+        return save.save(self)
 
     def load_state_dict(  # type: ignore[override]
         self, state_dict: dict[str, Any], strict: bool = True, rename: Rename | None = None
@@ -223,7 +219,7 @@ class Optimizer(Declared, Choosing, Copyable):
         Raises:
             CheckpointError: it doesn't fit; names every mismatch, and nothing has changed.
         """
-        from optkit_core.checkpoint import loading
+        from optkit_core.checkpoint.load import loading
 
         return loading.load(self, state_dict, strict, rename)
 

@@ -12,7 +12,7 @@ import torch
 
 import optkit
 from optkit_core import torch_private
-from optkit_core.implementations.fused import native
+from optkit_core.native import reader_library
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 LACKING = {
@@ -84,7 +84,9 @@ def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for name in LACKING[request.param]:
         nothing = 0 if name == "implementation_of" else None
         monkeypatch.setattr(torch_private, name, lambda *_, nothing=nothing: nothing)
-    native.loaded.cache_clear()
-    assert (native.reader() is None) == (request.param == "Python"), native.unavailable_reason()
+    reader_library.loaded.cache_clear()
+    assert (reader_library.reader() is None) == (request.param == "Python"), (
+        reader_library.unavailable_reason()
+    )
     yield request.param
-    native.loaded.cache_clear()
+    reader_library.loaded.cache_clear()

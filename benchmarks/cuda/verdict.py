@@ -33,7 +33,7 @@ class Verdict(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The line to put into ``PREFERENCE`` in ``optkit_core/selector.py``.
+        """The line to put into ``PREFERENCE`` in ``optkit_core/selection/selector.py``.
 
         ``flat`` is one of L-BFGS's ways, which elementwise algorithms don't have.
         """

@@ -46,7 +46,11 @@ def variables(place: Path, is_dry: bool) -> dict[str, str]:
         "TRITON_CACHE_DIR": str(place / "triton"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONUNBUFFERED": "1",
-        **({"TRITON_INTERPRET": "1", "PYTHONPATH": str(place / "tests")} if is_dry else {}),
+        **(
+            {"TRITON_INTERPRET": "1", "PYTHONPATH": str(place / "tests" / "support")}
+            if is_dry
+            else {}
+        ),
     }
 
 

@@ -15,7 +15,7 @@ REPORT = 5.0
 
 SLOW = "test_every_operation or more_elements_than_32_bits"
 QUICK = "test_agrees_with_torch or hundreds_of_groups or groups_may_lie"
-CUDA_TESTS = ("test_cuda.py", "test_cuda_groups.py", "test_cuda_graphs.py", "test_cuda_reader.py")
+CUDA_TESTS = tuple(f"cuda/test_cuda{rest}.py" for rest in ("", "_groups", "_graphs", "_reader"))
 
 
 class Part(NamedTuple):
@@ -41,7 +41,7 @@ PARTS = (
     Part("environment", 40, needed=True),
     Part("machine", 30, needed=True),
     Part("cuda", 80, tests=CUDA_TESTS, chosen=f"not ({SLOW})"),
-    Part("lbfgs", 30, tests=("test_lbfgs_devices.py",)),
+    Part("lbfgs", 30, tests=("lbfgs/test_devices.py",)),
     Part("benchmarks", 70),
     Part("cuda-slow", 65, tests=CUDA_TESTS, chosen=SLOW),
 )

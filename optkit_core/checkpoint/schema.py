@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.buffers import Buffer
+from optkit_core.declaration.buffers import Buffer
+from optkit_core.declaration.ranges import Savable
 from optkit_core.errors import CheckpointError
-from optkit_core.ranges import Savable
-from optkit_core.registry import registry
+from optkit_core.plugins.registry import registry
 
 TAG = "schema"
 """The key inside each saved group that holds the schema's identity."""

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.buckets import Bucket, Kind
 from optkit_core.errors import ConfigError
-from optkit_core.implementations import counting, forloop
+from optkit_core.implementations import forloop, step_counters
 from optkit_core.implementations.bundle import Bundle
-from optkit_core.implementations.copies import in_one_dtype
-from optkit_core.implementations.view import StateView
-from optkit_core.selector import Offer
+from optkit_core.implementations.layout_copies import in_one_dtype
+from optkit_core.implementations.state_view import StateView
+from optkit_core.selection.selector import Offer
+from optkit_core.step.buckets import Bucket, Kind
 
 CHUNK_BYTES = {"cpu": 4 * 2**20}
 ELSEWHERE = 16 * 2**20
@@ -62,9 +62,9 @@ def run(algorithm: Any, bucket: Bucket, most: int) -> None:
     if bucket.kind.layout != torch.strided:
         forloop.run(algorithm, bucket)
         return
-    counting.advance(bucket.steps)
+    step_counters.advance(bucket.steps)
     is_counted = not bucket.kind.capturable
-    counts = counting.read(bucket.steps) if is_counted else [None] * len(bucket)
+    counts = step_counters.read(bucket.steps) if is_counted else [None] * len(bucket)
     together = _together(bucket, counts)
     for (count, _), positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)

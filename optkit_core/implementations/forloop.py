@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from optkit_core.buckets import Bucket, Kind
-from optkit_core.implementations import counting
+from optkit_core.implementations import step_counters
+from optkit_core.implementations.autograd import Recorded
 from optkit_core.implementations.bundle import Bundle
-from optkit_core.implementations.copies import in_one_dtype, widened
-from optkit_core.implementations.recorded import Recorded
-from optkit_core.implementations.view import StateView
-from optkit_core.selector import Offer
+from optkit_core.implementations.layout_copies import in_one_dtype, widened
+from optkit_core.implementations.state_view import StateView
+from optkit_core.selection.selector import Offer
+from optkit_core.step.buckets import Bucket, Kind
 
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
@@ -27,7 +27,7 @@ def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
 
 def run(algorithm: Any, bucket: Bucket) -> None:
     """Step every parameter of the bucket by the algorithm's update body."""
-    counting.advance(bucket.steps)
+    step_counters.advance(bucket.steps)
     if bucket.kind.layout != torch.strided:
         _call(algorithm.update_sparse, bucket)
     elif bucket.kind.capturable:

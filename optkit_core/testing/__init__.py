@@ -14,10 +14,10 @@ import torch
 
 from optkit_core.api import get
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing import calls, resuming, sparse, steps, variation
+from optkit_core.testing import calls, resuming, sparse_gradients, steps, variation
 from optkit_core.testing.agreement import TOLERANCES, assert_agree
+from optkit_core.testing.check_report import CheckReport
 from optkit_core.testing.failures import NotApplicableError, named
-from optkit_core.testing.report import CheckReport
 from optkit_core.testing.subject import Subject
 
 __all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check"]
@@ -29,7 +29,7 @@ REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
     "implementations heed each group's hyperparameters": variation.hyperparameters,
     "implementations heed a GradScaler's scale": steps.scaled,
     "autograd can record a step": steps.differentiable,
-    "implementations agree on sparse gradients": sparse.sparse_gradients,
+    "implementations agree on sparse gradients": sparse_gradients.sparse_gradients,
     "a step calls its closure as documented": calls.closures,
     "deep copies continue": resuming.deep_copies,
     "pickles continue": resuming.pickles,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.buffers import STEP
+from optkit_core.declaration.buffers import STEP
 
 TOLERANCES = {
     torch.float64: 1e-12,

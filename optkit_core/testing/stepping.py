@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from optkit_core.buffers import STEP
+from optkit_core.declaration.buffers import STEP
 from optkit_core.testing.agreement import is_same
 from optkit_core.testing.closures import Closure, Descent
 from optkit_core.testing.failures import named

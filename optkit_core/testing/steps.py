@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from optkit_core.buffers import STEP
+from optkit_core.declaration.buffers import STEP
 from optkit_core.optimizer import Optimizer
 from optkit_core.testing.agreement import is_same
 from optkit_core.testing.closures import Closure

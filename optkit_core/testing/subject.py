@@ -10,11 +10,11 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.algorithm import Elementwise
-from optkit_core.buckets import kind_of
+from optkit_core.elementwise import Elementwise
 from optkit_core.errors import ImplementationError
-from optkit_core.offers import OWN_STEP, offers_of
 from optkit_core.optimizer import Optimizer
+from optkit_core.selection.offers import OWN_STEP, offers_of
+from optkit_core.step.buckets import kind_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
 from optkit_core.testing.failures import NotApplicableError, named

@@ -1,7 +1,6 @@
 """L-BFGS: a quasi-Newton method that remembers a few steps instead of a matrix."""
 
-from optkit_plugins.lbfgs.objective import ClosureError
-from optkit_plugins.lbfgs.optimizer import LBFGS
+from optkit_plugins.lbfgs.algorithm import LBFGS
 from optkit_plugins.lbfgs.result import Progress, Result
 from optkit_plugins.lbfgs.searches import (
     Backtracking,
@@ -13,6 +12,7 @@ from optkit_plugins.lbfgs.searches import (
     StrongWolfe,
     Trial,
 )
+from optkit_plugins.lbfgs.solve.objective import ClosureError
 
 # Pickles and documentation name the class by this package, wherever its module moves.
 LBFGS.__module__ = __name__

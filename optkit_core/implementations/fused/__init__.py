@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from optkit_core.buckets import Bucket, Kind
-from optkit_core.selector import Offer
+from optkit_core.selection.selector import Offer
+from optkit_core.step.buckets import Bucket, Kind
 
 MODULES = {"cpu": "cpu", "cuda": "cuda"}
 """The module of this package that runs kernels on a type of device."""

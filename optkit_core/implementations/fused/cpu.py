@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from optkit_core.buckets import Bucket, Kind
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused import cpp, parts
-from optkit_core.implementations.fused.cpp import TYPES
-from optkit_core.implementations.fused.kernel import KernelJob, kernel
+from optkit_core.implementations.fused import cpp_source, parts
+from optkit_core.implementations.fused.cpp_kernel import KernelJob, kernel
+from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.implementations.fused.parts import Launch, Part
 from optkit_core.implementations.fused.table import Table
-from optkit_core.implementations.fused.trace import trace
+from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.tracing.trace import trace
 
 __all__ = ["prepare", "refuse", "source"]
 
@@ -40,7 +40,9 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
 
 def source(algorithm: Any, kind: Kind, h: Any) -> str:
     """Return the C++ source of the loop over a row, without what surrounds it."""
-    return cpp.loop(trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, kind, TYPES))
+    return cpp_source.loop(
+        trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, kind, TYPES)
+    )
 
 
 def _launch(algorithm: Any, part: Part) -> Launch:

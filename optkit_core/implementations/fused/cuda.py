@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from optkit_core.buckets import Bucket, Kind
-from optkit_core.buffers import STEP
+from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations import counting
+from optkit_core.implementations import step_counters
 from optkit_core.implementations.fused import parts, triton_source
 from optkit_core.implementations.fused.device_table import numbers_on_device, on_device
 from optkit_core.implementations.fused.parts import Launch, Part
-from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.table import Table
-from optkit_core.implementations.fused.trace import trace
 from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
+from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.tracing.recording import Program
+from optkit_core.tracing.trace import trace
 
 __all__ = ["prepare", "refuse", "source"]
 
@@ -226,7 +226,7 @@ def _advance(table: Table, flag: Sequence[Tensor]) -> None:
     if flag:
         torch._foreach_add_(steps, (flag[0] == 0).to(steps[0].dtype).reshape(()))
     elif _counted_on_device(table.bucket):
-        counting.advance(steps)
+        step_counters.advance(steps)
     else:
         table.advance()
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 
-from optkit_core.buckets import Bucket, Kind
-from optkit_core.buffer_kinds import PER_ELEMENT
-from optkit_core.buffers import STEP
+from optkit_core.declaration.buffer_kinds import PER_ELEMENT
+from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
-from optkit_core.garbage import uncollected
-from optkit_core.implementations.copies import Copies, packed
-from optkit_core.implementations.fused.bodies import Body, fitting, recorded
-from optkit_core.implementations.fused.layout import sorted_rows
-from optkit_core.implementations.fused.native import reader
-from optkit_core.implementations.fused.numbers import OtherWayError, RowNumbers
-from optkit_core.implementations.fused.reader import Reader
-from optkit_core.implementations.fused.settings import Settings, settings
+from optkit_core.implementations.fused.row_layout import sorted_rows
+from optkit_core.implementations.fused.row_numbers import OtherWayError, RowNumbers
 from optkit_core.implementations.fused.table import Table
+from optkit_core.implementations.layout_copies import Copies, packed
+from optkit_core.native.reader import Reader
+from optkit_core.native.reader_library import reader
+from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.step.collector import uncollected
+from optkit_core.tracing.bodies import Body, fitting, recorded
+from optkit_core.tracing.settings import Settings, settings
 
 Launch = Callable[[], None]
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 
-from optkit_core.algorithm import Elementwise
-from optkit_core.buckets import Kind
+from optkit_core.elementwise import Elementwise
 from optkit_core.errors import OptkitError
-from optkit_core.implementations.fused import cache, native, parts
-from optkit_core.implementations.fused.cpp import TYPES
-from optkit_core.implementations.fused.kernel import compiled
-from optkit_core.implementations.fused.recording import Program
-from optkit_core.implementations.fused.trace import trace
-from optkit_core.libraries import with_layouts
+from optkit_core.implementations.fused import parts
+from optkit_core.implementations.fused.cpp_kernel import compiled
+from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.native import cache, reader_library
+from optkit_core.native.libraries import with_layouts
+from optkit_core.step.buckets import Kind
+from optkit_core.tracing.recording import Program
+from optkit_core.tracing.trace import trace
 
 COUNTS = (1.0, 2.0, 1e6)
 """Numbers of steps to trace: a body may begin otherwise than it goes on."""
@@ -49,7 +50,7 @@ def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
         return len(brought)
     kind = Kind(torch.device("cpu"), dtype)
     dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
-    native.compiled(portable)
+    reader_library.compiled(portable)
     programs = dict.fromkeys(_programs(algorithm))
     for program in programs:
         compiled(program, dtypes, algorithm.__name__, portable)

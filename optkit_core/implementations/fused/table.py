@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from optkit_core import torch_private
-from optkit_core.buckets import Bucket
-from optkit_core.buffers import STEP
-from optkit_core.implementations import counting
-from optkit_core.implementations.fused.reader import Reader
-from optkit_core.implementations.fused.structures import Operand, Plan
+from optkit_core.declaration.buffers import STEP
+from optkit_core.implementations import step_counters
+from optkit_core.native.reader import Reader
+from optkit_core.native.structures import Operand, Plan
+from optkit_core.step.buckets import Bucket
 
 WORD = 8
 
@@ -67,7 +67,7 @@ class Table:
         """Return what each row's step counter will say: one number where all agree."""
         if self.watched:
             return self.watched.next_counts()
-        counts = [count + 1 for count in counting.read(self.bucket.steps)]
+        counts = [count + 1 for count in step_counters.read(self.bucket.steps)]
         return counts[:1] if len(set(counts)) == 1 else counts
 
     def advance(self) -> None:
@@ -75,7 +75,7 @@ class Table:
         if self.watched:
             self.watched.advance()
         else:
-            counting.advance(self.bucket.steps)
+            step_counters.advance(self.bucket.steps)
 
 
 class Watched:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optkit_core.implementations.fused.recording import Line, Program
-from optkit_core.implementations.fused.vocabulary import CONDITIONS
+from optkit_core.tracing.recording import Line, Program
+from optkit_core.tracing.vocabulary import CONDITIONS
 
 OPERATIONS = {
     "constant": "{0}",

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import torch
 
-from optkit_core.implementations.fused.recording import Program
 from optkit_core.implementations.fused.triton_operations import (
     as_number,
     defining,
     is_condition,
     written,
 )
+from optkit_core.tracing.recording import Program
 
 CHUNK = 4096
 """Elements of a row that one program steps."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from optkit_plugins.lbfgs.line import Exhausted, Line, LineSearch, Trial
 from optkit_plugins.lbfgs.searches.backtracking import Backtracking
 from optkit_plugins.lbfgs.searches.hager_zhang import HagerZhang
 from optkit_plugins.lbfgs.searches.more_thuente import MoreThuente
 from optkit_plugins.lbfgs.searches.strong_wolfe import StrongWolfe
+from optkit_plugins.lbfgs.solve.line import Exhausted, Line, LineSearch, Trial
 
 SEARCHES: Mapping[str, LineSearch] = {
     "strong_wolfe": StrongWolfe(),

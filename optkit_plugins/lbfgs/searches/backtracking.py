@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import attrs
 
-from optkit_plugins.lbfgs.line import Line, Trial
 from optkit_plugins.lbfgs.searches.interpolation import cubic_minimizer
+from optkit_plugins.lbfgs.solve.line import Line, Trial
 
 
 @attrs.frozen

@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import attrs
 
-from optkit_plugins.lbfgs.line import Exhausted, Line, Trial
 from optkit_plugins.lbfgs.searches.interpolation import cubic_minimizer, secant
+from optkit_plugins.lbfgs.solve.line import Exhausted, Line, Trial
 
 Interval = tuple[Trial, Trial]
 

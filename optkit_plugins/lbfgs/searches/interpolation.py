@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from optkit_plugins.lbfgs.line import Trial
+from optkit_plugins.lbfgs.solve.line import Trial
 
 
 def cubic_minimizer(a: Trial, b: Trial, least: float, most: float) -> float:

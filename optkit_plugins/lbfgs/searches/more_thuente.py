@@ -14,8 +14,8 @@ import math
 
 import attrs
 
-from optkit_plugins.lbfgs.line import Exhausted, Line, Trial
 from optkit_plugins.lbfgs.searches.interpolation import clamped
+from optkit_plugins.lbfgs.solve.line import Exhausted, Line, Trial
 
 
 @attrs.frozen(eq=False)

@@ -1,0 +1,131 @@
+"""The comparison: the same network, data and budget for each optimizer in turn."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from optkit.cli.data import Split, load, split
+from optkit.cli.outputs import check_outputs, write_json
+from optkit.cli.picture import draw
+from optkit.cli.records import DataFacts, Report, Settings
+from optkit.cli.training import Contestant, train
+from optkit.cli.user_errors import blamed_on, from_extra
+
+LINE_SEARCHES = ("hager_zhang", "strong_wolfe")
+"""What is taken where there is a choice; the second one is all that torch.optim.LBFGS has."""
+
+Progress = Callable[[str, float], None]
+
+
+def compare(settings: Settings, progress: Progress) -> Report:
+    """Train with each optimizer in turn, and write the picture and the figures.
+
+    Everything that can be refused is refused before the first training starts.
+
+    Args:
+        settings: what to compare, on what, and where to write.
+        progress: told the optimizer's name and its number of passes, again and again.
+
+    Returns:
+        The finished comparison.
+
+    Raises:
+        OptkitError: an option, the data or an output path can't be used, or an
+            optimizer failed.
+    """
+    check_outputs(settings.picture, settings.json)
+    data = split(load(settings.data, settings.target), settings.seed)
+    from_extra("matplotlib.figure", "compare")
+    with _own_random_state(), _threads(settings.threads):
+        contestants = enter(settings, data.facts)
+        report = _train_all(settings, data, contestants, progress)
+    draw(report)
+    write_json(report)
+    return report
+
+
+def enter(settings: Settings, facts: DataFacts) -> list[Contestant]:
+    """Create each optimizer, with a network of its own that starts like all others.
+
+    Args:
+        settings: the names, their hyperparameters, the network's size and the seed.
+        facts: how many numbers go in, and how many classes come out.
+
+    Returns:
+        The optimizers in the order of the names.
+
+    Raises:
+        OptkitError: a name or a hyperparameter is unknown, or its value is refused.
+    """
+    torch.manual_seed(settings.seed)
+    network = nn.Sequential(
+        nn.Linear(facts.features, settings.hidden),
+        nn.ReLU(),
+        nn.Linear(settings.hidden, len(facts.classes)),
+    )
+    return [_contestant(name, copy.deepcopy(network), settings) for name in settings.names]
+
+
+def _contestant(name: str, network: nn.Module, settings: Settings) -> Contestant:
+    import optkit
+
+    algorithm = optkit.get(name)
+    given = _line_search(algorithm) | dict(settings.overrides.get(name, {}))
+    wanted = {"implementation": settings.implementation} if settings.implementation else {}
+    with blamed_on(name, "being created"):
+        optimizer = optkit.create(name, list(network.parameters()), **{**wanted, **given})
+    return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
+
+
+def _line_search(algorithm: Any) -> dict[str, Any]:
+    """Return the hyperparameter that names a line search, of an algorithm that has one."""
+    if "line_search_fn" not in inspect.signature(algorithm).parameters:
+        return {}
+    better, common = LINE_SEARCHES
+    declared = getattr(algorithm, "declarations", {}).get("line_search_fn")
+    has_better = declared is not None and not declared.range.complaint("line_search_fn", better)
+    return {"line_search_fn": better if has_better else common}
+
+
+def _needs_closure(algorithm: Any) -> bool:
+    if hasattr(algorithm, "requires_closure"):
+        return bool(algorithm.requires_closure)
+    closure = inspect.signature(algorithm.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _train_all(
+    settings: Settings, data: Split, contestants: list[Contestant], progress: Progress
+) -> Report:
+    outcomes = []
+    for contestant in contestants:
+        progress(contestant.name, 0.0)
+        outcomes.append(train(contestant, data, settings, _told(progress, contestant.name)))
+    return Report(settings, data.facts, torch.get_num_threads(), tuple(outcomes))
+
+
+def _told(progress: Progress, name: str) -> Callable[[float], None]:
+    return lambda passes: progress(name, passes)
+
+
+@contextmanager
+def _own_random_state() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,1 @@
+"""Checkpoints as files: safetensors with a checksum, written whole, and files of torch.save."""

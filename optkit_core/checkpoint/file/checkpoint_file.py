@@ -1,0 +1,145 @@
+"""Checkpoints as files: the state of one optimizer, whole and checked, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import attrs
+import torch
+
+from optkit_core.checkpoint.file import tensor_file
+from optkit_core.checkpoint.file.decoding import UnknownMarkError, decode
+from optkit_core.checkpoint.file.encoding import encode
+from optkit_core.checkpoint.file.header import damaged
+from optkit_core.checkpoint.load.load_report import LoadReport
+from optkit_core.checkpoint.load.plain_torch import restore
+from optkit_core.checkpoint.load.renaming import Rename
+from optkit_core.checkpoint.load.saved_state import Owned
+from optkit_core.checkpoint.load.wrappers import layers, renew
+from optkit_core.checkpoint.save import save as collected
+from optkit_core.errors import CheckpointFileError
+from optkit_core.optimizer import Optimizer
+
+FORMAT = 1
+"""The version of the file format; that of the state in it is each group's schema."""
+
+
+KINDS = {"algorithm": str, "state_dict": dict, "writer": str}
+
+
+@attrs.frozen(eq=False)
+class Checkpoint:
+    """What a file holds.
+
+    Args:
+        algorithm: the name of the optimizer's class, ``""`` where it isn't known.
+        state_dict: the state and the groups, as `load_state_dict` takes them.
+        writer: the program that wrote the file, with its version.
+    """
+
+    algorithm: str
+    state_dict: dict[str, Any]
+    writer: str = ""
+
+
+def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None:
+    """Write an optimizer's state to a file; see `optkit.save`."""
+    *_, own = layers(optimizer)
+    is_plain = getattr(own.state_dict, "__func__", None) is Optimizer.state_dict
+    state_dict = collected(own, shared=True) if is_plain else own.state_dict()
+    write(Checkpoint(type(own).__name__, state_dict), path)
+
+
+def load(
+    optimizer: torch.optim.Optimizer,
+    path: str | os.PathLike[str],
+    strict: bool = True,
+    rename: Rename | None = None,
+) -> LoadReport | None:
+    """Continue from the state in a file; see `optkit.load`."""
+    *wrappers, own = layers(optimizer)
+    checkpoint = read(path)
+    if isinstance(own, Optimizer):
+        given: dict[str, Any] = {} if strict else {"strict": False}
+        given |= {} if rename is None else {"rename": rename}
+        return own.load_state_dict(Owned(checkpoint.state_dict), **given)
+    restore(own, checkpoint.algorithm, checkpoint.state_dict, strict, rename)
+    renew(wrappers, own)
+    return None
+
+
+def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
+    """Write a checkpoint to a file, or replace the file as a whole.
+
+    Raises:
+        CheckpointError: the state holds what a file can't; nothing was written.
+        CheckpointFileError: the file can't be written.
+    """
+    import optkit
+
+    state, tensors = encode(checkpoint.state_dict)
+    record = {
+        "format": FORMAT,
+        "writer": f"optkit {optkit.__version__}",
+        "algorithm": checkpoint.algorithm,
+        "state_dict": state,
+    }
+    tensor_file.write(path, tensors, json.dumps(record, separators=(",", ":"), allow_nan=False))
+
+
+def read(path: str | os.PathLike[str]) -> Checkpoint:
+    """Return what a file holds that `save` wrote; its tensors are new, and on the CPU.
+
+    Raises:
+        CheckpointFileError: the file is of another kind, damaged, or can't be read.
+    """
+    text, tensors = tensor_file.read(path)
+    return _understood(path, text, tensors)
+
+
+def describe(path: str | os.PathLike[str]) -> Checkpoint:
+    """Return what `read` does, from the header alone: the tensors have no content.
+
+    Raises:
+        CheckpointFileError: the file is of another kind, its header is damaged, or it can't
+            be read.
+    """
+    header = tensor_file.inspect(path)
+    tensors = {
+        place.name: torch.empty(place.shape, dtype=place.dtype, device="meta")
+        for place in header.places
+    }
+    return _understood(path, header.text, tensors)
+
+
+def _understood(
+    path: str | os.PathLike[str], text: str, tensors: dict[str, torch.Tensor]
+) -> Checkpoint:
+    try:
+        record = decode(text, tensors)
+    except UnknownMarkError as mark:
+        raise CheckpointFileError(
+            f"{os.fspath(path)} holds {str(mark)!r:.40}, which this version doesn't know; it was "
+            f"written by {_writer(text)}. Install that one, or a later one."
+        ) from mark
+    except ValueError as error:
+        raise damaged(path, f"its description can't be read: {error}") from error
+    if not isinstance(record, dict) or type(record.get("format")) is not int:
+        raise damaged(path, "its description has no format")
+    if record["format"] > FORMAT:
+        raise CheckpointFileError(
+            f"{os.fspath(path)} is of format {record['format']}, written by "
+            f"{record.get('writer')!s:.40}; this version knows formats up to {FORMAT}. "
+            "Install that one, or a later one."
+        )
+    content: dict[str, Any] = {key: record.get(key) for key in KINDS}
+    if {key: type(value) for key, value in content.items()} != KINDS:
+        raise damaged(path, "its description isn't whole")
+    return Checkpoint(**content)
+
+
+def _writer(text: str) -> str:
+    record = json.loads(text)
+    return str(record.get("writer"))[:40] if isinstance(record, dict) else "nobody knows what"

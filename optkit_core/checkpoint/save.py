@@ -1,0 +1,86 @@
+"""Collecting: the way from an optimizer to a dict that torch.optim understands too."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import torch
+
+from optkit_core.checkpoint.load.value_copies import copied
+from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
+from optkit_core.param_groups.builtin_values import OWN, plain
+from optkit_core.plugins import hooks
+from optkit_core.step import collector
+from optkit_core.torch_hooks import hooks_of
+
+SHARED = frozenset({list, dict, torch.Size, *OWN})
+"""Types of values in a group that a state dict hands on as they are, as torch's does."""
+
+
+def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
+    """Return an optimizer's state and groups, with all hooks around it.
+
+    Args:
+        optimizer: an optkit optimizer.
+        shared: whether the tensors are the live ones even where `reuses_memory` says that
+            they won't stay together.
+    """
+    for hook in hooks_of(optimizer, "state_dict_pre_hook"):
+        hook(optimizer)
+    with collector.uncollected():
+        saved = collect(optimizer, shared or not optimizer.reuses_memory)
+    for hook in hooks_of(optimizer, "state_dict_post_hook"):
+        replaced = hook(optimizer, saved)
+        saved = saved if replaced is None else replaced
+    hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=saved)
+    return saved
+
+
+def collect(optimizer: Any, shared: bool = True) -> dict[str, Any]:
+    """Return an optimizer's state and groups in torch's shape.
+
+    Args:
+        optimizer: an optkit optimizer.
+        shared: whether parameters' states are the live ones, or copies.
+
+    Returns:
+        ``{"state": {index: ...}, "param_groups": [...]}``; parameters are counted through all
+        groups. Each group carries the schema's identity and who wrote it.
+    """
+    optimizer.publish_state()
+    groups = optimizer.param_groups
+    places: dict[int, int] = {}
+    for place, p in enumerate(chain.from_iterable(group["params"] for group in groups)):
+        places.setdefault(id(p), place)
+    return {
+        "state": _states(optimizer.state, places, shared),
+        "param_groups": _groups(optimizer, places),
+    }
+
+
+def _states(state: Any, places: dict[int, int], shared: bool) -> dict[Any, Any]:
+    """Return the states of parameters by their places, and what else there is by its key."""
+    if shared:
+        return {places.get(id(key), key): own for key, own in state.items()}
+    return {
+        places.get(id(key), key): copied(own) if id(key) in places else own
+        for key, own in state.items()
+    }
+
+
+def _groups(optimizer: Any, places: dict[int, int]) -> list[dict[str, Any]]:
+    """Return the groups with the places of their parameters, and savable values."""
+    algorithm: Any = type(optimizer)
+    marks = {TAG: schema_of(algorithm).identity, WRITER: writer_of(algorithm)}
+    ranges = savable(algorithm).items()
+    groups = []
+    for group in optimizer.param_groups:
+        own = {**group, **marks}
+        for name, value in group.items():
+            if type(value) not in SHARED:
+                own[name] = plain(value)
+        own |= {name: range.saved(group[name]) for name, range in ranges if name in group}
+        own["params"] = [places[id(p)] for p in own.pop("params")]
+        groups.append(own)
+    return groups

@@ -1,0 +1,1 @@
+"""Copies and pickles of an optimizer: what goes along, and what stays behind with a warning."""

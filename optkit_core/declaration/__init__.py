@@ -1,0 +1,1 @@
+"""What an algorithm declares in its class body: hyperparameters, options and buffers."""

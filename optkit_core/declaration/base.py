@@ -1,0 +1,115 @@
+"""The class that reads declarations: what a subclass says in its body becomes checks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, dataclass_transform
+
+from torch.optim import Optimizer as TorchOptimizer
+
+from optkit_core.declaration import buffers, fields
+from optkit_core.declaration.buffer_arguments import is_number
+from optkit_core.declaration.buffer_kinds import JOINT
+from optkit_core.declaration.buffers import COUNTER, STEP, Buffer
+from optkit_core.declaration.fields import Declaration, hyperparameter, option
+from optkit_core.errors import DeclarationError, did_you_mean
+
+
+@dataclass_transform(field_specifiers=(hyperparameter, option))
+class Declared:
+    """Turns the declarations in a class body into checked classes and a signature."""
+
+    own_declarations: ClassVar[Mapping[str, Declaration]] = {}
+    declarations: ClassVar[Mapping[str, Declaration]] = {}
+    Hyperparameters: ClassVar[Any]
+    checks: ClassVar[tuple[tuple[str, Any, Callable[[Any], Any]], ...]] = ()
+    known_annotations: ClassVar[set[str]] = set()
+    buffers: ClassVar[Mapping[str, Buffer]] = {}
+    state_buffers: ClassVar[Mapping[str, Buffer]] = {}
+    counts_steps: ClassVar[bool] = False
+    is_joint: ClassVar[bool] = False
+    has_body: ClassVar[bool] = False
+    hyperparameter_names: ClassVar[tuple[str, ...]] = ()
+    option_names: ClassVar[tuple[str, ...]] = ()
+    default_values: ClassVar[Mapping[str, Any]] = {}
+    positional: ClassVar[tuple[str, ...]] = ()
+    schema_name: ClassVar[str] = "optimizer"
+    schema_version: ClassVar[int] = 1
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Read what the class body declares."""
+        super().__init_subclass__(**keywords)
+        cls.own_declarations = fields.take(cls)
+        cls.declarations = dict(fields.in_order(fields.collect(cls)))
+        cls.buffers = buffers.collect(cls)
+        cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
+        cls.is_joint = any(item.kind == JOINT for item in cls.buffers.values())
+        _check(cls)
+        cls.Hyperparameters = fields.CheckedClass()
+        cls.checks = tuple(
+            (name, item.default, partial(item.check, name))
+            for name, item in cls.declarations.items()
+        )
+        cls.known_annotations = set()
+        cls.hyperparameter_names = tuple(
+            name for name, item in cls.declarations.items() if not item.is_option
+        )
+        cls.option_names = tuple(name for name, item in cls.declarations.items() if item.is_option)
+        cls.default_values = {name: item.default for name, item in cls.declarations.items()}
+        cls.positional = fields.positional(cls.declarations)
+        if "schema_name" not in vars(cls) and _is_algorithm(cls):
+            cls.schema_name = cls.__name__.lower()
+
+
+def _is_algorithm(cls: type[Declared]) -> bool:
+    """Whether the class says what is computed; one that only adds methods is its base's."""
+    body = vars(cls).values()
+    return bool(cls.own_declarations) or any(isinstance(value, Buffer) for value in body)
+
+
+def _check(cls: type[Declared]) -> None:
+    """Raise for a class body that can't mean what it says."""
+    for name, item in cls.own_declarations.items():
+        complaint = item.range.complaint(name, item.default)
+        if name == "params" or complaint:
+            reason = complaint or "params is the name of what is optimized."
+            raise DeclarationError(f"{cls.__name__} can't declare {name}: {reason}")
+    for name, buffer in cls.buffers.items():
+        complaint = _buffer_complaint(cls, name, buffer)
+        if complaint:
+            raise DeclarationError(f"{cls.__name__} can't have the buffer {name!r}: {complaint}")
+    for name, value in vars(cls).items():
+        if name in {**cls.declarations, **cls.buffers} and not isinstance(value, Buffer):
+            maker = "hyperparameter" if name in cls.declarations else "Buffer"
+            raise DeclarationError(
+                f"{cls.__name__} sets {name} = {value!r:.40}, but its base class declares "
+                f"{name}; declare it anew with {maker}(...)."
+            )
+    if "update" in vars(cls) and not isinstance(
+        inspect.getattr_static(cls, "update"), staticmethod
+    ):
+        raise DeclarationError(f"{cls.__name__}.update must be a static method: @staticmethod.")
+
+
+def _buffer_complaint(cls: type[Declared], name: str, buffer: Buffer) -> str:
+    """Return what is wrong with a buffer in this class, or ``""``."""
+    if name == STEP or hasattr(TorchOptimizer, name):
+        return "every optimizer has that attribute."
+    if isinstance(buffer.init, str) and buffer.init not in cls.declarations:
+        known = ", ".join(cls.declarations)
+        close = did_you_mean(buffer.init, cls.declarations)
+        return f"init={buffer.init!r} isn't a hyperparameter.{close} There are {known}."
+    start = cls.declarations[buffer.init].default if isinstance(buffer.init, str) else 0
+    if not is_number(start):
+        return f"init={buffer.init!r} is a hyperparameter whose default, {start!r}, is no number."
+    if buffer.since > cls.schema_version:
+        return f"since={buffer.since} is later than schema_version = {cls.schema_version}."
+    if cls.has_body and (buffer.optional or not buffer.is_tensor):
+        what = "optional" if buffer.optional else buffer.kind
+        return (
+            f"an update body computes with tensors that are always there, and it is {what}. "
+            "State of a shape of its own is Buffer(shape=lambda p: ...)."
+        )
+    return ""

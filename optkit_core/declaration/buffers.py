@@ -1,0 +1,171 @@
+"""Buffers: the state tensors that an algorithm declares, and how they come to be.
+
+A declaration is a class attribute, ``exp_avg = Buffer()``. Its name is the key in
+``optimizer.state[p]``, and so in checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any, Never
+
+import attrs
+import torch
+from torch import Tensor
+
+from optkit_core.declaration import buffer_arguments
+from optkit_core.declaration.buffer_kinds import KINDS, PER_ELEMENT, SCALAR, SHAPED, TensorKind
+
+STEP = "step"
+
+
+@attrs.frozen(eq=False, init=False)
+class Buffer:
+    """One entry of the state of each parameter: what it is, and what it starts from.
+
+    Args:
+        init: the value that every element starts from: a number (default 0), or the name of the
+            hyperparameter that holds it. An opaque buffer takes lists and dicts too.
+        doc: one phrase, shown by `optkit.describe`.
+        dtype: float16, bfloat16, float32 or float64, for a complex parameter that of its parts;
+            None (default): the parameter's.
+        shape: a function that is called with the parameter, a complex one as pairs of real
+            numbers, and returns sizes; None (default): what `kind` says.
+        kind: ``"per element"`` (default): a tensor of the parameter's shape, device and
+            layout. ``"shaped"`` (default with `shape`): a tensor of that shape. ``"scalar"``: a
+            tensor of one number, on the CPU unless ``capturable``; both are real.
+            ``"joint"``: a vector over all elements of all parameters of all groups, or a list
+            of such, kept with the first parameter. ``"opaque"``: a number, or a list or dict
+            of numbers and tensors, of which nothing is known.
+        since: the version of the algorithm's schema that brought it, from 1 (default).
+        optional: whether state without it is whole (default False): it comes into being when
+            the algorithm writes it, and not before, as every joint buffer does.
+
+    Raises:
+        DeclarationError: an argument is unknown, can't be, or contradicts another.
+
+    >>> import torch
+    >>> Buffer(init=0.5).allocate(torch.zeros(2, dtype=torch.float64), {})
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    >>> Buffer(shape=lambda p: p.shape[:1]).allocate(torch.zeros(3, 5), {})
+    tensor([0., 0., 0.])
+    """
+
+    init: Any
+    doc: str
+    dtype: torch.dtype | None
+    shape: Callable[[Tensor], Sequence[int]] | None
+    kind: str
+    since: int
+    optional: bool
+    name: str = attrs.field(init=False, default="")
+
+    def __init__(
+        self,
+        init: Any = 0.0,
+        doc: str = "",
+        dtype: torch.dtype | None = None,
+        *,
+        shape: Callable[[Tensor], Sequence[int]] | None = None,
+        kind: str | None = None,
+        since: int = 1,
+        optional: bool = False,
+        **unknown: Never,
+    ) -> None:
+        """Refuse what can't be."""
+        known = [field.name for field in attrs.fields(Buffer) if field.init]
+        buffer_arguments.refuse_unknown(unknown, known)
+        kind = (PER_ELEMENT if shape is None else SHAPED) if kind is None else kind
+        self.__attrs_init__(init, doc, dtype, shape, kind, since, optional)
+        buffer_arguments.check(self)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Note the name for messages."""
+        object.__setattr__(self, "name", name)
+
+    def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
+        """Return the buffer for `parameter` before its first step."""
+        return self.allocate_all([parameter], group)[0]
+
+    def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
+        """Return the buffers for parameters of one dtype and group, as `allocate` does."""
+        value = group[self.init] if isinstance(self.init, str) else self.init
+        return KINDS[self.kind].allocate_all(self, value, params, group)
+
+    def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
+        """Return a tensor without values to be the buffer of `parameter`."""
+        return self._rules.empty(self, parameter, group)
+
+    def shape_for(self, parameter: Tensor) -> torch.Size:
+        """Return the shape of the buffer of `parameter`."""
+        return self._rules.shape_of(self, parameter)
+
+    def dtype_for(self, parameter: Tensor) -> torch.dtype:
+        """Return the dtype of the buffer of `parameter`."""
+        return self._rules.dtype_of(self, parameter)
+
+    def device_for(self, parameter: Tensor, group: Mapping[str, Any]) -> torch.device:
+        """Return the device of the buffer of `parameter`."""
+        return self._rules.device_of(parameter, group)
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is one tensor for each parameter, of known shape, dtype and device."""
+        return isinstance(KINDS[self.kind], TensorKind)
+
+    @property
+    def _rules(self) -> TensorKind:
+        rules = KINDS[self.kind]
+        assert isinstance(rules, TensorKind)
+        return rules
+
+
+COUNTER = Buffer(doc="number of steps so far", dtype=torch.float64, kind=SCALAR)
+"""The step counter of every elementwise algorithm. In torch it is float32, where adding one
+to 2**24 changes nothing; torch.optim takes and continues either."""
+
+
+def joint_dtype(dtypes: Iterable[torch.dtype]) -> torch.dtype:
+    """Return the dtype of a vector over parameters of these dtypes, complex ones as pairs.
+
+    It is float32 at least: the products of long vectors of half precision mean nothing.
+
+    >>> joint_dtype([torch.bfloat16, torch.complex64])
+    torch.float32
+    """
+    return reduce(torch.promote_types, dtypes, torch.float32).to_real()
+
+
+def collect(cls: type) -> dict[str, Buffer]:
+    """Return the buffers that `cls` and its bases declare, bases first."""
+    found: dict[str, Buffer] = {}
+    for base in reversed(cls.__mro__):
+        found.update({k: v for k, v in vars(base).items() if isinstance(v, Buffer)})
+    return found
+
+
+def allocate_all(
+    buffers: Mapping[str, Buffer], params: Sequence[Tensor], group: Mapping[str, Any]
+) -> Iterator[Iterable[tuple[str, Any]]]:
+    """Return names and values of the required buffers of parameters that have no state.
+
+    The parameters are of one dtype and group. Buffers are ordinary tensors in
+    `torch.inference_mode` too: later steps may be outside of it.
+    """
+    names = [name for name, item in buffers.items() if not item.optional]
+    with torch.inference_mode(False), torch.no_grad():
+        columns = [buffers[name].allocate_all(params, group) for name in names]
+    rows = zip(*columns, strict=True) if columns else ([] for _ in params)
+    return (zip(names, row, strict=True) for row in rows)
+
+
+def allocate(
+    buffers: Mapping[str, Buffer],
+    parameter: Tensor,
+    group: Mapping[str, Any],
+    existing: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the required buffers of `parameter` that don't exist yet."""
+    lacking = {name: item for name, item in buffers.items() if name not in existing}
+    return dict(next(allocate_all(lacking, [parameter], group)))

@@ -1,0 +1,189 @@
+"""Declarations: what an algorithm says about itself, once, in its class body.
+
+An annotated attribute ``lr: float = hyperparameter(default=1e-2, range=at_least(0.0))``
+declares a hyperparameter; the keywords are those that type checkers look for, so that
+they know the constructor's signature too. `collect` gathers the declarations, from which
+come the constructor's signature and the checks of its arguments and of every group.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+
+from optkit_core.declaration.ranges import Range, converter
+from optkit_core.errors import HyperparameterError, UnknownHyperparameterError, did_you_mean
+
+
+@attrs.frozen(eq=False, repr=False)
+class Declaration:
+    """What one attribute of a class body declares."""
+
+    default: Any
+    range: Range
+    doc: str
+    is_option: bool
+    kw_only: bool
+    type: str = ""
+    annotation: Any = Any
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return what is kept in place of a value.
+
+        Raises:
+            HyperparameterError: it isn't allowed.
+        """
+        complaint = self.range.complaint(name, value)
+        if complaint:
+            raise HyperparameterError(complaint)
+        return converter(self.range)(value)
+
+
+def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool = False) -> Any:
+    """Declare a hyperparameter: something that the mathematics depends on.
+
+    Args:
+        default: the value used when neither the constructor nor a group gives one.
+        range: what is allowed; see `at_least`, `within`, `each`, `whole`, `one_of`.
+        doc: one phrase, shown by `optkit.describe` and ``optkit show``.
+        kw_only: whether the constructor takes it by keyword only.
+
+    Returns:
+        A declaration that the class consumes when it is created.
+
+    >>> import optkit
+    >>> optkit.get("adagrad").Hyperparameters(lr=0.5).lr
+    0.5
+    """
+    return Declaration(_kept(default, range), range, doc, is_option=False, kw_only=kw_only)
+
+
+def option(
+    *,
+    default: Any,
+    range: Range,
+    doc: str = "",
+    kw_only: bool = True,
+    by_position: bool = False,
+) -> Any:
+    """Declare an option: how a step is carried out.
+
+    Args:
+        default: the value used when neither the constructor nor a group gives one.
+        range: what is allowed.
+        doc: one phrase, for the reader of the class.
+        kw_only: whether type checkers allow it by keyword only; options are declared on
+            base classes, whose fields would come before the hyperparameters.
+        by_position: whether the constructor takes it by position after the
+            hyperparameters all the same, as torch does with ``foreach``.
+
+    Returns:
+        A declaration that the class consumes when it is created.
+    """
+    by_keyword = kw_only and not by_position
+    return Declaration(_kept(default, range), range, doc, is_option=True, kw_only=by_keyword)
+
+
+def take(cls: type) -> dict[str, Declaration]:
+    """Take the declarations out of the body of `cls`, with their types."""
+    own = _typed(cls)
+    for name in own:
+        delattr(cls, name)
+    return own
+
+
+def collect(cls: type) -> dict[str, Declaration]:
+    """Return the declarations of `cls` and of all its bases, bases first."""
+    found: dict[str, Declaration] = {}
+    for base in reversed(cls.__mro__):
+        own = vars(base).get("own_declarations")
+        found.update(_typed(base) if own is None else own)
+    return found
+
+
+class CheckedClass:
+    """A class attribute that becomes a frozen, keyword-only attrs class when first looked at.
+
+    Its fields are the hyperparameters of the class it stands in, checked and converted as in
+    the constructor. Most classes are never asked for theirs.
+    """
+
+    def __get__(self, instance: object, owner: Any) -> type[Any]:
+        """Build the class, and put it in the place of this attribute."""
+        fields = {
+            name: attrs.field(default=item.default, converter=partial(item.check, name))
+            for name, item in owner.declarations.items()
+            if not item.is_option
+        }
+        name = f"{owner.__name__}Hyperparameters"
+        built = attrs.make_class(name, fields, frozen=True, kw_only=True, slots=True)
+        owner.Hyperparameters = built
+        return built
+
+
+def in_order(declared: Mapping[str, Declaration]) -> list[tuple[str, Declaration]]:
+    """Return the declarations in the order of the constructor's arguments."""
+    return sorted(declared.items(), key=lambda pair: (pair[1].kw_only, pair[1].is_option))
+
+
+def positional(declared: Mapping[str, Declaration]) -> tuple[str, ...]:
+    """Return the names that the constructor takes by position after params, in order."""
+    return tuple(name for name, item in in_order(declared) if not item.kw_only)
+
+
+def refuse_unknown(owner: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise for the first key of `given` that isn't among `known`.
+
+    Raises:
+        UnknownHyperparameterError: naming the key, its value, the close matches and all names.
+    """
+    for name, value in given.items():
+        if name not in known:
+            raise unknown(owner, name, value, did_you_mean(name, known), known)
+
+
+def unknown(
+    owner: str, name: str, value: Any, hint: str, known: Iterable[str]
+) -> UnknownHyperparameterError:
+    """Return the error for a name that isn't among those that are known."""
+    return UnknownHyperparameterError(
+        f"{owner} takes no {name!r} (got {name}={value!r}).{hint} It takes {', '.join(known)}."
+    )
+
+
+def _kept(default: Any, range: Range) -> Any:
+    """Return what is kept of a default; one that isn't allowed is refused with its class."""
+    return default if range.complaint("the default", default) else converter(range)(default)
+
+
+def _typed(cls: type) -> dict[str, Declaration]:
+    """Return the declarations in the body of `cls`, with their types."""
+    types = inspect.get_annotations(cls)
+    found = {name: item for name, item in vars(cls).items() if isinstance(item, Declaration)}
+    return {
+        name: attrs.evolve(
+            item, type=_spelled(types.get(name)), annotation=_meant(cls, types.get(name, Any))
+        )
+        for name, item in found.items()
+    }
+
+
+def _spelled(annotation: Any) -> str:
+    if annotation is None or isinstance(annotation, str):
+        return annotation or ""
+    return inspect.formatannotation(annotation)
+
+
+def _meant(cls: type, annotation: Any) -> Any:
+    """Return the type that an annotation of a class names; Any where it can't be known yet."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, vars(sys.modules[cls.__module__]))
+    except (NameError, AttributeError, KeyError, TypeError, SyntaxError):
+        return Any  # a name that is defined later, or for type checkers alone

@@ -1,0 +1,228 @@
+"""Ranges of hyperparameters: each knows what it allows and says what is wrong.
+
+Every complaint reads ``betas[0] must be in [0, 1), got 1.2.``, followed in brackets by
+the words that torch.optim uses for the same fault, so that code which matches those
+keeps working. They are made at every import and never compared, so they go without the
+methods for that, which would take attrs half of the time.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+from torch import Tensor
+
+from optkit_core.param_groups.builtin_values import is_real, number, plain
+from optkit_core.param_groups.spelling import got
+
+TORCH_LABELS = {"lr": "learning rate", "eps": "epsilon value", "betas": "beta parameter"}
+
+
+class Range(Protocol):
+    """What is allowed for one hyperparameter."""
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        ...
+
+
+@runtime_checkable
+class Savable(Protocol):
+    """A range of values that aren't all saved as they are."""
+
+    def saved(self, value: Any) -> Any:
+        """Return what stands for `value` in a checkpoint: a number, a string, ..."""
+        ...
+
+    def restored(self, value: Any, live: Any) -> Any:
+        """Return what a saved value stands for, where the group holds `live`."""
+        ...
+
+
+def converter(range: Range) -> Callable[[Any], Any]:
+    """Return what turns a value that a range allows into the one that is kept.
+
+    A range may have a method ``converted(value)`` for it; `plain` does it for the others.
+    """
+    found: Callable[[Any], Any] = getattr(range, "converted", plain)
+    return found
+
+
+@attrs.frozen(eq=False, repr=False)
+class Interval:
+    """Real numbers from `low` to `high`; a one-element tensor counts as its number."""
+
+    low: float
+    high: float = float("inf")
+    closed: bool = False
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}{']' if self.closed else ')'}"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if type(value) is float and self.low <= value < self.high:
+            return ""
+        if isinstance(value, Tensor):
+            return self._tensor_complaint(name, value)
+        value = number(value)
+        if not is_real(value):
+            return f"{name} must be a number in {self}, {got(value)}"
+        if not self._holds(value):
+            return f"{name} must be in {self}, got {value!r}. [{_in_torch_words(name, value)}]"
+        return ""
+
+    def _holds(self, value: Any) -> bool:
+        try:
+            number = float(value)
+            return self.low <= number < self.high or (self.closed and number == self.high)
+        except (OverflowError, ValueError):  # beyond all floats, or a signaling NaN
+            return False
+
+    def _tensor_complaint(self, name: str, value: Tensor) -> str:
+        if value.numel() != 1:
+            return (
+                f"{name} must be a number or a tensor of one element, got a tensor of shape "
+                f"{tuple(value.shape)}. [Tensor {name} must be 1-element]"
+            )
+        if value.is_complex() or value.device.type == "meta":
+            return f"{name} must be a real number in {self}, got {value!r}."
+        return self.complaint(name, value.item())
+
+
+@attrs.frozen(eq=False, repr=False)
+class Each:
+    """A fixed number of values, each inside the same range."""
+
+    range: Range
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.length} × {self.range}"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        is_row = isinstance(value, Sequence) or len(getattr(value, "shape", ())) == 1
+        if not is_row or isinstance(value, (str, bytes)) or len(value) != self.length:
+            return f"{name} must be {self.length} values, each in {self.range}, {got(value)}"
+        for position, item in enumerate(value):
+            complaint = self.range.complaint(f"{name}[{position}]", item)
+            if complaint:
+                return complaint
+        return ""
+
+    def converted(self, value: Any) -> tuple[Any, ...]:
+        """Return the values in a tuple."""
+        return tuple(map(converter(self.range), value))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Whole:
+    """Whole numbers from `low` up; None too where `optional`."""
+
+    low: int
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return f"whole, ≥ {self.low}{' or None' if self.optional else ''}"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if value is None and self.optional:
+            return ""
+        value = number(value)
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if whole and value >= self.low:
+            return ""
+        return f"{name} must be a whole number of at least {self.low}, {got(value)}"
+
+
+@attrs.frozen(eq=False, repr=False)
+class OneOf:
+    """One of a few values."""
+
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(repr(value) for value in self.values)
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        return "" if self._equal(value) else f"{name} must be one of {self}, {got(value)}"
+
+    def converted(self, value: Any) -> Any:
+        """Return the listed value that is equal to `value`."""
+        return self._equal(value)[0]
+
+    def _equal(self, value: Any) -> list[Any]:
+        own = plain(value)
+        return [
+            item for item in self.values if own is item or (type(own) is type(item) and own == item)
+        ]
+
+
+class Boolean:
+    """True or False, also as 1 or 0 or as a NumPy boolean."""
+
+    def __str__(self) -> str:
+        return "True | False"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        if value is True or value is False:
+            return ""
+        is_scalar = isinstance(value, int) or getattr(value, "shape", None) == ()
+        if is_scalar and value in (0, 1):
+            return ""
+        return f"{name} must be True or False, {got(value)}"
+
+    def converted(self, value: Any) -> bool:
+        """Return True or False."""
+        return bool(value)
+
+
+def at_least(low: float, *, infinite: bool = False) -> Range:
+    """Allow any finite real number from `low` up, and infinity where `infinite`.
+
+    >>> at_least(0.0).complaint("lr", -1.0)
+    'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
+    """
+    return Interval(low, closed=infinite)
+
+
+def within(low: float, high: float) -> Range:
+    """Allow real numbers from `low` (included) to `high` (excluded)."""
+    return Interval(low, high)
+
+
+def each(range: Range, length: int = 2) -> Range:
+    """Allow a tuple or list of `length` values, each inside `range`.
+
+    >>> each(within(0.0, 1.0)).complaint("betas", (0.9, 1.0))
+    'betas[1] must be in [0, 1), got 1.0. [Invalid beta parameter at index 1: 1.0]'
+    """
+    return Each(range, length)
+
+
+def whole(low: int, *, optional: bool = False) -> Range:
+    """Allow whole numbers from `low` up, and None where `optional`."""
+    return Whole(low, optional)
+
+
+def boolean() -> Range:
+    """Allow True and False."""
+    return Boolean()
+
+
+def one_of(*values: Any) -> Range:
+    """Allow the listed values and no others."""
+    return OneOf(values)
+
+
+def _in_torch_words(name: str, value: Any) -> str:
+    base, _, index = name.rstrip("]").partition("[")
+    label = TORCH_LABELS.get(base, f"{base} value")
+    return f"Invalid {label}{f' at index {index}' if index else ''}: {value}"

@@ -1,0 +1,127 @@
+"""The numbers that a kernel takes for each row of a table, computed before each step."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from optkit_core.errors import UnavailableError
+from optkit_core.native.reader import Reader
+from optkit_core.native.structures import Line, Numbers
+from optkit_core.step.buckets import Change
+from optkit_core.tracing.bodies import Body
+from optkit_core.tracing.settings import (
+    FIXED,
+    SINGLE,
+    Settings,
+    Slot,
+    numbers_of,
+)
+
+WORD = 8
+
+
+class OtherWayError(UnavailableError):
+    """The body goes another way in this step than it was recorded on."""
+
+
+class RowNumbers:
+    """The numbers of the rows of one table, all of which go through one recorded body.
+
+    Args:
+        body: the recorded body.
+        given: the settings of each group, by its index among the optimizer's.
+        groups: the group of each row.
+        counters: where the addresses of the rows' step counters stand.
+        is_wide: whether these are float64, not float32.
+        reader: what computes.
+    """
+
+    def __init__(
+        self,
+        body: Body,
+        given: Mapping[int, Settings],
+        groups: Sequence[int],
+        counters: int,
+        is_wide: bool,
+        reader: Reader,
+    ) -> None:
+        """Lay the settings out for the compiled code."""
+        self.body, self._reader = body, reader
+        scalars, rows = body.scalars, len(groups)
+        self._local = {index: place for place, index in enumerate(dict.fromkeys(groups))}
+        self._width = len(given[groups[0]].numbers)
+        self._settings = array("d", [x for index in self._local for x in given[index].numbers])
+        self._tensors = [
+            (self._width * self._local[index] + place, tensor)
+            for index in self._local
+            for place, tensor in given[index].tensors
+        ]
+        self._slots = {slot.name: slot for slot in body.slots}
+        before = [*[0.0] * scalars.inputs, *scalars.constants]
+        self._values = array("d", [*before, *[0.0] * len(scalars.lines)])
+        self._lines = (Line * len(scalars.lines))(*(Line(*line) for line in scalars.lines))
+        self._results = array("i", scalars.results)
+        self._groups = array("i", [self._local[index] for index in groups])
+        self.sets = array("i", bytes(4 * rows))
+        self.numbers = array("d", bytes(WORD * rows * max(1, len(scalars.results))))
+        self._asked = Numbers(
+            rows,
+            _place(self._groups),
+            counters,
+            is_wide,
+            _place(self._settings),
+            self._width,
+            len(self._values),
+            len(scalars.constants),
+            len(scalars.lines),
+            ctypes.addressof(self._lines),
+            len(scalars.results),
+            _place(self._results),
+            _place(self._values),
+            _place(self.sets),
+            _place(self.numbers),
+        )
+        self._address = ctypes.addressof(self._asked)
+
+    def compute(self, inverse_scale: float | None) -> int:
+        """Compute the numbers of the step to come; return how many sets of them there are.
+
+        Raises:
+            OtherWayError: the body would go another way than it was recorded on.
+        """
+        for place, tensor in self._tensors:
+            self._settings[place] = float(tensor)
+        if inverse_scale is not None:
+            self._values[self._width + 1] = inverse_scale
+        count: int = self._reader.compute(self._address)
+        if not count:
+            raise OtherWayError("the update body goes another way than before")
+        return count
+
+    def take_in(self, changed: Iterable[Change]) -> bool:
+        """Take in values that have changed; return whether the body may go on as recorded."""
+        for index, name, value in changed:
+            local, slot = self._local.get(index), self._slots.get(name)
+            if local is not None and slot is not None and not self._put(local, slot, value):
+                return False
+        return True
+
+    def _put(self, local: int, slot: Slot, value: Any) -> bool:
+        start = self._width * local + slot.start
+        if type(value) is float and slot.length == SINGLE and not self._tensors:
+            self._settings[start] = value
+            return True
+        found = None if self._tensors or isinstance(value, Tensor) else numbers_of(value)
+        if slot.length == FIXED or found is None or len(found) != abs(slot.length):
+            return False
+        self._settings[start : start + len(found)] = array("d", found)
+        return True
+
+
+def _place(values: array[Any]) -> int:
+    return values.buffer_info()[0]

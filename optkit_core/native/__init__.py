@@ -1,0 +1,1 @@
+"""Compiled code on this machine: compiler, cache, and the reader that finds where tensors lie."""

@@ -1,0 +1,139 @@
+"""The compiled functions that notice changes and compute numbers, as Python calls them."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core import torch_private
+from optkit_core.errors import UnavailableError
+from optkit_core.native.structures import (
+    Api,
+    Elements,
+    ExchangeTable,
+    Groups,
+    Line,
+    Numbers,
+    Operand,
+    Plan,
+    require_layouts,
+)
+
+PYTHON = (
+    "PyObject_GetAttr",
+    "PyObject_Type",
+    "PyDict_Next",
+    "PyList_Size",
+    "PyList_GetItem",
+    "PyObject_VectorcallMethod",
+    "PyCapsule_GetPointer",
+    "Py_DecRef",
+    "PyErr_Clear",
+)
+SHIMS = tuple(
+    f"aoti_torch_{name}"
+    for name in (
+        "get_data_ptr",
+        "get_dim",
+        "get_sizes",
+        "get_strides",
+        "get_dtype",
+        "get_device_type",
+        "get_layout",
+        "is_defined",
+    )
+)
+RELEASE = "aoti_torch_delete_tensor_object"
+
+DLPACK_MAJOR = 1
+"""The version of DLPack's table of functions that is understood."""
+
+Address = ctypes.c_void_p
+
+
+class Reader:
+    """The compiled functions, each called while Python's lock is held."""
+
+    def __init__(self, library: ctypes.PyDLL) -> None:
+        """Take the library, and the addresses of what it calls.
+
+        Raises:
+            UnavailableError: one of these isn't there; says which.
+        """
+        require_layouts(library, (Api, Operand, Plan, Groups, Elements, Line, Numbers))
+        exported = torch_private.exported([*SHIMS, RELEASE])
+        missing: list[int | None] = [None] * (len(SHIMS) + 1)
+        *shims, release = exported or missing
+        self.release: int | None = release
+        gradient = torch_private.gradient_function() if exported else None
+        names = (sys.intern("grad"), sys.intern("is_neg"))
+        objects = (None, False, *names, Tensor, torch.nn.Parameter)
+        functions = [*_python_functions(), _view(), *shims, gradient]
+        self._api = Api(*functions, *map(id, objects))
+        self.api = ctypes.addressof(self._api)
+        take, index, value = Address, ctypes.c_longlong, ctypes.py_object
+        self.note = _function(library, "note", take, take)
+        self.refresh = _function(library, "refresh", take, take)
+        self.find = _function(library, "find", take, take, ctypes.c_int)
+        self.compare_groups = _function(library, "compare_groups", take, take, result=index)
+        self.same_values = _function(library, "same_values", take, value, take, index)
+        self.open_capsules = _function(library, "open_capsules", take, value, take, result=None)
+        self.compute = _function(library, "compute", take, result=index)
+        self.next_counts = _function(library, "next_counts", take, index, index, take)
+        self.advance = _function(library, "advance", take, index, index, result=None)
+
+    def handles(self, tensors: Sequence[Tensor]) -> Handles | None:
+        """Return references to tensors for as long as they are needed, None without torch's."""
+        if self.release is None:
+            return None
+        capsules = torch_private.handles(tensors)
+        if capsules is None:
+            return None
+        found = (Address * len(capsules))()
+        self.open_capsules(self.api, capsules, ctypes.addressof(found))
+        return Handles(found, self.release)
+
+
+class Handles:
+    """References to tensors in the form in which torch's exported functions take them."""
+
+    def __init__(self, references: ctypes.Array[Address], release: int) -> None:
+        """Own these references until this object goes."""
+        self.array = references
+        self._release = ctypes.PYFUNCTYPE(ctypes.c_int, Address)(release)
+
+    @property
+    def address(self) -> int:
+        """Where the references stand, one after another."""
+        return ctypes.addressof(self.array)
+
+    def __del__(self) -> None:
+        for handle in self.array:
+            self._release(handle)
+
+
+def _function(library: Any, name: str, *arguments: Any, result: Any = ctypes.c_int) -> Any:
+    function = library[name]
+    function.argtypes, function.restype = arguments, result
+    return function
+
+
+def _python_functions() -> list[int | None]:
+    return [ctypes.cast(ctypes.pythonapi[name], Address).value for name in PYTHON]
+
+
+def _view() -> int:
+    """Return the address of DLPack's function that looks at a tensor without owning it."""
+    place = torch_private.exchange_api()
+    if place is None:
+        raise UnavailableError("this release of torch has no table of DLPack's functions for C")
+    table = ExchangeTable.from_address(place)
+    if table.major != DLPACK_MAJOR:
+        raise UnavailableError(f"torch's table of DLPack's functions is of version {table.major}")
+    view: int = table.view
+    return view

@@ -1,0 +1,174 @@
+"""Parameter groups: what may stand in one, checked before anything is taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from optkit_core.declaration import fields
+from optkit_core.errors import GroupError, ParametersError
+from optkit_core.native.memory_layout import is_expanded, overlapping
+from optkit_core.param_groups import group_keys, parameters
+from optkit_core.selection import requests
+from optkit_core.step.buckets import NATIVE
+
+if TYPE_CHECKING:
+    from optkit_core.optimizer import Optimizer
+
+WITH_MEMORY = frozenset({"cpu", "cuda"})
+"""Types of devices whose tensors' addresses can be compared."""
+
+
+def bind(owner: type[Optimizer], arguments: Any, keywords: Any) -> tuple[Any, dict[str, Any]]:
+    """Match a constructor call with the declarations and check every value.
+
+    Returns:
+        The parameters, and the value of every hyperparameter and option.
+
+    Raises:
+        ParametersError: an argument is missing, given twice, or one too many.
+        HyperparameterError: a name isn't declared, or a value is out of range.
+    """
+    name, positional = owner.__name__, ("params", *owner.positional)
+    fields.refuse_unknown(name, keywords, ("params", *owner.declarations))
+    if len(arguments) > len(positional):
+        raise ParametersError(
+            f"{name} takes at most {len(positional)} positional arguments "
+            f"({', '.join(positional)}), got {len(arguments)}; name the others."
+        )
+    placed = dict(zip(positional, arguments, strict=False))
+    for twice in placed.keys() & keywords.keys():
+        raise ParametersError(f"{name} got {twice} twice, by position and by name.")
+    values = {**owner.default_values, **placed, **keywords}
+    if "params" not in values:
+        raise ParametersError(f"{name} needs params, what it is to optimize, as first argument.")
+    params = values.pop("params")
+    check_group(owner, values)
+    return params, values
+
+
+def complete(owner: type[Optimizer], group: Any, defaults: Mapping[str, Any]) -> None:
+    """Check a group, list its parameters, and set aside what its own options replace.
+
+    Raises:
+        ParametersError: the group isn't a dict, or something in it can't be optimized.
+        GroupError: it has no ``"params"``.
+        HyperparameterError: a value is out of range, or a key is almost a declared one.
+    """
+    if not isinstance(group, dict):
+        raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r:.80}.")
+    if "params" not in group:
+        raise GroupError(f"a parameter group needs 'params'; this one has {sorted(group)}.")
+    group_keys.check(owner, group)
+    own = {name: group[name] for name in owner.declarations if name in group}
+    for key in requests.set_aside(own):
+        if key in owner.declarations:
+            own[key] = None
+    if own:
+        values = {**defaults, **own}
+        check_group(owner, values)
+        group.update((name, values[name]) for name in own)
+    group["params"] = parameters.entries(group["params"])
+
+
+def check_group(owner: type[Optimizer], group: dict[str, Any]) -> None:
+    """Check the declared values in a group, and keep Python's own in place of others.
+
+    Args:
+        owner: the optimizer's class.
+        group: a dict with declared names among its keys; those that it lacks don't count. It
+            changes only where a value isn't yet what is kept of it.
+
+    Raises:
+        HyperparameterError: a value is out of range; the group is as it was.
+        ImplementationError: the flags for the implementation contradict each other.
+
+    >>> import optkit
+    >>> group = {"lr": 1, "betas": [0.5, 0.9]}
+    >>> check_group(optkit.get("adamax"), group)
+    >>> group
+    {'lr': 1, 'betas': (0.5, 0.9)}
+    """
+    kept = {}
+    for name, default, check in owner.checks:
+        value = group.get(name, default)
+        if value is not default:
+            kept[name] = check(value)
+    if not requests.SET_ASIDE.keys().isdisjoint(kept):
+        requests.requested({**group, **kept})
+    group.update(kept)
+
+
+@contextmanager
+def restored_on_error(groups: Iterable[Any]) -> Iterator[None]:
+    """Give the dicts among `groups` back as they were if the block raises."""
+    before = [(group, dict(group)) for group in groups if isinstance(group, dict)]
+    try:
+        yield
+    except BaseException:
+        for group, content in before:
+            group.clear()
+            group.update(content)
+        raise
+
+
+def take_back(optimizer: Optimizer, count: int) -> None:
+    """Remove the groups after the first `count`, with their state."""
+    for added in optimizer.param_groups[count:]:
+        for p in added["params"]:
+            optimizer.state.pop(p, None)
+    del optimizer.param_groups[count:]
+
+
+def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
+    """Raise where parameters share memory, which every step would update more than once.
+
+    Args:
+        param_groups: those of an optimizer.
+
+    Raises:
+        GroupError: naming the one or two, and the way out.
+
+    >>> x = torch.zeros(4)
+    >>> refuse_overlap([{"params": [x[:2], x[2:]]}])
+    """
+    params = [
+        p
+        for group in param_groups
+        for p in group["params"]
+        if type(p) in NATIVE and p.layout == torch.strided and p.device.type in WITH_MEMORY
+    ]
+    expanded = next(filter(is_expanded, params), None)
+    if expanded is not None:
+        raise GroupError(
+            f"{label(param_groups, expanded)} is expanded: its elements share memory, which a step "
+            "would update more than once. Pass the tensor that it was expanded from, or a clone(). "
+            "[more than one element of the written-to tensor refers to a single memory location]"
+        )
+    pair = overlapping(params)
+    if pair:
+        raise GroupError(
+            f"{label(param_groups, pair[0])} and {label(param_groups, pair[1])} share memory, "
+            "which a step would update twice. Pass one of them, or give each memory of its own by "
+            "clone()."
+        )
+
+
+def label(param_groups: Sequence[Mapping[str, Any]], parameter: Tensor) -> str:
+    """Return what a parameter of an optimizer is called in messages."""
+    return next(
+        _label(index, group, position)
+        for index, group in enumerate(param_groups)
+        for position, p in enumerate(group["params"])
+        if p is parameter
+    )
+
+
+def _label(index: int, group: Mapping[str, Any], position: int) -> str:
+    names = group.get("param_names")
+    name = f" ({names[position]!r})" if names else ""
+    return f"parameter {position} of group {index}{name}"

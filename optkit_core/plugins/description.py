@@ -1,0 +1,147 @@
+"""Descriptions: what `optkit.describe` and ``optkit show`` tell about an algorithm."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import attrs
+import torch
+
+from optkit_core.checkpoint.schema import dtype_name, schema_of
+from optkit_core.declaration.buffer_kinds import KINDS
+from optkit_core.declaration.buffers import Buffer
+from optkit_core.optimizer import Optimizer
+from optkit_core.plugins.registry import Entry
+from optkit_core.selection.offers import OWN_STEP, offers_of
+
+
+@attrs.frozen
+class HyperparameterInfo:
+    """One hyperparameter: its name, type, range, default, and what it means."""
+
+    name: str
+    type: str
+    range: str
+    default: Any
+    doc: str = ""
+
+
+@attrs.frozen
+class BufferInfo:
+    """One entry of each parameter's state, as its schema has it.
+
+    Args:
+        name: its key.
+        kind: as `Buffer` calls it, ``"per element"`` for example.
+        dtype: the rule for its dtype.
+        init: what it starts from.
+        doc: what it is.
+        shape: the rule for its shape.
+        device: the rule for its device.
+        since: the version of the schema that brought it.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    init: str
+    doc: str = ""
+    shape: str = ""
+    device: str = ""
+    since: int = 1
+
+
+@attrs.frozen
+class Description:
+    """Everything that is known about an algorithm, as plain values."""
+
+    name: str
+    summary: str
+    paper: str
+    hyperparameters: tuple[HyperparameterInfo, ...]
+    buffers: tuple[BufferInfo, ...]
+    implementations: tuple[str, ...]
+    distribution: str
+    version: str
+    location: str
+    schema: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.summary}"]
+        lines += [f"paper: {self.paper}"] if self.paper else []
+        lines += [f"  {h.name}: {h.type} = {h.default!r}, {h.range}" for h in self.hyperparameters]
+        lines += [f"  buffer {b.name}: {b.kind}, {b.dtype}, from {b.init}" for b in self.buffers]
+        lines += [f"schema of saved state: {self.schema}"] if self.schema else []
+        lines.append(f"implementations: {', '.join(self.implementations)}")
+        owner = f"{self.distribution} {self.version}".rstrip()
+        lines.append(f"provided by {owner} ({self.location})")
+        return "\n".join(lines)
+
+
+def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Description:
+    """Describe an algorithm from its declarations, or a torch class from its signature."""
+    declared = issubclass(algorithm, Optimizer)
+    return Description(
+        name=entry.name,
+        summary=_summary(algorithm),
+        paper=getattr(algorithm, "paper", ""),
+        hyperparameters=_declared(algorithm) if declared else _from_signature(algorithm),
+        buffers=_buffers(algorithm) if declared else (),
+        implementations=_implementations(algorithm) if declared else (OWN_STEP,),
+        distribution=entry.provider,
+        version=entry.version,
+        location=entry.location,
+        schema=schema_of(algorithm).identity if declared else "",
+    )
+
+
+def _summary(algorithm: type) -> str:
+    lines = (inspect.getdoc(algorithm) or "").splitlines()
+    return lines[0].removeprefix(f"{algorithm.__name__}: ") if lines else ""
+
+
+def _declared(algorithm: Any) -> tuple[HyperparameterInfo, ...]:
+    return tuple(
+        HyperparameterInfo(name, item.type, str(item.range), item.default, item.doc)
+        for name, item in algorithm.declarations.items()
+        if not item.is_option
+    )
+
+
+def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
+    arguments = list(inspect.signature(algorithm).parameters.values())
+    return tuple(
+        HyperparameterInfo(
+            argument.name,
+            inspect.formatannotation(argument.annotation)
+            if argument.annotation is not argument.empty
+            else "",
+            "not declared",
+            None if argument.default is argument.empty else argument.default,
+        )
+        for argument in arguments
+        if argument.name != "params" and argument.kind is not argument.VAR_KEYWORD
+    )
+
+
+def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
+    return tuple(_buffer(name, item) for name, item in schema_of(algorithm).buffers.items())
+
+
+def _buffer(name: str, item: Buffer) -> BufferInfo:
+    rules = KINDS[item.kind]
+    return BufferInfo(
+        name,
+        item.kind,
+        rules.dtype if item.dtype is None else dtype_name(item.dtype),
+        "when it is written" if item.optional else str(item.init),
+        item.doc,
+        rules.shape,
+        rules.device,
+        item.since,
+    )
+
+
+def _implementations(algorithm: Any) -> tuple[str, ...]:
+    return tuple(offer.name for offer in offers_of(algorithm)) or (OWN_STEP,)

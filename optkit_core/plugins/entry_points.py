@@ -1,0 +1,103 @@
+"""Whole plugins: found by their entry points, loaded once on first need, each on its own.
+
+A whole plugin registers algorithms by its hook `optkit_register`, and watches optimizers by
+the others. One that fails to load breaks only itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from importlib.metadata import EntryPoint, entry_points
+
+from optkit_core.checkpoint import conversions
+from optkit_core.errors import PluginError, PluginWarning
+from optkit_core.plugins import hooks
+from optkit_core.plugins.registry import is_disabled, owner, registry
+
+PLUGINS = "optkit.plugins"
+
+_lock = threading.RLock()
+_begun = False
+_finished = False
+
+
+def load_all() -> None:
+    """Load every whole plugin that isn't disabled, at the first call; other threads wait.
+
+    A plugin that creates optimizers while it is loaded comes here again, and goes on.
+    """
+    global _begun, _finished
+    if _finished:
+        return
+    with _lock:
+        if _begun:
+            return
+        _begun = True
+        for entry_point in entry_points(group=PLUGINS):
+            if not is_disabled(entry_point.name, owner(entry_point)[0]):
+                _load(entry_point)
+        _finished = True
+
+
+def register_plugin(plugin: object, name: str | None = None) -> str:
+    """Add a plugin's hooks at run time.
+
+    Args:
+        plugin: a module or object with functions marked ``@hookimpl``.
+        name: the name to list and unregister it by; by default the module's or object's own.
+
+    Returns:
+        The name under which it is registered.
+
+    Raises:
+        PluginError: it is registered already, or implements a hook that doesn't exist.
+
+    >>> import optkit_core
+    >>> class Watch:
+    ...     @optkit_core.hookimpl
+    ...     def optkit_after_step(self, optimizer, loss):
+    ...         print("stepped")
+    >>> name = register_plugin(Watch(), "watch")
+    >>> unregister_plugin(name)
+    """
+    registered = hooks.add(plugin, name)
+    own = hooks.implementations("optkit_register", plugin)
+    registrar = registry.registrar(registered)
+    try:
+        with registry.restored_on_error():
+            for implementation in own:
+                arguments = [registrar][: len(implementation.argnames)]
+                implementation.function(*arguments)
+    except BaseException as error:
+        conversions.forget(registrar.conversions)
+        hooks.manager.unregister(plugin)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise PluginError(
+            f"plugin {registered!r} failed in optkit_register: {type(error).__name__}: {error}"
+        ) from error
+    return registered
+
+
+def unregister_plugin(name: str) -> None:
+    """Remove a plugin's hooks; the algorithms that it registered stay.
+
+    Raises:
+        PluginError: no plugin of that name is registered.
+    """
+    if not hooks.manager.has_plugin(name):
+        raise PluginError(
+            f"no plugin is registered as {name!r}; there are {sorted(hooks.names())}."
+        )
+    hooks.manager.unregister(name=name)
+
+
+def _load(entry_point: EntryPoint) -> None:
+    """Load one whole plugin; a failure becomes a warning, for it breaks only itself."""
+    try:
+        register_plugin(hooks.load(entry_point), entry_point.name)
+    except Exception as error:
+        said = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
+        source = f"plugin {entry_point.name!r} of distribution {hooks.provider(entry_point)}"
+        warnings.warn(f"{source} is left out: {said}{error}", PluginWarning, stacklevel=2)

@@ -1,0 +1,1 @@
+"""Which implementation runs a bucket: what is requested, offered and chosen, and why."""

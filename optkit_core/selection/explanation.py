@@ -1,0 +1,149 @@
+"""Explanations: what runs each bucket of an optimizer and why, as records that print as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from optkit_core.selection.offers import OWN_STEP, offers_of
+from optkit_core.selection.selector import Choice, Offer
+from optkit_core.step.buckets import Bucket, gather
+from optkit_core.step.plans import GroupValues
+
+if TYPE_CHECKING:
+    from optkit_core.selection.chooser import Choosing
+
+COLUMNS = ("group", "device", "dtype", "layout", "tensors", "elements", "runs", "why")
+
+
+class BucketExplanation(NamedTuple):
+    """One bucket: what it holds, what runs it, and why the others don't.
+
+    Args:
+        groups: the indices of its parameter groups.
+        device: as in ``"cuda:0"``.
+        dtype: without ``torch.``.
+        layout: of the gradients: ``"strided"`` or ``"sparse_coo"``, and what is special.
+        tensors: how many parameters, with and without a gradient.
+        elements: how many elements they have together.
+        implementation: the name of what runs; ``"its own"`` for an algorithm that defines
+            its step and offers no implementations.
+        reason: why it was chosen.
+        rejected: for every other implementation why not.
+    """
+
+    groups: tuple[int, ...]
+    device: str
+    dtype: str
+    layout: str
+    tensors: int
+    elements: int
+    implementation: str
+    reason: str
+    rejected: Mapping[str, str]
+
+    @property
+    def group(self) -> int:
+        """The index of its first parameter group."""
+        return self.groups[0]
+
+
+class Explanation(NamedTuple):
+    """What runs an optimizer and why; ``str()`` of it is a table.
+
+    Args:
+        algorithm: the name of the class.
+        request: who had the say about the implementation.
+        buckets: one record for each.
+        reader: how changes between steps are noticed, ``""`` where nothing depends on it.
+    """
+
+    algorithm: str
+    request: str
+    buckets: tuple[BucketExplanation, ...]
+    reader: str = ""
+
+    def __str__(self) -> str:
+        rows = [COLUMNS, *(_cells(bucket) for bucket in self.buckets)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        others = [
+            f"group {_ranges(bucket.groups)}, {bucket.device} {bucket.dtype}: not {name}: {reason}"
+            for bucket in self.buckets
+            for name, reason in bucket.rejected.items()
+        ]
+        reader = [self.reader] if self.reader else []
+        return "\n".join([f"{self.algorithm}, as {self.request} has it", *lines, *others, *reader])
+
+
+def explain(optimizer: Choosing) -> Explanation:
+    """Explain what runs each bucket of an optimizer as it is now.
+
+    Parameters without a gradient are counted where they would be if they had a dense one.
+    """
+    values = GroupValues(optimizer)
+    buckets = gather(optimizer.param_groups, values, only_with_gradient=False)
+    choices = [_choice(optimizer, bucket) for bucket in buckets]
+    return Explanation(
+        type(optimizer).__name__,
+        optimizer.request.source,
+        tuple(_explained(*pair) for pair in zip(buckets, choices, strict=True)),
+        _noticing() if any(choice.offer.holds for choice in choices) else "",
+    )
+
+
+def _choice(optimizer: Choosing, bucket: Bucket) -> Choice:
+    cls = type(optimizer)
+    if not (cls.has_body or offers_of(cls)):
+        own = Offer(OWN_STEP, lambda *_: None, lambda *_: "")
+        return Choice(bucket.kind, own, f"{cls.__name__} defines its step and offers no other")
+    first = bucket.groups[0]
+    h = bucket.hyperparameters[first]
+    return optimizer.choose(optimizer.param_groups[first], bucket.kind, h)
+
+
+def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
+    kind = bucket.kind
+    return BucketExplanation(
+        tuple(dict.fromkeys(bucket.groups)),
+        str(kind.device),
+        str(kind.dtype).removeprefix("torch."),
+        kind.special,
+        len(bucket.params),
+        sum(p.numel() for p in bucket.params),
+        choice.name,
+        choice.reason,
+        dict(choice.rejected),
+    )
+
+
+def _noticing() -> str:
+    from optkit_core.native.reader_library import unavailable_reason
+
+    reason = unavailable_reason()
+    if reason is None:
+        return "changes between steps are noticed by the native reader"
+    return f"changes between steps are noticed by Python, not by the native reader: {reason}"
+
+
+def _ranges(groups: Sequence[int]) -> str:
+    """Return the indices of groups in short.
+
+    >>> _ranges([0, 1, 2, 5])
+    '0-2, 5'
+    """
+    found: list[list[int]] = []
+    for index in groups:
+        if found and found[-1][-1] == index - 1:
+            found[-1] = [found[-1][0], index]
+        else:
+            found.append([index])
+    return ", ".join("-".join(map(str, ends)) for ends in found)
+
+
+def _cells(bucket: BucketExplanation) -> tuple[str, ...]:
+    groups, *facts, reason, _ = bucket
+    return (_ranges(groups), *(str(fact) for fact in facts), reason)

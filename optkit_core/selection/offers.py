@@ -1,0 +1,87 @@
+"""Offers for an algorithm: its own implementations, and those that plugins add to it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from optkit_core.errors import PluginError
+from optkit_core.plugins import hooks
+from optkit_core.selection.selector import Offer
+
+OWN_STEP = "its own"
+"""What stands for the implementation of an algorithm that defines its step and offers nothing."""
+
+
+def offers_of(algorithm: Any) -> tuple[Offer, ...]:
+    """Return an algorithm's own offers, then those of plugins by their hook `optkit_offers`.
+
+    ``auto`` never prefers an added one: it runs where it is asked for by its name. An algorithm
+    that offers nothing asks for nothing in its step, so that nothing can be added to it.
+
+    Raises:
+        PluginError: a plugin fails, an added offer isn't one, or takes a name that is taken.
+    """
+    found: tuple[Offer, ...] = algorithm.offers
+    if not found:
+        return ()
+    for added in _added(algorithm):
+        for offer in added:
+            _check(offer, algorithm, {known.name for known in found})
+            found = (*found, offer)
+    return found
+
+
+def names_of_loaded() -> list[str]:
+    """Return the names of the implementations of all algorithms that are imported."""
+    from optkit_core.optimizer import Optimizer
+    from optkit_core.plugins import entry_points
+
+    entry_points.load_all()
+    names: set[str] = set()
+    for algorithm in _derived(Optimizer):
+        with contextlib.suppress(PluginError):
+            names.update(offer.name for offer in offers_of(algorithm))
+    return sorted(names)
+
+
+def names_of_all() -> list[str]:
+    """Return those of all algorithms that are registered too, which are imported for it."""
+    from optkit_core.plugins.registry import registry
+
+    for entry in registry.entries():
+        with contextlib.suppress(PluginError):
+            registry.algorithm(entry)
+    return names_of_loaded()
+
+
+def _derived(base: type[Any]) -> Iterator[Any]:
+    for derived in base.__subclasses__():
+        yield derived
+        yield from _derived(derived)
+
+
+def _added(algorithm: Any) -> list[Any]:
+    try:
+        return hooks.results("optkit_offers", algorithm=algorithm)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(
+            f"a plugin failed in optkit_offers for {algorithm.__name__}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _check(offer: Any, algorithm: Any, taken: set[str]) -> None:
+    if not isinstance(offer, Offer):
+        raise PluginError(
+            f"optkit_offers for {algorithm.__name__} must return optkit_core.Offer records, "
+            f"got {offer!r:.80}."
+        )
+    if offer.name in {*taken, "auto"}:
+        raise PluginError(
+            f"optkit_offers for {algorithm.__name__} adds an implementation called "
+            f"{offer.name!r}, and there is one; it needs a name of its own."
+        )

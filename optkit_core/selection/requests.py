@@ -1,0 +1,234 @@
+"""Which implementation is wanted, and who says so.
+
+Order of authority: the call's argument, ``with optkit.use(...)``,
+``OPTKIT_IMPLEMENTATION``, the TOML file named by ``OPTKIT_CONFIG``, the device's default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+from optkit_core.errors import ConfigError, ImplementationError, did_you_mean
+from optkit_core.param_groups.builtin_values import plain
+
+AUTO = "auto"
+ANY_DEVICE = "*"
+NAMES = ("auto", "forloop", "foreach", "fused", "flat")
+
+ENVIRONMENT = "OPTKIT_IMPLEMENTATION"
+CONFIG_FILE = "OPTKIT_CONFIG"
+
+SET_ASIDE = {
+    "implementation": ("foreach", "fused"),
+    "foreach": ("implementation",),
+    "fused": ("implementation",),
+}
+"""Which options of the constructor a group's own option sets aside."""
+
+
+@attrs.frozen(eq=False)
+class Request:
+    """What was asked for, by device type (``"*"`` for any), and where it was said."""
+
+    by_device: Mapping[str, str]
+    source: str
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether anybody asked for anything in particular."""
+        return any(name != AUTO for name in self.by_device.values())
+
+    def on(self, device_type: str) -> str:
+        """Return the wish for a device type: an implementation's name or ``"auto"``."""
+        return self.by_device.get(device_type, self.by_device.get(ANY_DEVICE, AUTO))
+
+
+DEFAULT = Request({}, "the device's default")
+
+_used: ContextVar[Request | None] = ContextVar("optkit_used", default=None)
+
+
+def parse(value: Any, source: str) -> Request:
+    """Turn a name or a mapping by device type into a request.
+
+    Args:
+        value: ``"auto"``, ``"forloop"``, ``"foreach"``, ``"fused"``, or a mapping such as
+            ``{"cpu": "foreach", "cuda": "fused"}``.
+        source: who said so, for messages.
+
+    Raises:
+        ConfigError: the value is neither, or names an unknown implementation.
+
+    >>> parse({"cpu": "foreach"}, "a test").on("cuda")
+    'auto'
+    """
+    value = plain(value)
+    if isinstance(value, dict):
+        return Request({_device(d, source): _name(n, source) for d, n in value.items()}, source)
+    return Request({ANY_DEVICE: _name(value, source)}, source)
+
+
+def ambient() -> Request:
+    """Return what holds where the call itself gives no implementation."""
+    used = _used.get()
+    if used is not None:
+        return used
+    if os.environ.get(ENVIRONMENT, "").strip():
+        return parse(os.environ[ENVIRONMENT].strip(), f"the environment variable {ENVIRONMENT}")
+    return _from_file(os.environ.get(CONFIG_FILE, ""))
+
+
+@contextmanager
+def use(implementation: str | Mapping[str, str]) -> Iterator[None]:
+    """Ask for an implementation for every optimizer created inside the block.
+
+    Args:
+        implementation: as for the constructor's ``implementation=`` argument, which
+            has the last word.
+
+    Raises:
+        ConfigError: the name isn't known.
+
+    >>> import torch, optkit
+    >>> with optkit.use("foreach"):
+    ...     optimizer = optkit.create("adagrad", [torch.zeros(3)])
+    >>> optimizer.request.on("cpu")
+    'foreach'
+    """
+    token = _used.set(parse(implementation, "optkit.use"))
+    try:
+        yield
+    finally:
+        _used.reset(token)
+
+
+def from_flags(foreach: bool | None, fused: bool | None) -> str | None:
+    """Return the implementation that torch's two flags mean, None when neither is given."""
+    if foreach and fused:
+        raise ImplementationError(
+            "`fused` and `foreach` cannot be `True` together: each asks for another "
+            "implementation. Give one of them, or implementation='auto'."
+        )
+    if foreach is None and fused is None:
+        return None
+    return "fused" if fused else "foreach" if foreach else "forloop"
+
+
+def requested(options: Mapping[str, Any]) -> Request | None:
+    """Return what the options of a constructor or group ask for, None when they don't.
+
+    Args:
+        options: with ``implementation`` and, where the algorithm has them, torch's
+            ``foreach`` and ``fused``.
+
+    Raises:
+        ImplementationError: the flags contradict each other or `implementation`.
+    """
+    flag = from_flags(options.get("foreach"), options.get("fused"))
+    given = options.get("implementation")
+    if given is None:
+        return None if flag is None else parse(flag, "the foreach= or fused= flag")
+    request = parse(given, "the argument implementation=")
+    if flag is not None and request.by_device != {ANY_DEVICE: flag}:
+        raise ImplementationError(
+            f"implementation={given!r} contradicts the foreach= or fused= flag, which means "
+            f"{flag!r}. Give one of them."
+        )
+    return request
+
+
+def wish_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells apart what groups ask for: groups with equal ones step together."""
+    return (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
+
+
+def set_aside(own: Mapping[str, Any]) -> list[str]:
+    """Return the options of the constructor that a group's own options replace."""
+    given = [key for key in SET_ASIDE if own.get(key) is not None]
+    return [other for key in given for other in SET_ASIDE[key] if own.get(other) is None]
+
+
+class ImplementationRange:
+    """What ``implementation=`` may be: None, a name, or a mapping of names by device type."""
+
+    def __str__(self) -> str:
+        return " | ".join(map(repr, NAMES)) + " | mapping by device type"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        try:
+            if value is not None:
+                parse(value, f"the argument {name}=")
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+
+def _from_file(path: str) -> Request:
+    if not path:
+        return DEFAULT
+    source = f"{path} ({CONFIG_FILE})"
+    table = _read(Path(path))
+    strange = [key for key in table if key != "implementation"]
+    if strange:
+        raise ConfigError(f"{source} has an unknown key {strange[0]!r}; it takes 'implementation'.")
+    return parse(table["implementation"], source) if table else DEFAULT
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"{CONFIG_FILE} names {path}, which can't be read: {reason}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{CONFIG_FILE} names {path}, which isn't TOML: {error}.") from error
+
+
+def _name(value: Any, source: str) -> str:
+    if isinstance(value, str) and (value in NAMES or _is_offered(value)):
+        return value
+    known = _all_names()
+    hint = did_you_mean(value, known) if isinstance(value, str) else ""
+    raise ConfigError(
+        f"implementation must be one of {', '.join(known)}, or a mapping of these by device "
+        f"type, got {value!r} (from {source}).{hint}"
+    )
+
+
+def _is_offered(name: str) -> bool:
+    """Return whether some algorithm has an implementation of that name, a plugin's perhaps."""
+    from optkit_core.selection import offers
+
+    return name in offers.names_of_loaded() or name in offers.names_of_all()
+
+
+def _all_names() -> list[str]:
+    from optkit_core.selection import offers
+
+    return list(dict.fromkeys([*NAMES, *offers.names_of_all()]))
+
+
+def _device(value: Any, source: str) -> str:
+    if value == ANY_DEVICE or _is_device_type(value):
+        return str(value)
+    raise ConfigError(
+        f"a device type must be a name such as 'cpu' or 'cuda', got {value!r} (from {source})."
+    )
+
+
+def _is_device_type(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and torch.device(value).type == value
+    except RuntimeError:
+        return False

@@ -1,0 +1,115 @@
+"""A step that compiled code asks for: prepared in Python, done by what is compiled of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+
+from optkit_core.elementwise import Elementwise
+from optkit_core.optimizer import Optimizer
+from optkit_core.param_groups.groups import refuse_overlap
+from optkit_core.plugins import hooks
+from optkit_core.torch_compile import execution
+from optkit_core.torch_compile.execution import Work
+from optkit_core.torch_compile.preparation import Prepared, prepare
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Execute = Callable[[Sequence[Work]], None]
+
+
+class Execution(NamedTuple):
+    """An optimizer's own copy of `execution.execute`.
+
+    The compiler keeps a limited number of compilations for each function.
+    """
+
+    execute: Execute
+    groups: int
+
+
+def _uncompiled(function: Callable[P, T]) -> Callable[P, T]:
+    disabled: Callable[P, T] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return disabled
+
+
+def _in_python(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that isn't compiled, while those that it calls are."""
+    disabled: Callable[P, T]
+    disabled = torch.compiler.disable(function, recursive=False)  # type: ignore[no-untyped-call]
+    return disabled
+
+
+_executions: WeakKeyDictionary[Optimizer, Execution] = WeakKeyDictionary()
+
+
+@_uncompiled
+def break_graph() -> None:
+    """End the graph that Dynamo is tracing: it can't trace this call."""
+
+
+@_in_python
+def step(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
+    """Do one step and return the closure's loss.
+
+    The closure is compiled, and `execution.execute`, each on its own. An algorithm with an
+    ``advance`` of its own, L-BFGS for example, steps uncompiled.
+    """
+    _begin(optimizer)
+    with torch.no_grad():
+        if type(optimizer).advance is Elementwise.advance:
+            loss = _advance(optimizer, closure)
+        else:
+            loss = _advance_uncompiled(optimizer, closure)
+    _end(optimizer, loss)
+    return loss
+
+
+@_in_python
+def _advance(optimizer: Any, closure: Callable[[], Any] | None) -> Any:
+    loss = None
+    if closure is not None:
+        with torch.enable_grad():
+            loss = closure()
+    prepared, execute = _prepare(optimizer)
+    if prepared.works:
+        execute(prepared.works)
+    _finish(prepared)
+    return loss
+
+
+@_uncompiled
+def _advance_uncompiled(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
+    return optimizer.advance(closure)
+
+
+@_uncompiled
+def _begin(optimizer: Optimizer) -> None:
+    hooks.fire("optkit_before_step", optimizer=optimizer)
+
+
+@_uncompiled
+def _prepare(optimizer: Any) -> tuple[Prepared, Execute]:
+    """Return what is to be done, and the function that does it."""
+    kept = _executions.get(optimizer)
+    count = len(optimizer.param_groups)
+    if kept is None or kept.groups != count:
+        refuse_overlap(optimizer.param_groups)
+        execute = FunctionType(execution.execute.__code__.replace(), vars(execution))
+        kept = _executions[optimizer] = Execution(execute, count)
+    return prepare(optimizer), kept.execute
+
+
+@_uncompiled
+def _finish(prepared: Prepared) -> None:
+    prepared.finish()
+
+
+@_uncompiled
+def _end(optimizer: Optimizer, loss: Any) -> None:
+    skipped = optimizer.scaling.skipped()
+    hooks.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)

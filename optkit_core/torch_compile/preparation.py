@@ -1,0 +1,136 @@
+"""What Python prepares for a compiled step: plans, refusals, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from optkit_core.errors import UnavailableError
+from optkit_core.implementations import FOREACH, FORLOOP, step_counters
+from optkit_core.implementations.fused import parts
+from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.step.buckets import Bucket
+from optkit_core.step.plans import GroupValues, Planned
+from optkit_core.torch_compile.execution import Work
+from optkit_core.tracing.recording import Program
+from optkit_core.tracing.trace import trace
+
+if TYPE_CHECKING:
+    from optkit_core.elementwise import Elementwise
+
+
+class Prepared(NamedTuple):
+    """A step that is ready to be done, before anything has changed.
+
+    Args:
+        works: what the compiler sees.
+        counters: the step counters of what it steps; they advance afterwards.
+        launches: what steps the other buckets, uncompiled, and whether autograd records it.
+    """
+
+    works: list[Work]
+    counters: list[list[Tensor]]
+    launches: list[tuple[bool, Callable[[], None]]]
+
+    def finish(self) -> None:
+        """Do what the compiler doesn't see."""
+        for counters in self.counters:
+            step_counters.advance(counters)
+        for differentiable, launch in self.launches:
+            with torch.set_grad_enabled(differentiable):
+                launch()
+
+
+def prepare(optimizer: Elementwise) -> Prepared:
+    """Return the step of an optimizer; every refusal comes from here.
+
+    Raises:
+        GradientError: gradients of a kind can't be used.
+        ImplementationError: an implementation was requested that can't run.
+    """
+    optimizer.refuse_uncapturable()
+    prepared = Prepared([], [], [])
+    optimizer.scaling.update(optimizer)
+    if optimizer.scaling.skipped():
+        return prepared
+    optimizer.check_groups()
+    for item in optimizer.plan_buckets(GroupValues(optimizer), is_compiled=True):
+        works = _works(type(optimizer), item)
+        if works:
+            prepared.works.extend(works)
+            prepared.counters.append(item.bucket.steps)
+        else:
+            launch = optimizer.launch(item)
+            prepared.launches.append((item.bucket.kind.differentiable, launch))
+    return prepared
+
+
+def _works(algorithm: Any, item: Planned) -> list[Work]:
+    """Return the work for a bucket, nothing where the compiler can't be shown any."""
+    kind = item.bucket.kind
+    is_plain = kind.native and kind.layout == torch.strided and not kind.differentiable
+    if item.choice.offer not in (FOREACH, FORLOOP) or not is_plain:
+        return []
+    bucket = item.bucket.as_real()
+    try:
+        return [
+            _work(algorithm, part, program, numbers, item.choice.offer is FORLOOP)
+            for part, program, numbers in _by_program(algorithm, bucket)
+        ]
+    except UnavailableError:
+        return []
+
+
+def _by_program(
+    algorithm: Any, bucket: Bucket
+) -> Iterator[tuple[Bucket, Program, list[list[Any]]]]:
+    """Yield the rows that do the same, with their program and the numbers of each row.
+
+    Where all rows have the same numbers, those of one are given.
+    """
+    counts: list[float | None] = [None] * len(bucket)
+    if not bucket.kind.capturable:
+        counts = [count + 1 for count in step_counters.read(bucket.steps)]
+    ways = list(zip(bucket.groups, counts, strict=True))
+    traces = {way: _traced(algorithm, bucket, *way) for way in dict.fromkeys(ways)}
+    if len(traces) == 1:
+        ((program, numbers),) = traces.values()
+        yield bucket, program, [numbers]
+        return
+    for program in dict.fromkeys(program for program, _ in traces.values()):
+        rows = [row for row, way in enumerate(ways) if traces[way][0] == program]
+        yield bucket.subset(rows), program, [traces[ways[row]][1] for row in rows]
+
+
+def _traced(
+    algorithm: Any, bucket: Bucket, group: int, t: float | None
+) -> tuple[Program, list[Any]]:
+    h = bucket.hyperparameters[group]
+    return trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
+
+
+def _work(
+    algorithm: Any, bucket: Bucket, program: Program, numbers: list[list[Any]], one_by_one: bool
+) -> Work:
+    inputs = [bucket.params, bucket.grads]
+    inputs += [[state[name] for state in bucket.states] for name in algorithm.buffers]
+    dtypes = {tensor.dtype for row in inputs for tensor in row}
+    parts.require_known(dtypes, TYPES)
+    if bucket.kind.capturable:
+        inputs.append([step + 1 for step in bucket.steps])
+    computed = torch.float64 if torch.float64 in dtypes else torch.float32
+    return Work(program, inputs, _table(numbers, bucket.kind.device), computed, one_by_one)
+
+
+def _table(numbers: Sequence[Sequence[Any]], device: torch.device) -> Tensor:
+    """Return the numbers of each row as columns of a tensor on the device."""
+    flat = [number for column in zip(*numbers, strict=True) for number in column]
+    shape = len(numbers[0]), len(numbers)
+    if not any(isinstance(number, Tensor) for number in flat):
+        table = torch.tensor(flat, dtype=torch.float64, device="cpu")
+        return table.to(device, non_blocking=True).view(shape)
+    wide = [torch.as_tensor(number, dtype=torch.float64).to(device) for number in flat]
+    return torch.stack([number.reshape(()) for number in wide]).view(shape)

@@ -1,0 +1,1 @@
+"""Tracing: an update body becomes a list of operations, and rules for the numbers in them."""

@@ -1,0 +1,103 @@
+"""Traces: what an update body does to one element, recorded by symbols as a list of lines.
+
+Symbols answer tensor methods. Numbers that the body computes on the host, a learning rate
+divided by a bias correction for example, become the kernel's arguments: neither a schedule
+nor the count of steps makes another kernel, and a branch of the body does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from optkit_core.implementations.operators import Operators, is_in_place
+from optkit_core.implementations.state_view import StateView
+from optkit_core.tracing.recording import Operand, Program, Recording
+from optkit_core.tracing.vocabulary import UntraceableError
+
+PARAMETER, GRADIENT = 0, 1
+"""The numbers of the first two values; those of the buffers follow, then the step's."""
+
+
+class Symbol(Operand, Operators):
+    """Stands for a tensor in a trace: what its methods do is recorded."""
+
+    def __init__(self, trace: Recording, value: int, fixed: bool = False) -> None:
+        """Stand for the value of that number, for good if `fixed`."""
+        self.trace = trace
+        self.value = value
+        self.fixed = fixed
+
+    def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Record a tensor method; an in-place one changes what this symbol stands for."""
+        if method == "detach":
+            return self
+        if method == "zero_":
+            return self.apply("fill_", 0.0)
+        in_place = is_in_place(method)
+        operands = (self, *arguments, *keywords.values())
+        name = method.removesuffix("_") if in_place else method
+        value = self.trace.call(name, operands, tuple(keywords))
+        if not in_place:
+            return Symbol(self.trace, value)
+        if self.fixed:
+            raise UntraceableError("the update body changes its gradient in place")
+        self.value = value
+        return self
+
+    @classmethod
+    def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
+        """Record a function of torch as the method of its first argument that it is."""
+        if function is torch.where and len(arguments) == 3:
+            arguments = (arguments[1], arguments[0], arguments[2])
+        recorded = next(value.trace for value in arguments if isinstance(value, Symbol))
+        operands = (*arguments, *keywords.values())
+        return Symbol(recorded, recorded.call(function.__name__, operands, tuple(keywords)))
+
+    def __bool__(self) -> bool:
+        raise UntraceableError("the update body branches on the values of a tensor")
+
+    def __getattr__(self, method: str) -> Any:
+        """Return the tensor method of that name, which records itself."""
+        try:
+            return super().__getattr__(method)
+        except AttributeError:
+            if method.startswith("__"):
+                raise
+            raise UntraceableError(f"the update body asks for a tensor's {method}") from None
+
+
+def trace(
+    algorithm: Any, h: Any, t: Any, maximize: bool = False, inverse_scale: Any = None
+) -> tuple[Program, list[Any]]:
+    """Record what an algorithm's update body does with these hyperparameters.
+
+    Args:
+        algorithm: the class, with its ``update`` and ``buffers``.
+        h: the hyperparameters as attributes.
+        t: the number of the step, or None where it comes from memory.
+        maximize: whether the gradient's sign is turned.
+        inverse_scale: what the gradient is multiplied by first, if it is scaled.
+
+    Returns:
+        The program, and the numbers that a launch of its kernel needs.
+
+    Raises:
+        UntraceableError: the body does something that no kernel can be written for.
+    """
+    inputs = ("p", "g", *algorithm.buffers, "t")
+    recorded = Recording(inputs)
+    symbols = [Symbol(recorded, value, value == GRADIENT) for value in range(len(inputs))]
+    g = symbols[GRADIENT]
+    if inverse_scale is not None:
+        g = g.mul(inverse_scale)
+    view = StateView()
+    view.show(dict(zip(algorithm.buffers, symbols[2:-1], strict=True)))
+    count = symbols[-1] if t is None else t
+    try:
+        algorithm.update(symbols[PARAMETER], g.neg() if maximize else g, view, h, count)
+    except (AttributeError, TypeError) as error:
+        raise UntraceableError(f"the update body can't be traced: {error}") from error
+    stores = tuple((i, s.value) for i, s in enumerate(symbols[:-1]) if s.value != i)
+    return recorded.program(stores), recorded.numbers

@@ -1,0 +1,1 @@
+"""Minimization along directions: the objective, the line, the iterations and when they stop."""

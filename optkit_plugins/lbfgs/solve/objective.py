@@ -1,0 +1,148 @@
+"""The function being minimized: what the closure returns and the gradients it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import torch
+from torch import Tensor
+
+from optkit_core import OptkitError
+from optkit_plugins.lbfgs.solve import replicas
+from optkit_plugins.lbfgs.vectors.space import Asked, Reading, Space, nothing
+
+Closure: TypeAlias = Callable[[], Any]
+
+
+class ClosureError(OptkitError, TypeError):
+    """There is no closure, or it returned something that isn't a loss, or left no gradient."""
+
+
+@attrs.define(eq=False)
+class Objective:
+    """The closure over its parameters, and how often it has been and may be called.
+
+    Args:
+        closure: what the user gave; it is called with gradients on.
+        params: all parameters.
+        max_eval: the most calls; the first one is always made.
+        sign: -1 to ascend, otherwise 1.
+        evaluations: the number of calls so far.
+        returned: what the first call returned.
+        is_running: whether the closure is being called, or what it returned is being looked at.
+    """
+
+    closure: Closure
+    params: Sequence[Tensor]
+    max_eval: int
+    sign: int = 1
+    evaluations: int = 0
+    returned: Any = None
+    is_running: bool = False
+    _replicas: list[Any] = attrs.Factory(list)
+    _gradients_on: Any = attrs.Factory(torch.enable_grad)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the closure may be called no more."""
+        return self.evaluations >= self.max_eval
+
+    def call(self) -> float | Tensor:
+        """Call the closure once; return the loss to be minimized, of one element.
+
+        Raises:
+            ClosureError: it returned something else, or no parameter has a gradient.
+        """
+        self.is_running = True
+        with self._gradients_on:
+            returned = self.closure() if self.evaluations else self._first()
+        self.evaluations += 1
+        loss = checked(returned)
+        if not any(p.grad is not None for p in self.params) and self._is_movable():
+            raise ClosureError(
+                "After the closure of LBFGS no parameter has a gradient, so there is no way to go. "
+                "Call loss.backward() in it, after optimizer.zero_grad()."
+            )
+        if self._replicas:
+            loss = replicas.averaged(loss, self._replicas)
+        self.is_running = False
+        return loss if self.sign == 1 else -loss
+
+    def _first(self) -> Any:
+        with replicas.replicas(self.params) as self._replicas:
+            self.returned = self.closure()
+        return self.returned
+
+    def _is_movable(self) -> bool:
+        return any(p.requires_grad and p.numel() for p in self.params)
+
+    def measure(
+        self, space: Space, slot: int, asked: Asked = nothing, other: int | None = None
+    ) -> Reading:
+        """Call the closure once, and read what is known of the gradient that it leaves.
+
+        Args:
+            space: takes the gradient.
+            slot: where.
+            asked: see `Space.read`.
+            other: see `Space.read`.
+        """
+        return space.receive(slot, self.call(), asked, other)
+
+
+def checked(returned: Any) -> float | Tensor:
+    """Return a loss as a real number, or as a tensor of one.
+
+    Raises:
+        ClosureError: it isn't one.
+    """
+    if isinstance(returned, Tensor):
+        if returned.numel() == 1 and not returned.is_complex():
+            return returned
+        what = f"a {'complex ' if returned.is_complex() else ''}tensor of shape"
+        raise _not_a_loss(f"{what} {tuple(returned.shape)}")
+    if isinstance(returned, complex):
+        raise _not_a_loss(repr(returned))
+    try:
+        return float(returned)
+    except (TypeError, ValueError) as error:
+        raise _not_a_loss(f"{returned!r:.80}") from error
+
+
+def _not_a_loss(what: str) -> ClosureError:
+    return ClosureError(
+        "The closure of LBFGS must return the loss, a real number or a tensor of one element, "
+        f"got {what}. End it with `return loss`."
+    )
+
+
+def required(closure: Closure | None) -> Closure:
+    """Return a closure, which there has to be.
+
+    Raises:
+        ClosureError: there is none.
+    """
+    if closure is None:
+        raise ClosureError(
+            "LBFGS evaluates the loss several times in one step and needs a closure, got None. "
+            "Call step(closure) with a function that clears the gradients, computes the loss, "
+            "calls backward and returns the loss."
+        )
+    return closure
+
+
+def refuse_scaler(optimizer: Any) -> None:
+    """Raise if ``torch.amp.GradScaler`` calls the step; it leaves an attribute then.
+
+    Raises:
+        ClosureError: it does.
+    """
+    if getattr(optimizer, "grad_scale", None) is not None:
+        raise ClosureError(
+            "LBFGS can't be stepped by GradScaler: it compares the losses and gradients of "
+            "several evaluations, and the scaler unscales only the first. Call "
+            "optimizer.step(closure) yourself, without the scaler; with autocast to bfloat16 "
+            "no scaling is needed."
+        )

@@ -1,0 +1,1 @@
+"""What L-BFGS keeps from step to step, in memory and in a checkpoint."""

@@ -1,0 +1,78 @@
+"""Which parameters can be optimized: those whose elements go into plain tensors and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+
+from optkit_core import ParametersError, joint_dtype
+from optkit_plugins.lbfgs.vectors.block import real
+
+PLAIN = (Tensor, torch.nn.Parameter)
+REALS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DTYPES = frozenset((*REALS, torch.complex32, torch.complex64, torch.complex128))
+
+
+def require(group: Mapping[str, Any]) -> None:
+    """Raise if a parameter of a group can't be optimized, whoever may store its vectors.
+
+    Tensors of another kind than the usual are tried out. One that has no elements yet, of a lazy
+    module, is left for later.
+
+    Args:
+        group: a parameter group; nothing in it changes.
+
+    Raises:
+        ParametersError: there is one; names it and says why.
+    """
+    for position, parameter in enumerate(group["params"]):
+        if not _is_usual(parameter):
+            reason = _reason(parameter)
+            if reason:
+                raise _unsupported(group, position, reason)
+
+
+def _is_usual(parameter: Tensor) -> bool:
+    return (
+        type(parameter) in PLAIN
+        and parameter.dtype in DTYPES
+        and parameter.layout == torch.strided
+        and not parameter.is_nested
+    )
+
+
+def _reason(parameter: Tensor) -> str:
+    """Return why the elements can't be copied out and in as a step does it, or ``""``."""
+    if is_lazy(parameter):
+        return ""
+    try:
+        if parameter.numel():
+            with torch.no_grad():
+                _copy(real(parameter.detach()), joint_dtype([parameter.dtype]))
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:200]
+    return ""
+
+
+def _copy(source: Tensor, dtype: torch.dtype) -> None:
+    vector = torch.zeros(source.shape, dtype=dtype, device=source.device)
+    vector.copy_(source)
+    target = source.clone()
+    torch.add(vector, vector, alpha=0.0, out=target)
+    target.copy_(vector)
+
+
+def _unsupported(group: Mapping[str, Any], position: int, reason: str) -> ParametersError:
+    parameter, names = group["params"][position], group.get("param_names")
+    name = repr(names[position]) if names else f"params[{position}]"
+    return ParametersError(
+        f"LBFGS can't optimize {name}, a {type(parameter).__name__} ({parameter.dtype}, "
+        f"{parameter.layout}): it keeps its vectors in plain tensors, and the elements can't be "
+        f"copied between those and the parameter ({reason}). Leave out what isn't to be "
+        "optimized, and pass plain tensors: those of a model that isn't sharded, replicated by "
+        "DistributedDataParallel where there are several processes; or take another algorithm."
+    )

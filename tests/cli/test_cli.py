@@ -1,0 +1,181 @@
+"""The command line but for ``compare``: list, show, version, help, and bad input."""
+
+import warnings
+
+import pytest
+import torch
+from processes import completed
+
+import optkit
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+from optkit.cli import main
+
+
+@pytest.fixture(autouse=True)
+def eighty_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def refusal(capsys, *words):
+    """Run a command that must fail, and return its one line."""
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("optkit: error: ")
+    assert err.count("\n") == 1 and "Traceback" not in err
+    return err
+
+
+def shown(capsys, *words):
+    """Run a command that must succeed, and return what it printed."""
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert max(map(len, out.splitlines())) <= 80
+    assert "\x1b" not in out
+    return out
+
+
+def process(*words, code=None, **environment):
+    """Run the command line in a process of its own."""
+    start = ["-c", code] if code else ["-m", "optkit"]
+    return completed(*start, *words, COLUMNS="80", **environment)
+
+
+def test_list_names_every_algorithm_with_its_distribution(capsys):
+    out = shown(capsys, "list")
+    for name in ("adagrad", "adamax", "lbfgs"):
+        assert name in out
+    assert f"optkit {optkit.__version__}" in out
+
+
+def test_list_takes_a_pattern(capsys):
+    out = shown(capsys, "list", "ada*")
+    assert "adamax" in out and "lbfgs" not in out
+
+
+def test_list_shows_what_was_registered_at_run_time(capsys, registered):
+    registered("house-sgd", torch.optim.SGD)
+    assert "house-sgd" in shown(capsys, "list")
+
+
+def test_list_of_nothing_says_how_to_search(capsys):
+    assert "'*zzz*'" in refusal(capsys, "list", "zzz")
+
+
+def test_show_tells_the_facts(capsys):
+    out = shown(capsys, "show", "adamax")
+    for fact in ("lr", "[0, inf)", "0.002", "exp_inf", "foreach", "optkit_plugins.adamax:Adamax"):
+        assert fact in out
+    assert f"optkit {optkit.__version__}" in out
+
+
+@pytest.mark.parametrize("name", ["adagrad", "lbfgs"])
+def test_show_fits_eighty_columns(capsys, name):
+    assert "Hyperparameters" in shown(capsys, "show", name)
+
+
+def test_show_a_class_of_torch(capsys, registered):
+    registered("house-lbfgs", torch.optim.LBFGS)
+    out = shown(capsys, "show", "house-lbfgs")
+    assert "history_size" in out and "its own" in out
+
+
+def test_show_of_an_unknown_name_gives_the_close_match(capsys):
+    line = refusal(capsys, "show", "adgrad")
+    assert "'adgrad'" in line and "'adagrad'" in line
+
+
+def test_version(capsys):
+    assert shown(capsys, "--version") == f"optkit {optkit.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_help_lists_the_commands(capsys, words):
+    out = shown(capsys, *words)
+    assert all(command in out for command in ("list", "show", "compare"))
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["comapre"], ["comapre", "optkit --help"]),
+        (["show"], ["NAME", "optkit show --help"]),
+        (["compare", "--epoch", "3"], ["--epoch", "--epochs", "optkit compare --help"]),
+        (["compare", "--epochs", "abc"], ["--epochs", "'abc'", "whole number from 1"]),
+        (["compare", "--epochs", "0"], ["--epochs", "'0'", "whole number from 1"]),
+        (["compare", "--epochs", "1.5"], ["--epochs", "'1.5'"]),
+        (["compare", "--batch-size", "-3"], ["--batch-size", "'-3'"]),
+        (["compare", "--hidden", "0"], ["--hidden", "'0'"]),
+        (["compare", "--seed", "-1"], ["--seed", "'-1'", "from 0 to 4294967295"]),
+        (["compare", "--threads", "0"], ["--threads", "'0'"]),
+        (["compare", "--implementation", "quick"], ["'quick'", "auto, forloop, foreach, fused"]),
+        (["compare", "--closure-batches", "some"], ["'some'", "full, mini"]),
+        (["compare", "--epochs"], ["--epochs", "requires an argument"]),
+    ],
+)
+def test_misspelled_commands_and_options(capsys, words, parts):
+    line = refusal(capsys, *words)
+    assert all(part in line for part in parts)
+
+
+def test_an_interrupted_command_says_so_in_one_line(capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optkit, "available", interrupted)
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err == "optkit: interrupted\n"
+
+
+def test_an_error_of_our_own_keeps_its_traceback(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(optkit, "available", broken)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        main(["list"])
+
+
+def test_a_warning_becomes_a_line(capsys, monkeypatch):
+    def warned(*_):
+        warnings.warn("plugin 'x' was\nleft out", UserWarning, stacklevel=1)
+        return ["adagrad"]
+
+    monkeypatch.setattr(optkit, "available", warned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["list"]) == 0
+    assert capsys.readouterr().err == "optkit: warning: plugin 'x' was left out\n"
+
+
+def test_as_a_module_in_a_pipe():
+    done = process("list", NO_COLOR="1")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "adagrad" in done.stdout and "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_as_a_module_with_bad_input():
+    done = process("show", "nothing")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("optkit: error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("library", ["typer", "rich"])
+def test_without_its_extra_one_line_says_what_to_install(library):
+    code = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from optkit.cli import main; sys.exit(main())"
+    )
+    done = process("list", code=code)
+    assert done.returncode == 2
+    assert done.stderr == ("optkit: the command line needs its extra: pip install 'optkit[cli]'\n")
+
+
+def test_a_terminal_without_unicode_gets_replacements():
+    done = process("show", "lbfgs", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and "history_size" in done.stdout

@@ -1,0 +1,149 @@
+"""Which kinds of tensors L-BFGS optimizes, and which it refuses by name before anything happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch.distributed as dist
+from minimization import STORAGE
+from torch import Tensor
+from torch.nn import Parameter
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.testing._internal.two_tensor import TwoTensor
+
+from optkit_core import ParametersError
+from optkit_plugins.lbfgs import LBFGS
+
+
+class Tagged(Tensor):
+    """A tensor subclass that does nothing."""
+
+
+class Weight(Parameter):
+    """A kind of parameter that does nothing."""
+
+
+@pytest.fixture
+def shard() -> Iterator[Callable[..., Tensor]]:
+    """Return what makes a DTensor of a tensor, on a mesh of one process that talks to nobody."""
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=1)
+    try:
+        mesh = dist.init_device_mesh("cpu", (1,))
+        from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+
+        def make(tensor: Tensor, is_whole: bool = False) -> Tensor:
+            placement = Replicate() if is_whole else Shard(0)
+            return distribute_tensor(tensor, mesh, [placement])
+
+        yield make
+    finally:
+        dist.destroy_process_group()
+
+
+UNSUPPORTED: dict[str, Callable[[], Tensor]] = {
+    "float8": lambda: torch.ones(4).to(torch.float8_e4m3fn),
+    "sparse": lambda: torch.ones(4).to_sparse(),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "jagged": lambda: torch.nested.nested_tensor([torch.ones(2)] * 2, layout=torch.jagged),
+    "mkldnn": lambda: torch.ones(4, 4).to_mkldnn(),
+    "quantized": lambda: torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.quint8),
+    "whole numbers": lambda: torch.arange(4),
+    "booleans": lambda: torch.tensor([True, False]),
+}
+SUPPORTED: dict[str, Callable[[], Tensor]] = {
+    "tensor": lambda: torch.ones(4),
+    "subclass": lambda: torch.ones(4).as_subclass(Tagged),
+    "parameter of a subclass": lambda: Parameter(torch.ones(4).as_subclass(Tagged)),
+    "subclass of parameters": lambda: Weight(torch.ones(4)),
+    "wrapper": lambda: TwoTensor(torch.ones(4), torch.ones(4)),
+    "float16": lambda: torch.ones(4, dtype=torch.float16),
+    "complex64": lambda: torch.ones(4, dtype=torch.complex64),
+}
+
+
+def step(optimizer: LBFGS, p: Tensor) -> None:
+    """Make a step towards 1/2, with a gradient of the parameter's own kind."""
+
+    def closure() -> float:
+        p.grad = 2 * (p.detach() - 0.5)
+        return float((p.detach() - 0.5).abs().square().sum().to(torch.float32))
+
+    optimizer.step(closure)
+
+
+@pytest.mark.parametrize("storage", [None, *STORAGE])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_dtensor_is_refused_at_construction(
+    shard: Callable[..., Tensor], is_whole: bool, storage: str | None
+) -> None:
+    p = Parameter(shard(torch.ones(4), is_whole))
+    named = [("plain", torch.ones(2)), ("layer.weight", p)]
+    said = r"can't optimize 'layer\.weight', a DTensor.*pass plain tensors.*DistributedDataParallel"
+    with pytest.raises(ParametersError, match=said):
+        LBFGS(named, implementation=storage)
+    with pytest.raises(ParametersError, match=r"can't optimize params\[1\], a DTensor"):
+        LBFGS([torch.ones(2), p], implementation=storage)
+
+
+def test_a_dtensor_is_refused_in_a_group_that_is_added(shard: Callable[..., Tensor]) -> None:
+    p = torch.ones(4, requires_grad=True)
+    optimizer = LBFGS([p])
+    with pytest.raises(ParametersError, match=r"params\[0\], a DTensor"):
+        optimizer.add_param_group({"params": [Parameter(shard(torch.ones(4)))]})
+    assert len(optimizer.param_groups) == 1
+    step(optimizer, p)
+    assert optimizer.result is not None and optimizer.result.success
+
+
+def test_a_parameter_that_is_exchanged_for_a_dtensor_is_refused_at_the_next_step(
+    shard: Callable[..., Tensor],
+) -> None:
+    p = Parameter(torch.ones(4))
+    optimizer = LBFGS([p], lr=0.1)
+    step(optimizer, p)
+    sharded = Parameter(shard(p.detach().clone()))
+    optimizer.param_groups[0]["params"] = [sharded]
+    with pytest.raises(ParametersError, match=r"params\[0\], a DTensor"):
+        optimizer.step(lambda: 1.0)
+    assert torch.equal(sharded.detach().full_tensor(), p.detach())  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("make", UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_tensors_whose_elements_cannot_be_copied_are_refused(make: Callable[[], Tensor]) -> None:
+    p = make()
+    p.requires_grad_(p.is_floating_point())
+    with pytest.raises(ParametersError, match=r"can't optimize 'odd', a .*Tensor \(torch\."):
+        LBFGS([("odd", p)])
+
+
+@pytest.mark.parametrize("make", SUPPORTED.values(), ids=SUPPORTED)
+def test_tensors_whose_elements_can_be_copied_are_optimized(make: Callable[[], Tensor]) -> None:
+    p = make()
+    p = p if p.is_leaf and p.requires_grad else p.detach().requires_grad_()
+    kind, optimizer = type(p), LBFGS([p])
+    explained = optimizer.explain().buckets[0].implementation
+    assert explained == ("fused" if kind in (Tensor, Parameter) else "forloop")
+    step(optimizer, p)
+    assert type(p) is kind and optimizer.plan[0].name == explained
+    end = p.a if isinstance(p, TwoTensor) else p.detach().as_subclass(Tensor)
+    torch.testing.assert_close(end, torch.full_like(end, 0.5))
+
+
+def test_a_lazy_parameter_is_left_for_the_step() -> None:
+    layer = torch.nn.LazyLinear(1)
+    optimizer = LBFGS(layer.parameters(), lr=0.1)
+    inputs = torch.randn(8, 3)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = (layer(inputs) - 1).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    layer(inputs)
+    first = optimizer.step(closure)
+    assert optimizer.step(closure) < first

@@ -1,0 +1,153 @@
+"""What a body computes from hyperparameters and counts, recorded and computed natively."""
+
+from __future__ import annotations
+
+import math
+import operator
+from array import array
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from patience import PATIENT
+
+import optkit
+from optkit_core.implementations.fused.row_numbers import OtherWayError, RowNumbers
+from optkit_core.native import reader_library
+from optkit_core.tracing.bodies import Body, fitting, recorded
+from optkit_core.tracing.recording import Program
+from optkit_core.tracing.scalars import OPERATIONS, Recorder
+from optkit_core.tracing.settings import Settings, namespace
+from optkit_core.tracing.settings import settings as settings_of
+
+CALLS = {**OPERATIONS, "pow": operator.pow}
+COMPARING = ("lt", "le", "gt", "ge", "eq", "ne")
+FLOATS = st.floats(-1e3, 1e3, allow_nan=False).map(lambda x: round(x, 3))
+
+
+@st.composite
+def expressions(draw: st.DrawFn, depth: int = 4) -> Any:
+    """Return a function of a list of numbers, made of what can be recorded."""
+    kind = draw(st.sampled_from(["input", "constant", *OPERATIONS])) if depth else "input"
+    if kind == "input":
+        place = draw(st.integers(0, 2))
+        return lambda x: x[place]
+    if kind == "constant":
+        number = draw(FLOATS)
+        return lambda x: number
+    left, right = draw(expressions(depth - 1)), draw(expressions(depth - 1))
+    call = CALLS[kind]
+    if kind in COMPARING:
+        other = draw(expressions(depth - 1))
+        return lambda x: left(x) if call(left(x), right(x)) else other(x)
+    return lambda x: call(left(x), right(x))
+
+
+def computed(function: Any, numbers: list[float]) -> float | None:
+    try:
+        result = function(numbers)
+    except (ArithmeticError, TypeError):  # the latter of complex numbers
+        return None
+    return result if isinstance(result, float) and math.isfinite(result) else None
+
+
+@settings(max_examples=300, **PATIENT)
+@given(expressions(), st.lists(FLOATS, min_size=3, max_size=3), st.lists(FLOATS, min_size=3))
+def test_recorded_numbers_are_pythons(function: Any, first: Any, second: Any) -> None:
+    """Bit for bit, in Python and in compiled code, for the numbers recorded and for others."""
+    assume(computed(function, first) is not None)
+    recorder = Recorder(first)
+    try:
+        program = recorder.program([function(recorder.inputs)])
+    except ValueError:
+        assume(False)  # a complex number on the way
+    assert recorder.is_whole
+    assume(program.numbers(first) is not None)  # a number on the way may be infinite
+    for numbers in (first, second[:3]):
+        wanted = computed(function, numbers)
+        if wanted is None:
+            continue
+        found = program.numbers(numbers)  # None on a way that the function doesn't go
+        assert found == [wanted] or (found is None and numbers is not first)
+        assert natively(program, numbers) == found
+
+
+def natively(program: Any, numbers: list[float]) -> list[float] | None:
+    """Return the numbers as compiled code computes them, the last input being the count."""
+    slots = settings_of(SimpleNamespace(a=0.0, b=0.0))
+    assert slots is not None
+    body = Body(Program((), (), (), 1), program, slots.slots)
+    counter = array("d", [numbers[2] - 1])
+    if counter[0] + 1 != numbers[2]:
+        return program.numbers(numbers)
+    addresses = array("Q", [counter.buffer_info()[0]])
+    given = {0: Settings(slots.slots, numbers[:2], ())}
+    reader = reader_library.reader()
+    assert reader is not None
+    rows = RowNumbers(body, given, [0], addresses.buffer_info()[0], True, reader)
+    try:
+        assert rows.compute(None) == 1
+    except OtherWayError:
+        return None
+    return list(rows.numbers)[:1]
+
+
+@pytest.mark.parametrize(
+    "escape",
+    [
+        float,
+        int,
+        math.sqrt,
+        round,
+        lambda x: x // 1,
+        lambda x: x % 2,
+        lambda x: x.is_integer(),
+        lambda x: {x: 1.0}[x],
+        lambda x: f"{x:.3f}",
+        lambda x: torch.tensor(float(x)),
+    ],
+    ids=str,
+)
+def test_a_number_that_escapes_is_noticed(escape: Any) -> None:
+    recorder = Recorder([2.0])
+    assert recorder.is_whole
+    escape(recorder.inputs[0])
+    assert not recorder.is_whole
+
+
+def test_a_condition_is_part_of_what_is_recorded() -> None:
+    recorder = Recorder([0.5])
+    (x,) = recorder.inputs
+    result = min(x, 1.0) * 2 if x else 3.0
+    program = recorder.program([result])
+    assert program.numbers([0.5]) == [1.0]
+    assert program.numbers([0.25]) == [0.5]
+    assert program.numbers([2.0]) is None
+    assert program.numbers([0.0]) is None
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adamax"])
+def test_every_shipped_body_is_recorded_once(name: str) -> None:
+    algorithm: Any = optkit.get(name)
+    h = SimpleNamespace(**{n: algorithm.default_values[n] for n in algorithm.hyperparameter_names})
+    own = settings_of(h)
+    assert own is not None
+    body = recorded(algorithm, h, own, 1.0)
+    assert body is not None
+    assert fitting([body], own, 1000.0, None) is body
+    h.weight_decay = 0.1
+    decayed = settings_of(h)
+    assert decayed is not None
+    assert fitting([body], decayed, 2.0, None) is None
+
+
+def test_settings_come_back_as_they_were() -> None:
+    h = SimpleNamespace(lr=0.1, betas=(0.9, 0.99), nesterov=True, mode="x", limit=None, count=3)
+    own = settings_of(h)
+    assert own is not None and own.numbers == [0.1, 0.9, 0.99, 3.0]
+    assert namespace(own.slots, own.numbers) == h
+    assert settings_of(SimpleNamespace(lr=[0.1])) is None
+    assert settings_of(SimpleNamespace(lr=torch.ones(1, device="meta").sum())) is None
