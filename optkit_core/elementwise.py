@@ -21,10 +21,13 @@ from optkit_core.errors import (
 from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
-from optkit_core.selection.selector import Offer
-from optkit_core.step.buckets import Bucket, Kind, gather
+from optkit_core.selection.offer import Launch, Offer
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 from optkit_core.step.collector import uncollected
-from optkit_core.step.plans import GroupValues, Plan, Planned
+from optkit_core.step.gathering import gather
+from optkit_core.step.group_values import GroupValues
+from optkit_core.step.plans import BucketOptimizer, Plan, Planned
 
 BOOLEAN = boolean()
 FLAG = one_of(None, True, False)
@@ -80,22 +83,32 @@ class Elementwise(Optimizer):
         raise NotImplementedError
 
     @classmethod
-    def refuse(cls, kind: Kind, h: Any) -> str:
-        """Return why gradients of a kind can't be used, or ``""``; a subclass may know more.
+    def unsupported_reason(cls, key: BucketKey, h: Any) -> str | None:
+        """Return why gradients can't be used, None where they can; a subclass may know more.
 
         Args:
-            kind: device, dtype, layout and mode of the parameters and their gradients.
+            key: device, dtype, layout and mode of the parameters and their gradients.
             h: the hyperparameters as attributes.
         """
-        sparse = kind.layout == torch.sparse_coo and cls.update_sparse is not None
-        if kind.layout == torch.strided or sparse:
-            return ""
-        layout = str(kind.layout).removeprefix("torch.")
+        sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
+        if key.layout == torch.strided or sparse:
+            return None
+        layout = str(key.layout).removeprefix("torch.")
         return (
             f"{cls.__name__} does not support sparse gradients, got one of layout {layout}. Make "
             "the layer's gradient dense, or use an algorithm such as adagrad, which takes "
             "sparse_coo gradients."
         )
+
+    def forget_plans(self) -> None:
+        """Choose anew in the next step what runs each bucket, and plan it anew."""
+        super().forget_plans()
+        self._plan: Plan | None = None
+        self._group_count = 0
+
+    def by_buckets(self) -> BucketOptimizer | None:
+        """Return the optimizer unless a subclass has an ``advance`` of its own."""
+        return self if type(self).advance is Elementwise.advance else None
 
     def advance(self, closure: Callable[[], Any] | None) -> Any:
         """Call the closure, if there is one, then step every bucket of every group."""
@@ -103,8 +116,8 @@ class Elementwise(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.refuse_uncapturable()
-        for differentiable, launch in self._prepared():
+        self.require_capturable()
+        for differentiable, launch in self._launches():
             with torch.set_grad_enabled(differentiable):
                 launch()
         self._release_gradients()
@@ -115,7 +128,7 @@ class Elementwise(Optimizer):
         if self._plan is not None and not self._plan.release_gradients():
             self._plan = None
 
-    def _prepared(self) -> list[tuple[bool, Callable[[], None]]]:
+    def _launches(self) -> list[tuple[bool, Launch]]:
         """Return what steps each bucket; every refusal comes before any update.
 
         Nothing does where a gradient isn't finite, unless an implementation sees to that itself.
@@ -127,20 +140,21 @@ class Elementwise(Optimizer):
         is_scaled = self.scaling.found_inf is not None
         if is_scaled and not plan.sees_to_skipping and self.scaling.skipped():
             return []
-        return [(item.bucket.kind.differentiable, self.launch(item)) for item in plan.planned]
+        return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
 
-    def launch(self, item: Planned) -> Callable[[], None]:
+    def launch(self, item: Planned) -> Launch:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
         bucket = item.bucket
         while True:
             offer = item.choice.offer
             h = None if offer.spans_groups else bucket.hyperparameters[bucket.groups[0]]
             try:
-                launch: Callable[[], None] = offer.prepare(type(self), bucket, h)
+                assert offer.make_launcher is not None
+                launch = offer.make_launcher(type(self), bucket, h)
             except UnavailableError as error:
                 group = self.param_groups[bucket.groups[0]]
                 h = bucket.hyperparameters[bucket.groups[0]]
-                item.choice = self.choose_without(item.choice, str(error), group, h)
+                item.choice = self.chooser.choose_without(item.choice, str(error), group, h)
                 bucket.kept = None
                 bucket.refresh()
             else:
@@ -152,7 +166,7 @@ class Elementwise(Optimizer):
         if plan is not None and plan.holds(self):
             return plan
         if self._group_count != len(self.param_groups):
-            groups.refuse_overlap(self.param_groups)
+            groups.require_no_overlap(self.param_groups)
             self._group_count = len(self.param_groups)
         self.check_groups()
         values = GroupValues(self)
@@ -189,8 +203,8 @@ class Elementwise(Optimizer):
         for item in planned:
             item.bucket.attach(self.state, self._allocate)
             self._require_shapes(item.bucket)
-            if item.bucket.kind.capturable and not is_compiled:
-                step_counters.require_capturable(item.bucket.steps, item.bucket.kind.device)
+            if item.bucket.key.capturable and not is_compiled:
+                step_counters.require_capturable(item.bucket.steps, item.bucket.key.device)
         return planned
 
     def _chosen(self, bucket: Bucket) -> list[Planned]:
@@ -199,12 +213,12 @@ class Elementwise(Optimizer):
         for position, index in enumerate(bucket.groups):
             by_group.setdefault(index, []).append(position)
         for index in by_group:
-            refusal = self.refuse(bucket.kind, bucket.hyperparameters[index])
-            if refusal:
-                raise GradientError(refusal)
+            reason = self.unsupported_reason(bucket.key, bucket.hyperparameters[index])
+            if reason:
+                raise GradientError(reason)
         first = bucket.groups[0]
         group, h = self.param_groups[first], bucket.hyperparameters[first]
-        choice = self.choose(group, bucket.kind, h)
+        choice = self.choose(group, bucket.key, h)
         if choice.offer.spans_groups or len(by_group) == 1:
             return [Planned(bucket, choice)]
         return [Planned(bucket.subset(positions), choice) for positions in by_group.values()]
@@ -257,7 +271,7 @@ class Elementwise(Optimizer):
             group[name] = kept
         return True
 
-    def refuse_uncapturable(self) -> None:
+    def require_capturable(self) -> None:
         """Raise where a CUDA graph is being captured that this step can't be part of.
 
         Raises:

@@ -14,7 +14,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -25,15 +25,16 @@ from optkit_core.torch_private import TRACKED
 REQUIRED = frozenset({"defaults", "state", "param_groups", "request"})
 """What no optimizer can be without; an error in copying it is raised."""
 
-CACHES = frozenset({"_choices", "_plan", "_group_count", "scaling"}) | REMADE
+CACHES = frozenset({"chooser", "_plan", "_group_count", "scaling"}) | REMADE
 """Attributes that a copy finds out for itself."""
 
 AGAIN = "Register or set them again on the copy."
 
 Carry = Callable[[Any], Any]
+Copied = TypeVar("Copied", bound=torch.optim.Optimizer)
 
 
-def attributes(optimizer: Any) -> dict[str, Any]:
+def attributes(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return what copies and pickles of an optimizer take along, by name."""
     own: Any = object.__getstate__(optimizer)
     plain, slots = own if isinstance(own, tuple) else (own, {})
@@ -45,7 +46,7 @@ def attributes(optimizer: Any) -> dict[str, Any]:
     return {**found, TRACKED: True} if hasattr(optimizer.step, TRACKED) else found
 
 
-def shallow(optimizer: Any) -> Any:
+def shallow(optimizer: Copied) -> Copied:
     """Return a copy that shares groups, state and attributes, with hook tables of its own."""
     twin = object.__new__(type(optimizer))
     state = optimizer.__getstate__()
@@ -54,7 +55,7 @@ def shallow(optimizer: Any) -> Any:
     return twin
 
 
-def deep(optimizer: Any, memo: dict[int, Any]) -> Any:
+def deep(optimizer: Copied, memo: dict[int, Any]) -> Copied:
     """Return a copy that shares nothing but what `copy.deepcopy` shares, such as functions."""
     twin = memo[id(optimizer)] = object.__new__(type(optimizer))
     state = optimizer.__getstate__()
@@ -71,7 +72,7 @@ def required(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def carried(
-    optimizer: Any, state: Mapping[str, Any], carry: Carry, way: str, way_out: str
+    optimizer: torch.optim.Optimizer, state: Mapping[str, Any], carry: Carry, way: str, way_out: str
 ) -> dict[str, Any]:
     """Return what `carry` makes of each hook and each other attribute; warn where it fails.
 

@@ -18,10 +18,10 @@ from optkit_core.step.grad_scaler import Scaling
 def revive(optimizer: Any) -> None:
     """Finish a copy whose attributes are in place, and let plugins see it."""
     optimizer.scaling = Scaling()
+    if not hasattr(optimizer, "request"):
+        optimizer.request = requests.resolve(optimizer.defaults)
     optimizer.forget_plans()
     optimizer._is_created = True
-    if not hasattr(optimizer, "request"):
-        optimizer.request = requests.requested(optimizer.defaults) or requests.ambient()
     if not isinstance(optimizer.state, State):
         optimizer.state = State(optimizer, optimizer.state)
     _modernize(optimizer)

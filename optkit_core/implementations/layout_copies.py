@@ -12,7 +12,7 @@ from torch import Tensor
 from optkit_core.step.buckets import Bucket
 
 
-class Copies:
+class BucketCopy:
     """A bucket whose tensors are in another form, where they weren't in it already.
 
     A gradient is copied in; what a step changes is copied in and, after it, out.
@@ -89,6 +89,6 @@ def in_one_dtype(
     if alike:
         yield bucket.subset(alike)
     for part in bucket.subset(mixed).chunks(limit):
-        copies = Copies(part, names, widened)
+        copies = BucketCopy(part, names, widened)
         yield copies.bucket
         copies.copy_back()

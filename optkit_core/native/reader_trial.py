@@ -10,7 +10,8 @@ from torch import Tensor
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations.fused.table import Table
 from optkit_core.native.reader import Reader
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.complex64)
 BUFFER = "buffer"
@@ -84,7 +85,7 @@ def _bucket(dtype: torch.dtype) -> Bucket:
         for p in params
     ]
     grads = list(map(_gradient, params))
-    return Bucket(Kind(whole.device, dtype), params=params, grads=grads, states=states)
+    return Bucket(BucketKey(whole.device, dtype), params=params, grads=grads, states=states)
 
 
 def _gradient(parameter: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ loads. Around one step the order is:
 5. the optimizer's own step post-hooks, then torch's global ones
 
 Around ``state_dict`` and ``load_state_dict``, optkit's hook comes after torch's post-hooks; a
-load that is refused fires none. A class of other origin that `optkit.create` made can only be
-watched by torch's own hooks: there optkit's come before those registered on the optimizer
-later, and a closure that a later pre-hook brings isn't seen. While a plugin implements
+load that is refused fires none. An optimizer of a different class, which `optkit.create` made,
+can only be watched by torch's own hooks: there optkit's come before those registered on the
+optimizer later, and a closure that a later pre-hook brings isn't seen. While a plugin implements
 `optkit_after_step`, the closure that torch's hooks see there is one around the caller's.
 """
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from optkit_core.plugins.registry import Registrar
-    from optkit_core.selection.selector import Offer
+    from optkit_core.plugins.registrar import Registrar
+    from optkit_core.selection.offer import Offer
 
 PROJECT = "optkit"
 

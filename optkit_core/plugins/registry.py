@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.checkpoint import conversions
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     PluginError,
@@ -21,6 +20,7 @@ from optkit_core.errors import (
     did_you_mean,
 )
 from optkit_core.plugins import hooks
+from optkit_core.plugins.registrar import Registrar
 
 ALGORITHMS = "optkit.algorithms"
 
@@ -60,29 +60,6 @@ class Entry:
     def is_disabled(self) -> bool:
         """Whether ``OPTKIT_DISABLE_PLUGINS`` names it."""
         return is_disabled(self.name, self.provider)
-
-
-@attrs.frozen(eq=False, repr=False)
-class Registrar:
-    """What a whole plugin registers its algorithms with; it signs with the plugin's name."""
-
-    registry: Registry
-    provider: str
-    conversions: list[tuple[str, Any]] = attrs.Factory(list)
-
-    def register(self, name: str, algorithm: type, *, replace: bool = False) -> None:
-        """Register an algorithm; see `optkit.register`."""
-        self.registry.add(name, algorithm, provider=self.provider, replace=replace)
-
-    def migration(self, schema: str, version: int, function: Any) -> None:
-        """Register a migration; see `optkit_core.migration`."""
-        conversions.migration(schema, version)(function)
-        self.conversions.append((schema, version))
-
-    def importer(self, schema: str, source: str, function: Any) -> None:
-        """Register an importer; see `optkit_core.importer`."""
-        conversions.importer(schema, source)(function)
-        self.conversions.append((schema, source))
 
 
 class Registry:
@@ -168,7 +145,7 @@ class Registry:
 
     def registrar(self, provider: str) -> Registrar:
         """Return what the plugin named `provider` registers its algorithms with."""
-        return Registrar(self, provider)
+        return Registrar(self.add, provider)
 
     def _matching(self, name: str) -> list[Entry]:
         provider, _, bare = name.rpartition(":")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
+from torch import Tensor
 
+from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.selection.selector import Choice
 from optkit_core.step.buckets import Bucket, Change
 from optkit_core.step.changes import WatchedGroups, WatchedStates, native_reader
-
-if TYPE_CHECKING:
-    from optkit_core.elementwise import Elementwise
+from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.group_values import GroupOwner, GroupValues
 
 
 @attrs.define(eq=False)
@@ -34,32 +34,33 @@ class Planned:
             self.bucket.changed.extend(changed)
 
 
-class GroupValues(Mapping[int, Any]):
-    """The hyperparameters of each group as attributes, looked up when somebody asks."""
+class PlannedOptimizer(GroupOwner, Protocol):
+    """What a plan needs of its optimizer."""
 
-    def __init__(self, optimizer: Any) -> None:
-        """Look into this optimizer's groups; the optimizer keeps what keeps these, so no cycle."""
-        self._optimizer = weakref.ref(optimizer)
-        self._groups: list[dict[str, Any]] = optimizer.param_groups
-        self._found: dict[int, Any] = {}
+    @property
+    def state(self) -> Mapping[Tensor, dict[str, Any]]:
+        """The states of all parameters."""
 
-    def __getitem__(self, index: int) -> Any:
-        """Return those of one group."""
-        found = self._found.get(index)
-        if found is None:
-            optimizer: Any = self._optimizer()
-            found = self._found[index] = optimizer.values(self._groups[index])
-        return found
+    def accept_change(self, index: int, name: str) -> bool:
+        """Check a value of a group that has changed; return whether the plan may go on."""
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self._groups)))
 
-    def __len__(self) -> int:
-        return len(self._groups)
+class BucketOptimizer(PlannedOptimizer, UpdateBody, Protocol):
+    """What a compiled step needs of an optimizer that steps by buckets."""
 
-    def forget(self) -> None:
-        """Look into the groups anew from now on."""
-        self._found.clear()
+    scaling: Scaling
+
+    def require_capturable(self) -> None:
+        """Raise where a CUDA graph is being captured that this step can't be part of."""
+
+    def check_groups(self) -> None:
+        """Check the values of all groups."""
+
+    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[Planned]:
+        """Return the buckets of all groups, with what runs each."""
+
+    def launch(self, item: Planned) -> Launch:
+        """Return what steps a bucket."""
 
 
 class Plan:
@@ -72,7 +73,7 @@ class Plan:
     """
 
     def __init__(
-        self, optimizer: Elementwise, values: GroupValues, planned: Sequence[Planned]
+        self, optimizer: PlannedOptimizer, values: GroupValues, planned: Sequence[Planned]
     ) -> None:
         """Note what is to stay as it is for the plan to hold."""
         self.planned = planned
@@ -87,7 +88,7 @@ class Plan:
             )
         )
 
-    def holds(self, optimizer: Elementwise) -> bool:
+    def holds(self, optimizer: PlannedOptimizer) -> bool:
         """Return whether the plan still describes the optimizer; takes in changed values.
 
         Raises:
@@ -105,7 +106,7 @@ class Plan:
         )
 
     def _take_in(
-        self, optimizer: Elementwise, groups: WatchedGroups, changes: Sequence[int]
+        self, optimizer: PlannedOptimizer, groups: WatchedGroups, changes: Sequence[int]
     ) -> bool:
         """Check values that have changed; return whether what is planned stays all the same."""
         if not changes:
@@ -129,4 +130,4 @@ class Plan:
     @property
     def sees_to_skipping(self) -> bool:
         """Whether every bucket changes nothing by itself where a gradient isn't finite."""
-        return all(p.bucket.kind.device.type in p.choice.offer.skips for p in self.planned)
+        return all(p.bucket.key.device.type in p.choice.offer.skips for p in self.planned)

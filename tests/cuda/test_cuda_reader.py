@@ -16,7 +16,7 @@ import optkit
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.triton_source import CHUNK
 from optkit_core.native import reader_library
-from optkit_core.step.plans import GroupValues
+from optkit_core.step.group_values import GroupValues
 from optkit_core.testing import assert_agree
 
 device = pytest.fixture(params=devices.PLACES)(devices.standing)

@@ -5,47 +5,50 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source, parts
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, kernel
 from optkit_core.implementations.fused.cpp_source import TYPES
-from optkit_core.implementations.fused.parts import Launch, Part
+from optkit_core.implementations.fused.parts import Part
 from optkit_core.implementations.fused.table import Table
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.selection.offer import Launch, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.trace import trace
 
-__all__ = ["prepare", "refuse", "source"]
+__all__ = ["make_launcher", "source", "unsupported_reason"]
 
 
-def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
+def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     """Return what steps the bucket, once everything that it needs is there.
 
     Raises:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
-    return parts.prepare(algorithm, bucket, partial(_launch, algorithm))
+    return parts.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
-def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return why no kernel can step a kind of bucket, or an empty string; compiles one."""
+def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> str | None:
+    """Return why no kernel can step a bucket, None where one can; compiles one."""
     try:
-        dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
+        dtypes = parts.expected_dtypes(algorithm, key, TYPES)
         kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
-    return ""
+    return None
 
 
-def source(algorithm: Any, kind: Kind, h: Any) -> str:
+def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
     """Return the C++ source of the loop over a row, without what surrounds it."""
     return cpp_source.loop(
-        trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, kind, TYPES)
+        trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, key, TYPES)
     )
 
 
-def _launch(algorithm: Any, part: Part) -> Launch:
+def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     """Return what steps the rows of one part, with their numbers computed."""
     table, numbers = part.table, part.numbers
     if numbers is None:
@@ -58,7 +61,7 @@ def _launch(algorithm: Any, part: Part) -> Launch:
     return part.run
 
 
-def _traced(algorithm: Any, table: Table) -> Launch:
+def _traced(algorithm: type[UpdateBody], table: Table) -> Launch:
     """Return what steps a table's rows by running the body for each of their groups and counts.
 
     Rows whose bodies differ get tables of their own.
@@ -87,7 +90,9 @@ def _run(table: Table, job: KernelJob) -> None:
     job.run()
 
 
-def _by_way(algorithm: Any, table: Table, ways: Sequence[tuple[int, float]]) -> list[Launch]:
+def _by_way(
+    algorithm: type[UpdateBody], table: Table, ways: Sequence[tuple[int, float]]
+) -> list[Launch]:
     launches = []
     table.bucket.refresh()
     for way in dict.fromkeys(ways):

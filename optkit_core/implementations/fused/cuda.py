@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -17,15 +18,17 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations import step_counters
 from optkit_core.implementations.fused import parts, triton_source
 from optkit_core.implementations.fused.device_table import numbers_on_device, on_device
-from optkit_core.implementations.fused.parts import Launch, Part
+from optkit_core.implementations.fused.parts import Part
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.selection.offer import Launch, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.recording import Program
 from optkit_core.tracing.trace import trace
 
-__all__ = ["prepare", "refuse", "source"]
+__all__ = ["make_launcher", "source", "unsupported_reason"]
 
 OLDEST = (7, 5)
 """The compute capability from which on Triton compiles for a device."""
@@ -56,36 +59,36 @@ Way = tuple[int, float | None]
 """A group's index and the step that a row of it takes, None where the device counts."""
 
 
-def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
+def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     """Return what steps the bucket, once everything that it needs is there.
 
     Raises:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
     _settle_counters(bucket)
-    return parts.prepare(algorithm, bucket, partial(_launch, algorithm))
+    return parts.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
-def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return why no kernel can step a kind of bucket, or an empty string."""
+def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> str | None:
+    """Return why no kernel can step a bucket, None where one can."""
     try:
-        parts.expected_dtypes(algorithm, kind, TYPES)
-        trace(algorithm, h, None if kind.capturable else 1.0)
+        parts.expected_dtypes(algorithm, key, TYPES)
+        trace(algorithm, h, None if key.capturable else 1.0)
     except UnavailableError as error:
         return str(error)
-    return refuse_device(kind.device)
+    return unsupported_device_reason(key.device)
 
 
-def source(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return the Triton source of the kernel that steps a kind of bucket."""
-    dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
-    program, numbers = trace(algorithm, h, None if kind.capturable else 1.0)
+def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
+    """Return the Triton source of the kernel that steps a bucket."""
+    dtypes = parts.expected_dtypes(algorithm, key, TYPES)
+    program, numbers = trace(algorithm, h, None if key.capturable else 1.0)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
 
 
 @cache
-def refuse_device(device: torch.device) -> str:
-    """Return why Triton's kernels can't run on a device, or an empty string."""
+def unsupported_device_reason(device: torch.device) -> str | None:
+    """Return why Triton's kernels can't run on a device, None where they can."""
     if torch.version.hip:
         return "the kernels are for CUDA; how ROCm rounds in them is unknown"
     if find_spec("triton") is None:
@@ -93,7 +96,7 @@ def refuse_device(device: torch.device) -> str:
     found = torch.cuda.get_device_capability(device)
     if found < OLDEST:
         return f"Triton compiles for compute capability {OLDEST} and newer, not for {found}"
-    return ""
+    return None
 
 
 def _settle_counters(bucket: Bucket) -> None:
@@ -104,7 +107,7 @@ def _settle_counters(bucket: Bucket) -> None:
     """
     if bucket.kept is not None and bucket.found_inf is None:
         return
-    device, steps = bucket.kind.device, bucket.steps
+    device, steps = bucket.key.device, bucket.steps
     is_away = [step.device != device for step in steps]
     if any(is_away) and (bucket.found_inf is not None or not all(is_away)):
         for state in bucket.states:
@@ -114,7 +117,7 @@ def _settle_counters(bucket: Bucket) -> None:
         raise UnavailableError("the step counters are of several dtypes")
 
 
-def _launch(algorithm: Any, part: Part) -> Launch:
+def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     """Return what steps the rows of a part: one launch for all whose bodies go the same way."""
     parts.require_known(part.table.dtypes, TYPES)
     passes = _traced(algorithm, part.table) if part.numbers is None else [_recorded(part)]
@@ -132,7 +135,7 @@ def _recorded(part: Part) -> Pass:
     return _pass(table, numbers.body.program, sets, table.ends, numbers.sets)
 
 
-def _traced(algorithm: Any, table: Table) -> list[Pass]:
+def _traced(algorithm: type[UpdateBody], table: Table) -> list[Pass]:
     """Return the launches for rows whose bodies are run: one for each way that they go."""
     ways = _ways(table)
     traces = {way: _trace(algorithm, table.bucket, way) for way in dict.fromkeys(ways)}
@@ -158,11 +161,11 @@ def _ways(table: Table) -> list[Way]:
     return list(zip(groups, each, strict=True))
 
 
-def _trace(algorithm: Any, bucket: Bucket, way: Way) -> tuple[Program, list[Any]]:
+def _trace(algorithm: type[UpdateBody], bucket: Bucket, way: Way) -> tuple[Program, list[Any]]:
     index, t = way
     h = bucket.hyperparameters[index]
     program, numbers = trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
-    return program, [on(bucket.kind.device, number) for number in numbers]
+    return program, [on(bucket.key.device, number) for number in numbers]
 
 
 def _pass(
@@ -173,7 +176,7 @@ def _pass(
     sets: array[int],
 ) -> Pass:
     """Return one launch, for which each set of numbers is given."""
-    bucket, device = table.bucket, table.bucket.kind.device
+    bucket, device = table.bucket, table.bucket.key.device
     is_tabled = len(given) > 1 and bool(given[0])
     numbers = list(given[0])
     signature = Signature(
@@ -208,7 +211,7 @@ def _dtypes(numbers: Sequence[Any]) -> tuple[torch.dtype | None, ...]:
 
 
 def _run(table: Table, passes: Sequence[Pass]) -> None:
-    device, found_inf = table.bucket.kind.device, table.bucket.found_inf
+    device, found_inf = table.bucket.key.device, table.bucket.found_inf
     flag = [] if found_inf is None else [found_inf.to(device, non_blocking=True)]
     with torch.accelerator.device_index(device.index):
         _advance(table, flag)
@@ -234,7 +237,7 @@ def _advance(table: Table, flag: Sequence[Tensor]) -> None:
 def _counted_on_device(bucket: Bucket) -> bool:
     """Return whether a kernel reads the step counters, which the host then doesn't know."""
     on_host: bool = bucket.states[0][STEP].is_cpu
-    return bucket.kind.capturable or bucket.found_inf is not None or not on_host
+    return bucket.key.capturable or bucket.found_inf is not None or not on_host
 
 
 def _ends(table: Table, chosen: Sequence[int]) -> array[int]:

@@ -40,7 +40,7 @@ def on_device(
     """
     content = bytes(WORD) + ends.tobytes() + table.memory.tobytes()
     content += array("q", sets or ()).tobytes()
-    device, rows = table.bucket.kind.device, table.rows
+    device, rows = table.bucket.key.device, table.rows
     if is_captured(device):
         words = written(content, device)
         return words, chunks(words[: rows + 1], count(content, rows))

@@ -14,15 +14,15 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.row_layout import sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherWayError, RowNumbers
 from optkit_core.implementations.fused.table import Table
-from optkit_core.implementations.layout_copies import Copies, packed
+from optkit_core.implementations.layout_copies import BucketCopy, packed
 from optkit_core.native.reader import Reader
 from optkit_core.native.reader_library import reader
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.selection.offer import Launch, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 from optkit_core.step.collector import uncollected
 from optkit_core.tracing.bodies import Body, fitting, recorded
 from optkit_core.tracing.settings import Settings, settings
-
-Launch = Callable[[], None]
 
 MOST_DETOURS = 16
 """How often a bucket's rows are sorted anew since their body goes another way than before."""
@@ -57,7 +57,11 @@ class Parts:
     """
 
     def __init__(
-        self, algorithm: Any, bucket: Bucket, exactly: bool = False, records: bool = True
+        self,
+        algorithm: type[UpdateBody],
+        bucket: Bucket,
+        exactly: bool = False,
+        records: bool = True,
     ) -> None:
         """Sort the rows by how their tensors lie, and by the ways that their bodies go."""
         self.names = tuple(algorithm.buffers)
@@ -97,12 +101,14 @@ class Parts:
         return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
 
 
-def prepare(algorithm: Any, bucket: Bucket, launch: Callable[[Part], Launch]) -> Launch:
+def launcher_of_parts(
+    algorithm: type[UpdateBody], bucket: Bucket, launch: Callable[[Part], Launch]
+) -> Launch:
     """Return what steps the bucket; its parts are kept for the steps to come.
 
     Args:
         algorithm: the class with its update body.
-        bucket: parameters of one kind.
+        bucket: the parameters, gradients and states.
         launch: returns what steps the rows of one part.
 
     Raises:
@@ -127,9 +133,14 @@ def prepare(algorithm: Any, bucket: Bucket, launch: Callable[[Part], Launch]) ->
 
 
 def expected_dtypes(
-    algorithm: Any, kind: Kind, known: Container[torch.dtype]
+    algorithm: type[UpdateBody], key: BucketKey, known: Container[torch.dtype]
 ) -> tuple[torch.dtype, ...]:
-    """Return the dtypes of parameter, gradient and buffers of a kind of bucket.
+    """Return the dtypes of parameter, gradient and buffers of a bucket.
+
+    Args:
+        algorithm: the class with its buffers.
+        key: what the bucket's parameters have in common.
+        known: the dtypes that kernels know.
 
     Raises:
         UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
@@ -139,7 +150,7 @@ def expected_dtypes(
             raise UnavailableError(
                 f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
             )
-    own = kind.dtype.to_real()
+    own = key.dtype.to_real()
     dtypes = (own, own, *(buffer.dtype or own for buffer in algorithm.buffers.values()))
     require_known(dtypes, known)
     return dtypes
@@ -161,7 +172,9 @@ def one_after_another(launches: Sequence[Launch]) -> Launch:
     return launches[0] if len(launches) == 1 else partial(_run_all, launches)
 
 
-def _recorded_parts(algorithm: Any, bucket: Bucket, found: Reader, exactly: bool) -> list[Part]:
+def _recorded_parts(
+    algorithm: type[UpdateBody], bucket: Bucket, found: Reader, exactly: bool
+) -> list[Part]:
     """Return the parts of rows that lie alike, one for each way that bodies go."""
     given = {index: settings(bucket.hyperparameters[index]) for index in set(bucket.groups)}
     ways = _ways(algorithm, bucket, given, exactly)
@@ -185,7 +198,7 @@ def _numbers(
 
 
 def _ways(
-    algorithm: Any, bucket: Bucket, given: Mapping[int, Settings | None], exactly: bool
+    algorithm: type[UpdateBody], bucket: Bucket, given: Mapping[int, Settings | None], exactly: bool
 ) -> list[Body | None]:
     """Return the body that each row goes through, None where it can't be recorded."""
     steps, scale = bucket.steps, bucket.inverse_scale
@@ -204,7 +217,7 @@ def _ways(
 
 
 def _way(
-    algorithm: Any,
+    algorithm: type[UpdateBody],
     bucket: Bucket,
     index: int,
     own: Settings,
@@ -227,7 +240,7 @@ def _reader_of(bucket: Bucket) -> Reader | None:
 
 
 def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
-    copies = Copies(odd, names, packed)
+    copies = BucketCopy(odd, names, packed)
     alike, left = sorted_rows(copies.bucket, names)
     if left:
         raise UnavailableError(

@@ -16,7 +16,7 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
     """Return the positions of rows that can be walked together, and of those that can't.
 
     Args:
-        bucket: parameters of one kind.
+        bucket: the parameters, gradients and states.
         names: the buffers that a kernel takes.
 
     Returns:
@@ -45,7 +45,7 @@ def _is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
     """
     columns = [[state[name] for state in bucket.states] for name in names]
     columns = [bucket.params, bucket.grads, *columns]
-    if bucket.kind.dtype.is_complex or not all(map(_is_plain, columns)):
+    if bucket.key.dtype.is_complex or not all(map(_is_plain, columns)):
         return False
     devices = {tensor.device for column in columns for tensor in column}
     is_counted_alike = len({state[STEP].dtype for state in bucket.states}) == 1
