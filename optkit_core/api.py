@@ -14,7 +14,7 @@ from torch.optim.optimizer import ParamsT
 from optkit_core.errors import UnknownAlgorithmError
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import entry_points, torch_optimizers
-from optkit_core.plugins.registry import Entry, check_name, normalized, registry
+from optkit_core.plugins.registry import AlgorithmEntry, check_name, normalized, registry
 
 if TYPE_CHECKING:
     from optkit_core.checkpoint.load.load_report import LoadReport
@@ -284,7 +284,7 @@ def load(
     return checkpoint_file.load(optimizer, path, strict, rename)
 
 
-def _find(name: str) -> Entry:
+def _find(name: str) -> AlgorithmEntry:
     """Return the entry for a name; whole plugins are loaded only if nobody else knows it."""
     try:
         return registry.find(name)
@@ -293,6 +293,6 @@ def _find(name: str) -> Entry:
         return registry.find(name)
 
 
-def _fits(entry: Entry, pattern: str) -> bool:
+def _fits(entry: AlgorithmEntry, pattern: str) -> bool:
     names = (entry.name.lower(), entry.qualified.lower())
     return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names)

@@ -12,7 +12,7 @@ from optkit_core.checkpoint.schema import dtype_name, schema_of
 from optkit_core.declaration.buffer_kinds import KINDS
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.optimizer import Optimizer
-from optkit_core.plugins.registry import Entry
+from optkit_core.plugins.registry import AlgorithmEntry
 from optkit_core.selection.offers import OWN_STEP, offers_of
 
 
@@ -79,7 +79,7 @@ class Description:
         return "\n".join(lines)
 
 
-def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Description:
+def describe(entry: AlgorithmEntry, algorithm: type[torch.optim.Optimizer]) -> Description:
     """Describe an algorithm from its declarations, or a torch class from its signature."""
     declared = issubclass(algorithm, Optimizer)
     return Description(

@@ -41,7 +41,7 @@ def is_disabled(name: str, provider: str) -> bool:
 
 
 @attrs.frozen(eq=False)
-class Entry:
+class AlgorithmEntry:
     """One algorithm as the registry knows it, imported or not."""
 
     name: str
@@ -67,18 +67,18 @@ class Registry:
 
     def __init__(self) -> None:
         """Start empty; the metadata is read when it is first needed."""
-        self._added: dict[str, list[Entry]] = {}
+        self._added: dict[str, list[AlgorithmEntry]] = {}
         self._imported: dict[str, type[torch.optim.Optimizer]] = {}
-        self._scanned: tuple[tuple[str, ...], dict[str, list[Entry]]] | None = None
+        self._scanned: tuple[tuple[str, ...], dict[str, list[AlgorithmEntry]]] | None = None
         self._lock = threading.RLock()
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[AlgorithmEntry]:
         """Yield every entry that isn't disabled, by name, importing nothing."""
         merged = {**self._declared(), **{key: own[-1:] for key, own in self._added.items()}}
         for key in sorted(merged):
             yield from (entry for entry in merged[key] if not entry.is_disabled)
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> AlgorithmEntry:
         """Return the one entry that goes by `name` or ``"distribution:name"``.
 
         Raises:
@@ -92,7 +92,7 @@ class Registry:
             return found[0]
         raise self._ambiguous(name, found) if found else self._unknown(name)
 
-    def algorithm(self, entry: Entry) -> type[torch.optim.Optimizer]:
+    def algorithm(self, entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
         """Return the entry's class, importing it on first use.
 
         Raises:
@@ -122,7 +122,9 @@ class Registry:
                 f"Choose another, or say replace=True."
             )
         location = f"{algorithm.__module__}:{algorithm.__qualname__}"
-        self._added.setdefault(key, []).append(Entry(name, provider, "", location, algorithm))
+        self._added.setdefault(key, []).append(
+            AlgorithmEntry(name, provider, "", location, algorithm)
+        )
 
     def remove(self, name: str) -> None:
         """Take back a registration made at run time; one that it replaced shows again."""
@@ -147,7 +149,7 @@ class Registry:
         """Return what the plugin named `provider` registers its algorithms with."""
         return Registrar(self.add, provider)
 
-    def _matching(self, name: str) -> list[Entry]:
+    def _matching(self, name: str) -> list[AlgorithmEntry]:
         provider, _, bare = name.rpartition(":")
         key = normalized(bare)
         added = self._added.get(key, [])[-1:]
@@ -159,10 +161,10 @@ class Registry:
             found = added or declared
         return [entry for entry in found if not entry.is_disabled]
 
-    def _declared(self) -> dict[str, list[Entry]]:
+    def _declared(self) -> dict[str, list[AlgorithmEntry]]:
         path = tuple(sys.path)
         if self._scanned is None or self._scanned[0] != path:
-            found: dict[str, list[Entry]] = {}
+            found: dict[str, list[AlgorithmEntry]] = {}
             for entry_point in entry_points(group=ALGORITHMS):
                 found.setdefault(normalized(entry_point.name), []).append(_entry(entry_point))
             self._scanned = (path, found)
@@ -179,7 +181,7 @@ class Registry:
             "optkit.available() and `optkit list` give all names."
         )
 
-    def _ambiguous(self, name: str, found: list[Entry]) -> AmbiguousAlgorithmError:
+    def _ambiguous(self, name: str, found: list[AlgorithmEntry]) -> AmbiguousAlgorithmError:
         owners = " and ".join(f"{entry.provider} {entry.version}" for entry in found)
         ways = " or ".join(repr(entry.qualified) for entry in found)
         return AmbiguousAlgorithmError(f"{name!r} is claimed by {owners}. Say which: {ways}.")
@@ -188,12 +190,14 @@ class Registry:
 registry = Registry()
 
 
-def _entry(entry_point: EntryPoint) -> Entry:
+def _entry(entry_point: EntryPoint) -> AlgorithmEntry:
     name, version = owner(entry_point)
-    return Entry(entry_point.name, name, version, entry_point.value, entry_point=entry_point)
+    return AlgorithmEntry(
+        entry_point.name, name, version, entry_point.value, entry_point=entry_point
+    )
 
 
-def _import(entry: Entry) -> type[torch.optim.Optimizer]:
+def _import(entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
     assert entry.entry_point is not None
     algorithm = hooks.load(entry.entry_point)
     _check_class(f"{entry.location} of distribution {entry.provider}", algorithm, PluginError)

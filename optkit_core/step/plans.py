@@ -115,7 +115,7 @@ class Plan:
         if not all(optimizer.accept_change(*entry) for entry in entries):
             return False
         changed = [
-            (*entry, groups.renew(place)) for entry, place in zip(entries, changes, strict=True)
+            (*entry, groups.renew(index)) for entry, index in zip(entries, changes, strict=True)
         ]
         for item in self.planned:
             item.tell(changed)

@@ -90,9 +90,9 @@ def shifted(reader: Any) -> None:
     refresh = reader.refresh
 
     def wrong(api: int, place: int) -> int:
-        plan = structures.Plan.from_address(place)
+        table = structures.WatchedTable.from_address(place)
         result: int = refresh(api, place)
-        (ctypes.c_uint64 * 1).from_address(plan.memory)[0] += 4
+        (ctypes.c_uint64 * 1).from_address(table.memory)[0] += 4
         return result
 
     reader.refresh = wrong
@@ -127,11 +127,11 @@ def test_another_version_of_dlpacks_table_is_not_used(
 
 SHARED = [
     structures.Api,
-    structures.Operand,
-    structures.Plan,
+    structures.Column,
+    structures.WatchedTable,
     structures.Groups,
-    structures.Elements,
-    structures.Line,
+    structures.ElementQuery,
+    structures.NumberOperation,
     structures.Numbers,
 ]
 
@@ -156,7 +156,7 @@ def test_fields_that_changed_places_are_noticed() -> None:
     changed = source.replace("Index rows, buffers;", "Index buffers, rows;")
     assert changed != source
     library = ctypes.PyDLL(str(cache.library(changed, "exchanged")))
-    with pytest.raises(UnavailableError, match="structure Plan"):
+    with pytest.raises(UnavailableError, match="structure WatchedTable"):
         Reader(library)
 
 

@@ -13,7 +13,7 @@ from optkit_core.implementations.fused import cpp_source, parts
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, kernel
 from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.implementations.fused.parts import Part
-from optkit_core.implementations.fused.table import Table
+from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -61,7 +61,7 @@ def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     return part.run
 
 
-def _traced(algorithm: type[UpdateBody], table: Table) -> Launch:
+def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
     """Return what steps a table's rows by running the body for each of their groups and counts.
 
     Rows whose bodies differ get tables of their own.
@@ -85,18 +85,18 @@ def _traced(algorithm: type[UpdateBody], table: Table) -> Launch:
     return partial(_run, table, found.job(table, sets, numbers))
 
 
-def _run(table: Table, job: KernelJob) -> None:
+def _run(table: AddressTable, job: KernelJob) -> None:
     table.advance()
     job.run()
 
 
 def _by_way(
-    algorithm: type[UpdateBody], table: Table, ways: Sequence[tuple[int, float]]
+    algorithm: type[UpdateBody], table: AddressTable, ways: Sequence[tuple[int, float]]
 ) -> list[Launch]:
     launches = []
     table.bucket.refresh()
     for way in dict.fromkeys(ways):
         rows = [row for row, other in enumerate(ways) if other == way]
-        part = Table(table.bucket.subset(rows), tuple(algorithm.buffers), None)
+        part = AddressTable(table.bucket.subset(rows), tuple(algorithm.buffers), None)
         launches.append(_traced(algorithm, part))
     return launches

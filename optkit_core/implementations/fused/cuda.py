@@ -19,7 +19,7 @@ from optkit_core.implementations import step_counters
 from optkit_core.implementations.fused import parts, triton_source
 from optkit_core.implementations.fused.device_table import numbers_on_device, on_device
 from optkit_core.implementations.fused.parts import Part
-from optkit_core.implementations.fused.table import Table
+from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 from optkit_core.selection.offer import Launch, UpdateBody
@@ -135,7 +135,7 @@ def _recorded(part: Part) -> Pass:
     return _pass(table, numbers.body.program, sets, table.ends, numbers.sets)
 
 
-def _traced(algorithm: type[UpdateBody], table: Table) -> list[Pass]:
+def _traced(algorithm: type[UpdateBody], table: AddressTable) -> list[Pass]:
     """Return the launches for rows whose bodies are run: one for each way that they go."""
     ways = _ways(table)
     traces = {way: _trace(algorithm, table.bucket, way) for way in dict.fromkeys(ways)}
@@ -152,7 +152,7 @@ def _traced(algorithm: type[UpdateBody], table: Table) -> list[Pass]:
     return passes
 
 
-def _ways(table: Table) -> list[Way]:
+def _ways(table: AddressTable) -> list[Way]:
     groups = table.bucket.groups
     if _counted_on_device(table.bucket):
         return [(group, None) for group in groups]
@@ -169,7 +169,7 @@ def _trace(algorithm: type[UpdateBody], bucket: Bucket, way: Way) -> tuple[Progr
 
 
 def _pass(
-    table: Table,
+    table: AddressTable,
     program: Program,
     given: Sequence[Sequence[Any]],
     ends: array[int],
@@ -210,7 +210,7 @@ def _dtypes(numbers: Sequence[Any]) -> tuple[torch.dtype | None, ...]:
     return tuple([number.dtype if isinstance(number, Tensor) else None for number in numbers])
 
 
-def _run(table: Table, passes: Sequence[Pass]) -> None:
+def _run(table: AddressTable, passes: Sequence[Pass]) -> None:
     device, found_inf = table.bucket.key.device, table.bucket.found_inf
     flag = [] if found_inf is None else [found_inf.to(device, non_blocking=True)]
     with torch.accelerator.device_index(device.index):
@@ -223,7 +223,7 @@ def _run(table: Table, passes: Sequence[Pass]) -> None:
                 kernel[total, 1, 1](*arguments)
 
 
-def _advance(table: Table, flag: Sequence[Tensor]) -> None:
+def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
     """Add one to every step counter, unless the device says that the step is skipped."""
     steps = table.bucket.steps
     if flag:
@@ -240,7 +240,7 @@ def _counted_on_device(bucket: Bucket) -> bool:
     return bucket.key.capturable or bucket.found_inf is not None or not on_host
 
 
-def _ends(table: Table, chosen: Sequence[int]) -> array[int]:
+def _ends(table: AddressTable, chosen: Sequence[int]) -> array[int]:
     """Return the ends of the rows that are chosen, as if the others had no elements."""
     if min(chosen) >= 0:
         return table.ends

@@ -12,8 +12,8 @@ from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.row_layout import sorted_rows
-from optkit_core.implementations.fused.row_numbers import OtherWayError, RowNumbers
-from optkit_core.implementations.fused.table import Table
+from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
+from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.implementations.layout_copies import BucketCopy, packed
 from optkit_core.native.reader import Reader
 from optkit_core.native.reader_library import reader
@@ -39,7 +39,7 @@ class Part:
         run: what steps these rows once their numbers are computed, if that stays the same.
     """
 
-    def __init__(self, table: Table, numbers: RowNumbers | None = None) -> None:
+    def __init__(self, table: AddressTable, numbers: RowNumbers | None = None) -> None:
         """Keep both."""
         self.table = table
         self.numbers = numbers
@@ -73,7 +73,7 @@ class Parts:
             subset = bucket.subset(rows)
             found = _reader_of(subset) if records else None
             if found is None:
-                self.parts.append(Part(Table(subset, self.names, _reader_of(subset))))
+                self.parts.append(Part(AddressTable(subset, self.names, _reader_of(subset))))
             else:
                 self.parts += _recorded_parts(algorithm, subset, found, exactly)
         bucket.changed.clear()
@@ -122,7 +122,7 @@ def launcher_of_parts(
         parts: Parts = bucket.kept
         try:
             launches = [launch(part) for part in parts.parts]
-        except OtherWayError:
+        except OtherBranchError:
             bucket.kept = None
             bucket.refresh()
             detours = MOST_DETOURS if detours else 1
@@ -182,13 +182,13 @@ def _recorded_parts(
     for body in dict.fromkeys(ways):
         rows = [row for row, way in enumerate(ways) if way is body]
         part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
-        table = Table(part, tuple(algorithm.buffers), found)
+        table = AddressTable(part, tuple(algorithm.buffers), found)
         parts.append(Part(table, _numbers(body, given, table, found)))
     return parts
 
 
 def _numbers(
-    body: Body | None, given: Mapping[int, Settings | None], table: Table, found: Reader
+    body: Body | None, given: Mapping[int, Settings | None], table: AddressTable, found: Reader
 ) -> RowNumbers | None:
     if body is None:
         return None
@@ -247,7 +247,7 @@ def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch])
             f"{len(left)} of its parameters lie otherwise than their gradients and state do, even "
             "when all are packed"
         )
-    tables = [Table(copies.bucket.subset(rows), names, None) for rows in alike]
+    tables = [AddressTable(copies.bucket.subset(rows), names, None) for rows in alike]
     launches = [launch(Part(table)) for table in tables]
     return [*launches, copies.copy_back, odd.grads.clear]
 

@@ -6,7 +6,6 @@ import ctypes
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate, chain
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,13 +14,13 @@ from optkit_core import torch_private
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import step_counters
 from optkit_core.native.reader import Reader
-from optkit_core.native.structures import Operand, Plan
+from optkit_core.native.structures import Column, WatchedTable, address_of
 from optkit_core.step.buckets import Bucket
 
 WORD = 8
 
 
-class Table:
+class AddressTable:
     """The addresses of a bucket's tensors: operand by operand, and row by row in each.
 
     Every tensor of a row lies like its parameter, and all rows have the same dtypes.
@@ -57,7 +56,7 @@ class Table:
     @property
     def counters(self) -> int:
         """Where the addresses of the step counters stand."""
-        return address(self.memory) + WORD * self.rows * (1 + len(self.names))
+        return address_of(self.memory) + WORD * self.rows * (1 + len(self.names))
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
@@ -81,7 +80,7 @@ class Table:
 class Watched:
     """A table's tensors as the native reader knows them."""
 
-    def __init__(self, table: Table, reader: Reader) -> None:
+    def __init__(self, table: AddressTable, reader: Reader) -> None:
         """Note what is to stay as it is."""
         bucket, self._table, self.reader = table.bucket, table, reader
         self._tensors = [state[name] for state in bucket.states for name in table.names]
@@ -91,7 +90,7 @@ class Watched:
         self._handles = reader.handles(self._tensors)
         self._entries = [entry for state in bucket.states for entry in state.values()]
         columns = 1 + len(table.names)
-        self._operands = (Operand * (columns + 1))()
+        self._columns = (Column * (columns + 1))()
         self._arrays = (
             array("Q", map(id, bucket.params)),
             array("Q", map(torch_private.implementation_of, bucket.params)),
@@ -104,8 +103,8 @@ class Watched:
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
             array("Q", bytes(WORD * table.rows * (columns + 2))),
         )
-        params, impls, tokens, states, *others, near = map(address, self._arrays)
-        self.plan = Plan(
+        params, impls, tokens, states, *others, near = map(address_of, self._arrays)
+        self.structure = WatchedTable(
             table.rows,
             len(table.names),
             params,
@@ -114,33 +113,28 @@ class Watched:
             states,
             self._handles.address if self._handles else None,
             *others,
-            ctypes.addressof(self._operands),
+            ctypes.addressof(self._columns),
             near,
-            address(table.memory),
+            address_of(table.memory),
         )
-        self._place = ctypes.addressof(self.plan)
-        self._is_readable = bool(reader.note(reader.api, self._place))
+        self._address = ctypes.addressof(self.structure)
+        self._is_readable = bool(reader.note(reader.api, self._address))
         self._counters = (table.counters, table.rows, int(table.is_wide))
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
         if not self._is_readable or any(map(_is_lazy, self._uncertain)):
             return False
-        return bool(self.reader.refresh(self.reader.api, self._place))
+        return bool(self.reader.refresh(self.reader.api, self._address))
 
     def next_counts(self) -> Sequence[float]:
         """Return what each row's step counter will say: one number where all agree."""
-        same = self.reader.next_counts(*self._counters, address(self._counts))
+        same = self.reader.next_counts(*self._counters, address_of(self._counts))
         return self._counts[:1] if same else self._counts
 
     def advance(self) -> None:
         """Add one to every step counter."""
         self.reader.advance(*self._counters)
-
-
-def address(values: array[Any]) -> int:
-    """Return where an array's elements stand."""
-    return values.buffer_info()[0]
 
 
 def real_dtype(tensor: Tensor) -> torch.dtype:
