@@ -8,9 +8,7 @@ from optkit_core.api import (
     create,
     describe,
     get,
-    load,
     register,
-    save,
     unregister,
 )
 from optkit_core.checkpoint.conversions import importer, migration
@@ -51,6 +49,7 @@ from optkit_core.protocols import OptimizerProtocol
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
 from optkit_core.selection.selector import Choice
+from optkit_core.state_files import load, save
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 
 __all__ = [

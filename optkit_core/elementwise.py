@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -68,6 +69,17 @@ class Elementwise(Optimizer):
     fused: bool | None = option(
         default=None, range=FLAG, doc="torch's flag for fused", kw_only=True
     )
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Read the declarations, and take `unsupported_reason` under its name of before."""
+        super().__init_subclass__(**keywords)
+        if "refuse" in vars(cls):
+            warnings.warn(
+                f"{cls.__name__}.refuse is called unsupported_reason now.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            cls.unsupported_reason = vars(cls)["refuse"]  # type: ignore[method-assign]
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:

@@ -75,6 +75,20 @@ class Offer:
             )
         self.__attrs_init__(name, make_launcher, reason, holds, skips, spans_groups, vector_class)
 
+    @property
+    def prepare(self) -> Any:
+        """What `make_launcher` or `vector_class` was called before."""
+        message = "Offer.prepare is called make_launcher or vector_class now."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.make_launcher or self.vector_class
+
+    @property
+    def refuse(self) -> UnsupportedReason:
+        """What `unsupported_reason` was called before."""
+        message = "Offer.refuse is called unsupported_reason now."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.unsupported_reason
+
 
 class Algorithm(Protocol):
     """What the selector needs of an algorithm's class."""
