@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
@@ -95,7 +96,7 @@ class Elementwise(Optimizer):
         raise NotImplementedError
 
     @classmethod
-    def unsupported_reason(cls, key: BucketKey, h: Any) -> str | None:
+    def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:
         """Return why gradients can't be used, None where they can; a subclass may know more.
 
         Args:
@@ -129,6 +130,7 @@ class Elementwise(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         self.require_capturable()
+        # A list, not a generator: all buckets are ready before the first of them changes.
         for differentiable, launch in self._launches():
             with torch.set_grad_enabled(differentiable):
                 launch()
@@ -157,7 +159,7 @@ class Elementwise(Optimizer):
     def launch(self, item: Planned) -> Launch:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
         bucket = item.bucket
-        while True:
+        while True:  # until an offer is left that can, or the selector raises for want of one
             offer = item.choice.offer
             h = None if offer.spans_groups else bucket.hyperparameters[bucket.groups[0]]
             try:
@@ -182,7 +184,7 @@ class Elementwise(Optimizer):
             self._group_count = len(self.param_groups)
         self.check_groups()
         values = GroupValues(self)
-        with uncollected():
+        with uncollected():  # a state of each parameter comes into being, and no garbage
             self._plan = Plan(self, values, self.plan_buckets(values))
         return self._plan
 
@@ -203,7 +205,7 @@ class Elementwise(Optimizer):
             is_compiled: whether compiled code calls the step.
 
         Raises:
-            GradientError: gradients of a kind can't be used.
+            GradientError: gradients can't be used.
             ImplementationError: an implementation was requested that can't run.
             ShapeError: a parameter is of another shape than its state or its gradient.
         """
@@ -254,10 +256,10 @@ class Elementwise(Optimizer):
             if g.shape != p.shape:
                 raise self._shape_error(p, "gradient", g)
 
-    def _shape_error(self, parameter: Tensor, what: str, found: Tensor) -> ShapeError:
+    def _shape_error(self, parameter: Tensor, what: str, tensor: Tensor) -> ShapeError:
         return ShapeError(
             f"{groups.label(self.param_groups, parameter)} has shape {tuple(parameter.shape)}, its "
-            f"{what} {tuple(found.shape)}. Give both one shape, or begin anew: del "
+            f"{what} {tuple(tensor.shape)}. Give both one shape, or begin anew: del "
             "optimizer.state[parameter], and compute the gradient again."
         )
 
@@ -276,7 +278,7 @@ class Elementwise(Optimizer):
             return name != "params"
         group = self.param_groups[index]
         if declared.is_option:
-            return False
+            return False  # it may decide which bucket a parameter is in
         value = group[name]
         kept = declared.check(name, value)
         if kept is not value:

@@ -87,13 +87,23 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
                 self.state[p].update(missing)
 
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those buffers that a parameter's state lacks, as before its first step."""
+        """Return those buffers that a parameter's state lacks, as before its first step.
+
+        Args:
+            parameter: whose buffers they are.
+            group: its group, whose options a buffer may depend on.
+        """
         return buffers.allocate(self.state_buffers, parameter, group, self.state.get(parameter, ()))
 
     def allocate_all(
         self, params: Sequence[Tensor], group: Mapping[str, Any]
     ) -> Iterable[Iterable[tuple[str, Any]]]:
-        """Return names and values of the buffers of parameters of one dtype without state."""
+        """Return names and values of the buffers of parameters of one dtype without state.
+
+        Args:
+            params: of one dtype, none of which has state.
+            group: their group.
+        """
         if type(self).allocate is not StatefulOptimizer.allocate:
             return [self.allocate(p, group).items() for p in params]
         return buffers.allocate_all(self.state_buffers, params, group)

@@ -31,7 +31,7 @@ def picklable(
         protocol: of the pickle.
     """
     if isinstance(reduced, str) or len(reduced) < 3 or not isinstance(reduced[2], dict):
-        return reduced  # a subclass has its own way
+        return reduced  # a subclass pickles otherwise
     attempt = partial(_attempted, optimizer=optimizer, protocol=protocol)
     state = carried(optimizer, reduced[2], attempt, "pickle", IMPORTABLE)
     for name in tables(state):

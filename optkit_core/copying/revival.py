@@ -1,4 +1,4 @@
-"""What a copy needs once its attributes are in place: its caches, its names, its onlookers."""
+"""What a copy needs once its attributes are in place: its caches, its names, its watchers."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def revive(optimizer: Any) -> None:
         optimizer.state = State(optimizer, optimizer.state)
     _modernize(optimizer)
     torch_hooks.reserve_hook_numbers(optimizer)
+    # A scheduler marks the `step` of the optimizer that it has wrapped, and warns where it isn't.
     if vars(optimizer).pop(torch_private.TRACKED, False):
         _track(optimizer)
     entry_points.load_all()
@@ -48,10 +49,10 @@ def _modernize(optimizer: Any) -> None:
 
 def _track(optimizer: Any) -> None:
     """Let a copied scheduler see that its optimizer steps, as it did with the original."""
-    own = weakref.ref(optimizer)
+    reference = weakref.ref(optimizer)  # strong, it would keep the optimizer alive for ever
 
     def step(*arguments: Any, **keywords: Any) -> Any:
-        stepping: Any = own()
+        stepping: Any = reference()
         torch_private.note_tracked_step(stepping)
         return type(stepping).step(stepping, *arguments, **keywords)
 

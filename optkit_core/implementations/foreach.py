@@ -50,7 +50,13 @@ def limit(device_type: str) -> int:
 
 
 def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespace | None) -> Launch:
-    """Return what steps all parameters of the bucket together."""
+    """Return what steps all parameters of the bucket together.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        h: hyperparameters of the bucket's only group; None where each group has its own.
+    """
     return partial(run, algorithm, bucket.under(h), limit(bucket.key.device.type))
 
 
@@ -60,6 +66,11 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     Parameters of several groups go together where their hyperparameters are equal. Sparse
     gradients have no multi-tensor operations and go one by one. A parameter that fills a call
     alone is updated as it is, since there is nothing to join.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        most: bytes of parameters that one call steps.
     """
     if bucket.key.layout != torch.strided:
         forloop.run(algorithm, bucket)
@@ -77,8 +88,16 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
                 _update(algorithm, chunk.as_real(), count)
 
 
-def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> str | None:
-    """Return why foreach can't run a bucket, None where it can."""
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why foreach can't run a bucket, None where it can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     if key.differentiable:
         return "multi-tensor operations don't record a graph, and differentiable=True needs one"
     return None

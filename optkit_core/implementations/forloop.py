@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import torch
 
@@ -23,12 +22,23 @@ from optkit_core.step.buckets import Bucket
 
 
 def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespace | None) -> Launch:
-    """Return what steps every parameter of the bucket by the algorithm's update body."""
+    """Return what steps every parameter of the bucket by the algorithm's update body.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        h: hyperparameters of the bucket's only group; None where each group has its own.
+    """
     return partial(run, algorithm, bucket.under(h))
 
 
 def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
-    """Step every parameter of the bucket by the algorithm's update body."""
+    """Step every parameter of the bucket by the algorithm's update body.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+    """
     step_counters.advance(bucket.steps)
     if bucket.key.layout != torch.strided:
         assert algorithm.update_sparse is not None
@@ -41,13 +51,26 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         update(algorithm, bucket.as_real())
 
 
-def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> str | None:
-    """Return None: the for-loop runs every bucket."""
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return None: the for-loop runs every bucket.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     return None
 
 
 def update(algorithm: type[UpdateBody], bucket: Bucket) -> None:
-    """Call the update body for each parameter of a bucket whose counters have advanced."""
+    """Call the update body for each parameter of a bucket whose counters have advanced.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the same, without complex tensors.
+    """
     for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
         _call(algorithm.update, part)
 

@@ -1,4 +1,4 @@
-"""Copies: a bucket's tensors in a form that can be computed with, and the way back."""
+"""Copies of a bucket's tensors in a form that can be computed with, written back afterwards."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def in_one_dtype(
     alike = [i for i in range(len(bucket)) if i not in set(mixed)]
     if alike:
         yield bucket.subset(alike)
-    for part in bucket.subset(mixed).chunks(limit):
+    for part in bucket.subset(mixed).chunks(limit):  # so that few copies exist at a time
         copies = BucketCopy(part, names, widened)
         yield copies.bucket
         copies.copy_back()

@@ -1,13 +1,13 @@
 // Finds where the elements of parameters, or of their gradients, begin.
-struct ElementQuery {
+struct Elements {
     Index count;
     const Object *params;  // or those whose gradients are looked for
     Object example;        // a tensor of the dtype that is expected
     const Index *sizes;    // elements of each
     void **places;         // result
 };
-LAYOUT(ElementQuery, AT(ElementQuery, count), AT(ElementQuery, params), AT(ElementQuery, example),
-       AT(ElementQuery, sizes), AT(ElementQuery, places))
+LAYOUT(Elements, AT(Elements, count), AT(Elements, params), AT(Elements, example),
+       AT(Elements, sizes), AT(Elements, places))
 
 // Returns whether a tensor's elements lie one after the other, so many of them.
 static bool is_whole(const View &found, Index size) {
@@ -38,7 +38,7 @@ static bool find_one(const Api &api, Object tensor, const View &example, Index s
 
 // Writes where the elements of each tensor begin, or those of its gradient, if it has one, and
 // returns whether they are as expected: whole, and of the example's dtype and device.
-extern "C" int find(const Api *api, const ElementQuery *wanted, int gradients) {
+extern "C" int find(const Api *api, const Elements *wanted, int gradients) {
     View example;
     if (!view(*api, wanted->example, &example)) return 0;
     for (Index i = 0; i < wanted->count; i++) {

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from optkit_core.native.structures import ElementQuery
+from optkit_core.native.structures import Elements as Wanted
 from optkit_core.step.bucket_key import PLAIN_TYPES
 from optkit_core.step.changes import identities, native_reader
 
@@ -49,14 +49,14 @@ class Elements:
         self._reader = native_reader()
         if self._reader is not None:
             self._objects = identities(self.params)
-            self._query = ElementQuery(
+            self._wanted = Wanted(
                 len(params),
                 self._objects.buffer_info()[0],
                 id(self._example),
                 self.sizes.buffer_info()[0],
                 self.address,
             )
-            self._address = ctypes.addressof(self._query)
+            self._place = ctypes.addressof(self._wanted)
 
     @property
     def address(self) -> int:
@@ -65,13 +65,13 @@ class Elements:
 
     def find(self) -> bool:
         """Write down where the elements of the parameters begin; whether all are found."""
-        if self._reader is not None and self._reader.find(self._reader.api, self._address, 0):
+        if self._reader is not None and self._reader.find(self._reader.api, self._place, 0):
             return True
         return self._ask(self.params)
 
     def find_gradients(self) -> bool:
         """Do the same for the gradients; None stands for one that is missing."""
-        if self._reader is not None and self._reader.find(self._reader.api, self._address, 1):
+        if self._reader is not None and self._reader.find(self._reader.api, self._place, 1):
             return True
         return self._ask([p.grad for p in self.params])
 

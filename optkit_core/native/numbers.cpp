@@ -1,11 +1,10 @@
 // The numbers of an update body, from hyperparameters and counts of steps: what Python computes
 // while it runs the body, for many groups at once and with the same operations in double.
-struct NumberOperation {
+struct Line {
     int operation, left, right;  // operands are the numbers of values
     int outcome;                 // of a comparison: what it was when the body was recorded
 };
-LAYOUT(NumberOperation, AT(NumberOperation, operation), AT(NumberOperation, left),
-       AT(NumberOperation, right), AT(NumberOperation, outcome))
+LAYOUT(Line, AT(Line, operation), AT(Line, left), AT(Line, right), AT(Line, outcome))
 
 struct Numbers {
     Index rows;
@@ -17,7 +16,7 @@ struct Numbers {
     Index values;               // of the body: the given ones, count, scale, constants, lines
     Index constants;            // how many
     Index lines;                // how many
-    const NumberOperation *line;
+    const Line *line;
     Index results;              // how many numbers a kernel takes
     const int *result;          // which values they are
     double *value;              // of one group at a time; constants are there already
@@ -57,7 +56,7 @@ static bool evaluate(const Numbers &n, Index group, double count, double *result
     n.value[n.given] = count;
     double *line = n.value + n.values - n.lines;
     for (Index i = 0; i < n.lines; i++) {
-        const NumberOperation &l = n.line[i];
+        const Line &l = n.line[i];
         line[i] = computed(l.operation, n.value[l.left], n.value[l.right]);
         if (l.operation >= LT ? line[i] != l.outcome : !is_finite(line[i])) return false;
     }

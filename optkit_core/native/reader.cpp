@@ -1,4 +1,4 @@
-// Reads where the tensors of a bucket lie, and notices whatever has changed since its table was
+// Reads where the tensors of a bucket lie, and notices whatever has changed since its plan was
 // made, by functions of Python's C API, of DLPack and, for state, of torch that are exported for
 // C. Nothing here knows how torch or Python lay out an object.
 typedef long long Index;
@@ -41,12 +41,12 @@ struct Api {
 };
 
 // What all tensors of a column have in common: the parameters, for example.
-struct Column {
+struct Operand {
     int code, bits, device, device_index;
     int dtype, device_type;  // as handles have them
 };
 
-struct WatchedTable {
+struct Plan {
     Index rows, buffers;     // the step counter is the last of the buffers
     const Object *params;    // of each row
     const void *const *impls;  // what torch keeps behind each of them
@@ -58,19 +58,18 @@ struct WatchedTable {
     const Index *counts;     // how many each of them holds
     const Index *dims;       // of each row
     const Index *shapes;     // sizes, then strides, of one row after another
-    Column *columns;         // parameter, gradient and buffers
+    Operand *operands;       // parameter, gradient and buffers
     const void **near;       // row by row: addresses that its reading will need
     void **memory;           // result: parameters, gradients, then each buffer, row by row
 
-    Index column_count() const { return 2 + buffers; }
+    Index columns() const { return 2 + buffers; }
     // Of each tensor, and of what holds the gradient.
-    const void **near_row(Index r) const { return near + r * (column_count() + 1); }
+    const void **near_row(Index r) const { return near + r * (columns() + 1); }
 };
-LAYOUT(WatchedTable, AT(WatchedTable, rows), AT(WatchedTable, buffers), AT(WatchedTable, params),
-       AT(WatchedTable, impls), AT(WatchedTable, tokens), AT(WatchedTable, states),
-       AT(WatchedTable, handles), AT(WatchedTable, dicts), AT(WatchedTable, entries),
-       AT(WatchedTable, counts), AT(WatchedTable, dims), AT(WatchedTable, shapes),
-       AT(WatchedTable, columns), AT(WatchedTable, near), AT(WatchedTable, memory))
+LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, params), AT(Plan, impls),
+       AT(Plan, tokens), AT(Plan, states), AT(Plan, handles), AT(Plan, dicts), AT(Plan, entries),
+       AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, operands), AT(Plan, near),
+       AT(Plan, memory))
 
 LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, length),
        AT(Api, element), AT(Api, call_method), AT(Api, pointer), AT(Api, release), AT(Api, forget_error), AT(Api, view),
@@ -79,8 +78,8 @@ LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, lengt
        AT(Api, is_defined), AT(Api, gradient), AT(Api, none),
        AT(Api, no), AT(Api, grad), AT(Api, is_neg), AT(Api, tensor), AT(Api, parameter))
 
-LAYOUT(Column, AT(Column, code), AT(Column, bits), AT(Column, device), AT(Column, device_index),
-       AT(Column, dtype), AT(Column, device_type))
+LAYOUT(Operand, AT(Operand, code), AT(Operand, bits), AT(Operand, device),
+       AT(Operand, device_index), AT(Operand, dtype), AT(Operand, device_type))
 
 static const Index ANY = -1;   // number of dimensions, where the shape doesn't matter
 static const Index AHEAD = 8;  // rows
@@ -111,26 +110,26 @@ static bool view(const Api &api, Object tensor, View *found) {
 static void *address(const View &found) { return (char *)found.data + found.offset; }
 
 // Returns whether a tensor is of its column's kind and of a shape, and where its elements are.
-static bool look(const Api &api, Object tensor, const Column &column, Index dims,
+static bool look(const Api &api, Object tensor, const Operand &operand, Index dims,
                  const Index *shape, const void **near, void **memory) {
     View found;
     if (!view(api, tensor, &found)) return false;
     *near = found.sizes;
     *memory = address(found);
-    return found.code == column.code && found.bits == column.bits &&
-           found.device == column.device && found.device_index == column.device_index &&
+    return found.code == operand.code && found.bits == operand.bits &&
+           found.device == operand.device && found.device_index == operand.device_index &&
            (dims == ANY ||
             (found.dims == dims && has_shape(dims, found.sizes, found.strides, shape)));
 }
 
 // The same for a tensor of which there is a handle, in a third of the time.
-static bool ask(const Api &api, Handle tensor, const Column &column, Index dims,
+static bool ask(const Api &api, Handle tensor, const Operand &operand, Index dims,
                 const Index *shape, const void **near, void **memory) {
     int dtype, device, layout;
     Index found, *sizes, *strides;
     if (api.get_layout(tensor, &layout) || layout) return false;
-    if (api.get_dtype(tensor, &dtype) || dtype != column.dtype) return false;
-    if (api.get_device_type(tensor, &device) || device != column.device_type) return false;
+    if (api.get_dtype(tensor, &dtype) || dtype != operand.dtype) return false;
+    if (api.get_device_type(tensor, &device) || device != operand.device_type) return false;
     if (api.get_data_ptr(tensor, memory)) return false;
     if (dims == ANY) return true;
     if (api.get_sizes(tensor, &sizes)) return false;
@@ -160,40 +159,40 @@ struct Gradient {
 };
 
 // Reads the gradient of a parameter that is the tensor that it was.
-static bool ask_gradient(const Api &api, const WatchedTable &table, Index r, const Index *shape,
+static bool ask_gradient(const Api &api, const Plan &plan, Index r, const Index *shape,
                          const void **near, void **memory) {
-    Handle gradient = (Handle)&api.gradient(table.impls[r]);
+    Handle gradient = (Handle)&api.gradient(plan.impls[r]);
     bool is_defined = false;
-    near[table.column_count() - 1] = gradient;
+    near[plan.columns() - 1] = gradient;
     if (api.is_defined(gradient, &is_defined) || !is_defined) return false;
-    return ask(api, gradient, table.columns[1], table.dims[r], shape, near, memory);
+    return ask(api, gradient, plan.operands[1], plan.dims[r], shape, near, memory);
 }
 
-static bool look_at_gradient(const Api &api, const WatchedTable &table, Index r, const Index *shape,
+static bool look_at_gradient(const Api &api, const Plan &plan, Index r, const Index *shape,
                              const void **near, void **memory) {
-    Gradient gradient(api, table.params[r]);
+    Gradient gradient(api, plan.params[r]);
     return gradient.is_tensor() &&
-           look(api, gradient.found, table.columns[1], table.dims[r], shape, near, memory);
+           look(api, gradient.found, plan.operands[1], plan.dims[r], shape, near, memory);
 }
 
-static bool read_row(const Api &api, const WatchedTable &table, Index r, const Index *shape) {
-    const void **near = table.near_row(r);
-    void **memory = table.memory + r;
-    Index dims = table.dims[r];
-    if (!look(api, table.params[r], table.columns[0], dims, shape, near, memory)) return false;
-    bool is_same = api.gradient && *near && *near == table.tokens[r];
-    memory += table.rows;
-    if (is_same ? !ask_gradient(api, table, r, shape, near + 1, memory)
-                : !look_at_gradient(api, table, r, shape, near + 1, memory))
+static bool read_row(const Api &api, const Plan &plan, Index r, const Index *shape) {
+    const void **near = plan.near_row(r);
+    void **memory = plan.memory + r;
+    Index dims = plan.dims[r];
+    if (!look(api, plan.params[r], plan.operands[0], dims, shape, near, memory)) return false;
+    bool is_same = api.gradient && *near && *near == plan.tokens[r];
+    memory += plan.rows;
+    if (is_same ? !ask_gradient(api, plan, r, shape, near + 1, memory)
+                : !look_at_gradient(api, plan, r, shape, near + 1, memory))
         return false;
-    for (Index k = 0; k < table.buffers; k++) {
-        Index offset = r * table.buffers + k;
-        const Column &column = table.columns[2 + k];
+    for (Index k = 0; k < plan.buffers; k++) {
+        Index place = r * plan.buffers + k;
+        const Operand &operand = plan.operands[2 + k];
         const void **hint = near + 2 + k;
-        memory += table.rows;
-        Index wanted = k + 1 == table.buffers ? ANY : dims;
-        if (table.handles ? !ask(api, table.handles[offset], column, wanted, shape, hint, memory)
-                         : !look(api, table.states[offset], column, wanted, shape, hint, memory))
+        memory += plan.rows;
+        Index wanted = k + 1 == plan.buffers ? ANY : dims;
+        if (plan.handles ? !ask(api, plan.handles[place], operand, wanted, shape, hint, memory)
+                         : !look(api, plan.states[place], operand, wanted, shape, hint, memory))
             return false;
     }
     return true;
@@ -201,67 +200,67 @@ static bool read_row(const Api &api, const WatchedTable &table, Index r, const I
 
 // Asks for what a row to come will need. Inlined by force: GCC takes what only prefetches for one
 // without effect, and drops its calls.
-__attribute__((always_inline)) static inline void fetch_row(const WatchedTable &table, Index r) {
-    const void **near = table.near_row(r);
-    for (Index k = 0; k < table.column_count(); k++) {
+__attribute__((always_inline)) static inline void fetch_row(const Plan &plan, Index r) {
+    const void **near = plan.near_row(r);
+    for (Index k = 0; k < plan.columns(); k++) {
         __builtin_prefetch((const char *)near[k] - 64);
         __builtin_prefetch(near[k]);
         __builtin_prefetch((const char *)near[k] + 64);
     }
-    __builtin_prefetch(near[table.column_count()]);
-    for (Index k = 0; table.handles && k < table.buffers; k++)
-        __builtin_prefetch(table.handles[r * table.buffers + k]);
-    __builtin_prefetch(table.params[r]);
-    __builtin_prefetch(table.dicts[r]);
-    __builtin_prefetch(table.memory[(1 + table.buffers) * table.rows + r]);  // the step counter
+    __builtin_prefetch(near[plan.columns()]);
+    for (Index k = 0; plan.handles && k < plan.buffers; k++)
+        __builtin_prefetch(plan.handles[r * plan.buffers + k]);
+    __builtin_prefetch(plan.params[r]);
+    __builtin_prefetch(plan.dicts[r]);
+    __builtin_prefetch(plan.memory[(1 + plan.buffers) * plan.rows + r]);  // the step counter
 }
 
-static bool note_view(const Api &api, Object tensor, Column *column) {
+static bool note_view(const Api &api, Object tensor, Operand *operand) {
     View found;
     if (!view(api, tensor, &found)) return false;
-    column->code = found.code;
-    column->bits = found.bits;
-    column->device = found.device;
-    column->device_index = found.device_index;
+    operand->code = found.code;
+    operand->bits = found.bits;
+    operand->device = found.device;
+    operand->device_index = found.device_index;
     return true;
 }
 
-static bool note_handle(const Api &api, Handle tensor, Column *column) {
-    return !api.get_dtype(tensor, &column->dtype) &&
-           !api.get_device_type(tensor, &column->device_type);
+static bool note_handle(const Api &api, Handle tensor, Operand *operand) {
+    return !api.get_dtype(tensor, &operand->dtype) &&
+           !api.get_device_type(tensor, &operand->device_type);
 }
 
 // Notes the kinds of the first row's tensors, which those of all rows have to be, and which
 // tensors the parameters are; returns whether all of it can be read.
-extern "C" int note(const Api *api, const WatchedTable *table) {
-    Gradient gradient(*api, table->params[0]);
-    Column *column = table->columns;
-    if (!gradient.is_tensor() || !note_view(*api, table->params[0], column)) return 0;
-    if (!note_view(*api, gradient.found, column + 1)) return 0;
-    if (api->gradient && !note_handle(*api, (Handle)&api->gradient(table->impls[0]), column + 1))
+extern "C" int note(const Api *api, const Plan *plan) {
+    Gradient gradient(*api, plan->params[0]);
+    Operand *operand = plan->operands;
+    if (!gradient.is_tensor() || !note_view(*api, plan->params[0], operand)) return 0;
+    if (!note_view(*api, gradient.found, operand + 1)) return 0;
+    if (api->gradient && !note_handle(*api, (Handle)&api->gradient(plan->impls[0]), operand + 1))
         return 0;
-    for (Index b = 0; b < table->buffers; b++) {
-        if (!note_view(*api, table->states[b], column + 2 + b)) return 0;
-        if (table->handles && !note_handle(*api, table->handles[b], column + 2 + b)) return 0;
+    for (Index b = 0; b < plan->buffers; b++) {
+        if (!note_view(*api, plan->states[b], operand + 2 + b)) return 0;
+        if (plan->handles && !note_handle(*api, plan->handles[b], operand + 2 + b)) return 0;
     }
-    for (Index r = 0; r < table->rows; r++) {
+    for (Index r = 0; r < plan->rows; r++) {
         View found;
-        if (!view(*api, table->params[r], &found)) return 0;
-        table->tokens[r] = found.sizes;
+        if (!view(*api, plan->params[r], &found)) return 0;
+        plan->tokens[r] = found.sizes;
     }
     return 1;
 }
 
 // Returns whether everything is as it was, in which case `memory` is filled.
-extern "C" int refresh(const Api *api, const WatchedTable *table) {
-    const Index *shape = table->shapes;
-    const Object *entries = table->entries;
-    for (Index r = 0; r < table->rows; r++) {
-        if (r + AHEAD < table->rows) fetch_row(*table, r + AHEAD);
-        if (!holds(*api, table->dicts[r], entries, table->counts[r])) return 0;
-        if (!read_row(*api, *table, r, shape)) return 0;
-        shape += 2 * table->dims[r];
-        entries += table->counts[r];
+extern "C" int refresh(const Api *api, const Plan *plan) {
+    const Index *shape = plan->shapes;
+    const Object *entries = plan->entries;
+    for (Index r = 0; r < plan->rows; r++) {
+        if (r + AHEAD < plan->rows) fetch_row(*plan, r + AHEAD);
+        if (!holds(*api, plan->dicts[r], entries, plan->counts[r])) return 0;
+        if (!read_row(*api, *plan, r, shape)) return 0;
+        shape += 2 * plan->dims[r];
+        entries += plan->counts[r];
     }
     return 1;
 }

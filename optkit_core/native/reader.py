@@ -14,13 +14,13 @@ from optkit_core import torch_private
 from optkit_core.errors import UnavailableError
 from optkit_core.native.structures import (
     Api,
-    Column,
-    ElementQuery,
+    Elements,
     ExchangeTable,
     Groups,
-    NumberOperation,
+    Line,
     Numbers,
-    WatchedTable,
+    Operand,
+    Plan,
     require_layouts,
 )
 
@@ -65,9 +65,7 @@ class Reader:
         Raises:
             UnavailableError: one of these isn't there; says which.
         """
-        require_layouts(
-            library, (Api, Column, WatchedTable, Groups, ElementQuery, NumberOperation, Numbers)
-        )
+        require_layouts(library, (Api, Operand, Plan, Groups, Elements, Line, Numbers))
         exported = torch_private.exported([*SHIMS, RELEASE])
         missing: list[int | None] = [None] * (len(SHIMS) + 1)
         *shims, release = exported or missing

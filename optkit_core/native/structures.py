@@ -7,18 +7,12 @@ A library tells how large its structures are and where their fields stand, by th
 from __future__ import annotations
 
 import ctypes
-from array import array
 from collections.abc import Iterable
 from typing import Any
 
 from optkit_core.errors import UnavailableError
 
 Index, Address, Int = ctypes.c_longlong, ctypes.c_void_p, ctypes.c_int
-
-
-def address_of(values: array[Any]) -> int:
-    """Return where an array's elements begin."""
-    return values.buffer_info()[0]
 
 
 def fields(**kinds: str) -> list[tuple[str, Any]]:
@@ -51,18 +45,18 @@ class Api(ctypes.Structure):
     )
 
 
-class Column(ctypes.Structure):
+class Operand(ctypes.Structure):
     """What all tensors of a column of a table have in common."""
 
     _fields_ = fields(int="code bits device device_index dtype device_type")
 
 
-class WatchedTable(ctypes.Structure):
+class Plan(ctypes.Structure):
     """A table's tensors, as they are to stay."""
 
     _fields_ = fields(
         index="rows buffers",
-        address="params impls tokens states handles dicts entries counts dims shapes columns "
+        address="params impls tokens states handles dicts entries counts dims shapes operands "
         "near memory",
     )
 
@@ -76,13 +70,13 @@ class Groups(ctypes.Structure):
     )
 
 
-class ElementQuery(ctypes.Structure):
+class Elements(ctypes.Structure):
     """Tensors whose elements somebody wants to find."""
 
     _fields_ = fields(index="count", address="params example sizes places")
 
 
-class NumberOperation(ctypes.Structure):
+class Line(ctypes.Structure):
     """One operation on numbers."""
 
     _fields_ = fields(int="operation left right outcome")

@@ -80,7 +80,12 @@ class Description:
 
 
 def describe(entry: AlgorithmEntry, algorithm: type[torch.optim.Optimizer]) -> Description:
-    """Describe an algorithm from its declarations, or a torch class from its signature."""
+    """Describe an algorithm from its declarations, or a torch class from its signature.
+
+    Args:
+        entry: the algorithm in the registry.
+        algorithm: its class.
+    """
     declared = issubclass(algorithm, Optimizer)
     return Description(
         name=entry.name,

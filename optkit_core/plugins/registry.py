@@ -35,7 +35,12 @@ def normalized(name: str) -> str:
 
 
 def is_disabled(name: str, provider: str) -> bool:
-    """Whether ``OPTKIT_DISABLE_PLUGINS`` names an entry point or its distribution."""
+    """Whether ``OPTKIT_DISABLE_PLUGINS`` names an entry point or its distribution.
+
+    Args:
+        name: of an entry point.
+        provider: the distribution that brings it.
+    """
     blocked = {normalized(item) for item in hooks.disabled()}
     return any(normalized(item) in blocked for item in (name, provider, f"{provider}:{name}"))
 
@@ -74,7 +79,7 @@ class Registry:
 
     def entries(self) -> Iterator[AlgorithmEntry]:
         """Yield every entry that isn't disabled, by name, importing nothing."""
-        merged = {**self._declared(), **{key: own[-1:] for key, own in self._added.items()}}
+        merged = {**self._declared(), **{key: added[-1:] for key, added in self._added.items()}}
         for key in sorted(merged):
             yield from (entry for entry in merged[key] if not entry.is_disabled)
 
@@ -87,10 +92,10 @@ class Registry:
         """
         if not isinstance(name, str):
             raise UnknownAlgorithmError(f"an algorithm's name must be a string, got {name!r}.")
-        found = self._matching(name)
-        if len(found) == 1:
-            return found[0]
-        raise self._ambiguous(name, found) if found else self._unknown(name)
+        matching = self._matching(name)
+        if len(matching) == 1:
+            return matching[0]
+        raise self._ambiguous(name, matching) if matching else self._unknown(name)
 
     def algorithm(self, entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
         """Return the entry's class, importing it on first use.
@@ -107,6 +112,12 @@ class Registry:
 
     def add(self, name: str, algorithm: type, *, provider: str, replace: bool = False) -> None:
         """Register an algorithm at run time.
+
+        Args:
+            name: the name to create it by.
+            algorithm: a subclass of ``torch.optim.Optimizer``.
+            provider: the distribution or plugin that brings it.
+            replace: whether the name may be taken already.
 
         Raises:
             RegistrationError: the name is taken and `replace` isn't given, or what is
@@ -128,17 +139,17 @@ class Registry:
 
     def remove(self, name: str) -> None:
         """Take back a registration made at run time; one that it replaced shows again."""
-        own = self._added.get(normalized(name), [])
-        if not own:
+        added = self._added.get(normalized(name), [])
+        if not added:
             raise RegistrationError(f"{name!r} wasn't registered at run time.")
-        own.pop()
-        if not own:
+        added.pop()
+        if not added:
             del self._added[normalized(name)]
 
     @contextmanager
     def restored_on_error(self) -> Iterator[None]:
         """Take back the registrations made in the block if it raises."""
-        before = {key: list(own) for key, own in self._added.items()}
+        before = {key: list(added) for key, added in self._added.items()}
         try:
             yield
         except BaseException:
@@ -156,18 +167,18 @@ class Registry:
         declared = self._declared().get(key, [])
         if provider:
             both = [*added, *declared]
-            found = [e for e in both if normalized(e.provider) == normalized(provider)]
+            matching = [e for e in both if normalized(e.provider) == normalized(provider)]
         else:
-            found = added or declared
-        return [entry for entry in found if not entry.is_disabled]
+            matching = added or declared
+        return [entry for entry in matching if not entry.is_disabled]
 
     def _declared(self) -> dict[str, list[AlgorithmEntry]]:
         path = tuple(sys.path)
         if self._scanned is None or self._scanned[0] != path:
-            found: dict[str, list[AlgorithmEntry]] = {}
+            scanned: dict[str, list[AlgorithmEntry]] = {}
             for entry_point in entry_points(group=ALGORITHMS):
-                found.setdefault(normalized(entry_point.name), []).append(_entry(entry_point))
-            self._scanned = (path, found)
+                scanned.setdefault(normalized(entry_point.name), []).append(_entry(entry_point))
+            self._scanned = (path, scanned)
         return self._scanned[1]
 
     def _unknown(self, name: str) -> UnknownAlgorithmError:
@@ -181,10 +192,10 @@ class Registry:
             "optkit.available() and `optkit list` give all names."
         )
 
-    def _ambiguous(self, name: str, found: list[AlgorithmEntry]) -> AmbiguousAlgorithmError:
-        owners = " and ".join(f"{entry.provider} {entry.version}" for entry in found)
-        ways = " or ".join(repr(entry.qualified) for entry in found)
-        return AmbiguousAlgorithmError(f"{name!r} is claimed by {owners}. Say which: {ways}.")
+    def _ambiguous(self, name: str, entries: list[AlgorithmEntry]) -> AmbiguousAlgorithmError:
+        owners = " and ".join(f"{entry.provider} {entry.version}" for entry in entries)
+        names = " or ".join(repr(entry.qualified) for entry in entries)
+        return AmbiguousAlgorithmError(f"{name!r} is claimed by {owners}. Say which: {names}.")
 
 
 registry = Registry()
@@ -203,8 +214,8 @@ def _import(entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
     _check_class(f"{entry.location} of distribution {entry.provider}", algorithm, PluginError)
     if not hooks.manager.is_registered(algorithm):
         hooks.add(algorithm, entry.qualified)
-    found: type[torch.optim.Optimizer] = algorithm
-    return found
+    imported: type[torch.optim.Optimizer] = algorithm
+    return imported
 
 
 def _check_class(what: str, algorithm: Any, error: type[Exception]) -> None:

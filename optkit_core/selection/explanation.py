@@ -113,8 +113,8 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
 def _choice(optimizer: ExplainedOptimizer, bucket: Bucket) -> Choice:
     cls = type(optimizer)
     if not (cls.has_body or offers_of(cls)):
-        own = Offer(OWN_STEP, unsupported_reason=lambda *_: None)
-        return Choice(bucket.key, own, f"{cls.__name__} defines its step and offers no other")
+        own_step = Offer(OWN_STEP, unsupported_reason=lambda *_: None)
+        return Choice(bucket.key, own_step, f"{cls.__name__} defines its step and offers no other")
     first = bucket.groups[0]
     h = bucket.hyperparameters[first]
     return optimizer.choose(optimizer.param_groups[first], bucket.key, h)
@@ -151,13 +151,13 @@ def _ranges(groups: Sequence[int]) -> str:
     >>> _ranges([0, 1, 2, 5])
     '0-2, 5'
     """
-    found: list[list[int]] = []
+    spans: list[list[int]] = []
     for index in groups:
-        if found and found[-1][-1] == index - 1:
-            found[-1] = [found[-1][0], index]
+        if spans and spans[-1][-1] == index - 1:
+            spans[-1] = [spans[-1][0], index]
         else:
-            found.append([index])
-    return ", ".join("-".join(map(str, ends)) for ends in found)
+            spans.append([index])
+    return ", ".join("-".join(map(str, ends)) for ends in spans)
 
 
 def _cells(bucket: BucketExplanation) -> tuple[str, ...]:

@@ -25,14 +25,14 @@ def offers_of(algorithm: type[Algorithm]) -> tuple[Offer, ...]:
     Raises:
         PluginError: a plugin fails, an added offer isn't one, or takes a name that is taken.
     """
-    found: tuple[Offer, ...] = algorithm.offers
-    if not found:
+    offers: tuple[Offer, ...] = algorithm.offers
+    if not offers:
         return ()
     for added in _added(algorithm):
         for offer in added:
-            _check(offer, algorithm, {known.name for known in found})
-            found = (*found, offer)
-    return found
+            _check(offer, algorithm, {known.name for known in offers})
+            offers = (*offers, offer)
+    return offers
 
 
 def names_of_loaded() -> list[str]:

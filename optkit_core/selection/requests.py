@@ -115,7 +115,12 @@ def use(implementation: str | Mapping[str, str]) -> Iterator[None]:
 
 
 def from_flags(foreach: bool | None, fused: bool | None) -> str | None:
-    """Return the implementation that torch's two flags mean, None when neither is given."""
+    """Return the implementation that torch's two flags mean, None when neither is given.
+
+    Args:
+        foreach: torch's flag; None where it isn't given.
+        fused: likewise.
+    """
     if foreach and fused:
         raise ImplementationError(
             "`fused` and `foreach` cannot be `True` together: each asks for another "
@@ -189,7 +194,12 @@ class ImplementationRange:
         return " | ".join(map(repr, NAMES)) + " | mapping by device type"
 
     def complaint(self, name: str, value: Any) -> str:
-        """Return what is wrong with `value`, or an empty string."""
+        """Return what is wrong with `value`, or an empty string.
+
+        Args:
+            name: of the argument, for the message.
+            value: what was given.
+        """
         try:
             if value is not None:
                 parse(value, f"the argument {name}=")
@@ -222,6 +232,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _name(value: Any, source: str) -> str:
+    # Every algorithm is imported for a name that none of the imported ones knows.
     if isinstance(value, str) and (value in NAMES or _is_offered(value)):
         return value
     known = _all_names()

@@ -79,12 +79,16 @@ class Bucket:
         """Take in the state of every parameter, and allocate it where there is none.
 
         State on the meta device counts for none once its parameter has memory.
+
+        Args:
+            state: of all parameters of the optimizer.
+            allocate: returns the state of parameters before their first step.
         """
         self.states = [state[p] for p in self.params]
         self.shapes = [p.shape for p in self.params]
         lacking: dict[int, list[int]] = {}
-        for position, own in enumerate(self.states):
-            if not own or self._is_unmaterialized(own):
+        for position, present in enumerate(self.states):
+            if not present or self._is_unmaterialized(present):
                 lacking.setdefault(self.groups[position], []).append(position)
         for group, positions in lacking.items():
             allocated = allocate([self.params[i] for i in positions], group)
@@ -110,9 +114,10 @@ class Bucket:
     def refresh(self) -> bool:
         """Take the gradients of now; return whether the bucket's key is still the same.
 
-        What looks at addresses alone, as kernels do, leaves the gradients of an earlier step here.
+        Kernels look at addresses alone, and leave the gradients of an earlier step in `grads`.
         """
         grads = [p.grad for p in self.params]
+        # Only what anybody may have changed since the plan was made: assigning `p.data`, `p.grad`.
         alike = all(
             g is not None
             and g.layout == self.key.layout
@@ -128,7 +133,7 @@ class Bucket:
     def directed(self, g: Tensor) -> Tensor:
         """Return a gradient with the scale taken out, and its sign turned to maximize."""
         if self.inverse_scale is not None:
-            wide = g.float() if g.itemsize == 2 else g
+            wide = g.float() if g.itemsize == 2 else g  # 1 / 2**16 is denormal in float16
             g = (wide * self.inverse_scale.to(g.device, wide.dtype.to_real())).to(g.dtype)
         return -g if self.maximize else g
 

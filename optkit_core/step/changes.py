@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core.native.reader import Reader
-from optkit_core.native.structures import Groups, address_of
+from optkit_core.native.structures import Groups
 
 
 class WatchedGroups:
@@ -48,7 +48,7 @@ class WatchedGroups:
             len(self._dicts),
             len(self._lacking),
             id(param_groups),
-            *(address_of(values) for values in self._arrays),
+            *(values.buffer_info()[0] for values in self._arrays),
         )
         self._address = ctypes.addressof(self._noted)
 

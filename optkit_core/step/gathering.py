@@ -42,6 +42,7 @@ def gather(
             if g is None and only_with_gradient:
                 continue
             layout = p.layout if g is None else g.layout
+            # Subclasses of different types may compute differently, and don't step together.
             types = () if _is_native(p, g) else (type(p), type(g))
             key = (p.device, p.dtype, layout, types, modes)
             bucket = buckets.get(key)

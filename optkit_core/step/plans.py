@@ -78,6 +78,7 @@ class Plan:
         """Note what is to stay as it is for the plan to hold."""
         self.planned = planned
         self.values = values
+        # Without a reader nothing notices changes, and every step is planned anew.
         reader = native_reader() if any(p.choice.offer.holds for p in planned) else None
         self._watched = (
             None
@@ -100,7 +101,7 @@ class Plan:
         changes = groups.changes(optimizer.param_groups)
         if changes is None or not states.hold(optimizer.state):
             return False
-        self.values.forget()
+        self.values.forget()  # before the buckets are asked, which may look values up
         return self._take_in(optimizer, groups, changes) and all(
             item.holds() for item in self.planned
         )

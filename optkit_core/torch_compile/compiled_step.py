@@ -70,6 +70,10 @@ def step(optimizer: SteppedOptimizer, closure: Callable[[], Any] | None) -> Any:
 
     The closure is compiled, and `execution.execute`, each on its own. An algorithm with an
     ``advance`` of its own, L-BFGS for example, steps uncompiled.
+
+    Args:
+        optimizer: what is to step.
+        closure: reevaluates the model and returns the loss; None without one.
     """
     _begin(optimizer)
     with torch.no_grad():

@@ -93,15 +93,15 @@ def _by_program(
     counts: list[float | None] = [None] * len(bucket)
     if not bucket.key.capturable:
         counts = [count + 1 for count in step_counters.read(bucket.steps)]
-    ways = list(zip(bucket.groups, counts, strict=True))
-    traces = {way: _traced(algorithm, bucket, *way) for way in dict.fromkeys(ways)}
+    group_steps = list(zip(bucket.groups, counts, strict=True))
+    traces = {key: _traced(algorithm, bucket, *key) for key in dict.fromkeys(group_steps)}
     if len(traces) == 1:
         ((program, numbers),) = traces.values()
         yield bucket, program, [numbers]
         return
     for program in dict.fromkeys(program for program, _ in traces.values()):
-        rows = [row for row, way in enumerate(ways) if traces[way][0] == program]
-        yield bucket.subset(rows), program, [traces[ways[row]][1] for row in rows]
+        rows = [row for row, key in enumerate(group_steps) if traces[key][0] == program]
+        yield bucket.subset(rows), program, [traces[group_steps[row]][1] for row in rows]
 
 
 def _traced(

@@ -90,9 +90,9 @@ def shifted(reader: Any) -> None:
     refresh = reader.refresh
 
     def wrong(api: int, place: int) -> int:
-        table = structures.WatchedTable.from_address(place)
+        plan = structures.Plan.from_address(place)
         result: int = refresh(api, place)
-        (ctypes.c_uint64 * 1).from_address(table.memory)[0] += 4
+        (ctypes.c_uint64 * 1).from_address(plan.memory)[0] += 4
         return result
 
     reader.refresh = wrong
@@ -127,11 +127,11 @@ def test_another_version_of_dlpacks_table_is_not_used(
 
 SHARED = [
     structures.Api,
-    structures.Column,
-    structures.WatchedTable,
+    structures.Operand,
+    structures.Plan,
     structures.Groups,
-    structures.ElementQuery,
-    structures.NumberOperation,
+    structures.Elements,
+    structures.Line,
     structures.Numbers,
 ]
 
@@ -156,7 +156,7 @@ def test_fields_that_changed_places_are_noticed() -> None:
     changed = source.replace("Index rows, buffers;", "Index buffers, rows;")
     assert changed != source
     library = ctypes.PyDLL(str(cache.library(changed, "exchanged")))
-    with pytest.raises(UnavailableError, match="structure WatchedTable"):
+    with pytest.raises(UnavailableError, match="structure Plan"):
         Reader(library)
 
 

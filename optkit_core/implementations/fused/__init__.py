@@ -22,7 +22,13 @@ MODULES = {"cpu": "cpu", "cuda": "cuda"}
 
 
 def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespace | None) -> Launch:
-    """Return what steps the bucket, once everything that it needs is there."""
+    """Return what steps the bucket, once everything that it needs is there.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        h: hyperparameters of the bucket's only group; None where each group has its own.
+    """
     launch: Launch = _module(bucket.key.device.type).make_launcher(algorithm, bucket.under(h))
     return launch
 
@@ -32,8 +38,16 @@ def holds(bucket: Bucket) -> bool:
     return bucket.kept is not None and bool(bucket.kept.holds(bucket))
 
 
-def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> str | None:
-    """Return why no fused kernel can step a bucket, None where one can."""
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no fused kernel can step a bucket, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     if key.device.type not in MODULES:
         return f"there are fused kernels for {', '.join(MODULES)}, not for {key.device.type}"
     if key.differentiable:

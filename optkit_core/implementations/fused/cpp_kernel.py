@@ -13,9 +13,9 @@ import torch
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source
-from optkit_core.implementations.fused.table import AddressTable
+from optkit_core.implementations.fused.table import AddressTable, address
 from optkit_core.native import cache, cache_dirs
-from optkit_core.native.structures import Job, address_of, require_layouts
+from optkit_core.native.structures import Job, require_layouts
 from optkit_core.tracing.recording import Program
 
 MIN_ELEMENTS_PER_THREAD = 1 << 19
@@ -65,7 +65,7 @@ class KernelJob:
         self.rows = table.rows
         self._arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
         self._run = kernel.run
-        self._job = Job(table.rows, *(address_of(values) for values in self._arrays), 1)
+        self._job = Job(table.rows, *(address(values) for values in self._arrays), 1)
         self._place = ctypes.addressof(self._job)
         self._most_threads = max(1, table.ends[-1] // MIN_ELEMENTS_PER_THREAD)
 

@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source, parts
@@ -25,14 +24,26 @@ __all__ = ["make_launcher", "source", "unsupported_reason"]
 def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     """Return what steps the bucket, once everything that it needs is there.
 
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+
     Raises:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
     return parts.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
-def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> str | None:
-    """Return why no kernel can step a bucket, None where one can; compiles one."""
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no kernel can step a bucket, None where one can; compiles one.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     try:
         dtypes = parts.expected_dtypes(algorithm, key, TYPES)
         kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
@@ -42,7 +53,13 @@ def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> s
 
 
 def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
-    """Return the C++ source of the loop over a row, without what surrounds it."""
+    """Return the C++ source of the loop over a row, without what surrounds it.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     return cpp_source.loop(
         trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, key, TYPES)
     )
@@ -56,8 +73,8 @@ def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     scale = table.bucket.inverse_scale
     numbers.compute(None if scale is None else float(scale))
     if part.run is None:
-        found = kernel(numbers.body.program, table.dtypes, algorithm.__name__)
-        part.run = partial(_run, table, found.job(table, numbers.sets, numbers.numbers))
+        compiled = kernel(numbers.body.program, table.dtypes, algorithm.__name__)
+        part.run = partial(_run, table, compiled.job(table, numbers.sets, numbers.numbers))
     return part.run
 
 
@@ -68,21 +85,21 @@ def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
     """
     bucket = table.bucket
     counts = table.next_counts()
-    ways = list(
+    group_steps = list(
         zip(bucket.groups, counts if len(counts) > 1 else [*counts] * table.rows, strict=True)
     )
-    distinct = list(dict.fromkeys(ways))
+    distinct = list(dict.fromkeys(group_steps))
     traces = [
         trace(algorithm, bucket.hyperparameters[index], t, bucket.maximize, bucket.inverse_scale)
         for index, t in distinct
     ]
     if any(program != traces[0][0] for program, _ in traces):
-        return parts.one_after_another(_by_way(algorithm, table, ways))
-    found = kernel(traces[0][0], table.dtypes, algorithm.__name__)
-    place = {way: position for position, way in enumerate(distinct)}
-    sets = array("i", [place[way] for way in ways])
+        return parts.one_after_another(_by_group_step(algorithm, table, group_steps))
+    compiled = kernel(traces[0][0], table.dtypes, algorithm.__name__)
+    positions = {key: position for position, key in enumerate(distinct)}
+    sets = array("i", [positions[key] for key in group_steps])
     numbers = array("d", [float(number) for _, numbers in traces for number in numbers])
-    return partial(_run, table, found.job(table, sets, numbers))
+    return partial(_run, table, compiled.job(table, sets, numbers))
 
 
 def _run(table: AddressTable, job: KernelJob) -> None:
@@ -90,13 +107,13 @@ def _run(table: AddressTable, job: KernelJob) -> None:
     job.run()
 
 
-def _by_way(
-    algorithm: type[UpdateBody], table: AddressTable, ways: Sequence[tuple[int, float]]
+def _by_group_step(
+    algorithm: type[UpdateBody], table: AddressTable, group_steps: Sequence[tuple[int, float]]
 ) -> list[Launch]:
     launches = []
     table.bucket.refresh()
-    for way in dict.fromkeys(ways):
-        rows = [row for row, other in enumerate(ways) if other == way]
+    for key in dict.fromkeys(group_steps):
+        rows = [row for row, other in enumerate(group_steps) if other == key]
         part = AddressTable(table.bucket.subset(rows), tuple(algorithm.buffers), None)
         launches.append(_traced(algorithm, part))
     return launches

@@ -55,12 +55,16 @@ class Pass(NamedTuple):
     sets: array[int]
 
 
-Way = tuple[int, float | None]
+GroupStep = tuple[int, float | None]
 """A group's index and the step that a row of it takes, None where the device counts."""
 
 
 def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     """Return what steps the bucket, once everything that it needs is there.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
 
     Raises:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
@@ -69,8 +73,16 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     return parts.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
-def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> str | None:
-    """Return why no kernel can step a bucket, None where one can."""
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no kernel can step a bucket, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     try:
         parts.expected_dtypes(algorithm, key, TYPES)
         trace(algorithm, h, None if key.capturable else 1.0)
@@ -80,7 +92,13 @@ def unsupported_reason(algorithm: type[UpdateBody], key: BucketKey, h: Any) -> s
 
 
 def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
-    """Return the Triton source of the kernel that steps a bucket."""
+    """Return the Triton source of the kernel that steps a bucket.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     dtypes = parts.expected_dtypes(algorithm, key, TYPES)
     program, numbers = trace(algorithm, h, None if key.capturable else 1.0)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
@@ -93,9 +111,9 @@ def unsupported_device_reason(device: torch.device) -> str | None:
         return "the kernels are for CUDA; how ROCm rounds in them is unknown"
     if find_spec("triton") is None:
         return "Triton isn't installed; pip install triton"
-    found = torch.cuda.get_device_capability(device)
-    if found < OLDEST:
-        return f"Triton compiles for compute capability {OLDEST} and newer, not for {found}"
+    capability = torch.cuda.get_device_capability(device)
+    if capability < OLDEST:
+        return f"Triton compiles for compute capability {OLDEST} and newer, not for {capability}"
     return None
 
 
@@ -106,7 +124,7 @@ def _settle_counters(bucket: Bucket) -> None:
         UnavailableError: they are of several dtypes.
     """
     if bucket.kept is not None and bucket.found_inf is None:
-        return
+        return  # they were settled when the parts were made
     device, steps = bucket.key.device, bucket.steps
     is_away = [step.device != device for step in steps]
     if any(is_away) and (bucket.found_inf is not None or not all(is_away)):
@@ -118,7 +136,7 @@ def _settle_counters(bucket: Bucket) -> None:
 
 
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
-    """Return what steps the rows of a part: one launch for all whose bodies go the same way."""
+    """Return what steps the rows of a part: one launch for each branch of the body."""
     parts.require_known(part.table.dtypes, TYPES)
     passes = _traced(algorithm, part.table) if part.numbers is None else [_recorded(part)]
     return partial(_run, part.table, passes)
@@ -136,23 +154,23 @@ def _recorded(part: Part) -> Pass:
 
 
 def _traced(algorithm: type[UpdateBody], table: AddressTable) -> list[Pass]:
-    """Return the launches for rows whose bodies are run: one for each way that they go."""
-    ways = _ways(table)
-    traces = {way: _trace(algorithm, table.bucket, way) for way in dict.fromkeys(ways)}
-    together: dict[Any, list[Way]] = {}
-    for way, (program, given) in traces.items():
-        together.setdefault((program, _dtypes(given)), []).append(way)
+    """Return the launches for rows whose bodies are run: one for each branch that they take."""
+    group_steps = _group_steps(table)
+    traces = {key: _trace(algorithm, table.bucket, key) for key in dict.fromkeys(group_steps)}
+    together: dict[Any, list[GroupStep]] = {}
+    for key, (program, given) in traces.items():
+        together.setdefault((program, _dtypes(given)), []).append(key)
     passes = []
     for alike in together.values():
-        place = {way: position for position, way in enumerate(alike)}
-        chosen = [place.get(way, -1) for way in ways]
-        numbers = [traces[way][1] for way in alike]
+        positions = {key: position for position, key in enumerate(alike)}
+        chosen = [positions.get(key, -1) for key in group_steps]
+        numbers = [traces[key][1] for key in alike]
         ends, sets = _ends(table, chosen), array("i", [max(0, position) for position in chosen])
         passes.append(_pass(table, traces[alike[0]][0], numbers, ends, sets))
     return passes
 
 
-def _ways(table: AddressTable) -> list[Way]:
+def _group_steps(table: AddressTable) -> list[GroupStep]:
     groups = table.bucket.groups
     if _counted_on_device(table.bucket):
         return [(group, None) for group in groups]
@@ -161,8 +179,10 @@ def _ways(table: AddressTable) -> list[Way]:
     return list(zip(groups, each, strict=True))
 
 
-def _trace(algorithm: type[UpdateBody], bucket: Bucket, way: Way) -> tuple[Program, list[Any]]:
-    index, t = way
+def _trace(
+    algorithm: type[UpdateBody], bucket: Bucket, key: GroupStep
+) -> tuple[Program, list[Any]]:
+    index, t = key
     h = bucket.hyperparameters[index]
     program, numbers = trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
     return program, [on(bucket.key.device, number) for number in numbers]
@@ -187,21 +207,21 @@ def _pass(
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
     )
-    found = compiled(signature, device) if program.stores else None
+    kernel = compiled(signature, device) if program.stores else None
     if is_tabled:
         numbers = [_tabled(given, device)]
-    return Pass(found, numbers, ends, sets if is_tabled else array("i"))
+    return Pass(kernel, numbers, ends, sets if is_tabled else array("i"))
 
 
 def _tabled(given: Sequence[Sequence[Any]], device: torch.device) -> Tensor:
     """Return sets of numbers on the device, float64; those that lie there needn't be read."""
     plain = (0.0 if isinstance(number, Tensor) else number for each in given for number in each)
     table = numbers_on_device(array("d", plain), device)
-    for place, column in enumerate(zip(*given, strict=True)):
+    for column_index, column in enumerate(zip(*given, strict=True)):
         if isinstance(column[0], Tensor):
             is_same = all(number is column[0] for number in column)
             values = column[0] if is_same else torch.stack([n.reshape(()) for n in column])
-            table[place :: len(given[0])] = values
+            table[column_index :: len(given[0])] = values
     return table
 
 
@@ -245,12 +265,17 @@ def _ends(table: AddressTable, chosen: Sequence[int]) -> array[int]:
     if min(chosen) >= 0:
         return table.ends
     sizes = [end - begin for begin, end in zip([0, *table.ends], table.ends, strict=False)]
-    alike = (size * (place >= 0) for size, place in zip(sizes, chosen, strict=True))
+    alike = (size * (position >= 0) for size, position in zip(sizes, chosen, strict=True))
     return array("q", accumulate(alike))
 
 
 def on(device: torch.device, number: Any) -> Any:
-    """Return a number as a launch takes it: on the host, or in the memory of the device."""
+    """Return a number as a launch takes it: on the host, or in the memory of the device.
+
+    Args:
+        device: where the kernel runs.
+        number: a Python number, or a tensor of one element.
+    """
     if not isinstance(number, Tensor):
         return float(number)
     if number.is_cpu and device.type != "cpu":

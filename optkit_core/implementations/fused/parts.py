@@ -24,8 +24,8 @@ from optkit_core.step.collector import uncollected
 from optkit_core.tracing.bodies import Body, fitting, recorded
 from optkit_core.tracing.settings import Settings, settings
 
-MOST_DETOURS = 16
-"""How often a bucket's rows are sorted anew since their body goes another way than before."""
+MOST_RETRIES = 2
+"""How often a bucket's rows are sorted anew since their body takes another branch than before."""
 
 
 class Part:
@@ -63,7 +63,7 @@ class Parts:
         exactly: bool = False,
         records: bool = True,
     ) -> None:
-        """Sort the rows by how their tensors lie, and by the ways that their bodies go."""
+        """Sort the rows by how their tensors lie, and by the branches that their bodies take."""
         self.names = tuple(algorithm.buffers)
         self.is_scaled = bucket.inverse_scale is not None
         alike, odd = sorted_rows(bucket, self.names)
@@ -114,18 +114,19 @@ def launcher_of_parts(
     Raises:
         UnavailableError: a kernel can't step some of the rows.
     """
-    detours = 0
+    retries = 0
     while True:
         if bucket.kept is None:
             with uncollected():
-                bucket.kept = Parts(algorithm, bucket, detours > 0, detours < MOST_DETOURS)
+                bucket.kept = Parts(algorithm, bucket, retries > 0, retries < MOST_RETRIES)
         parts: Parts = bucket.kept
         try:
             launches = [launch(part) for part in parts.parts]
         except OtherBranchError:
+            # The first retry looks at the count of every row, the last one records no body.
             bucket.kept = None
             bucket.refresh()
-            detours = MOST_DETOURS if detours else 1
+            retries += 1
             continue
         if parts.odd is not None:
             launches += _copied(parts.odd, parts.names, launch)
@@ -150,14 +151,18 @@ def expected_dtypes(
             raise UnavailableError(
                 f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
             )
-    own = key.dtype.to_real()
-    dtypes = (own, own, *(buffer.dtype or own for buffer in algorithm.buffers.values()))
+    dtype = key.dtype.to_real()
+    dtypes = (dtype, dtype, *(buffer.dtype or dtype for buffer in algorithm.buffers.values()))
     require_known(dtypes, known)
     return dtypes
 
 
 def require_known(dtypes: Iterable[torch.dtype], known: Container[torch.dtype]) -> None:
     """Raise unless kernels know all dtypes.
+
+    Args:
+        dtypes: of all tensors of a row.
+        known: the dtypes that kernels know.
 
     Raises:
         UnavailableError: naming the one that they don't.
@@ -175,7 +180,7 @@ def one_after_another(launches: Sequence[Launch]) -> Launch:
 def _recorded_parts(
     algorithm: type[UpdateBody], bucket: Bucket, found: Reader, exactly: bool
 ) -> list[Part]:
-    """Return the parts of rows that lie alike, one for each way that bodies go."""
+    """Return the parts of rows that lie alike, one for each branch of the body."""
     given = {index: settings(bucket.hyperparameters[index]) for index in set(bucket.groups)}
     ways = _ways(algorithm, bucket, given, exactly)
     parts = []

@@ -69,9 +69,12 @@ def lie_alike(tensors: Sequence[Tensor]) -> bool:
     Their elements are then found at the same offsets, from 0 to their count.
     """
     first = tensors[0]
-    shape, own = first.shape, first.stride()
+    shape, stride = first.shape, first.stride()
     return (first.is_contiguous() or is_dense(first)) and all(
-        [t.shape == shape and (t.stride() == own or _same_strides(t, first)) for t in tensors[1:]]
+        [
+            t.shape == shape and (t.stride() == stride or _same_strides(t, first))
+            for t in tensors[1:]
+        ]
         + [_is_resolved(t, first) for t in tensors]
     )
 

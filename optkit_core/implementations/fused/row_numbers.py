@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core.errors import UnavailableError
+from optkit_core.implementations.fused.table import address
 from optkit_core.native.reader import Reader
-from optkit_core.native.structures import NumberOperation, Numbers, address_of
+from optkit_core.native.structures import Line, Numbers
 from optkit_core.step.buckets import Change
 from optkit_core.tracing.bodies import Body
 from optkit_core.tracing.settings import (
@@ -64,29 +65,27 @@ class RowNumbers:
         self._slots = {slot.name: slot for slot in body.slots}
         before = [*[0.0] * scalars.inputs, *scalars.constants]
         self._values = array("d", [*before, *[0.0] * len(scalars.lines)])
-        self._lines = (NumberOperation * len(scalars.lines))(
-            *(NumberOperation(*line) for line in scalars.lines)
-        )
+        self._lines = (Line * len(scalars.lines))(*(Line(*line) for line in scalars.lines))
         self._results = array("i", scalars.results)
         self._groups = array("i", [self._local[index] for index in groups])
         self.sets = array("i", bytes(4 * rows))
         self.numbers = array("d", bytes(WORD * rows * max(1, len(scalars.results))))
         self._asked = Numbers(
             rows,
-            address_of(self._groups),
+            address(self._groups),
             counters,
             is_wide,
-            address_of(self._settings),
+            address(self._settings),
             self._width,
             len(self._values),
             len(scalars.constants),
             len(scalars.lines),
             ctypes.addressof(self._lines),
             len(scalars.results),
-            address_of(self._results),
-            address_of(self._values),
-            address_of(self.sets),
-            address_of(self.numbers),
+            address(self._results),
+            address(self._values),
+            address(self.sets),
+            address(self.numbers),
         )
         self._address = ctypes.addressof(self._asked)
 

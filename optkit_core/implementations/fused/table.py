@@ -6,6 +6,7 @@ import ctypes
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate, chain
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from optkit_core import torch_private
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import step_counters
 from optkit_core.native.reader import Reader
-from optkit_core.native.structures import Column, WatchedTable, address_of
+from optkit_core.native.structures import Operand, Plan
 from optkit_core.step.buckets import Bucket
 
 WORD = 8
@@ -28,7 +29,7 @@ class AddressTable:
     Args:
         bucket: the parameters, gradients and states; the order of its rows is kept.
         names: the buffers that a kernel takes, in its order; the step counters come last.
-        reader: what notices changes, if there is one here.
+        reader: what notices changes; None where there is no compiled code that does.
     """
 
     def __init__(self, bucket: Bucket, names: Sequence[str], reader: Reader | None) -> None:
@@ -55,8 +56,8 @@ class AddressTable:
 
     @property
     def counters(self) -> int:
-        """Where the addresses of the step counters stand."""
-        return address_of(self.memory) + WORD * self.rows * (1 + len(self.names))
+        """Where the addresses of the step counters begin."""
+        return address(self.memory) + WORD * self.rows * (1 + len(self.names))
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
@@ -84,13 +85,13 @@ class Watched:
         """Note what is to stay as it is."""
         bucket, self._table, self.reader = table.bucket, table, reader
         self._tensors = [state[name] for state in bucket.states for name in table.names]
-        # A gradient of one element may be yet to be negated or conjugated, unseen by its strides.
+        # A gradient of one element may have a lazy negation or conjugation, unseen by its strides.
         self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
         self._handles = reader.handles(self._tensors)
         self._entries = [entry for state in bucket.states for entry in state.values()]
         columns = 1 + len(table.names)
-        self._columns = (Column * (columns + 1))()
+        self._operands = (Operand * (columns + 1))()
         self._arrays = (
             array("Q", map(id, bucket.params)),
             array("Q", map(torch_private.implementation_of, bucket.params)),
@@ -103,8 +104,8 @@ class Watched:
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
             array("Q", bytes(WORD * table.rows * (columns + 2))),
         )
-        params, impls, tokens, states, *others, near = map(address_of, self._arrays)
-        self.structure = WatchedTable(
+        params, impls, tokens, states, *others, near = map(address, self._arrays)
+        self.plan = Plan(
             table.rows,
             len(table.names),
             params,
@@ -113,11 +114,11 @@ class Watched:
             states,
             self._handles.address if self._handles else None,
             *others,
-            ctypes.addressof(self._columns),
+            ctypes.addressof(self._operands),
             near,
-            address_of(table.memory),
+            address(table.memory),
         )
-        self._address = ctypes.addressof(self.structure)
+        self._address = ctypes.addressof(self.plan)
         self._is_readable = bool(reader.note(reader.api, self._address))
         self._counters = (table.counters, table.rows, int(table.is_wide))
 
@@ -129,12 +130,17 @@ class Watched:
 
     def next_counts(self) -> Sequence[float]:
         """Return what each row's step counter will say: one number where all agree."""
-        same = self.reader.next_counts(*self._counters, address_of(self._counts))
+        same = self.reader.next_counts(*self._counters, address(self._counts))
         return self._counts[:1] if same else self._counts
 
     def advance(self) -> None:
         """Add one to every step counter."""
         self.reader.advance(*self._counters)
+
+
+def address(values: array[Any]) -> int:
+    """Return where an array's elements begin."""
+    return values.buffer_info()[0]
 
 
 def real_dtype(tensor: Tensor) -> torch.dtype:
@@ -143,6 +149,6 @@ def real_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def _is_lazy(parameter: Tensor) -> bool:
-    """Return whether a gradient's memory doesn't hold its values: it is yet to be conjugated."""
+    """Return whether a gradient is yet to be conjugated or negated in memory."""
     g = parameter.grad
     return g is not None and (g.is_conj() or g.is_neg())
