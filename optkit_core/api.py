@@ -97,10 +97,7 @@ def create(
     algorithm = get(name)
     if issubclass(algorithm, Optimizer):
         return algorithm(params, implementation=implementation, **hyperparameters)
-    built: torch.optim.Optimizer = torch_optimizers.create(
-        algorithm, params, implementation, hyperparameters
-    )
-    return built
+    return torch_optimizers.create(algorithm, params, implementation, hyperparameters)
 
 
 def get(name: str) -> type[Any]:
@@ -167,6 +164,7 @@ def describe(name: str) -> Description:
     >>> [h.name for h in optkit.describe("adamax").hyperparameters]
     ['lr', 'betas', 'eps', 'weight_decay']
     """
+    # Imported when somebody asks: schemas of saved state come along.
     from optkit_core.plugins.description import describe as describe_entry
 
     entry = _find(name)

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 
 from optkit_core import implementations
-from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean, one_of
 from optkit_core.errors import (
     GradientError,
     ImplementationError,
-    ShapeError,
     UnavailableError,
 )
 from optkit_core.implementations import step_counters
@@ -29,7 +27,8 @@ from optkit_core.step.buckets import Bucket
 from optkit_core.step.collector import uncollected
 from optkit_core.step.gathering import gather
 from optkit_core.step.group_values import GroupValues
-from optkit_core.step.plans import BucketOptimizer, Plan, Planned
+from optkit_core.step.plans import BucketOptimizer, PlannedBucket, StepPlan
+from optkit_core.step.shapes import require_shapes
 
 BOOLEAN = boolean()
 FLAG = one_of(None, True, False)
@@ -116,7 +115,7 @@ class Elementwise(Optimizer):
     def forget_plans(self) -> None:
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
-        self._plan: Plan | None = None
+        self._plan: StepPlan | None = None
         self._group_count = 0
 
     def by_buckets(self) -> BucketOptimizer | None:
@@ -156,7 +155,7 @@ class Elementwise(Optimizer):
             return []
         return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
 
-    def launch(self, item: Planned) -> Launch:
+    def launch(self, item: PlannedBucket) -> Launch:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
         bucket = item.bucket
         while True:  # until an offer is left that can, or the selector raises for want of one
@@ -174,7 +173,7 @@ class Elementwise(Optimizer):
             else:
                 return launch
 
-    def _current_plan(self) -> Plan:
+    def _current_plan(self) -> StepPlan:
         """Return the plan of the last step where it still holds, and a new one elsewhere."""
         plan = self._plan
         if plan is not None and plan.holds(self):
@@ -185,7 +184,7 @@ class Elementwise(Optimizer):
         self.check_groups()
         values = GroupValues(self)
         with uncollected():  # a state of each parameter comes into being, and no garbage
-            self._plan = Plan(self, values, self.plan_buckets(values))
+            self._plan = StepPlan(self, values, self.plan_buckets(values))
         return self._plan
 
     def check_groups(self) -> None:
@@ -197,7 +196,7 @@ class Elementwise(Optimizer):
         for group in self.param_groups:
             groups.check_group(type(self), group)
 
-    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[Planned]:
+    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[PlannedBucket]:
         """Return the buckets of all groups, with their state and with what runs each.
 
         Args:
@@ -216,12 +215,12 @@ class Elementwise(Optimizer):
         ]
         for item in planned:
             item.bucket.attach(self.state, self._allocate)
-            self._require_shapes(item.bucket)
+            require_shapes(item.bucket, self.buffers, self.param_groups)
             if item.bucket.key.capturable and not is_compiled:
                 step_counters.require_capturable(item.bucket.steps, item.bucket.key.device)
         return planned
 
-    def _chosen(self, bucket: Bucket) -> list[Planned]:
+    def _chosen(self, bucket: Bucket) -> list[PlannedBucket]:
         """Return what runs a bucket; split by groups where it takes one group at a time."""
         by_group: dict[int, list[int]] = {}
         for position, index in enumerate(bucket.groups):
@@ -234,34 +233,11 @@ class Elementwise(Optimizer):
         group, h = self.param_groups[first], bucket.hyperparameters[first]
         choice = self.choose(group, bucket.key, h)
         if choice.offer.spans_groups or len(by_group) == 1:
-            return [Planned(bucket, choice)]
-        return [Planned(bucket.subset(positions), choice) for positions in by_group.values()]
+            return [PlannedBucket(bucket, choice)]
+        return [PlannedBucket(bucket.subset(positions), choice) for positions in by_group.values()]
 
     def _allocate(self, params: list[Tensor], index: int) -> Iterable[Iterable[tuple[str, Any]]]:
         return self.allocate_all(params, self.param_groups[index])
-
-    def _require_shapes(self, bucket: Bucket) -> None:
-        """Raise unless every gradient and buffer is of the shape that its parameter asks for.
-
-        Raises:
-            ShapeError: naming the parameter, what differs, and both shapes.
-        """
-        rows = zip(bucket.params, bucket.grads, bucket.states, strict=True)
-        for position, (p, g, state) in enumerate(rows):
-            if position not in bucket.new:
-                for name, item in self.buffers.items():
-                    shape = p.shape if item.kind == PER_ELEMENT else item.shape_for(p)
-                    if state[name].shape != shape:
-                        raise self._shape_error(p, f"buffer {name!r}", state[name])
-            if g.shape != p.shape:
-                raise self._shape_error(p, "gradient", g)
-
-    def _shape_error(self, parameter: Tensor, what: str, tensor: Tensor) -> ShapeError:
-        return ShapeError(
-            f"{groups.label(self.param_groups, parameter)} has shape {tuple(parameter.shape)}, its "
-            f"{what} {tuple(tensor.shape)}. Give both one shape, or begin anew: del "
-            "optimizer.state[parameter], and compute the gradient again."
-        )
 
     def accept_change(self, index: int, name: str) -> bool:
         """Check a value of a group that has changed; return whether the plan may go on.

@@ -12,11 +12,16 @@ from optkit_core.declaration.buffers import COUNTER, STEP
 from optkit_core.lazy_state import State
 from optkit_core.plugins import entry_points, hooks
 from optkit_core.selection import requests
+from optkit_core.stateful import StatefulOptimizer
 from optkit_core.step.grad_scaler import Scaling
 
 
 def revive(optimizer: Any) -> None:
-    """Finish a copy whose attributes are in place, and let plugins see it."""
+    """Finish a copy whose attributes are in place, and let plugins see it.
+
+    Args:
+        optimizer: an `Optimizer`, which may lack what its version hasn't had yet.
+    """
     optimizer.scaling = Scaling()
     if not hasattr(optimizer, "request"):
         optimizer.request = requests.resolve(optimizer.defaults)
@@ -33,7 +38,7 @@ def revive(optimizer: Any) -> None:
     hooks.fire("optkit_copied", optimizer=optimizer)
 
 
-def _modernize(optimizer: Any) -> None:
+def _modernize(optimizer: StatefulOptimizer) -> None:
     """Bring what an older version has pickled to the shape of this one."""
     if "differentiable" not in optimizer.declarations:
         optimizer.defaults.pop("differentiable", None)  # torch puts it into every copy
@@ -47,7 +52,7 @@ def _modernize(optimizer: Any) -> None:
             state[STEP] = torch.as_tensor(state[STEP], dtype=COUNTER.dtype)
 
 
-def _track(optimizer: Any) -> None:
+def _track(optimizer: torch.optim.Optimizer) -> None:
     """Let a copied scheduler see that its optimizer steps, as it did with the original."""
     reference = weakref.ref(optimizer)  # strong, it would keep the optimizer alive for ever
 
@@ -57,4 +62,4 @@ def _track(optimizer: Any) -> None:
         return type(stepping).step(stepping, *arguments, **keywords)
 
     setattr(step, torch_private.TRACKED, True)
-    optimizer.step = step
+    optimizer.step = step  # type: ignore[method-assign]

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
 
 import attrs
 import torch
@@ -218,7 +217,7 @@ def _import(entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
     return imported
 
 
-def _check_class(what: str, algorithm: Any, error: type[Exception]) -> None:
+def _check_class(what: str, algorithm: object, error: type[Exception]) -> None:
     if not (isinstance(algorithm, type) and issubclass(algorithm, torch.optim.Optimizer)):
         raise error(f"{what} must be a subclass of torch.optim.Optimizer, got {algorithm!r}.")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.optim.optimizer import ParamsT
 
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
@@ -15,8 +17,11 @@ from optkit_core.torch_hooks import hooks_of
 
 
 def create(
-    algorithm: type[torch.optim.Optimizer], params: Any, implementation: Any, options: Any
-) -> Any:
+    algorithm: type[torch.optim.Optimizer],
+    params: ParamsT,
+    implementation: str | Mapping[str, str] | None,
+    options: dict[str, Any],
+) -> torch.optim.Optimizer:
     """Construct an optimizer of a class that isn't optkit's, and let plugins watch it.
 
     Args:
@@ -73,7 +78,7 @@ class Watcher:
         """Start without a loss."""
         self.losses: list[Any] = []
 
-    def before_step(self, optimizer: Any, arguments: Any, keywords: Any) -> Any:
+    def before_step(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> Any:
         """Fire, and note the closure's loss if a plugin will be told of it."""
         hooks.fire("optkit_before_step", optimizer=optimizer)
         self.losses.clear()  # those of a step that failed
@@ -81,7 +86,7 @@ class Watcher:
             return _with_recorder(arguments, keywords, self.losses)
         return None
 
-    def after_step(self, optimizer: Any, arguments: Any, keywords: Any) -> None:
+    def after_step(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
         """Fire with the loss that the closure returned first."""
         loss = self.losses[0] if self.losses else None
         self.losses.clear()
@@ -89,11 +94,11 @@ class Watcher:
         skipped = False if found_inf is None else found_inf
         hooks.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)
 
-    def saved(self, optimizer: Any, state_dict: dict[str, Any]) -> None:
+    def saved(self, optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
         """Fire with what ``state_dict()`` returns."""
         hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=state_dict)
 
-    def loaded(self, optimizer: Any) -> None:
+    def loaded(self, optimizer: torch.optim.Optimizer) -> None:
         """Fire after a ``load_state_dict``."""
         hooks.fire("optkit_state_loaded", optimizer=optimizer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -50,7 +51,7 @@ class Bucket:
     grads: list[Tensor] = attrs.Factory(list)
     states: list[dict[str, Any]] = attrs.Factory(list)
     groups: list[int] = attrs.Factory(list)
-    hyperparameters: Mapping[int, Any] = attrs.Factory(dict)
+    hyperparameters: Mapping[int, SimpleNamespace] = attrs.Factory(dict)
     shapes: list[torch.Size] = attrs.Factory(list)
     kept: Any = None
     changed: list[Change] = attrs.field(factory=list, init=False)
@@ -71,7 +72,7 @@ class Bucket:
         return [state[STEP] for state in self.states]
 
     @property
-    def values(self) -> list[Any]:
+    def values(self) -> list[SimpleNamespace]:
         """The hyperparameters of each parameter's group, as attributes."""
         return [self.hyperparameters[group] for group in self.groups]
 
@@ -170,7 +171,7 @@ class Bucket:
             positions.append(position)
         yield self if len(positions) == len(self) else self.subset(positions)
 
-    def under(self, h: Any) -> Bucket:
+    def under(self, h: SimpleNamespace | None) -> Bucket:
         """Return the bucket as one of a single group with these hyperparameters.
 
         It is the same bucket without them: each parameter's group has its own then.

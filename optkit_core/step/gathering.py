@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +16,7 @@ from optkit_core.step.grad_scaler import Scaling
 
 def gather(
     param_groups: Sequence[Mapping[str, Any]],
-    hyperparameters: Mapping[int, Any],
+    hyperparameters: Mapping[int, SimpleNamespace],
     scaling: Scaling | None = None,
     is_compiled: bool = False,
     only_with_gradient: bool = True,

@@ -17,7 +17,7 @@ from optkit_core.step.group_values import GroupOwner, GroupValues
 
 
 @attrs.define(eq=False)
-class Planned:
+class PlannedBucket:
     """A bucket and what runs it."""
 
     bucket: Bucket
@@ -56,14 +56,14 @@ class BucketOptimizer(PlannedOptimizer, UpdateBody, Protocol):
     def check_groups(self) -> None:
         """Check the values of all groups."""
 
-    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[Planned]:
+    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[PlannedBucket]:
         """Return the buckets of all groups, with what runs each."""
 
-    def launch(self, item: Planned) -> Launch:
+    def launch(self, item: PlannedBucket) -> Launch:
         """Return what steps a bucket."""
 
 
-class Plan:
+class StepPlan:
     """The buckets of an optimizer with what runs each, and what they were made from.
 
     Args:
@@ -73,7 +73,7 @@ class Plan:
     """
 
     def __init__(
-        self, optimizer: PlannedOptimizer, values: GroupValues, planned: Sequence[Planned]
+        self, optimizer: PlannedOptimizer, values: GroupValues, planned: Sequence[PlannedBucket]
     ) -> None:
         """Note what is to stay as it is for the plan to hold."""
         self.planned = planned

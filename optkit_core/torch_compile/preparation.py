@@ -15,7 +15,7 @@ from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.group_values import GroupValues
-from optkit_core.step.plans import BucketOptimizer, Planned
+from optkit_core.step.plans import BucketOptimizer, PlannedBucket
 from optkit_core.torch_compile.execution import Work
 from optkit_core.tracing.recording import Program
 from optkit_core.tracing.trace import trace
@@ -67,7 +67,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
     return prepared
 
 
-def _works(algorithm: type[UpdateBody], item: Planned) -> list[Work]:
+def _works(algorithm: type[UpdateBody], item: PlannedBucket) -> list[Work]:
     """Return the work for a bucket, nothing where the compiler can't be shown any."""
     key = item.bucket.key
     is_plain = key.native and key.layout == torch.strided and not key.differentiable
