@@ -104,6 +104,7 @@ def select(
 def _rank(key: BucketKey, name: str) -> int:
     preferred = COMPILED if key.compiled else PREFERENCE.get(key.device.type, ELSEWHERE)
     order = preferred if key.native else ELSEWHERE
+    # A name of a plugin's own comes last: it runs where it is asked for.
     return order.index(name) if name in order else len(order)
 
 
