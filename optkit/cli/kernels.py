@@ -18,7 +18,7 @@ from optkit_core.implementations.fused import prebuild
 from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.native import cache, cache_dirs, reader_library, sealed_library
 from optkit_core.optimizer import Optimizer
-from optkit_core.tracing.vocabulary import UntraceableError
+from optkit_core.tracing.operations.lookup import UntraceableError
 
 DTYPES = ("float32", "bfloat16")
 

@@ -15,7 +15,7 @@ from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.plans import GroupValues, Planned
 from optkit_core.torch_compile.execution import Work
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
 
 if TYPE_CHECKING:

@@ -55,7 +55,7 @@ def compiled(algorithm: Any, dtype: torch.dtype, capability: int) -> Any:
     found = kernel(Signature(program, dtypes, numbers=(None,) * len(numbers)))
     types = {argument: TYPES.get(argument, "fp64") for argument in found.arg_names}
     target = GPUTarget("cuda", capability, 32)
-    options = {**OPTIONS, "num_warps": 4 if len(program.lines) < 20 else 32}
+    options = {**OPTIONS, "num_warps": 4 if len(program.instructions) < 20 else 32}
     return triton.compile(ASTSource(found, types, {}), target=target, options=options)
 
 

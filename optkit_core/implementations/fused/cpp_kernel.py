@@ -16,7 +16,7 @@ from optkit_core.implementations.fused import cpp_source
 from optkit_core.implementations.fused.table import Table, address
 from optkit_core.native import cache, cache_dirs
 from optkit_core.native.structures import Job, require_layouts
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.program import Program
 
 MIN_ELEMENTS_PER_THREAD = 1 << 19
 """How many elements are worth a thread of their own: 0.7 ms of work.
@@ -105,5 +105,5 @@ def compiled(
         UnavailableError: it can't be had; says why.
     """
     kinds = dict.fromkeys(str(dtype).removeprefix("torch.") for dtype in dtypes)
-    title = f"{name} {'/'.join(kinds)}, {len(program.lines)} operations"
+    title = f"{name} {'/'.join(kinds)}, {len(program.instructions)} operations"
     return cache.library(cpp_source.source(program, dtypes), title, portable)

@@ -22,7 +22,7 @@ from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 from optkit_core.step.buckets import Bucket, Kind
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
 
 __all__ = ["prepare", "refuse", "source"]

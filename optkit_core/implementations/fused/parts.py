@@ -19,8 +19,8 @@ from optkit_core.native.reader import Reader
 from optkit_core.native.reader_library import reader
 from optkit_core.step.buckets import Bucket, Kind
 from optkit_core.step.collector import uncollected
-from optkit_core.tracing.bodies import Body, fitting, recorded
-from optkit_core.tracing.settings import Settings, settings
+from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten
+from optkit_core.tracing.recorded_body import RecordedBody, matching_body, record_body
 
 Launch = Callable[[], None]
 
@@ -163,7 +163,7 @@ def one_after_another(launches: Sequence[Launch]) -> Launch:
 
 def _recorded_parts(algorithm: Any, bucket: Bucket, found: Reader, exactly: bool) -> list[Part]:
     """Return the parts of rows that lie alike, one for each way that bodies go."""
-    given = {index: settings(bucket.hyperparameters[index]) for index in set(bucket.groups)}
+    given = {index: flatten(bucket.hyperparameters[index]) for index in set(bucket.groups)}
     ways = _ways(algorithm, bucket, given, exactly)
     parts = []
     for body in dict.fromkeys(ways):
@@ -175,7 +175,10 @@ def _recorded_parts(algorithm: Any, bucket: Bucket, found: Reader, exactly: bool
 
 
 def _numbers(
-    body: Body | None, given: Mapping[int, Settings | None], table: Table, found: Reader
+    body: RecordedBody | None,
+    given: Mapping[int, FlatHyperparameters | None],
+    table: Table,
+    found: Reader,
 ) -> RowNumbers | None:
     if body is None:
         return None
@@ -185,13 +188,13 @@ def _numbers(
 
 
 def _ways(
-    algorithm: Any, bucket: Bucket, given: Mapping[int, Settings | None], exactly: bool
-) -> list[Body | None]:
+    algorithm: Any, bucket: Bucket, given: Mapping[int, FlatHyperparameters | None], exactly: bool
+) -> list[RecordedBody | None]:
     """Return the body that each row goes through, None where it can't be recorded."""
     steps, scale = bucket.steps, bucket.inverse_scale
     inverse = None if scale is None else float(scale)
-    known: dict[Any, Body | None] = {}
-    bodies: list[Body | None] = []
+    known: dict[Any, RecordedBody | None] = {}
+    bodies: list[RecordedBody | None] = []
     for row, index in enumerate(bucket.groups):
         key = (index, steps[row].item() if exactly else None)
         if key not in known:
@@ -207,17 +210,17 @@ def _way(
     algorithm: Any,
     bucket: Bucket,
     index: int,
-    own: Settings,
+    own: FlatHyperparameters,
     t: float,
     inverse: float | None,
-    known: Mapping[Any, Body | None],
-) -> Body | None:
+    known: Mapping[Any, RecordedBody | None],
+) -> RecordedBody | None:
     candidates = [body for body in dict.fromkeys(known.values()) if body is not None]
-    found = fitting(candidates, own, t, inverse)
+    found = matching_body(candidates, own, t, inverse)
     if found is not None:
         return found
     h = bucket.hyperparameters[index]
-    return recorded(algorithm, h, own, t, bucket.maximize, inverse)
+    return record_body(algorithm, h, own, t, bucket.maximize, inverse)
 
 
 def _reader_of(bucket: Bucket) -> Reader | None:

@@ -16,7 +16,7 @@ from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.native import cache, reader_library
 from optkit_core.native.libraries import with_layouts
 from optkit_core.step.buckets import Kind
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
 
 COUNTS = (1.0, 2.0, 1e6)
