@@ -142,7 +142,7 @@ def expected(calls: Mapping[str, Call], dtype: torch.dtype) -> dict[str, Tensor]
 
 def test_every_operation_is_among_the_calls() -> None:
     program, _ = trace(computing(CALLS), None, 1.0)
-    assert {line.operation for line in program.lines} == set(OPERATIONS) == set(CALLS)
+    assert {each.operation for each in program.instructions} == set(OPERATIONS) == set(CALLS)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
