@@ -121,7 +121,7 @@ def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
 
 
 def _noticing() -> str:
-    from optkit_core.native.reader_library import unavailable_reason
+    from optkit_core.native.reader_loader import unavailable_reason
 
     reason = unavailable_reason()
     if reason is None:

@@ -24,7 +24,7 @@ class WatchedGroups:
 
     def __init__(self, param_groups: list[dict[str, Any]], reader: Reader) -> None:
         """Note what the groups hold now."""
-        from optkit_core.native.structures import Groups
+        from optkit_core.native.structures import GroupsStruct
 
         self._groups, self._reader = param_groups, reader
         self._dicts = list(param_groups)
@@ -46,7 +46,7 @@ class WatchedGroups:
             addresses(self._lacking),
             self.changed,
         )
-        self._noted = Groups(
+        self._noted = GroupsStruct(
             len(self._dicts),
             len(self._lacking),
             id(param_groups),
@@ -101,6 +101,6 @@ def addresses(objects: Sequence[Any]) -> array[int]:
 
 def native_reader() -> Reader | None:
     """Return what notices changes in nanoseconds, or None where it can't be used."""
-    from optkit_core.native.reader_library import reader
+    from optkit_core.native.reader_loader import reader
 
     return reader()

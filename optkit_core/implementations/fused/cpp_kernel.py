@@ -15,7 +15,7 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source
 from optkit_core.implementations.fused.table import Table, address
 from optkit_core.native import cache, cache_dirs
-from optkit_core.native.structures import Job, require_layouts
+from optkit_core.native.structures import JobStruct, require_layouts
 from optkit_core.tracing.program import Program
 
 MIN_ELEMENTS_PER_THREAD = 1 << 19
@@ -37,10 +37,10 @@ class Kernel:
         """
         try:
             library = ctypes.CDLL(path)
-            require_layouts(library, (Job,))
+            require_layouts(library, (JobStruct,))
             self.run = library.run
         except OSError as error:
-            raise UnavailableError(cache_dirs.refusal_to_load(error)) from error
+            raise UnavailableError(cache_dirs.load_error_reason(error)) from error
         self.run.argtypes = [ctypes.c_void_p]
         self.run.restype = None
 
@@ -65,14 +65,14 @@ class KernelJob:
         self.rows = table.rows
         self._arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
         self._run = kernel.run
-        self._job = Job(table.rows, *(address(values) for values in self._arrays), 1)
-        self._place = ctypes.addressof(self._job)
+        self._job = JobStruct(table.rows, *(address(values) for values in self._arrays), 1)
+        self._address = ctypes.addressof(self._job)
         self._most_threads = max(1, table.ends[-1] // MIN_ELEMENTS_PER_THREAD)
 
     def run(self) -> None:
         """Update every element."""
         self._job.threads = min(torch.get_num_threads(), self._most_threads)
-        self._run(self._place)
+        self._run(self._address)
 
 
 @lru_cache(maxsize=1024)

@@ -16,7 +16,7 @@ from optkit_core.implementations.fused.row_numbers import OtherWayError, RowNumb
 from optkit_core.implementations.fused.table import Table
 from optkit_core.implementations.layout_copies import Copies, packed
 from optkit_core.native.reader import Reader
-from optkit_core.native.reader_library import reader
+from optkit_core.native.reader_loader import reader
 from optkit_core.step.buckets import Bucket, Kind
 from optkit_core.step.collector import uncollected
 from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten

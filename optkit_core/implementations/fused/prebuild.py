@@ -13,7 +13,7 @@ from optkit_core.errors import OptkitError
 from optkit_core.implementations.fused import parts
 from optkit_core.implementations.fused.cpp_kernel import compiled
 from optkit_core.implementations.fused.cpp_source import TYPES
-from optkit_core.native import cache, reader_library
+from optkit_core.native import cache, reader_loader
 from optkit_core.native.libraries import with_layouts
 from optkit_core.step.buckets import Kind
 from optkit_core.tracing.program import Program
@@ -50,7 +50,7 @@ def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
         return len(brought)
     kind = Kind(torch.device("cpu"), dtype)
     dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
-    reader_library.compiled(portable)
+    reader_loader.compile_reader(portable)
     programs = dict.fromkeys(_programs(algorithm))
     for program in programs:
         compiled(program, dtypes, algorithm.__name__, portable)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from optkit_core.errors import UnavailableError
 from optkit_core.native.reader import Reader
-from optkit_core.native.structures import Line, Numbers
+from optkit_core.native.structures import LineStruct, NumbersStruct
 from optkit_core.step.buckets import Change
 from optkit_core.tracing.flat_hyperparameters import (
     FIXED,
@@ -64,14 +64,14 @@ class RowNumbers:
         self._slots = {slot.name: slot for slot in body.slots}
         before = [*[0.0] * scalars.inputs, *scalars.constants]
         self._values = array("d", [*before, *[0.0] * len(scalars.instructions)])
-        self._lines = (Line * len(scalars.instructions))(
-            *(Line(*line) for line in scalars.instructions)
+        self._lines = (LineStruct * len(scalars.instructions))(
+            *(LineStruct(*line) for line in scalars.instructions)
         )
         self._results = array("i", scalars.results)
         self._groups = array("i", [self._local[index] for index in groups])
         self.sets = array("i", bytes(4 * rows))
         self.numbers = array("d", bytes(WORD * rows * max(1, len(scalars.results))))
-        self._asked = Numbers(
+        self._asked = NumbersStruct(
             rows,
             _place(self._groups),
             counters,

@@ -1,8 +1,8 @@
-"""The native reader: the files of C++ in `SOURCES`, compiled, with what they call.
+"""Loads the native reader: the files of C++ in `SOURCES`, compiled, with what they call.
 
 They call Python's C API, DLPack's table of functions for C, and functions that torch exports for
-C; the reader is used with every release of torch that has these and passes its trial. Without it
-every step looks at every tensor from Python, which is slower and says the same.
+C; the reader is used with every release of torch that has these and passes its self-test. Without
+it every step looks at every tensor from Python, which is slower and says the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from optkit_core.errors import ConfigError, UnavailableError
 from optkit_core.native import cache as kernels
-from optkit_core.native import reader_trial
+from optkit_core.native import reader_self_test
 from optkit_core.native.reader import Reader
 
 TITLE = "native reader"
@@ -29,39 +29,40 @@ SOURCES = ("layout.cpp", "reader.cpp", "groups.cpp", "elements.cpp", "numbers.cp
 
 def reader() -> Reader | None:
     """Return the native reader, or None where it can't be used."""
-    found = state()
-    return found if isinstance(found, Reader) else None
+    result = reader_or_reason()
+    return result if isinstance(result, Reader) else None
 
 
 def unavailable_reason() -> str | None:
     """Return why the native reader isn't used, None where it is."""
-    found = state()
-    return None if isinstance(found, Reader) else found
+    result = reader_or_reason()
+    return None if isinstance(result, Reader) else result
 
 
-def state() -> Reader | str:
+def reader_or_reason() -> Reader | str:
     """Return the native reader, or why it can't be used."""
-    return f"{SWITCH} switches it off" if _is_switched_off() else loaded()
+    return f"{SWITCH} switches it off" if _is_switched_off() else load_reader()
 
 
 @cache
-def loaded() -> Reader | str:
-    """Return what `state` does while nothing switches the reader off."""
+def load_reader() -> Reader | str:
+    """Return what `reader_or_reason` does while nothing switches the reader off."""
+    # Another thread could exchange a tensor's memory while compiled code looks at it.
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "this Python runs without the lock that it relies on"
     try:
-        found = Reader(ctypes.PyDLL(str(compiled())))
-        return (
-            found
-            if reader_trial.passes(found)
-            else "it failed its trial with this release of torch"
-        )
+        reader = Reader(ctypes.PyDLL(str(compile_reader())))
+        passes = reader_self_test.passes(reader)
+        return reader if passes else "it failed its self-test with this release of torch"
     except (UnavailableError, OSError, AttributeError) as error:
         return str(error)
 
 
-def compiled(portable: bool = False) -> Path:
+def compile_reader(portable: bool = False) -> Path:
     """Return the reader's library, compiled unless the cache has it.
+
+    Args:
+        portable: whether it is to run on other processors than this one too.
 
     Raises:
         UnavailableError: it can't be had; says why.
