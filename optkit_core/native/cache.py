@@ -115,7 +115,7 @@ def _find(pattern: str) -> Path | None:
 def _find_substitute(request: Request) -> Path | None:
     """Return a library of the same source by another compiler, or for more processors."""
     targets = [target for target in compiler.TARGETS if target.runs_here()]
-    stems = (request._replace(target=target).stem for target in targets)
+    stems = (Request(request.source, request.title, target).stem for target in targets)
     return next(filter(None, (_find(f"{stem}-*{SUFFIX}") for stem in stems)), None)
 
 
