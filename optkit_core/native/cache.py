@@ -26,7 +26,7 @@ LIBRARY = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{20}){2}\.so")
 UNFINISHED = re.compile(r"unfinished-[0-9a-f]{20}")
 
 
-class Request(NamedTuple):
+class LibraryRequest(NamedTuple):
     """A library that is to be had.
 
     Args:
@@ -64,7 +64,7 @@ def library(source: str, title: str = "", portable: bool = False) -> Path:
         ConfigError: the compiler's limit isn't a number of seconds.
     """
     timeout = compiler.timeout()
-    request = Request(source, title, compiler.PORTABLE if portable else compiler.NATIVE)
+    request = LibraryRequest(source, title, compiler.PORTABLE if portable else compiler.NATIVE)
     try:
         name = f"{request.stem}-{_hash(compiler.identity())}{SUFFIX}"
         return _find(name) or _build(request, name, timeout)
@@ -112,14 +112,14 @@ def _find(pattern: str) -> Path | None:
     return next(filter(checksum.is_intact, paths), None)
 
 
-def _find_substitute(request: Request) -> Path | None:
+def _find_substitute(request: LibraryRequest) -> Path | None:
     """Return a library of the same source by another compiler, or for more processors."""
     targets = [target for target in compiler.TARGETS if target.runs_here()]
-    stems = (Request(request.source, request.title, target).stem for target in targets)
+    stems = (LibraryRequest(request.source, request.title, target).stem for target in targets)
     return next(filter(None, (_find(f"{stem}-*{SUFFIX}") for stem in stems)), None)
 
 
-def _build(request: Request, name: str, timeout: float) -> Path:
+def _build(request: LibraryRequest, name: str, timeout: float) -> Path:
     """Compile a library to a file, unless another process has done so meanwhile."""
     directory, compiler_identity = cache_dirs.writable(), compiler.identity()
     path = directory / name
@@ -136,7 +136,7 @@ def _build(request: Request, name: str, timeout: float) -> Path:
     return path
 
 
-def _compile(request: Request, path: Path, lock: compile_lock.CompileLock) -> None:
+def _compile(request: LibraryRequest, path: Path, lock: compile_lock.CompileLock) -> None:
     try:
         _write(request, path)
     except compiler.CompilerTimeoutError as error:
@@ -147,7 +147,7 @@ def _compile(request: Request, path: Path, lock: compile_lock.CompileLock) -> No
         raise
 
 
-def _write(request: Request, path: Path) -> None:
+def _write(request: LibraryRequest, path: Path) -> None:
     temporary = path.with_name(f"unfinished-{secrets.token_hex(10)}")
     temporary.mkdir(mode=0o700)
     try:

@@ -349,7 +349,7 @@ def test_the_command_line_says_so_in_one_line(capsys: Any) -> None:
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert err.startswith("optkit: error: the compiler ") and "didn't end within 0.5 s" in err
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     assert main(["kernels", "list"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("0 in ") and err == ""

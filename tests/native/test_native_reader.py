@@ -157,10 +157,10 @@ def test_a_kernels_structure_is_compared_too(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         cpp_source, "_frame", lambda: frame.replace("struct Job {", "struct Job { Index x;")
     )
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     optimizer = optimizer_of()
     optimizer.step()
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     assert optimizer.plan[0].name == "forloop"
     assert "structure Job isn't laid out" in dict(optimizer.plan[0].rejected)["fused"]
 

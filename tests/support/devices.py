@@ -61,13 +61,13 @@ def skipping(monkeypatch: pytest.MonkeyPatch) -> None:
 def noted_launches(monkeypatch: pytest.MonkeyPatch) -> list[list[list[int]]]:
     """Note for each launch the ends of its rows, and which numbers each row takes."""
     noted: list[list[list[int]]] = []
-    on_device = device_table.on_device
+    launch_tables = device_table.launch_tables
 
     def noting(table: Any, ends: Any, sets: Any) -> Any:
         noted.append([list(ends), list(sets)])
-        return on_device(table, ends, sets)
+        return launch_tables(table, ends, sets)
 
-    monkeypatch.setattr(cuda, "on_device", noting)
+    monkeypatch.setattr(cuda, "launch_tables", noting)
     return noted
 
 

@@ -31,7 +31,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """Let this process know neither kernels nor refusals."""
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     refusals.forget_all()
 
 

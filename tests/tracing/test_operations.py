@@ -98,7 +98,7 @@ def half_written(monkeypatch: pytest.MonkeyPatch) -> str:
     lacking = "nobody has written its tails yet"
     half = OPERATIONS["erf"]._replace(cpp=None, triton=None, lacking=lacking)
     monkeypatch.setitem(OPERATIONS, "erf", half)
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     return lacking
 
 

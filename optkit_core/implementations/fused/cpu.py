@@ -9,7 +9,7 @@ from typing import Any
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source, parts
-from optkit_core.implementations.fused.cpp_kernel import KernelJob, kernel
+from optkit_core.implementations.fused.cpp_kernel import KernelJob, load_kernel
 from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.implementations.fused.parts import Launch, Part
 from optkit_core.implementations.fused.table import Table
@@ -32,7 +32,7 @@ def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
     """Return why no kernel can step a kind of bucket, or an empty string; compiles one."""
     try:
         dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
-        kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
+        load_kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
     return ""
@@ -53,7 +53,7 @@ def _launch(algorithm: Any, part: Part) -> Launch:
     scale = table.bucket.inverse_scale
     numbers.compute(None if scale is None else float(scale))
     if part.run is None:
-        found = kernel(numbers.body.program, table.dtypes, algorithm.__name__)
+        found = load_kernel(numbers.body.program, table.dtypes, algorithm.__name__)
         part.run = partial(_run, table, found.job(table, numbers.sets, numbers.numbers))
     return part.run
 
@@ -75,7 +75,7 @@ def _traced(algorithm: Any, table: Table) -> Launch:
     ]
     if any(program != traces[0][0] for program, _ in traces):
         return parts.one_after_another(_by_way(algorithm, table, ways))
-    found = kernel(traces[0][0], table.dtypes, algorithm.__name__)
+    found = load_kernel(traces[0][0], table.dtypes, algorithm.__name__)
     place = {way: position for position, way in enumerate(distinct)}
     sets = array("i", [place[way] for way in ways])
     numbers = array("d", [float(number) for _, numbers in traces for number in numbers])

@@ -16,10 +16,10 @@ from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import step_counters
 from optkit_core.implementations.fused import parts, triton_source
-from optkit_core.implementations.fused.device_table import numbers_on_device, on_device
+from optkit_core.implementations.fused.device_table import launch_tables, numbers_on_device
 from optkit_core.implementations.fused.parts import Launch, Part
 from optkit_core.implementations.fused.table import Table
-from optkit_core.implementations.fused.triton_kernel import compiled
+from optkit_core.implementations.fused.triton_kernel import compile_kernel
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 from optkit_core.step.buckets import Bucket, Kind
 from optkit_core.tracing.program import Program
@@ -184,7 +184,7 @@ def _pass(
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
     )
-    found = compiled(signature, device) if program.stores else None
+    found = compile_kernel(signature, device) if program.stores else None
     if is_tabled:
         numbers = [_tabled(given, device)]
     return Pass(found, numbers, ends, sets if is_tabled else array("i"))
@@ -213,7 +213,7 @@ def _run(table: Table, passes: Sequence[Pass]) -> None:
     with torch.accelerator.device_index(device.index):
         _advance(table, flag)
         for kernel, numbers, ends, sets in passes:
-            addresses, chunks = on_device(table, ends, sets)
+            addresses, chunks = launch_tables(table, ends, sets)
             total = chunks.shape[1]
             if total and kernel:
                 arguments = (chunks, total, addresses, table.rows, *flag, *numbers)
