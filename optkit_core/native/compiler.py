@@ -72,8 +72,8 @@ class Target(NamedTuple):
 
         All features of this one count: a cache may be shared by machines of several kinds.
         """
-        own = f" {_features()}" if self.features is None else ""
-        return f"{platform.system()} {platform.machine()}{own}"
+        features = f" {_features()}" if self.features is None else ""
+        return f"{platform.system()} {platform.machine()}{features}"
 
 
 NATIVE = Target(("-march=native",) if IS_X86 else ("-mcpu=native",))
@@ -115,7 +115,7 @@ def identity() -> str:
         UnavailableError: there is no compiler.
     """
     words = command()
-    programs = [Path(found).resolve() for found in map(shutil.which, words) if found]
+    programs = [Path(path).resolve() for path in map(shutil.which, words) if path]
     facts = [(path, path.stat()) for path in programs]
     described = (f"{path} {fact.st_size} {fact.st_mtime_ns}" for path, fact in facts)
     return " ".join([shlex.join(words), *described])
@@ -199,7 +199,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 @cache
 def _features() -> str:
     """Return the features of this machine's processor, as far as the system tells."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text(errors="replace").splitlines() if known.exists() else []
-    found = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
-    return found.partition(":")[2]
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.exists() else []
+    # "flags" on x86, "Features" on ARM.
+    line = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
+    return line.partition(":")[2]

@@ -89,7 +89,7 @@ class Elements:
         return reader is not None and bool(reader.find(reader.api, self._struct_address, gradients))
 
     def _look_up(self, tensors: Sequence[Tensor | None]) -> bool:
-        """Do it in Python, which accepts more than the reader does."""
+        """Do it in Python, where there is no reader or where it met something unexpected."""
         found: list[Address | int | None] = []
         for tensor, size in zip(tensors, self.sizes, strict=True):
             if tensor is not None and not self._is_expected(tensor, size):

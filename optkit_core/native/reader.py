@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -134,7 +134,9 @@ class Handles:
             self._release(handle)
 
 
-def _function(library: Any, name: str, *arguments: Any, result: Any = ctypes.c_int) -> Any:
+def _function(
+    library: ctypes.PyDLL, name: str, *arguments: type, result: type | None = ctypes.c_int
+) -> Callable[..., Any]:
     function = library[name]
     function.argtypes, function.restype = arguments, result
     return function

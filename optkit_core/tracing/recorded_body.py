@@ -1,15 +1,16 @@
 """Recorded bodies: an update body run once, for all steps in which it does the same.
 
-To run a body costs Python some microseconds for each group and step; a recording costs compiled
-code some nanoseconds. It holds as long as the body would go the same way: every comparison of its
-numbers comes out as it did, what isn't a number stays the same, and its numbers are finite.
+To run a body takes Python some 30 µs for each group and step, far more than compiled code takes
+for the few operations that are left of it. A recording is valid as long as the body would do the
+same: every comparison of its numbers comes out as it did, hyperparameters that aren't numbers are
+what they were, and every number is finite.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
@@ -17,6 +18,9 @@ from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, Slot, 
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.scalar_program import ScalarProgram, ScalarRecorder
 from optkit_core.tracing.trace import trace
+
+if TYPE_CHECKING:
+    from optkit_core.elementwise import Elementwise
 
 
 class RecordedBody(NamedTuple):
@@ -35,7 +39,7 @@ class RecordedBody(NamedTuple):
 
 
 def record_body(
-    algorithm: Any,
+    algorithm: type[Elementwise],
     h: Any,
     flat: FlatHyperparameters,
     t: float,

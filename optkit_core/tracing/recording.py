@@ -18,6 +18,9 @@ from optkit_core.tracing.operations.lookup import POWERS, UntraceableError, oper
 from optkit_core.tracing.program import Instruction, Program
 from optkit_core.tracing.scalar_program import TracedScalar
 
+Number = float | Tensor | TracedScalar
+"""A number that a body gives to an operation."""
+
 
 class TracedTensor:
     """Stands for a tensor in a trace; `value` is the index of its value in the program."""
@@ -76,7 +79,7 @@ class Recording:
         """Begin with a body that reads these inputs."""
         self.inputs = inputs
         self.instructions: list[Instruction] = []
-        self.numbers: list[Any] = []
+        self.numbers: list[Number] = []
         self._last_call = _root(inputs)
 
     def call(self, method: str, operands: Sequence[Any], names: tuple[str, ...] = ()) -> int:
@@ -114,7 +117,8 @@ class Recording:
         positional = len(operands) - len(names)
         keywords = dict(zip(names, marked[positional:], strict=True))
         value = new.record_call(method, marked[0], marked[1:positional], keywords)
-        numbers = [number.position for number in new.numbers[len(self.numbers) :]]
+        added = new.numbers[len(self.numbers) :]
+        numbers = [number.position for number in added if isinstance(number, PositionedNumber)]
         return CallNode(value, new.instructions[len(self.instructions) :], numbers)
 
     def record_call(

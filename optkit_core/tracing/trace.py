@@ -8,7 +8,7 @@ nor the count of steps makes another kernel, and a branch of the body does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,7 +16,11 @@ from optkit_core.implementations.operators import Operators, is_in_place
 from optkit_core.implementations.state_view import StateView
 from optkit_core.tracing.operations.lookup import UntraceableError
 from optkit_core.tracing.program import Program
-from optkit_core.tracing.recording import Recording, TracedTensor
+from optkit_core.tracing.recording import Number, Recording, TracedTensor
+from optkit_core.tracing.scalar_program import TracedScalar
+
+if TYPE_CHECKING:
+    from optkit_core.elementwise import Elementwise
 
 PARAMETER, GRADIENT = 0, 1
 """The indices of the first two values; those of the buffers follow, then the step's."""
@@ -79,8 +83,12 @@ class Symbol(TracedTensor, Operators):
 
 
 def trace(
-    algorithm: Any, h: Any, t: Any, maximize: bool = False, inverse_scale: Any = None
-) -> tuple[Program, list[Any]]:
+    algorithm: type[Elementwise],
+    h: Any,
+    t: float | TracedScalar | None,
+    maximize: bool = False,
+    inverse_scale: Number | None = None,
+) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with these hyperparameters.
 
     Args:

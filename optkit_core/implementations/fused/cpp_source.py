@@ -2,6 +2,7 @@
 
 The source needs no header. It keeps to what torch's own operations compute for not-a-number,
 infinities, denormal numbers and signed zeros, so nothing in it may be compiled with fast-math.
+Its text is the key of the kernel cache: another letter, and every user compiles anew.
 """
 
 from __future__ import annotations

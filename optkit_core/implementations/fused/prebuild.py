@@ -15,6 +15,7 @@ from optkit_core.implementations.fused.cpp_kernel import compile_kernel
 from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.native import cache, reader_loader
 from optkit_core.native.libraries import with_layouts
+from optkit_core.optimizer import Optimizer
 from optkit_core.step.buckets import Kind
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
@@ -26,7 +27,7 @@ TURNED_ON = {float: 0.01, int: 1, bool: True}
 """Values for hyperparameters that are off by default, such as a ``weight_decay`` of zero."""
 
 
-def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
+def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False) -> int:
     """Put the kernels of an algorithm into the cache.
 
     Built is one for each branch of the update body that shows when hyperparameters which are
@@ -57,14 +58,14 @@ def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
     return len(libraries) + len(programs)
 
 
-def _programs(algorithm: Any) -> Iterator[Program]:
+def _programs(algorithm: type[Elementwise]) -> Iterator[Program]:
     for h, t, maximize, scale in product(
         _variants(algorithm), STEP_COUNTS, (False, True), (None, 0.5)
     ):
         yield trace(algorithm, h, t, maximize, scale)[0]
 
 
-def _variants(algorithm: Any) -> Iterable[Any]:
+def _variants(algorithm: type[Elementwise]) -> Iterable[Any]:
     """Return the defaults with every choice of what is off by default turned on."""
     defaults = {name: algorithm.default_values[name] for name in algorithm.hyperparameter_names}
     off = [name for name, value in defaults.items() if type(value) in TURNED_ON and not value]

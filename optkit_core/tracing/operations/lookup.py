@@ -17,12 +17,12 @@ class UntraceableError(UnavailableError):
 
 def _by_method(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
     """Return the operations that a method can be, the one with the fewest arguments first."""
-    found: dict[str, list[Operation]] = {}
+    candidates: dict[str, list[Operation]] = {}
     for operation in sorted(operations, key=lambda operation: len(operation.arguments)):
         names = (operation.name,) if operation.methods is None else operation.methods
         for name in names:
-            found.setdefault(name, []).append(operation)
-    return found
+            candidates.setdefault(name, []).append(operation)
+    return candidates
 
 
 METHODS = _by_method(OPERATIONS.values())
