@@ -15,7 +15,8 @@ Adding an operation, ``asinh`` for example:
    to `kernel.cpp`; `arithmetic.triton` has those of Triton that aren't in ``tl`` or ``libdevice``.
    Compute what torch's method computes for not-a-number, infinities, denormal numbers and zeros.
 3. Add a use of it to ``CALLS`` in ``tests/support/bodies.py``. The tests compare every form with
-   the tensor method, and fail while one is missing without a reason.
+   the tensor method, and fail while one is missing without a reason. In Triton's interpreter the
+   function of torch that has the name stands for that of ``libdevice``.
 4. Name the method in ``docs/extending.md``.
 
 An operation that one language can't express leaves that form out and says why in ``lacking``: a
