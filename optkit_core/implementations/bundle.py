@@ -28,6 +28,9 @@ class Bundle(Operators):
     A factor that is itself a tensor (``value=`` and ``alpha=`` take numbers only) is
     multiplied into an argument first, so that nothing waits for the device.
 
+    Args:
+        tensors: the list; in-place methods update these very tensors.
+
     >>> import torch
     >>> pair = Bundle([torch.ones(2), torch.zeros(1)])
     >>> pair.add_(Bundle([torch.ones(2), torch.ones(1)]), alpha=3).tensors
@@ -35,7 +38,7 @@ class Bundle(Operators):
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        """Wrap a list of tensors; in-place methods update these very tensors."""
+        """Wrap a list of tensors."""
         self.tensors = list(tensors)
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
@@ -56,7 +59,13 @@ class Bundle(Operators):
     def call(
         cls, function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
     ) -> Any:
-        """Call a function of torch with the tensors at each index."""
+        """Call a function of torch with the tensors at each index.
+
+        Args:
+            function: ``torch.where``, for example.
+            arguments: its positional arguments.
+            keywords: its keyword arguments.
+        """
         reflected = REFLECTED.get(function.__name__)
         if reflected and len(arguments) == 2 and not keywords:
             return getattr(arguments[1], reflected)(arguments[0])

@@ -117,7 +117,12 @@ class Reader:
 
 
 class Handles:
-    """References to tensors in the form in which torch's exported functions take them."""
+    """References to tensors in the form in which torch's exported functions take them.
+
+    Args:
+        references: the handles, which this object owns.
+        release: the address of torch's function that gives one back.
+    """
 
     def __init__(self, references: ctypes.Array[Address], release: int) -> None:
         """Own these references until this object goes."""

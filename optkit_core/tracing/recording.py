@@ -39,7 +39,12 @@ class PositionedNumber(float):
 
     @classmethod
     def at(cls, position: int, operand: Any) -> PositionedNumber:
-        """Return the number at a position; that of a tensor isn't looked at."""
+        """Return a number at its position.
+
+        Args:
+            position: among the operands of the call, the tensor being the first.
+            operand: the number; that of a tensor isn't read, since it may be on a device.
+        """
         known = operand.value if isinstance(operand, TracedScalar) else operand
         number = cls("nan" if isinstance(operand, Tensor) else known)
         number.position = position
@@ -73,7 +78,11 @@ class CallNode:
 
 
 class Recording:
-    """A body's instructions while they are recorded, and the numbers that it gives them."""
+    """A body's instructions while they are recorded, and the numbers that it gives them.
+
+    Args:
+        inputs: the names of the values that come from memory.
+    """
 
     def __init__(self, inputs: tuple[str, ...]) -> None:
         """Begin with a body that reads these inputs."""

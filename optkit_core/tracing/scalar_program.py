@@ -158,7 +158,13 @@ class ScalarRecorder:
 
 
 class TracedScalar:
-    """A number that a body computes with; what is done to it is noted."""
+    """A number that a body computes with; what is done to it is noted.
+
+    Args:
+        recorder: what notes it.
+        source: what the number is among the recorder's values.
+        value: the number in this run.
+    """
 
     __slots__ = ("recorder", "source", "value")
 

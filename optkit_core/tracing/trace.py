@@ -62,7 +62,13 @@ class Symbol(TracedTensor, Operators):
     def call(
         cls, function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
     ) -> Symbol:
-        """Record a function of torch as the method of its first argument that it is."""
+        """Record a function of torch as the method of its first argument that it is.
+
+        Args:
+            function: one that isn't a method of a symbol itself, such as ``torch.where``.
+            arguments: its positional arguments.
+            keywords: its keyword arguments.
+        """
         if function is torch.where and len(arguments) == 3:
             arguments = (arguments[1], arguments[0], arguments[2])
         recording = next(value.recording for value in arguments if isinstance(value, Symbol))
