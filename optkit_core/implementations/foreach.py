@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.errors import ConfigError
-from optkit_core.implementations import forloop, step_counters
+from optkit_core.implementations import forloop, kept_buckets, step_counters
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype
 from optkit_core.implementations.state_view import StateView
@@ -49,6 +49,7 @@ def limit(device_type: str) -> int:
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
     """Return what steps all parameters of the bucket together."""
+    kept_buckets.keep(algorithm, bucket)
     return partial(run, algorithm, bucket.under(h), limit(bucket.kind.device.type))
 
 
@@ -112,4 +113,4 @@ def _update(algorithm: Any, bucket: Bucket, count: float | None) -> None:
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
 
 
-FOREACH = Offer("foreach", prepare, refuse, spans_groups=True)
+FOREACH = Offer("foreach", prepare, refuse, kept_buckets.holds, spans_groups=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from optkit_core.implementations import step_counters
+from optkit_core.implementations import kept_buckets, step_counters
 from optkit_core.implementations.autograd import Recorded
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype, widened
@@ -22,6 +22,7 @@ from optkit_core.step.buckets import Bucket, Kind
 
 def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
     """Return what steps every parameter of the bucket by the algorithm's update body."""
+    kept_buckets.keep(algorithm, bucket)
     return partial(run, algorithm, bucket.under(h))
 
 
@@ -86,4 +87,4 @@ def _run_capturable(algorithm: Any, bucket: Bucket) -> None:
             algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
 
 
-FORLOOP = Offer("forloop", prepare, refuse, spans_groups=True)
+FORLOOP = Offer("forloop", prepare, refuse, kept_buckets.holds, spans_groups=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from optkit_core.errors import ConfigError, UnavailableError
 from optkit_core.native import cache as kernels
-from optkit_core.native import reader_self_test
+from optkit_core.native import cache_dirs, compiler, reader_self_test
 from optkit_core.native.reader import Reader
 
 TITLE = "native reader"
@@ -41,12 +41,20 @@ def unavailable_reason() -> str | None:
 
 def reader_or_reason() -> Reader | str:
     """Return the native reader, or why it can't be used."""
-    return f"{SWITCH} switches it off" if _is_switched_off() else load_reader()
+    if _is_switched_off():
+        return f"{SWITCH} switches it off"
+    return load_reader(*map(os.environ.get, (cache_dirs.VARIABLE, compiler.VARIABLE)))
 
 
 @cache
-def load_reader() -> Reader | str:
-    """Return what `reader_or_reason` does while nothing switches the reader off."""
+def load_reader(cache_dir: str | None, compiler_command: str | None) -> Reader | str:
+    """Return what `reader_or_reason` does while nothing switches the reader off.
+
+    Args:
+        cache_dir: the cache that the environment names, if it does; whoever corrects a setting
+            that kept the reader from being compiled isn't told the old reason.
+        compiler_command: likewise the compiler.
+    """
     # Another thread could exchange a tensor's memory while compiled code looks at it.
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "this Python runs without the lock that it relies on"
