@@ -21,7 +21,7 @@ from optkit_core.param_groups.builtin_values import plain
 
 AUTO = "auto"
 ANY_DEVICE = "*"
-NAMES = ("auto", "forloop", "foreach", "fused", "flat")
+NAMES = ("auto", "forloop", "foreach", "fused")
 
 ENVIRONMENT = "OPTKIT_IMPLEMENTATION"
 CONFIG_FILE = "OPTKIT_CONFIG"

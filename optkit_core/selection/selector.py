@@ -12,20 +12,20 @@ from optkit_core.selection.requests import AUTO, Request
 from optkit_core.step.buckets import Kind
 
 PREFERENCE = {
-    "cpu": ("fused", "flat", "forloop", "foreach"),
-    "cuda": ("flat", "foreach", "forloop", "fused"),
-    "xpu": ("flat", "foreach", "forloop", "fused"),
-    "mtia": ("flat", "foreach", "forloop", "fused"),
+    "cpu": ("fused", "forloop", "foreach"),
+    "cuda": ("foreach", "forloop", "fused"),
+    "xpu": ("foreach", "forloop", "fused"),
+    "mtia": ("foreach", "forloop", "fused"),
 }
 """What ``auto`` tries on a type of device, in this order.
 
 On CUDA fused comes last until it has been measured on such a device.
 """
 
-COMPILED = ("flat", "fused", "foreach", "forloop")
+COMPILED = ("fused", "foreach", "forloop")
 """What it tries where compiled code calls the step, and fused refuses."""
 
-ELSEWHERE = ("flat", "forloop", "foreach", "fused")
+ELSEWHERE = ("forloop", "foreach", "fused")
 """What it tries on other devices, and for tensor subclasses, which needn't know foreach."""
 
 
@@ -49,6 +49,8 @@ class Offer:
         spans_groups: whether a bucket may hold parameters of several groups, with the
             hyperparameters of each in ``bucket.hyperparameters``, and None for `prepare`;
             otherwise it holds those of one group, whose hyperparameters `prepare` is given.
+        ahead_of: the names of implementations before all of which ``auto`` tries it. Without
+            one, a name of a plugin's own comes last.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Offer:
     holds: Callable[[Any], bool] | None = None
     skips: frozenset[str] = frozenset()
     spans_groups: bool = False
+    ahead_of: frozenset[str] = frozenset()
 
 
 @attrs.frozen
@@ -103,7 +106,7 @@ def select(
     if wish != AUTO:
         return _wished(wish, request, kind, offers, algorithm, h)
     refusals: dict[str, str] = {}
-    candidates = sorted(offers, key=lambda offer: _rank(kind, offer.name))
+    candidates = sorted(offers, key=lambda offer: _rank(kind, offer))
     for position, offer in enumerate(candidates):
         refusals[offer.name] = offer.refuse(algorithm, kind, h)
         if not refusals[offer.name]:
@@ -116,10 +119,12 @@ def select(
     raise ImplementationError(f"no implementation can run {algorithm.__name__} on {kind}: {why}.")
 
 
-def _rank(kind: Kind, name: str) -> int:
+def _rank(kind: Kind, offer: Offer) -> float:
     preferred = COMPILED if kind.compiled else PREFERENCE.get(kind.device.type, ELSEWHERE)
     order = preferred if kind.native else ELSEWHERE
-    return order.index(name) if name in order else len(order)
+    later = [order.index(name) - 0.5 for name in offer.ahead_of if name in order]
+    own = order.index(offer.name) if offer.name in order else len(order)
+    return min([own, *later])
 
 
 def _where(kind: Kind) -> str:

@@ -57,7 +57,7 @@ def step(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
     """Do one step and return the closure's loss.
 
     The closure is compiled, and `execution.execute`, each on its own. An algorithm with an
-    ``advance`` of its own, L-BFGS for example, steps uncompiled.
+    ``advance`` of its own steps uncompiled.
     """
     _begin(optimizer)
     with torch.no_grad():

@@ -226,6 +226,11 @@ class LBFGS(Optimizer):
         super().check_request(group)
 
     @classmethod
+    def comparison_options(cls, algorithm: type[torch.optim.Optimizer]) -> Mapping[str, Any]:
+        """Return a line search, without which L-BFGS wouldn't be compared at its best."""
+        return {"line_search_fn": "hager_zhang" if issubclass(algorithm, LBFGS) else "strong_wolfe"}
+
+    @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
         """Return the compiled passes over vectors of parameters of a dtype."""
         return (passes.source(joint_dtype([dtype])),)

@@ -19,7 +19,7 @@ def _native(algorithm: Any, kind: Kind, h: Any) -> str:
 
 OFFERS = (
     Offer("fused", FusedBlock, refuse),
-    Offer("flat", Block, _native),
+    Offer("flat", Block, _native, ahead_of=frozenset({"forloop", "foreach"})),
     Offer("forloop", SingleBlock, _any),
     Offer("foreach", ForeachBlock, _native),
 )
