@@ -27,12 +27,18 @@ from optkit_plugins.lbfgs import block_groups
 from optkit_plugins.lbfgs.hyperparameters import TOLERANCE, DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.solve.line import LineSearch
-from optkit_plugins.lbfgs.solve.minimization import Descent
-from optkit_plugins.lbfgs.solve.objective import Closure, Objective, refuse_scaler, required
-from optkit_plugins.lbfgs.solve.stopping import Limits, default_max_eval
+from optkit_plugins.lbfgs.solve.minimization import Minimization
+from optkit_plugins.lbfgs.solve.objective import (
+    Closure,
+    Objective,
+    require_closure,
+    require_no_scaler,
+)
+from optkit_plugins.lbfgs.solve.stopping import StepOptions, default_max_eval
 from optkit_plugins.lbfgs.state import persistence
-from optkit_plugins.lbfgs.state.sync import Kept, unshared
+from optkit_plugins.lbfgs.state.sync import StateSync, unshared
 from optkit_plugins.lbfgs.vectors import passes, supported
+from optkit_plugins.lbfgs.vectors.block import Block
 from optkit_plugins.lbfgs.vectors.storage import OFFERS
 
 
@@ -202,7 +208,7 @@ class LBFGS(Optimizer):
     hint = Buffer(kind="opaque", optional=True, doc="the step to try first, 0 if there is none")
     evaluated = Buffer(kind="opaque", optional=True, doc="1 if there is a grad, 0 if there is none")
 
-    _kept: Kept | None = None
+    _sync: StateSync | None = None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take the parameters in; what was remembered is of another space then, and forgotten.
@@ -241,40 +247,42 @@ class LBFGS(Optimizer):
         return persistence.complaint(state)
 
     def publish_state(self) -> None:
-        """Write what the memory holds into the state, torch's keys among it."""
-        if self._kept is not None:
-            self._kept.publish_all(self.state)
+        """Write what the solver's state holds into the optimizer's, under torch's keys."""
+        if self._sync is not None:
+            self._sync.publish_all(self.state)
 
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
-        refuse_scaler(self)
+        require_no_scaler(self)
         group = self.param_groups[0]
         block_groups.require_agreement(*self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
         sign = -1 if group["maximize"] else 1
-        objective = Objective(required(closure), params, group["max_eval"], sign)
+        objective = Objective(require_closure(closure), params, group["max_eval"], sign)
         if not any(p.numel() for p in params):
             objective.call()
             return objective.returned
-        kept = self._kept = self._memory(params)
-        kept.begin()
-        limits = Limits.from_groups(self.param_groups)
-        descent = Descent(objective, kept.memory, limits, self.callback, kept.count)
+        sync = self._sync = self._synced(params)
+        sync.begin()
+        options = StepOptions.from_groups(self.param_groups)
+        minimization = Minimization(
+            objective, sync.solver, options, self.callback, sync.publish_counts
+        )
         try:
-            self.result = descent.run()
+            self.result = minimization.run()
         finally:
-            kept.publish(objective.evaluations)
+            sync.publish(objective.evaluations)
         return objective.returned
 
-    def _memory(self, params: list[Tensor]) -> Kept:
-        """Return the memory of the last step, or one that is made from the state."""
+    def _synced(self, params: list[Tensor]) -> StateSync:
+        """Return the solver's state of the last step, or one that is made from the state."""
         self.init_group_state(self.param_groups[0])
         state = self.state[params[0]]
-        if self._kept is not None and self._kept.holds(self.param_groups, params, state):
-            return self._kept
+        if self._sync is not None and self._sync.is_current(self.param_groups, params, state):
+            return self._sync
         self.publish_state()
         refuse_overlap(self.param_groups)
-        return Kept.build(self.param_groups, params, state, self._storage)
+        return StateSync.build(self.param_groups, params, state, self._storage)
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes, and how its history is kept."""
@@ -282,19 +290,21 @@ class LBFGS(Optimizer):
         values.history_dtype = group["history_dtype"]
         return values
 
-    def _storage(self, group: dict[str, Any], parameter: Tensor) -> Any:
-        return self.choose(group, kind_of(group, parameter), self.values(group)).offer.prepare
+    def _storage(self, group: Mapping[str, Any], parameter: Tensor) -> type[Block]:
+        choice = self.choose(group, kind_of(group, parameter), self.values(group))
+        block: type[Block] = choice.offer.prepare  # type: ignore[assignment]
+        return block
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles take along: the state in place of the memory."""
+        """Return what copies and pickles take along, without the solver's state."""
         self.publish_state()
-        found = super().__getstate__()
-        return {**found, "_kept": None} if "_kept" in found else found
+        attributes = super().__getstate__()
+        return {**attributes, "_sync": None} if "_sync" in attributes else attributes
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        """Return what a pickle holds; tensors of their own in place of views of the memory."""
+        """Return what a pickle holds; tensors of their own in place of views."""
         reduced = super().__reduce_ex__(protocol)
         if isinstance(reduced, tuple) and isinstance(reduced[2], dict):
-            state = {key: unshared(own) for key, own in self.state.items()}
+            state = {p: unshared(buffers) for p, buffers in self.state.items()}
             reduced[2]["state"] = defaultdict(dict, state)
         return reduced

@@ -106,7 +106,7 @@ class StrongWolfe:
     def zoom(self, line: Line, bracket: Bracket) -> Trial:
         """Return a trial within the bracket that satisfies both conditions."""
         cramped = False
-        while bracket.width * line.reach >= line.tolerance and bracket.width > 0:
+        while bracket.width * line.direction_norm >= line.tolerance and bracket.width > 0:
             step, cramped = self.inside(bracket, cramped)
             trial = line.try_step(step)
             low, high = bracket.low, bracket.high

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from optkit_core import OptkitError
 from optkit_plugins.lbfgs.solve import replicas
-from optkit_plugins.lbfgs.vectors.space import Asked, Reading, Space, nothing
+from optkit_plugins.lbfgs.vectors.space import GradientInfo, Query, Space
 
 Closure: TypeAlias = Callable[[], Any]
 
@@ -41,8 +41,8 @@ class Objective:
     evaluations: int = 0
     returned: Any = None
     is_running: bool = False
-    _replicas: list[Any] = attrs.Factory(list)
-    _gradients_on: Any = attrs.Factory(torch.enable_grad)
+    _replicas: list[replicas.ProcessGroup] = attrs.Factory(list)
+    _gradients_on: torch.enable_grad = attrs.Factory(torch.enable_grad)
 
     @property
     def is_spent(self) -> bool:
@@ -59,40 +59,38 @@ class Objective:
         with self._gradients_on:
             returned = self.closure() if self.evaluations else self._first()
         self.evaluations += 1
-        loss = checked(returned)
-        if not any(p.grad is not None for p in self.params) and self._is_movable():
+        loss = checked_loss(returned)
+        has_gradient = any(p.grad is not None for p in self.params)
+        if not has_gradient and any(p.requires_grad and p.numel() for p in self.params):
             raise ClosureError(
                 "After the closure of LBFGS no parameter has a gradient, so there is no way to go. "
                 "Call loss.backward() in it, after optimizer.zero_grad()."
             )
         if self._replicas:
-            loss = replicas.averaged(loss, self._replicas)
+            loss = replicas.average(loss, self._replicas)
         self.is_running = False
         return loss if self.sign == 1 else -loss
 
     def _first(self) -> Any:
-        with replicas.replicas(self.params) as self._replicas:
+        with replicas.observed(self.params) as self._replicas:
             self.returned = self.closure()
         return self.returned
 
-    def _is_movable(self) -> bool:
-        return any(p.requires_grad and p.numel() for p in self.params)
-
-    def measure(
-        self, space: Space, slot: int, asked: Asked = nothing, other: int | None = None
-    ) -> Reading:
-        """Call the closure once, and read what is known of the gradient that it leaves.
+    def evaluate(
+        self, space: Space, index: int, query: Query | None = None, other: int | None = None
+    ) -> GradientInfo:
+        """Call the closure once, and return what is known of the gradient that it leaves.
 
         Args:
             space: takes the gradient.
-            slot: where.
-            asked: see `Space.read`.
-            other: see `Space.read`.
+            index: which of the space's gradients it becomes.
+            query: writes further numbers down.
+            other: the one gradient beside it whose product with it is of interest.
         """
-        return space.receive(slot, self.call(), asked, other)
+        return space.receive(index, self.call(), query, other)
 
 
-def checked(returned: Any) -> float | Tensor:
+def checked_loss(returned: Any) -> float | Tensor:
     """Return a loss as a real number, or as a tensor of one.
 
     Raises:
@@ -118,7 +116,7 @@ def _not_a_loss(what: str) -> ClosureError:
     )
 
 
-def required(closure: Closure | None) -> Closure:
+def require_closure(closure: Closure | None) -> Closure:
     """Return a closure, which there has to be.
 
     Raises:
@@ -133,7 +131,7 @@ def required(closure: Closure | None) -> Closure:
     return closure
 
 
-def refuse_scaler(optimizer: Any) -> None:
+def require_no_scaler(optimizer: Any) -> None:
     """Raise if ``torch.amp.GradScaler`` calls the step; it leaves an attribute then.
 
     Raises:
