@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, SupportsIndex
 
@@ -26,14 +26,10 @@ from optkit_core import (
 from optkit_plugins.lbfgs import block_groups
 from optkit_plugins.lbfgs.hyperparameters import TOLERANCE, DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
+from optkit_plugins.lbfgs.solve import objective
 from optkit_plugins.lbfgs.solve.line import LineSearch
 from optkit_plugins.lbfgs.solve.minimization import Minimization
-from optkit_plugins.lbfgs.solve.objective import (
-    Closure,
-    Objective,
-    require_closure,
-    require_no_scaler,
-)
+from optkit_plugins.lbfgs.solve.objective import Closure, Objective
 from optkit_plugins.lbfgs.solve.stopping import StepOptions, default_max_eval
 from optkit_plugins.lbfgs.state import persistence
 from optkit_plugins.lbfgs.state.sync import StateSync, unshared
@@ -82,10 +78,9 @@ class LBFGS(Optimizer):
             digits left; there are ``"more_thuente"`` and ``"backtracking"``, too. Or a record
             such as ``HagerZhang(curvature=0.5)``, or a function of a `Line` and the first step
             to try, which returns a `Trial`. Default: None.
-        implementation: how the vectors are stored, see `optkit_core.Optimizer`: ``"flat"``,
-            one vector for each device and group, ``"fused"``, the same with compiled passes,
-            ``"foreach"``, the same with parameters moved by multi-tensor operations, or
-            ``"forloop"``, a vector for each parameter.
+        implementation: how the vectors are stored, see `optkit_core.Optimizer`: one for each
+            device and group (``"flat"``), with compiled passes (``"fused"``) or multi-tensor
+            moves (``"foreach"``), or one for each parameter (``"forloop"``).
         maximize: ascend. Default: False.
         initial_step: the step tried where nothing is known of the curvature:
             ``"bounded"``, :math:`\min(1, 1 / \lVert g \rVert_1)\,\mathrm{lr}`, as torch has
@@ -253,26 +248,26 @@ class LBFGS(Optimizer):
 
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
-        require_no_scaler(self)
+        objective.require_no_scaler(self)
         group = self.param_groups[0]
         block_groups.require_agreement(*self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
         sign = -1 if group["maximize"] else 1
-        objective = Objective(require_closure(closure), params, group["max_eval"], sign)
+        closure = objective.require_closure(closure)
+        loss = Objective(closure, params, group["max_eval"], sign)
         if not any(p.numel() for p in params):
-            objective.call()
-            return objective.returned
+            loss.call()
+            return loss.returned
         sync = self._sync = self._synced(params)
         sync.begin()
         options = StepOptions.from_groups(self.param_groups)
-        minimization = Minimization(
-            objective, sync.solver, options, self.callback, sync.publish_counts
-        )
+        counts = sync.publish_counts
+        minimization = Minimization(loss, sync.solver, options, self.callback, counts)
         try:
             self.result = minimization.run()
         finally:
-            sync.publish(objective.evaluations)
-        return objective.returned
+            sync.publish(loss.evaluations)
+        return loss.returned
 
     def _synced(self, params: list[Tensor]) -> StateSync:
         """Return the solver's state of the last step, or one that is made from the state."""
@@ -290,10 +285,8 @@ class LBFGS(Optimizer):
         values.history_dtype = group["history_dtype"]
         return values
 
-    def _storage(self, group: Mapping[str, Any], parameter: Tensor) -> type[Block]:
-        choice = self.choose(group, kind_of(group, parameter), self.values(group))
-        block: type[Block] = choice.offer.prepare  # type: ignore[assignment]
-        return block
+    def _storage(self, group: Mapping[str, Any], p: Tensor) -> Callable[..., Block]:
+        return self.choose(group, kind_of(group, p), self.values(group)).offer.prepare
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take along, without the solver's state."""
@@ -305,6 +298,5 @@ class LBFGS(Optimizer):
         """Return what a pickle holds; tensors of their own in place of views."""
         reduced = super().__reduce_ex__(protocol)
         if isinstance(reduced, tuple) and isinstance(reduced[2], dict):
-            state = {p: unshared(buffers) for p, buffers in self.state.items()}
-            reduced[2]["state"] = defaultdict(dict, state)
+            reduced[2]["state"] = defaultdict(dict, unshared(dict(self.state)))
         return reduced

@@ -19,8 +19,8 @@ from optkit_plugins.lbfgs.solve.line import Exhausted, Line, Trial
 
 
 @attrs.frozen(eq=False)
-class End:
-    """One end of the interval: a step, and value and slope of the function worked on."""
+class Endpoint:
+    """An end of the interval: a step, and value and slope of the function worked on."""
 
     step: float
     value: float
@@ -28,11 +28,11 @@ class End:
 
 
 @attrs.define(eq=False)
-class Interval:
+class UncertaintyInterval:
     """The best step so far, the other end, and whether a minimum lies between them."""
 
-    best: End
-    other: End
+    best: Endpoint
+    other: Endpoint
     is_bracket: bool = False
 
 
@@ -58,8 +58,8 @@ class MoreThuente:
         """Return a trial that satisfies the strong Wolfe conditions."""
         line.max_trials = self.max_trials
         trial, most = self.finite(line, 0.0, step, math.inf)
-        zero = End(0.0, line.origin.loss, line.origin.slope)
-        interval, is_first_stage = Interval(zero, zero), True
+        zero = Endpoint(0.0, line.origin.loss, line.origin.slope)
+        interval, is_first_stage = UncertaintyInterval(zero, zero), True
         widths = math.inf, math.inf
         while not self.accepts(line, trial):
             bound = self.decrease * line.origin.slope
@@ -87,7 +87,9 @@ class MoreThuente:
             trial = line.try_step(low + 0.5 * (most - low))
         return trial, most
 
-    def next_step(self, interval: Interval, trial: Trial, tilt: float, most: float) -> float:
+    def next_step(
+        self, interval: UncertaintyInterval, trial: Trial, tilt: float, most: float
+    ) -> float:
         """Take a trial into the interval; return the step to try next.
 
         Args:
@@ -97,7 +99,7 @@ class MoreThuente:
             most: steps from here on aren't finite.
         """
         best, other = (_tilted(end, tilt) for end in (interval.best, interval.other))
-        new = _tilted(End(trial.step, trial.loss, trial.slope), tilt)
+        new = _tilted(Endpoint(trial.step, trial.loss, trial.slope), tilt)
         if interval.is_bracket:
             least, limit = sorted((best.step, other.step))
         else:
@@ -115,7 +117,7 @@ class MoreThuente:
         return step
 
     def halved(
-        self, interval: Interval, step: float, widths: tuple[float, float]
+        self, interval: UncertaintyInterval, step: float, widths: tuple[float, float]
     ) -> tuple[float, tuple[float, float]]:
         """Return the step, or the middle of an interval that two trials have hardly narrowed."""
         if not interval.is_bracket:
@@ -131,12 +133,12 @@ class MoreThuente:
         return step, (abs(other - best), widths[0])
 
 
-def _tilted(end: End, tilt: float) -> End:
-    return End(end.step, end.value - tilt * end.step, end.slope - tilt) if tilt else end
+def _tilted(end: Endpoint, tilt: float) -> Endpoint:
+    return Endpoint(end.step, end.value - tilt * end.step, end.slope - tilt) if tilt else end
 
 
 def _safeguarded(
-    best: End, other: End, new: End, is_bracket: bool, limits: tuple[float, float]
+    best: Endpoint, other: Endpoint, new: Endpoint, is_bracket: bool, limits: tuple[float, float]
 ) -> tuple[float, bool]:
     """Return the next step, by the four cases of section 4, and whether there is a bracket."""
     if new.value > best.value:
@@ -156,9 +158,9 @@ def _safeguarded(
 
 
 def _decreasing_slope(
-    best: End,
-    other: End,
-    new: End,
+    best: Endpoint,
+    other: Endpoint,
+    new: Endpoint,
     is_bracket: bool,
     limits: tuple[float, float],
     secant: float,
@@ -175,7 +177,7 @@ def _decreasing_slope(
     return min(bound, step) if new.step > best.step else max(bound, step)
 
 
-def _cubic(a: End, b: End) -> float:
+def _cubic(a: Endpoint, b: Endpoint) -> float:
     """Return where the cubic through two ends is lowest, or the middle if it has no minimum."""
     span = b.step - a.step
     theta = 3 * (a.value - b.value) / span + a.slope + b.slope
@@ -185,12 +187,12 @@ def _cubic(a: End, b: End) -> float:
     return b.step - span * (b.slope + gamma - theta) / divisor if divisor else a.step + span / 2
 
 
-def _parabola(a: End, b: End) -> float:
+def _parabola(a: Endpoint, b: Endpoint) -> float:
     """Return where the parabola by both values and the slope at `a` is lowest."""
     span = b.step - a.step
     return a.step + a.slope / ((a.value - b.value) / span + a.slope) / 2 * span
 
 
-def _secant(a: End, b: End) -> float:
+def _secant(a: Endpoint, b: Endpoint) -> float:
     rise = b.slope - a.slope
     return b.step - b.slope * (b.step - a.step) / rise if rise else a.step

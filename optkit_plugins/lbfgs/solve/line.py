@@ -104,11 +104,11 @@ class Line:
         Args:
             index: which of the gradients that are held the new one becomes.
         """
-        origin, space = self.origin, self.space
+        origin, space, loss = self.origin, self.space, self.objective.call()
         if not math.isnan(self.direction_norm):
-            return self.objective.evaluate(space, index, None, origin.index)
-        gradient = self.objective.evaluate(
-            space, index, lambda block: block.measure_direction(origin.index), origin.index
+            return space.receive(index, loss, None, origin.index)
+        gradient = space.receive(
+            index, loss, lambda block: block.measure_direction(origin.index), origin.index
         )
         self.direction_norm = gradient.direction_norm
         self.origin = Trial(0.0, origin.loss, gradient.origin_slope, origin.gradient, origin.index)

@@ -73,7 +73,7 @@ class Minimization:
         index = solver.free_index()
         origin = step.origin.index if step else None
         query = partial(compare, step, index) if solver.is_saved else None
-        g = self.objective.evaluate(solver.space, index, query, origin)
+        g = solver.space.receive(index, self.objective.call(), query, origin)
         current = self._start = self.current = Trial(0.0, g.loss, g.slope, g, index)
         self.shown = index
         if not g.is_finite:

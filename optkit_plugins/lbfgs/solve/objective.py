@@ -11,7 +11,6 @@ from torch import Tensor
 
 from optkit_core import OptkitError
 from optkit_plugins.lbfgs.solve import replicas
-from optkit_plugins.lbfgs.vectors.space import GradientInfo, Query, Space
 
 Closure: TypeAlias = Callable[[], Any]
 
@@ -76,19 +75,6 @@ class Objective:
             self.returned = self.closure()
         return self.returned
 
-    def evaluate(
-        self, space: Space, index: int, query: Query | None = None, other: int | None = None
-    ) -> GradientInfo:
-        """Call the closure once, and return what is known of the gradient that it leaves.
-
-        Args:
-            space: takes the gradient.
-            index: which of the space's gradients it becomes.
-            query: writes further numbers down.
-            other: the one gradient beside it whose product with it is of interest.
-        """
-        return space.receive(index, self.call(), query, other)
-
 
 def checked_loss(returned: Any) -> float | Tensor:
     """Return a loss as a real number, or as a tensor of one.
@@ -96,24 +82,23 @@ def checked_loss(returned: Any) -> float | Tensor:
     Raises:
         ClosureError: it isn't one.
     """
+    error: Exception | None = None
     if isinstance(returned, Tensor):
         if returned.numel() == 1 and not returned.is_complex():
             return returned
-        what = f"a {'complex ' if returned.is_complex() else ''}tensor of shape"
-        raise _not_a_loss(f"{what} {tuple(returned.shape)}")
-    if isinstance(returned, complex):
-        raise _not_a_loss(repr(returned))
-    try:
-        return float(returned)
-    except (TypeError, ValueError) as error:
-        raise _not_a_loss(f"{returned!r:.80}") from error
-
-
-def _not_a_loss(what: str) -> ClosureError:
-    return ClosureError(
+        kind = "complex tensor" if returned.is_complex() else "tensor"
+        what = f"a {kind} of shape {tuple(returned.shape)}"
+    else:
+        what = f"{returned!r:.80}"
+        try:
+            if not isinstance(returned, complex):
+                return float(returned)
+        except (TypeError, ValueError) as cause:
+            error = cause
+    raise ClosureError(
         "The closure of LBFGS must return the loss, a real number or a tensor of one element, "
         f"got {what}. End it with `return loss`."
-    )
+    ) from error
 
 
 def require_closure(closure: Closure | None) -> Closure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,7 +13,6 @@ from optkit_plugins.lbfgs.hessian.compiled_history import empty_history
 from optkit_plugins.lbfgs.state import joint_vectors, persistence
 from optkit_plugins.lbfgs.state.solver_state import SolverState
 from optkit_plugins.lbfgs.vectors import supported
-from optkit_plugins.lbfgs.vectors.block import Block
 from optkit_plugins.lbfgs.vectors.space import Space
 
 COUNTS = ("func_evals", "n_iter")
@@ -47,7 +46,7 @@ class StateSync:
         param_groups: Sequence[Mapping[str, Any]],
         params: list[Tensor],
         state: dict[str, Any],
-        storage: Callable[[Mapping[str, Any], Tensor], type[Block]],
+        storage: block_groups.Storage,
     ) -> StateSync:
         """Return a solver's state that holds what the optimizer's does.
 
@@ -55,7 +54,7 @@ class StateSync:
             param_groups: the optimizer's groups.
             params: all parameters.
             state: that of the first one.
-            storage: returns the class of a parameter's block, given its group and it.
+            storage: says how a parameter's vectors are stored.
 
         Raises:
             ParametersError: there is a parameter now that can't be optimized.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import attrs
 import torch
 from torch import Tensor
@@ -47,8 +45,6 @@ class Block:
             steps are :math:`\sigma^2` times as long where nothing is known of the curvature.
         sign: -1 to ascend, otherwise 1.
     """
-
-    takes_one: ClassVar[bool] = False
 
     params: list[Tensor]
     dtype: torch.dtype

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 import torch
@@ -15,8 +15,6 @@ from optkit_plugins.lbfgs.vectors.compiled import FusedBlock, refuse
 @attrs.define(eq=False)
 class SingleBlock(Block):
     """A block of one parameter."""
-
-    takes_one: ClassVar[bool] = True
 
 
 @attrs.define(eq=False)
