@@ -121,6 +121,7 @@ class Compact:
         row, column, diagonal, square_row, square_column, own_curvature = self._views[slot]
         row.zero_()
         column.zero_()
+        # By the inverse of a triangular matrix with a new last column, whatever slot that has.
         column.copy_(torch.mv(self.inverse, products.s).div_(-curvature))
         diagonal.fill_(1.0 / curvature)
         square_row.copy_(products.y)

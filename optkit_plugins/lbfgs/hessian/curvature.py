@@ -32,6 +32,8 @@ MAX_GROWTH = 1000
 def is_positive(curvature: float, along: float, precision: float) -> bool:
     r"""Return whether a curvature is more than rounding, which is enough for a line search.
 
+    It is the curvature condition :math:`s^\top y > 0`, equation 6.7 of Nocedal and Wright.
+
     Args:
         curvature: :math:`s^\top y`.
         along: :math:`|s^\top g|`, which the curvature is the change of.

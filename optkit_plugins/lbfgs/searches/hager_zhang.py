@@ -73,7 +73,7 @@ class HagerZhang:
             return found.trial
 
     def accepts(self, line: Line, trial: Trial) -> bool:
-        """Whether a trial satisfies the conditions, either form of them."""
+        """Whether a trial satisfies the conditions, in the form T1 or T2 of the paper."""
         slope, gain = line.origin.slope, trial.loss - line.origin.loss
         if not trial.is_finite or abs(trial.slope) > -self.curvature * slope:
             return False
@@ -93,7 +93,7 @@ class HagerZhang:
         return trial
 
     def bracket(self, line: Line, step: float) -> Interval:
-        """Return an interval whose lower end falls and is low, and whose upper end rises."""
+        """Return an interval whose lower end falls and is low, whose upper end rises (B0-B3)."""
         trial = self.probe(line, step)
         low = line.origin
         while trial.slope < 0:
@@ -105,7 +105,7 @@ class HagerZhang:
         return (low, trial) if trial.is_finite else self.squeezed(line, low, trial)
 
     def narrowed(self, line: Line, interval: Interval) -> Interval:
-        """Return a smaller interval: by a trial inside, and by halving if that does little."""
+        """Return a smaller interval: by a trial inside, and halved if that does little (L1-L3)."""
         low, high = interval
         a, b = self.updated(line, interval, self.inside(low, high))
         if b.step - a.step > self.shrinkage * (high.step - low.step):
@@ -121,7 +121,7 @@ class HagerZhang:
         return secant(low, high)
 
     def updated(self, line: Line, interval: Interval, step: float) -> Interval:
-        """Return the part of the interval on one side of a step; all of it for one outside."""
+        """Return the interval on one side of a step, all of it for a step outside (U0-U3)."""
         low, high = interval
         if not low.step < step < high.step:
             return interval
@@ -133,7 +133,7 @@ class HagerZhang:
         return self.squeezed(line, low, trial)
 
     def squeezed(self, line: Line, low: Trial, high: Trial) -> Interval:
-        """Return an interval from one whose upper end is too high, or not finite."""
+        """Return an interval from one whose upper end is too high, or not finite (U3a-U3c)."""
         interpolates = high.is_finite
         while True:
             width, middle = high.step - low.step, (low.step + high.step) / 2

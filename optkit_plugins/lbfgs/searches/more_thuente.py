@@ -17,6 +17,9 @@ import attrs
 from optkit_plugins.lbfgs.searches.interpolation import clamped
 from optkit_plugins.lbfgs.solve.line import Exhausted, Line, Trial
 
+SHRINKAGE = 0.66
+r"""The :math:`\delta` of section 4, by which two trials have to narrow the interval."""
+
 
 @attrs.frozen(eq=False)
 class Endpoint:
@@ -126,7 +129,7 @@ class MoreThuente:
         least, most = sorted((best, other))
         if most - least <= self.width * most:
             raise Exhausted
-        if abs(other - best) >= 0.66 * widths[1]:
+        if abs(other - best) >= SHRINKAGE * widths[1]:
             step = best + 0.5 * (other - best)
         if not least < step < most:
             step = best + 0.5 * (other - best)
@@ -141,11 +144,13 @@ def _safeguarded(
     best: Endpoint, other: Endpoint, new: Endpoint, is_bracket: bool, limits: tuple[float, float]
 ) -> tuple[float, bool]:
     """Return the next step, by the four cases of section 4, and whether there is a bracket."""
+    # Case 1: a higher value. The minimum is between; of the parabola only the middle is trusted.
     if new.value > best.value:
         cubic, quadratic = _cubic(best, new), _parabola(best, new)
         if abs(cubic - best.step) < abs(quadratic - best.step):
             return cubic, True
         return cubic + (quadratic - cubic) / 2, True
+    # Case 2: slopes of opposite sign. Case 3: a flatter slope. Case 4: one at least as steep.
     secant = _secant(best, new)
     if new.slope * best.slope < 0:
         cubic = _cubic(best, new)
@@ -173,7 +178,7 @@ def _decreasing_slope(
         step = cubic if abs(cubic - new.step) > abs(secant - new.step) else secant
         return clamped(step, *limits)
     step = cubic if abs(cubic - new.step) < abs(secant - new.step) else secant
-    bound = new.step + 0.66 * (other.step - new.step)
+    bound = new.step + SHRINKAGE * (other.step - new.step)
     return min(bound, step) if new.step > best.step else max(bound, step)
 
 

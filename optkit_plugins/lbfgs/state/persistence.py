@@ -44,7 +44,7 @@ def entries(solver: SolverState, params: Sequence[Tensor]) -> dict[str, Any]:
     origin, end, count = step.origin, step.end, history.count
     compact, products, slots = history.compact, history.products, history.slots_by_age
     curvatures, known = compact.curvatures.tolist(), count if history.is_projected else 0
-    found: dict[str, Any] = {
+    written: dict[str, Any] = {
         "d": join(space, lambda block: block.direction, params),
         "t": step.length,
         "old_dirs": join_rows(space, [compact.capacity + slot for slot in slots], params),
@@ -55,8 +55,8 @@ def entries(solver: SolverState, params: Sequence[Tensor]) -> dict[str, Any]:
         "prev_loss": origin.loss,
     }
     if end is not None:
-        found["grad"] = join(space, lambda block: block.gradient(end.index), params)
-    return found | {
+        written["grad"] = join(space, lambda block: block.gradient(end.index), params)
+    return written | {
         "slot": history.slot,
         "scales": list(space.scales),
         "inverse": compact.inverse[:count, :count],

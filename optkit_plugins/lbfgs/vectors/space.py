@@ -108,9 +108,9 @@ class Space:
         else:
             rows, value = read_back([block.numbers for block in blocks], loss)
             sums = [sum(column) for column in zip(*rows, strict=True)]
-            own = list(zip(blocks, rows, strict=True))
-            max_norm = max(block.unscaled(row[MAX_NORM]) for block, row in own)
-            direction_norm = max(block.scale * row[DIRECTION_NORM] for block, row in own)
+            rows_of = list(zip(blocks, rows, strict=True))
+            max_norm = max(block.unscaled(row[MAX_NORM]) for block, row in rows_of)
+            direction_norm = max(block.scale * row[DIRECTION_NORM] for block, row in rows_of)
         products = sums[PRODUCTS:MAX_NORM]
         return GradientInfo(
             value,

@@ -83,11 +83,11 @@ static double total(const Pass &pass, Index column) {
 }
 
 static double most(const Pass &pass, Index column) {
-    double found = 0;
+    double greatest = 0;
     for (Index c = 0; c < chunks(pass.space); c++) {
         double value = pass.space.sums[c * pass.width + column];
-        found = value > found || value != value ? value : found;
-        if (found != found) break;
+        greatest = value > greatest || value != value ? value : greatest;
+        if (greatest != greatest) break;
     }
-    return found;
+    return greatest;
 }
