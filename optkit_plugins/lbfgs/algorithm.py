@@ -70,31 +70,30 @@ class LBFGS(Optimizer):
             0. Default: None, for ``max_iter * 5 // 4``, with a line search for 4 at least.
         tolerance_grad: the step ends when no element of the gradient is larger; infinity ends
             it after the first evaluation, a negative number never. Default: 1e-7.
-        tolerance_change: the step ends when the loss, or every parameter, changes by no
-            more; likewise. Default: 1e-9.
+        tolerance_change: the step ends when the loss, or every parameter, changes by no more;
+            likewise. Default: 1e-9.
         history_size: number of pairs remembered; at least 1. Default: 100.
         line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` searches as
-            torch.optim.LBFGS does, ``"hager_zhang"`` also finds its way where the loss has no
-            digits left; there are ``"more_thuente"`` and ``"backtracking"``, too. Or a record
-            such as ``HagerZhang(curvature=0.5)``, or a function of a `Line` and the first step
-            to try, which returns a `Trial`. Default: None.
+            torch.optim.LBFGS does, ``"hager_zhang"`` also where the loss has no digits left;
+            ``"more_thuente"``, ``"backtracking"``; a record such as ``HagerZhang(curvature=0.5)``;
+            or a function of a `Line` and the first step to try, which returns a `Trial`.
+            Default: None.
         implementation: how the vectors are stored, see `optkit_core.Optimizer`: one for each
             device and group (``"flat"``), with compiled passes (``"fused"``) or multi-tensor
             moves (``"foreach"``), or one for each parameter (``"forloop"``).
         maximize: ascend. Default: False.
         initial_step: the step tried where nothing is known of the curvature:
             ``"bounded"``, :math:`\min(1, 1 / \lVert g \rVert_1)\,\mathrm{lr}`, as torch has
-            it, or ``"unit"``, :math:`\mathrm{lr} / \lVert g \rVert_2`, with which the units of
-            the loss don't matter. Default: None, which stands for ``"bounded"`` where
-            `line_search_fn` is None or ``"strong_wolfe"``, otherwise for ``"unit"``.
+            it, or ``"unit"``, :math:`\mathrm{lr} / \lVert g \rVert_2`, whatever the loss's units.
+            Default: None, for ``"bounded"`` where `line_search_fn` is None or
+            ``"strong_wolfe"``, otherwise for ``"unit"``.
         history_dtype: dtype of the remembered pairs, ``torch.bfloat16`` or ``"bfloat16"`` for
             example; a floating one. Default: None, that of all other vectors.
 
     Attributes:
-        result: a `Result` that says how the last step went and why it ended; None before the
-            first one.
-        callback: a function that is called with a `Progress` after each iteration, and ends
-            the step by returning something true; None calls nobody.
+        result: a `Result`, how the last step went and why it ended; None before the first one.
+        callback: called with a `Progress` after each iteration; returning something true ends
+            the step. None calls nothing.
 
     Returns:
         ``step(closure)`` returns what the closure returned when it was called first, before
@@ -104,9 +103,8 @@ class LBFGS(Optimizer):
         HyperparameterError: a value is outside its range.
         GroupError: groups differ in something else than `lr`.
         ParametersError: a parameter's elements don't go into plain tensors, a DTensor's say.
-        ClosureError: ``step`` got no closure, or one that doesn't return a loss or leaves no
-            gradient; or GradScaler called it. The parameters are where they were before the
-            iteration.
+        ClosureError: ``step`` got no closure, or one that returns no loss or leaves no gradient,
+            or GradScaler called it. The parameters are where they were before the iteration.
 
     Example:
         The closure clears the gradients, computes the loss and calls ``backward``; the step
@@ -206,7 +204,7 @@ class LBFGS(Optimizer):
     _sync: StateSync | None = None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take the parameters in; what was remembered is of another space then, and forgotten.
+        """Take the parameters in; the remembered pairs are of another space then, and forgotten.
 
         Args:
             param_group: the parameters, and a learning rate of their own.

@@ -91,7 +91,13 @@ class Compact:
             matrix.zero_()
 
     def load(self, inverse: Tensor, squares: Tensor, curvatures: Tensor) -> None:
-        """Copy what a checkpoint holds, the matrices of the pairs in the first slots."""
+        """Copy the matrices of the pairs in the first slots, from a checkpoint for example.
+
+        Args:
+            inverse: of shape ``(count, count)``.
+            squares: of the same shape.
+            curvatures: of shape ``(count,)``.
+        """
         self.clear()
         count = len(curvatures)
         self.inverse[:count, :count] = inverse

@@ -60,29 +60,29 @@ class MoreThuente:
     def __call__(self, line: Line, step: float) -> Trial:
         """Return a trial that satisfies the strong Wolfe conditions."""
         line.max_trials = self.max_trials
-        trial, most = self.finite(line, 0.0, step, math.inf)
+        trial, most = self._finite(line, 0.0, step, math.inf)
         zero = Endpoint(0.0, line.origin.loss, line.origin.slope)
         interval, is_first_stage = UncertaintyInterval(zero, zero), True
         widths = math.inf, math.inf
-        while not self.accepts(line, trial):
+        while not self._accepts(line, trial):
             bound = self.decrease * line.origin.slope
             falls = trial.loss <= line.origin.loss + trial.step * bound
             is_first_stage = is_first_stage and not (falls and trial.slope >= 0)
             tilt = bound if is_first_stage and not falls and trial.loss <= line.origin.loss else 0.0
-            step = self.next_step(interval, trial, tilt, most)
-            step, widths = self.halved(interval, step, widths)
-            trial, most = self.finite(line, interval.best.step, step, most)
+            step = self._next_step(interval, trial, tilt, most)
+            step, widths = self._halved(interval, step, widths)
+            trial, most = self._finite(line, interval.best.step, step, most)
             if trial.step in (interval.best.step, interval.other.step):
                 raise Exhausted  # no number is left between the ends
         return trial
 
-    def accepts(self, line: Line, trial: Trial) -> bool:
+    def _accepts(self, line: Line, trial: Trial) -> bool:
         """Whether a trial satisfies the strong Wolfe conditions."""
         origin = line.origin
         falls = trial.loss <= origin.loss + self.decrease * trial.step * origin.slope
         return falls and abs(trial.slope) <= -self.curvature * origin.slope
 
-    def finite(self, line: Line, low: float, step: float, most: float) -> tuple[Trial, float]:
+    def _finite(self, line: Line, low: float, step: float, most: float) -> tuple[Trial, float]:
         """Return a finite trial, nearer to `low` if need be, and the largest step allowed."""
         trial = line.try_step(step)
         while not trial.is_finite:
@@ -90,7 +90,7 @@ class MoreThuente:
             trial = line.try_step(low + 0.5 * (most - low))
         return trial, most
 
-    def next_step(
+    def _next_step(
         self, interval: UncertaintyInterval, trial: Trial, tilt: float, most: float
     ) -> float:
         """Take a trial into the interval; return the step to try next.
@@ -119,7 +119,7 @@ class MoreThuente:
         interval.is_bracket = is_bracket
         return step
 
-    def halved(
+    def _halved(
         self, interval: UncertaintyInterval, step: float, widths: tuple[float, float]
     ) -> tuple[float, tuple[float, float]]:
         """Return the step, or the middle of an interval that two trials have hardly narrowed."""

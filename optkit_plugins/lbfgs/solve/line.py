@@ -114,10 +114,6 @@ class Line:
         self.origin = Trial(0.0, origin.loss, gradient.origin_slope, origin.gradient, origin.index)
         return gradient
 
-    def holds_gradient(self, trial: Trial) -> bool:
-        """Return whether the gradient of a trial hasn't been overwritten by later ones."""
-        return trial in (self.origin, self.best, self.latest)
-
 
 LineSearch: TypeAlias = Callable[[Line, float], Trial]
 """Called with a line and the first step to try; returns the trial to accept."""

@@ -15,7 +15,7 @@ from optkit_plugins.lbfgs.solve.line import Exhausted, Line, NotDownhill, Trial
 from optkit_plugins.lbfgs.solve.objective import Objective
 from optkit_plugins.lbfgs.solve.stopping import StepOptions
 from optkit_plugins.lbfgs.state.solver_state import SolverState
-from optkit_plugins.lbfgs.vectors.block import Block, free_index
+from optkit_plugins.lbfgs.vectors.block import free_index
 
 
 class Stop(Exception):
@@ -72,7 +72,7 @@ class Minimization:
         solver, step = self.solver, self.solver.last_step
         index = solver.free_index()
         origin = step.origin.index if step else None
-        query = partial(compare, step, index) if solver.is_saved else None
+        query = solver.comparison(index)
         g = solver.space.receive(index, self.objective.call(), query, origin)
         current = self._start = self.current = Trial(0.0, g.loss, g.slope, g, index)
         self.shown = index
@@ -125,7 +125,12 @@ class Minimization:
         return self.solver.history.direction(point)
 
     def line(self, point: Trial, direction: Direction) -> Line:
-        """Return the line from a point along the direction."""
+        """Return the line from a point along the direction.
+
+        Args:
+            point: where the line begins.
+            direction: what is known of the space's direction.
+        """
         origin = Trial(0.0, point.loss, direction.slope, point.gradient, point.index)
         tolerance = self.options.tolerance_change
         return Line(self.solver.space, self.objective, origin, tolerance, direction.norm)
@@ -175,7 +180,12 @@ class Minimization:
             line = self.recover(line)
 
     def run_search(self, line: Line, length: float) -> Trial | None:
-        """Return the trial that a line search finds, with the parameters there; None if none."""
+        """Return the trial that a line search finds, with the parameters there; None if none.
+
+        Args:
+            line: along which to search.
+            length: the step length to try first.
+        """
         assert self.options.line_search is not None
         trial: Trial | None
         try:
@@ -188,7 +198,7 @@ class Minimization:
             self.shown = line.latest.index
         if trial is None or not trial.step or not trial.is_finite:
             return None
-        if not line.holds_gradient(trial):
+        if trial not in (line.origin, line.best, line.latest):  # its gradient is overwritten
             if self.objective.is_spent:
                 trial = line.best
             else:
@@ -272,15 +282,3 @@ class Minimization:
             "loss": None if point is None else point.loss * self.objective.sign,
             "gradient": None if point is None else point.gradient.max_norm,
         }
-
-
-def compare(step: AcceptedStep | None, index: int, block: Block) -> None:
-    """Let a block say what has changed since the last step, if there was one.
-
-    Args:
-        step: the last step.
-        index: the gradient of now.
-        block: any of the blocks.
-    """
-    origin = step.origin.index if step else index
-    block.compare(index, origin, step.end.index if step and step.end else index)

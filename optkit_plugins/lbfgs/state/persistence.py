@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_plugins.lbfgs.hessian.history import AcceptedStep, History
+from optkit_plugins.lbfgs.hessian.history import AcceptedStep
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.state.joint_vectors import join, join_rows, pick_row, split
 from optkit_plugins.lbfgs.state.solver_state import SolverState
@@ -110,18 +110,13 @@ def _adopt_pairs(solver: SolverState, state: Mapping[str, Any], params: Sequence
         split(y, solver.space, pick_row(capacity + slot), params)
     if is_ring:
         history.compact.load(*(state[key] for key in MATRICES))
-        _adopt_products(history, state["products"])
+        products = state["products"]
+        history.is_projected = len(products) > 0
+        history.products.s[: len(products) // 2] = products[:count]
+        history.products.y[: len(products) // 2] = products[count:]
     else:
         grams = [block.pairs.gram() for block in solver.space.blocks]
         history.compact.load_gram(torch.stack(grams).sum(0), count)
-
-
-def _adopt_products(history: History, products: Tensor) -> None:
-    count = history.count
-    history.is_projected = len(products) > 0
-    if history.is_projected:
-        history.products.s[:count] = products[:count]
-        history.products.y[:count] = products[count:]
 
 
 def _last_step(

@@ -6,7 +6,7 @@ import attrs
 
 from optkit_plugins.lbfgs.hessian.history import AcceptedStep, History
 from optkit_plugins.lbfgs.vectors.block import free_index
-from optkit_plugins.lbfgs.vectors.space import Space
+from optkit_plugins.lbfgs.vectors.space import Query, Space
 
 
 @attrs.define(eq=False)
@@ -28,6 +28,19 @@ class SolverState:
     last_step: AcceptedStep | None = None
     retry_length: float | None = None
     is_saved: bool = False
+
+    def comparison(self, index: int) -> Query | None:
+        """Return what asks a block for changes since the last step, None where nothing is known.
+
+        Args:
+            index: the gradient of now.
+        """
+        if not self.is_saved:
+            return None
+        step = self.last_step
+        origin = step.origin.index if step else index
+        end = step.end.index if step and step.end else index
+        return lambda block: block.compare(index, origin, end)
 
     def save(self) -> None:
         """Take the parameters of now as where the last step left them."""

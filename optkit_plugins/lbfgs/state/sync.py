@@ -36,7 +36,7 @@ class StateSync:
     solver: SolverState
     params: list[Tensor]
     state: dict[str, Any]
-    key: tuple[Any, ...]
+    key: tuple[object, ...]
     published: Mapping[str, Any] = attrs.Factory(dict)
     _evaluations: int = 0
 
@@ -142,7 +142,7 @@ def _withdraw(state: dict[str, Any]) -> None:
         del state[name]
 
 
-def _key(param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) -> tuple[Any, ...]:
+def _key(param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) -> tuple[object, ...]:
     first = param_groups[0]
     return (
         *[(id(p), p.device, p.dtype, p.shape) for p in params],

@@ -136,7 +136,12 @@ class Block:
                 p.grad = dense.to(p.dtype).to_sparse(p.grad.sparse_dim())
 
     def receive(self, index: int, other: int | None = None) -> None:
-        """Gather the parameters' gradients and `measure` them; see there."""
+        """Gather the parameters' gradients and measure them.
+
+        Args:
+            index: which of the gradients they become.
+            other: as for `measure`.
+        """
         self.gather(index)
         self.measure(index, other)
 
@@ -172,11 +177,24 @@ class Block:
         return numbers, value
 
     def project(self, count: int, index: int, out: Tensor) -> None:
-        """Write the products of `count` pairs with a gradient; see `multiply_rows`."""
+        r"""Write :math:`S^\top g` and :math:`Y^\top g`.
+
+        Args:
+            count: the number of pairs.
+            index: which gradient :math:`g` is.
+            out: takes the products, of shape ``(2 * capacity,)``.
+        """
         multiply_rows(self.pairs.data, count, self.gradient(index), out=out)
 
     def combine(self, count: int, coefficients: Tensor, index: int, gamma: float) -> None:
-        """Make the direction of `count` pairs and a gradient; see `add_rows`."""
+        r"""Make the direction :math:`d = \sum_j c_j w_j - \gamma g`, see `add_rows`.
+
+        Args:
+            count: the number of pairs.
+            coefficients: :math:`c`, of shape ``(2 * capacity,)``.
+            index: which gradient :math:`g` is.
+            gamma: :math:`\gamma`.
+        """
         factors = coefficients.to(self.device, self.dtype)
         gradient = self.gradient(index)
         add_rows(self.pairs.data, count, factors, gradient, gamma, out=self.direction)

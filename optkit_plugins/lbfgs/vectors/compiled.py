@@ -66,7 +66,7 @@ class FusedBlock(Block):
     _numbers: ctypes.Array[ctypes.c_double] = attrs.field(init=False)
     _vectors: dict[int, Tensor] = attrs.field(init=False)
     _views: dict[int, list[Tensor]] = attrs.field(factory=dict, init=False)
-    _owned: list[Any] = attrs.field(init=False)
+    _owned: list[object] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Allocate every vector, and tell the passes where they are."""

@@ -80,7 +80,14 @@ class Space:
     def receive(
         self, index: int, loss: float | Tensor, query: Query | None = None, other: int | None = None
     ) -> GradientInfo:
-        """Gather the parameters' gradients and return what is known of them; see `measure`."""
+        """Gather the parameters' gradients and return what is known of them, as `measure` does.
+
+        Args:
+            index: which of the gradients they become.
+            loss: at their point, a number or a tensor of one element.
+            query: writes further numbers down.
+            other: the one gradient beside it whose product with it is of interest.
+        """
         for block in self.blocks:
             block.receive(index, other)
         return self._read(index, loss, query)
