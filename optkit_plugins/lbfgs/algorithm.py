@@ -26,10 +26,14 @@ from optkit_core import (
 from optkit_plugins.lbfgs import block_groups
 from optkit_plugins.lbfgs.hyperparameters import TOLERANCE, DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
-from optkit_plugins.lbfgs.solve import objective
 from optkit_plugins.lbfgs.solve.line import LineSearch
 from optkit_plugins.lbfgs.solve.minimization import Minimization
-from optkit_plugins.lbfgs.solve.objective import Closure, Objective
+from optkit_plugins.lbfgs.solve.objective import (
+    Closure,
+    Objective,
+    require_closure,
+    require_unscaled,
+)
 from optkit_plugins.lbfgs.solve.stopping import StepOptions, default_max_eval
 from optkit_plugins.lbfgs.state import persistence
 from optkit_plugins.lbfgs.state.sync import StateSync, unshared
@@ -188,7 +192,7 @@ class LBFGS(Optimizer):
     H_diag = Buffer(kind="opaque", optional=True, doc="scale of the first inverse Hessian")
     prev_flat_grad = Buffer(kind="joint", optional=True, doc="the gradient before the last step")
     prev_loss = Buffer(kind="opaque", optional=True, doc="the loss before the last step")
-    al = Buffer(kind="opaque", optional=True, doc="torch's, read by nobody")
+    al = Buffer(kind="opaque", optional=True, doc="torch's, not read")
     grad = Buffer(kind="joint", optional=True, doc="the gradient after the last step")
     slot = Buffer(kind="opaque", optional=True, doc="where in the ring the next pair goes")
     scales = Buffer(kind="opaque", optional=True, doc="list of the groups' scales")
@@ -246,26 +250,23 @@ class LBFGS(Optimizer):
 
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
-        objective.require_no_scaler(self)
+        require_unscaled(self)
         group = self.param_groups[0]
         block_groups.require_agreement(*self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
         sign = -1 if group["maximize"] else 1
-        closure = objective.require_closure(closure)
-        loss = Objective(closure, params, group["max_eval"], sign)
+        objective = Objective(require_closure(closure), params, group["max_eval"], sign)
         if not any(p.numel() for p in params):
-            loss.call()
-            return loss.returned
+            objective.call()
+            return objective.returned
         sync = self._sync = self._synced(params)
         sync.begin()
-        options = StepOptions.from_groups(self.param_groups)
-        counts = sync.publish_counts
-        minimization = Minimization(loss, sync.solver, options, self.callback, counts)
+        options, counts = StepOptions.from_groups(self.param_groups), sync.publish_counts
         try:
-            self.result = minimization.run()
+            self.result = Minimization(objective, sync.solver, options, self.callback, counts).run()
         finally:
-            sync.publish(loss.evaluations)
-        return loss.returned
+            sync.publish(objective.evaluations)
+        return objective.returned
 
     def _synced(self, params: list[Tensor]) -> StateSync:
         """Return the solver's state of the last step, or one that is made from the state."""
@@ -279,9 +280,7 @@ class LBFGS(Optimizer):
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes, and how its history is kept."""
-        values = super().values(group)
-        values.history_dtype = group["history_dtype"]
-        return values
+        return SimpleNamespace(**vars(super().values(group)), history_dtype=group["history_dtype"])
 
     def _storage(self, group: Mapping[str, Any], p: Tensor) -> Callable[..., Block]:
         return self.choose(group, kind_of(group, p), self.values(group)).offer.prepare

@@ -2,7 +2,7 @@ r"""Which pairs are remembered: those whose curvature :math:`s^\top y` is one.
 
 A pair makes the inverse Hessian along its step as large as :math:`s^\top s / s^\top y`, so one
 that is as good as zero asks for a step out of all proportion. With a line search the loss has the
-last word on that; without one nobody has. There torch takes a pair if :math:`s^\top y > 10^{-10}`,
+last word on that; without one nothing has. There torch takes a pair if :math:`s^\top y > 10^{-10}`,
 a number with units. So are pairs here, for the sake of torch's iterates, unless they are doubtful
 and ask for too much; and others if they are beyond doubt, for the sake of losses in small units
 and of the last iterations before a minimum.

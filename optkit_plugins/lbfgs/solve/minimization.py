@@ -30,7 +30,7 @@ class Minimization:
         objective: the function to be minimized.
         solver: what the steps before have left, and what this one leaves.
         options: the hyperparameters.
-        callback: asked after each iteration whether to stop, None to ask nobody.
+        callback: asked after each iteration whether to stop, or None.
         publish_counts: told the evaluations so far before the callback is asked.
         lengths: the step lengths so far.
         current: the current iterate, None where it hasn't been evaluated.

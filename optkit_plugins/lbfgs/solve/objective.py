@@ -116,7 +116,7 @@ def require_closure(closure: Closure | None) -> Closure:
     return closure
 
 
-def require_no_scaler(optimizer: torch.optim.Optimizer) -> None:
+def require_unscaled(optimizer: torch.optim.Optimizer) -> None:
     """Raise if ``torch.amp.GradScaler`` calls the step; it leaves an attribute then.
 
     Raises:

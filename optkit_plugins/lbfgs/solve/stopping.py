@@ -18,7 +18,7 @@ LIKE_TORCH = (None, "strong_wolfe")
 """The searches that torch has, and whose first step is torch's."""
 
 MIN_EVALUATIONS = 4
-"""What a line search is left with at least where nobody says how often the closure is called."""
+"""What a line search is left with at least where `max_eval` isn't given."""
 
 
 def default_max_eval(group: Mapping[str, Any]) -> int:

@@ -23,7 +23,7 @@ class StateSync:
     """A solver's state, what it was made for, and the optimizer's state, kept in accord with it.
 
     Where one flat tensor holds each vector, the entries of the optimizer's state are views of it.
-    Elsewhere joint vectors are copies, made when somebody asks for the state.
+    Elsewhere joint vectors are copies, made when the state is saved.
 
     Args:
         solver: the vectors and the history.
@@ -95,7 +95,7 @@ class StateSync:
         self._evaluations = self.state["func_evals"]
 
     def publish_counts(self, evaluations: int) -> None:
-        """Let the state say how far a step has come, and no more until somebody asks.
+        """Write into the state how far a step has come, and nothing else until it is saved.
 
         Args:
             evaluations: how often the step has called the closure.
@@ -105,7 +105,7 @@ class StateSync:
         self._publish(False)
 
     def publish(self, evaluations: int) -> None:
-        """Let the state say what a step has left, as far as that needs no copies.
+        """Write into the state what a step has left, as far as that needs no copies.
 
         Args:
             evaluations: how often the step has called the closure.
@@ -114,7 +114,7 @@ class StateSync:
         self._publish(joint_vectors.is_whole(self.solver.space))
 
     def publish_all(self, states: Mapping[Tensor, dict[str, Any]]) -> None:
-        """Let the state say it all, joint copies included, if it is still this one's."""
+        """Write everything into the state, joint copies included, if it is still this one's."""
         is_ours = states.get(self.params[0]) is self.state
         if is_ours and self.state.get("n_iter") == self.solver.iterations and not self.published:
             self._publish(True)

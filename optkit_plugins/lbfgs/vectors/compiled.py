@@ -128,7 +128,7 @@ class FusedBlock(Block):
         self.passes.measure(self.workspace, index, -1 if other is None else other)
 
     def read(self, loss: float | Tensor) -> tuple[list[float], float]:
-        """Return the numbers that were written down, and a loss; nobody need be waited for."""
+        """Return the numbers that were written down, and a loss, without waiting for a device."""
         return self._numbers[:], loss.item() if isinstance(loss, Tensor) else float(loss)
 
     def receive(self, index: int, other: int | None = None) -> None:
