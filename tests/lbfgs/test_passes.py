@@ -16,10 +16,16 @@ from optkit_plugins.lbfgs.hessian.compiled_history import empty_history
 from optkit_plugins.lbfgs.hessian.history import AcceptedStep
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.vectors import passes
-from optkit_plugins.lbfgs.vectors.block import HAS_CHANGED, HAS_MOVED, MAX_NORM, Block
+from optkit_plugins.lbfgs.vectors.block import Block
 from optkit_plugins.lbfgs.vectors.compiled import FusedBlock
+from optkit_plugins.lbfgs.vectors.gradient_info import (
+    HAS_CHANGED,
+    HAS_MOVED,
+    MAX_NORM,
+    GradientInfo,
+)
 from optkit_plugins.lbfgs.vectors.passes import CHUNK
-from optkit_plugins.lbfgs.vectors.space import GradientInfo, Space
+from optkit_plugins.lbfgs.vectors.space import Space
 
 SIZES = ((1,), (CHUNK - 2,), (3, 5), (2 * CHUNK + 7,), (1, 1), (40, 60))
 """Parameters that begin and end everywhere in the parts that a pass works through."""

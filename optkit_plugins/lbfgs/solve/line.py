@@ -9,8 +9,8 @@ from typing import TypeAlias
 import attrs
 
 from optkit_plugins.lbfgs.solve.objective import Objective
-from optkit_plugins.lbfgs.vectors.block import free_index
-from optkit_plugins.lbfgs.vectors.space import GradientInfo, Space
+from optkit_plugins.lbfgs.vectors.gradient_info import GradientInfo, free_index
+from optkit_plugins.lbfgs.vectors.space import Space
 
 
 class Exhausted(Exception):

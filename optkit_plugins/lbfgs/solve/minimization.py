@@ -15,7 +15,7 @@ from optkit_plugins.lbfgs.solve.line import Exhausted, Line, NotDownhill, Trial
 from optkit_plugins.lbfgs.solve.objective import Objective
 from optkit_plugins.lbfgs.solve.stopping import StepOptions
 from optkit_plugins.lbfgs.state.solver_state import SolverState
-from optkit_plugins.lbfgs.vectors.block import free_index
+from optkit_plugins.lbfgs.vectors.gradient_info import free_index
 
 
 class Stop(Exception):

@@ -10,7 +10,7 @@ import attrs
 
 from optkit_plugins.lbfgs.searches import SEARCHES
 from optkit_plugins.lbfgs.solve.line import LineSearch, Trial
-from optkit_plugins.lbfgs.vectors.space import GradientInfo
+from optkit_plugins.lbfgs.vectors.gradient_info import GradientInfo
 
 RECORDS = tuple({type(search) for search in SEARCHES.values()})
 
@@ -39,7 +39,6 @@ class StepOptions:
 
     lr: float
     max_iter: int
-    max_eval: int
     tolerance_grad: float
     tolerance_change: float
     line_search: LineSearch | None
@@ -56,7 +55,6 @@ class StepOptions:
         return cls(
             lr=max(float(group["lr"]) for group in groups),
             max_iter=group["max_iter"],
-            max_eval=group["max_eval"],
             tolerance_grad=group["tolerance_grad"],
             tolerance_change=group["tolerance_change"],
             line_search=SEARCHES[name] if isinstance(name, str) else name,

@@ -12,7 +12,7 @@ from optkit_plugins.lbfgs.hessian.history import AcceptedStep
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.state.joint_vectors import join, join_rows, pick_row, split
 from optkit_plugins.lbfgs.state.solver_state import SolverState
-from optkit_plugins.lbfgs.vectors.space import GradientInfo
+from optkit_plugins.lbfgs.vectors.gradient_info import GradientInfo
 
 MAX_EXACT = 2**53
 """Up to here every whole number is a float64."""

@@ -6,6 +6,15 @@ import attrs
 import torch
 from torch import Tensor
 
+from optkit_plugins.lbfgs.vectors.gradient_info import (
+    DIRECTION_NORM,
+    GRADIENTS,
+    HAS_CHANGED,
+    HAS_MOVED,
+    LOSS,
+    MAX_NORM,
+    ORIGIN_SLOPE,
+)
 from optkit_plugins.lbfgs.vectors.pair_matrix import (
     PairMatrix,
     add_rows,
@@ -16,17 +25,8 @@ from optkit_plugins.lbfgs.vectors.pair_matrix import (
 )
 from optkit_plugins.lbfgs.vectors.readback import read_back
 
-GRADIENTS = 3
-"""Gradients that are held: where a line starts, the best of its trials, and the latest."""
-
-INDICES = frozenset(range(GRADIENTS))
-
 START, DIRECTION, FIRST_GRADIENT = 0, 1, 2
 """Which row of a block's vectors is which."""
-
-SLOPE, PRODUCTS, MAX_NORM = 0, 1, 1 + GRADIENTS
-HAS_MOVED, ORIGIN_SLOPE, HAS_CHANGED, DIRECTION_NORM, LOSS = range(MAX_NORM + 1, MAX_NORM + 6)
-"""Where each of a block's numbers stands; the same list is in workspace.cpp."""
 
 ROUNDINGS = 4
 """By how many roundings parameters may differ, and be those that a step has led to."""
@@ -276,15 +276,6 @@ class Block:
             bool(((real(p) - start).abs() <= precision * (start.abs() + moved)).all())
             for p, start in pairs
         )
-
-
-def free_index(*taken: int | None) -> int:
-    """Return a gradient's index that isn't taken.
-
-    >>> free_index(0, None, 2)
-    1
-    """
-    return min(INDICES.difference(taken))
 
 
 def real(tensor: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from optkit_core import Elements, Kind, UnavailableError, joint_dtype
-from optkit_plugins.lbfgs.vectors.block import HAS_MOVED, LOSS, START, Block
+from optkit_plugins.lbfgs.vectors.block import START, Block
+from optkit_plugins.lbfgs.vectors.gradient_info import HAS_MOVED, LOSS
 from optkit_plugins.lbfgs.vectors.pair_matrix import PairMatrix
 from optkit_plugins.lbfgs.vectors.passes import CHUNK, Address, Index, Workspace, library
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
 import torch
 from torch import Tensor
 
-from optkit_plugins.lbfgs.vectors.block import (
+from optkit_plugins.lbfgs.vectors.block import Block
+from optkit_plugins.lbfgs.vectors.gradient_info import (
     DIRECTION_NORM,
     HAS_CHANGED,
     HAS_MOVED,
@@ -18,45 +18,12 @@ from optkit_plugins.lbfgs.vectors.block import (
     ORIGIN_SLOPE,
     PRODUCTS,
     SLOPE,
-    Block,
+    GradientInfo,
 )
 from optkit_plugins.lbfgs.vectors.readback import read_back
 
 Query: TypeAlias = Callable[[Block], object]
 """Writes further numbers of a block down: calls `measure_direction` or `compare`."""
-
-
-@attrs.frozen(eq=False)
-class GradientInfo:
-    r"""What is known of a gradient :math:`g` at a point, in numbers.
-
-    Args:
-        loss: :math:`f(x)`.
-        slope: :math:`g^\top d` for the current direction.
-        square: :math:`g^\top g`.
-        max_norm: :math:`\lVert g \rVert_\infty`, in units of the parameters.
-        products: :math:`g^\top g_i` for each gradient that is held.
-        origin_slope: the slope where the line begins, if a query has asked for it.
-        direction_norm: :math:`\lVert d \rVert_\infty` in units of the parameters, if
-            `Block.measure_direction` was asked.
-        has_moved: whether the parameters weren't at the start, if `Block.compare` was asked.
-        has_changed: whether the gradient isn't what it was there, likewise.
-    """
-
-    loss: float
-    slope: float
-    square: float
-    max_norm: float
-    products: Sequence[float] = ()
-    origin_slope: float = math.nan
-    direction_norm: float = math.nan
-    has_moved: float = 0.0
-    has_changed: float = 0.0
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the loss and every element of the gradient are finite."""
-        return math.isfinite(self.loss) and math.isfinite(self.square)
 
 
 @attrs.define(eq=False)
