@@ -71,11 +71,11 @@ class Parts:
         self.parts: list[Part] = []
         for rows in alike:
             subset = bucket.subset(rows)
-            found = reader_of(subset) if records else None
-            if found is None:
-                self.parts.append(Part(_table(subset, self.names, reader_of(subset))))
+            reader = reader_of(subset)
+            if reader is None or not records:
+                self.parts.append(Part(_table(subset, self.names, reader)))
             else:
-                self.parts += _recorded_parts(algorithm, subset, found, exactly)
+                self.parts += _recorded_parts(algorithm, subset, reader, exactly)
         bucket.changed.clear()
 
     def holds(self, bucket: Bucket) -> bool:
@@ -178,23 +178,23 @@ def one_after_another(launches: Sequence[Launch]) -> Launch:
 
 
 def _recorded_parts(
-    algorithm: type[UpdateBody], bucket: Bucket, found: Reader, exactly: bool
+    algorithm: type[UpdateBody], bucket: Bucket, reader: Reader, exactly: bool
 ) -> list[Part]:
     """Return the parts of rows that lie alike, one for each branch of the body."""
     given = {index: flatten(bucket.hyperparameters[index]) for index in set(bucket.groups)}
-    ways = _ways(algorithm, bucket, given, exactly)
+    bodies = _bodies(algorithm, bucket, given, exactly)
     parts = []
-    for body in dict.fromkeys(ways):
-        rows = [row for row, way in enumerate(ways) if way is body]
+    for body in dict.fromkeys(bodies):
+        rows = [row for row, taken in enumerate(bodies) if taken is body]
         part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
-        table = _table(part, tuple(algorithm.buffers), found)
-        parts.append(Part(table, _numbers(body, given, table, found)))
+        table = _table(part, tuple(algorithm.buffers), reader)
+        parts.append(Part(table, _numbers(body, given, table, reader)))
     return parts
 
 
-def _table(bucket: Bucket, names: Sequence[str], found: Reader | None) -> AddressTable:
+def _table(bucket: Bucket, names: Sequence[str], reader: Reader | None) -> AddressTable:
     """Return the addresses of rows, whose gradients are from here on looked up by them alone."""
-    table = AddressTable(bucket, names, found)
+    table = AddressTable(bucket, names, reader)
     if table.watched:
         bucket.grads.clear()
     return table
@@ -204,16 +204,16 @@ def _numbers(
     body: RecordedBody | None,
     given: Mapping[int, FlatHyperparameters | None],
     table: AddressTable,
-    found: Reader,
+    reader: Reader,
 ) -> RowNumbers | None:
     if body is None:
         return None
-    known = {index: own for index, own in given.items() if own is not None}
+    known = {index: values for index, values in given.items() if values is not None}
     groups = table.bucket.groups
-    return RowNumbers(body, known, groups, table.counters, table.is_wide, found)
+    return RowNumbers(body, known, groups, table.counters, table.is_wide, reader)
 
 
-def _ways(
+def _bodies(
     algorithm: type[UpdateBody],
     bucket: Bucket,
     given: Mapping[int, FlatHyperparameters | None],
@@ -227,29 +227,32 @@ def _ways(
     for row, index in enumerate(bucket.groups):
         key = (index, steps[row].item() if exactly else None)
         if key not in known:
-            own, t = given[index], steps[row].item() + 1
+            values, t = given[index], steps[row].item() + 1
             known[key] = (
-                None if own is None else _way(algorithm, bucket, index, own, t, inverse, known)
+                None
+                if values is None
+                else _body(algorithm, bucket, index, values, t, inverse, known)
             )
         bodies.append(known[key])
     return bodies
 
 
-def _way(
+def _body(
     algorithm: type[UpdateBody],
     bucket: Bucket,
     index: int,
-    own: FlatHyperparameters,
+    values: FlatHyperparameters,
     t: float,
     inverse: float | None,
     known: Mapping[Any, RecordedBody | None],
 ) -> RecordedBody | None:
+    """Return the body that a group goes through at a step: another group's, or a new one."""
     candidates = [body for body in dict.fromkeys(known.values()) if body is not None]
-    found = matching_body(candidates, own, t, inverse)
-    if found is not None:
-        return found
+    match = matching_body(candidates, values, t, inverse)
+    if match is not None:
+        return match
     h = bucket.hyperparameters[index]
-    return record_body(algorithm, h, own, t, bucket.maximize, inverse)
+    return record_body(algorithm, h, values, t, bucket.maximize, inverse)
 
 
 def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
