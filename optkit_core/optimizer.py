@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from optkit_core.checkpoint.load.load_report import LoadReport
     from optkit_core.checkpoint.load.renaming import Rename
 
-LIVE = ("implementation", "foreach", "fused", "eager_state")
-"""Options that say how to run; a checkpoint doesn't override them."""
-
 
 class Optimizer(Declared, Choosing, Copyable):
     """Base of all optkit optimizers; a plugin derives from it or from `Elementwise`.
@@ -74,9 +71,14 @@ class Optimizer(Declared, Choosing, Copyable):
         range=requests.ImplementationRange(),
         doc="which implementation to run",
         kw_only=True,
+        role="request",
     )
     eager_state: bool = option(
-        default=False, range=boolean(), doc="allocate the state at construction", kw_only=True
+        default=False,
+        range=boolean(),
+        doc="allocate the state at construction",
+        kw_only=True,
+        role="execution",
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:

@@ -14,6 +14,7 @@ from optkit_core.declaration.buffer_arguments import is_number
 from optkit_core.declaration.buffer_kinds import JOINT
 from optkit_core.declaration.buffers import COUNTER, STEP, Buffer
 from optkit_core.declaration.fields import Declaration, hyperparameter, option
+from optkit_core.declaration.roles import OPTIONS, Role
 from optkit_core.errors import DeclarationError, did_you_mean
 
 
@@ -33,6 +34,7 @@ class Declared:
     has_body: ClassVar[bool] = False
     hyperparameter_names: ClassVar[tuple[str, ...]] = ()
     option_names: ClassVar[tuple[str, ...]] = ()
+    step_options: ClassVar[tuple[str, ...]] = ()
     default_values: ClassVar[Mapping[str, Any]] = {}
     positional: ClassVar[tuple[str, ...]] = ()
     schema_name: ClassVar[str] = "optimizer"
@@ -53,10 +55,9 @@ class Declared:
             for name, item in cls.declarations.items()
         )
         cls.known_annotations = set()
-        cls.hyperparameter_names = tuple(
-            name for name, item in cls.declarations.items() if not item.is_option
-        )
-        cls.option_names = tuple(name for name, item in cls.declarations.items() if item.is_option)
+        cls.hyperparameter_names = fields.names(cls.declarations, Role.HYPERPARAMETER)
+        cls.option_names = fields.names(cls.declarations, *OPTIONS)
+        cls.step_options = fields.names(cls.declarations, Role.STEP)
         cls.default_values = {name: item.default for name, item in cls.declarations.items()}
         cls.positional = fields.positional(cls.declarations)
         if "schema_name" not in vars(cls) and _is_algorithm(cls):

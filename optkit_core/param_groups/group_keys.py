@@ -14,32 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from optkit_core.declaration.fields import unknown
+from optkit_core.declaration.roles import ANNOTATIONS, role_of
 from optkit_core.errors import UnusedGroupKeyWarning
-from optkit_core.selection import requests
 
 if TYPE_CHECKING:
     from optkit_core.optimizer import Optimizer
-
-ANNOTATIONS = frozenset(
-    {
-        "params",
-        "param_names",
-        "name",
-        "schema",
-        "writer",
-        "lr_scale",
-        "initial_lr",
-        "min_lr",
-        "max_lr",
-        "swa_lr",
-        "base_momentum",
-        "max_momentum",
-    }
-)
-"""Keys that any group may have beside the declared ones: names, and what schedulers write."""
-
-KNOWN = ANNOTATIONS | requests.SET_ASIDE.keys()
-"""Keys that need no declaration: torch's flags say what runs even where a class has none."""
 
 SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 """What other libraries call a hyperparameter, which would have no effect under that name."""
@@ -61,7 +40,7 @@ def check(owner: type[Optimizer], group: Mapping[str, Any]) -> None:
     Raises:
         UnknownHyperparameterError: a key is almost a declared name.
     """
-    strange = [key for key in group if key not in owner.declarations and key not in KNOWN]
+    strange = [key for key in group if role_of(key, owner.declarations) is None]
     for key in strange:
         meant = slip_of(key, owner.declarations)
         if meant:

@@ -26,6 +26,7 @@ class Choosing:
     request: Request
     param_groups: list[dict[str, Any]]
     hyperparameter_names: ClassVar[tuple[str, ...]]
+    step_options: ClassVar[tuple[str, ...]]
     has_body: ClassVar[bool]
 
     @property

@@ -85,7 +85,12 @@ def explain(optimizer: Choosing) -> Explanation:
     Parameters without a gradient are counted where they would be if they had a dense one.
     """
     values = GroupValues(optimizer)
-    buckets = gather(optimizer.param_groups, values, only_with_gradient=False)
+    buckets = gather(
+        optimizer.param_groups,
+        values,
+        only_with_gradient=False,
+        step_options=optimizer.step_options,
+    )
     choices = [_choice(optimizer, bucket) for bucket in buckets]
     return Explanation(
         type(optimizer).__name__,

@@ -13,7 +13,8 @@ import torch
 import optkit
 from optkit import LBFGS, Adagrad, Adamax, UnusedGroupKeyWarning
 from optkit_core import OptkitError, UnknownHyperparameterError
-from optkit_core.param_groups.group_keys import ANNOTATIONS, slip_of
+from optkit_core.declaration.roles import ANNOTATIONS
+from optkit_core.param_groups.group_keys import slip_of
 
 KEPT = [
     "lr_mult",

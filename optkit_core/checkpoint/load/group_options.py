@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -12,8 +13,8 @@ from optkit_core.checkpoint.load.matching import MatchedGroup
 from optkit_core.checkpoint.load.saved_state import SavedGroup
 from optkit_core.checkpoint.load.value_copies import copied
 from optkit_core.checkpoint.schema import Schema, savable
+from optkit_core.declaration.roles import role_of
 from optkit_core.errors import CheckpointError, HyperparameterError
-from optkit_core.optimizer import LIVE
 from optkit_core.param_groups.builtin_values import plain
 from optkit_core.param_groups.group_keys import slip_of
 
@@ -41,7 +42,7 @@ def verify(
     for position, group in enumerate(matched):
         live = optimizer.param_groups[position]
         sources = [(i, saved[i].options) for i in group.sources if i < len(saved)]
-        _require_agreement(position, sources, found)
+        _require_agreement(type(optimizer), position, sources, found)
         values = _values(type(optimizer), schema, live, sources[0], found) if sources else {}
         if "param_names" not in live and sources and saved[sources[0][0]].names is not None:
             values["param_names"] = list(saved[sources[0][0]].names or ())
@@ -60,7 +61,7 @@ def _values(
     where = f"saved group {position}"
     values: dict[str, Any] = {}
     for name, value in options.items():
-        if name in LIVE:
+        if not _is_restored(owner, name):
             continue
         declared = owner.declarations.get(name)
         if declared is None and slip_of(name, owner.declarations):
@@ -73,7 +74,7 @@ def _values(
     for name in owner.declarations:
         if name not in options and name in schema.hyperparameters:
             found.missing.append(f"{where} has no {name}")
-        elif name not in LIVE:
+        elif _is_restored(owner, name):
             _restore(owner, name, values, live, where, found)
     return values
 
@@ -97,13 +98,19 @@ def _restore(
         found.refused.append(f"{where}: {error}")
 
 
+def _is_restored(owner: Any, name: str) -> bool:
+    """Whether a group's value of that name comes from the checkpoint; how to run doesn't."""
+    role = role_of(name, owner.declarations)
+    return role is None or role.is_restored
+
+
 def _require_agreement(
-    position: int, sources: Sequence[tuple[int, Mapping[str, Any]]], found: Findings
+    owner: Any, position: int, sources: Sequence[tuple[int, Mapping[str, Any]]], found: Findings
 ) -> None:
     """Say so if the parameters of one group come from saved groups that differ."""
     for other, options in sources[1:]:
         first, expected = sources[0]
-        keys = sorted((options.keys() | expected.keys()) - set(LIVE))
+        keys = sorted(filter(partial(_is_restored, owner), options.keys() | expected.keys()))
         differing = [key for key in keys if not _same(options.get(key), expected.get(key))]
         if differing:
             found.refused.append(

@@ -8,8 +8,9 @@ from optkit_core.checkpoint.conversions import importers
 from optkit_core.checkpoint.load import outer_shape, saved_state
 from optkit_core.checkpoint.migrations import converted, migrated
 from optkit_core.checkpoint.schema import TAG, Schema, schema_of
+from optkit_core.declaration.roles import ANNOTATIONS
 from optkit_core.errors import CheckpointError
-from optkit_core.param_groups.group_keys import ANNOTATIONS, torchs_arguments
+from optkit_core.param_groups.group_keys import torchs_arguments
 
 
 def understood(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], list[str]]:
