@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from optkit_core import implementations
-from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean, one_of
 from optkit_core.errors import (
@@ -233,7 +232,7 @@ class Elementwise(Optimizer):
         for position, (p, g, state) in enumerate(rows):
             if position not in bucket.new:
                 for name, item in self.buffers.items():
-                    shape = p.shape if item.kind == PER_ELEMENT else item.shape_for(p)
+                    shape = p.shape if item.rules.is_per_element else item.shape_for(p)
                     if state[name].shape != shape:
                         raise self._shape_error(p, f"buffer {name!r}", state[name])
             if g.shape != p.shape:

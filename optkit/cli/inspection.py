@@ -12,8 +12,8 @@ from torch import Tensor
 from optkit.cli.outputs import plain
 from optkit.cli.stored import Stored
 from optkit.cli.tables import console, indented, pairs, plain_table
-from optkit_core.checkpoint.load import outer_shape, saved_state
-from optkit_core.checkpoint.schema import dtype_name
+from optkit_core.checkpoint.load import parsing, structure
+from optkit_core.declaration.tensor_types import dtype_name
 
 MOST_ROWS = 20
 
@@ -50,8 +50,8 @@ def contents(stored: Stored) -> Contents:
         stored: the file.
     """
     checkpoint = stored.checkpoint
-    own, others = outer_shape.parted(checkpoint.state_dict)
-    read = saved_state.read(own)
+    own, others = structure.split_user_entries(checkpoint.state_dict)
+    read = parsing.parse(own)
     groups = [{"parameters": len(g.ids), **_plain(dict(g.options))} for g in read.groups]
     return Contents(
         file=str(stored.path),
@@ -119,7 +119,7 @@ def _print_rest(count: int, what: str, everything: bool) -> None:
         console().print(f"  ... and {count - MOST_ROWS} more {what}; --all shows them")
 
 
-def _entries(read: saved_state.Saved) -> Iterator[Entry]:
+def _entries(read: parsing.ParsedState) -> Iterator[Entry]:
     names = {
         key: name
         for group in read.groups

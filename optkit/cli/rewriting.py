@@ -13,7 +13,7 @@ from optkit.cli.user_errors import OptionError
 from optkit_core.checkpoint import migrations
 from optkit_core.checkpoint.file import checkpoint_file
 from optkit_core.checkpoint.file.checkpoint_file import Checkpoint
-from optkit_core.checkpoint.load import origin, outer_shape, saved_state
+from optkit_core.checkpoint.load import identify_algorithm, parsing, structure
 from optkit_core.checkpoint.schema import TAG, schema_of
 from optkit_core.optimizer import Optimizer
 
@@ -46,8 +46,8 @@ def plan(stored: Stored, algorithm: str | None, to: int | None, output: Path | N
             "another file with --output."
         )
     cls = _class(stored, algorithm)
-    given, others = outer_shape.parted(stored.checkpoint.state_dict)
-    brought, steps = _brought(saved_state.detached(given), cls, to)
+    given, others = structure.split_user_entries(stored.checkpoint.state_dict)
+    brought, steps = _brought(parsing.copy_containers(given), cls, to)
     state_dict = {**brought, "state": {**brought["state"], **others}}
     checkpoint = Checkpoint(cls.__name__, state_dict)
     return Plan(checkpoint, output or stored.path, tuple(steps))
@@ -60,7 +60,7 @@ def carry_out(planned: Plan) -> None:
 
 def _class(stored: Stored, algorithm: str | None) -> Any:
     """Return the class whose state a file holds."""
-    identity = saved_state.identity(stored.checkpoint.state_dict)
+    identity = parsing.schema_identity(stored.checkpoint.state_dict)
     name = algorithm or (identity[0] if identity else stored.checkpoint.algorithm)
     if not name:
         raise OptionError(
@@ -74,13 +74,13 @@ def _class(stored: Stored, algorithm: str | None) -> Any:
 
 def _brought(own: dict[str, Any], cls: Any, to: int | None) -> tuple[dict[str, Any], list[str]]:
     """Return a state of a class in a version of its schema, and what was done to it."""
-    identity = saved_state.identity(own)
+    identity = parsing.schema_identity(own)
     if identity is not None and identity[0] == cls.schema_name:
         _refuse_version(cls, identity[1], to)
         return migrations.migrated(own, cls, *identity, to)
     if to not in (None, cls.schema_version):
         raise OptionError(f"--to {to}: what isn't of optkit goes to {cls.schema_version} only.")
-    state_dict, steps = origin.understood(cls, own)
+    state_dict, steps = identify_algorithm.in_present_schema(cls, own)
     for group in state_dict["param_groups"]:
         group[TAG] = schema_of(cls).identity
     return state_dict, [*steps, f"marked as {schema_of(cls).identity}"]

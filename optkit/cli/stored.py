@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 
 from optkit.cli.user_errors import OptionError
-from optkit_core.checkpoint.file import checkpoint_file, torch_file
+from optkit_core.checkpoint.file import checkpoint_file, torch_save_file
 from optkit_core.checkpoint.file.checkpoint_file import Checkpoint
-from optkit_core.checkpoint.load import outer_shape, saved_state
+from optkit_core.checkpoint.load import parsing, structure
 
 
 @attrs.frozen(eq=False)
@@ -29,7 +29,7 @@ class Stored:
     @property
     def schema(self) -> str:
         """The schema that the groups carry, such as ``"adamax/1"``; ``""`` if none."""
-        identity = saved_state.identity(self.checkpoint.state_dict)
+        identity = parsing.schema_identity(self.checkpoint.state_dict)
         return f"{identity[0]}/{identity[1]}" if identity else ""
 
 
@@ -48,8 +48,8 @@ def open_stored(path: Path, key: str | None, with_content: bool) -> Stored:
         CheckpointFileError: it can't be read, is damaged, or holds no optimizer's state.
         OptionError: a key is given for a file of optkit.save.
     """
-    if torch_file.is_one(path):
-        found = torch_file.read(path, key, "cpu" if with_content else "meta")
+    if torch_save_file.is_one(path):
+        found = torch_save_file.read(path, key, "cpu" if with_content else "meta")
         return Stored(path, TORCH, Checkpoint("", _checked(found)))
     if key is not None:
         raise OptionError(f"--key {key!r} is for files of torch.save, which {path} isn't.")
@@ -64,8 +64,8 @@ def _checked(state_dict: dict[str, Any]) -> dict[str, Any]:
     Raises:
         CheckpointError: it isn't.
     """
-    own, _ = outer_shape.parted(state_dict)
-    outer_shape.require(own)
-    saved_state.identity(own)
-    saved_state.read(own)
+    own, _ = structure.split_user_entries(state_dict)
+    structure.require(own)
+    parsing.schema_identity(own)
+    parsing.parse(own)
     return state_dict

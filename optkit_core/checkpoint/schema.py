@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-import torch
 
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.ranges import Savable
@@ -73,26 +72,23 @@ def savable(algorithm: Any) -> dict[str, Savable]:
     return {name: range for name, range in ranges.items() if isinstance(range, Savable)}
 
 
-def parse(identity: Any) -> tuple[str, int]:
+def parse_identity(identity: Any) -> tuple[str, int]:
     """Return name and version of an identity such as ``"adamax/1"``.
 
     Raises:
         CheckpointError: it isn't one.
 
-    >>> parse("adamax/1")
+    >>> parse_identity("adamax/1")
     ('adamax', 1)
     """
-    found = re.fullmatch(r"([\w.-]{1,100})/([1-9]\d{0,8})", identity if _is_text(identity) else "")
-    if not found:
+    text = identity if isinstance(identity, str) else ""
+    match = re.fullmatch(r"([\w.-]{1,100})/([1-9]\d{0,8})", text)
+    if not match:
         raise CheckpointError(
             f"a group's {TAG!r} must be a name and a version such as 'adamax/1', "
             f"got {identity!r:.60}."
         )
-    return found[1], int(found[2])
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return match[1], int(match[2])
 
 
 @functools.cache
@@ -106,8 +102,3 @@ def writer_of(algorithm: Any) -> str:
         if entry.location == location and entry.entry_point is not None:
             return f"{entry.provider} {entry.version}".rstrip()
     return ""
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Return the name of a dtype without the module's."""
-    return str(dtype).removeprefix("torch.")

@@ -10,8 +10,7 @@ from typing import Any, ClassVar, dataclass_transform
 from torch.optim import Optimizer as TorchOptimizer
 
 from optkit_core.declaration import buffers, fields
-from optkit_core.declaration.buffer_arguments import is_number
-from optkit_core.declaration.buffer_kinds import JOINT
+from optkit_core.declaration.buffer_kinds.kind import is_number
 from optkit_core.declaration.buffers import COUNTER, STEP, Buffer
 from optkit_core.declaration.fields import Declaration, hyperparameter, option
 from optkit_core.declaration.roles import OPTIONS, Role
@@ -47,7 +46,7 @@ class Declared:
         cls.declarations = dict(fields.in_order(fields.collect(cls)))
         cls.buffers = buffers.collect(cls)
         cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
-        cls.is_joint = any(item.kind == JOINT for item in cls.buffers.values())
+        cls.is_joint = any(item.rules.is_joint for item in cls.buffers.values())
         _check(cls)
         cls.Hyperparameters = fields.CheckedClass()
         cls.checks = tuple(

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.checkpoint import conversions
+from optkit_core.checkpoint import conversion_registry
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     PluginError,
@@ -76,12 +76,12 @@ class Registrar:
 
     def migration(self, schema: str, version: int, function: Any) -> None:
         """Register a migration; see `optkit_core.migration`."""
-        conversions.migration(schema, version)(function)
+        conversion_registry.migration(schema, version)(function)
         self.conversions.append((schema, version))
 
     def importer(self, schema: str, source: str, function: Any) -> None:
         """Register an importer; see `optkit_core.importer`."""
-        conversions.importer(schema, source)(function)
+        conversion_registry.importer(schema, source)(function)
         self.conversions.append((schema, source))
 
 

@@ -1,4 +1,4 @@
-"""The way back from JSON and named tensors to a state dict; nothing is taken on trust."""
+"""Decoding JSON and named tensors into a state dict; nothing is taken on trust."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.checkpoint.file import torch_constants
-from optkit_core.checkpoint.file.encoding import (
+from optkit_core.checkpoint.file.json_encoding import (
     COMPLEX,
     DOUBLE,
     FLOAT,
@@ -138,8 +138,8 @@ def _tensor(value: dict[str, Any], left: dict[str, Tensor]) -> Tensor:
 
 
 def _as_complex(name: str, tensor: Tensor) -> Tensor:
-    halves = (torch.float16, torch.float32, torch.float64)
-    if tensor.dtype not in halves or tensor.shape[-1:] != (2,):
+    parts = (torch.float16, torch.float32, torch.float64)
+    if tensor.dtype not in parts or tensor.shape[-1:] != (2,):
         raise ValueError(f"{name!r:.60} can't be complex")
     return torch.view_as_complex(tensor)
 

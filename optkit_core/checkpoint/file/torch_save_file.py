@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from optkit_core.checkpoint.file.header import SNIFFED, is_pickle
 from optkit_core.checkpoint.file.os_errors import opened
+from optkit_core.checkpoint.file.safetensors_header import SNIFFED, is_pickle
 from optkit_core.errors import CheckpointFileError
 
 MOST_NAMED = 10

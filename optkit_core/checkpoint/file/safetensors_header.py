@@ -1,4 +1,4 @@
-"""The header of a safetensors file: which tensors stand where, and one text."""
+"""The header of a safetensors file, written and parsed: where which tensor stands, and a text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
 @attrs.frozen
-class Place:
+class TensorEntry:
     """Where a tensor stands: its name, dtype and shape, and its first byte in the file."""
 
     name: str
@@ -62,7 +62,7 @@ class Header:
     """What a file says about itself: a text, its tensors in their order, its size in bytes."""
 
     text: str
-    places: tuple[Place, ...]
+    tensors: tuple[TensorEntry, ...]
     size: int
 
 
@@ -109,7 +109,7 @@ def read_header(path: str | os.PathLike[str], descriptor: int) -> Header:
         zlib.crc32(start[: LENGTH.size] + content)
     ):
         raise damaged(path, "its header has another checksum than noted")
-    return Header(text, _places(path, entries, LENGTH.size + length), size)
+    return Header(text, _tensor_entries(path, entries, LENGTH.size + length), size)
 
 
 def is_pickle(start: bytes) -> bool:
@@ -147,25 +147,25 @@ def _check_format(path: str | os.PathLike[str], descriptor: int) -> None:
         ) from error
 
 
-def _places(
+def _tensor_entries(
     path: str | os.PathLike[str], entries: Mapping[str, Any], start: int
-) -> tuple[Place, ...]:
-    places = []
+) -> tuple[TensorEntry, ...]:
+    tensors = []
     for name, entry in entries.items():
         dtype = DTYPES.get(entry["dtype"])
         if dtype is None:
             raise damaged(path, f"{name!r:.60} is of dtype {entry['dtype']!r}, which torch lacks")
         begin = start + entry["data_offsets"][0]
-        places.append(Place(name, dtype, tuple(entry["shape"]), begin))
-    places.sort(key=lambda place: (place.begin, place.size))
-    last = places[-1] if places else None
+        tensors.append(TensorEntry(name, dtype, tuple(entry["shape"]), begin))
+    tensors.sort(key=lambda tensor: (tensor.begin, tensor.size))
+    last = tensors[-1] if tensors else None
     if last is None or (last.name, last.dtype, last.shape) != (
         CHECKSUMS,
         torch.uint32,
-        (len(places),),
+        (len(tensors),),
     ):
         raise damaged(path, "its checksums are missing")
-    return tuple(places[:-1])
+    return tuple(tensors[:-1])
 
 
 def _wrong_kind(path: str | os.PathLike[str], start: bytes, size: int) -> CheckpointFileError:

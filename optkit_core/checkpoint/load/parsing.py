@@ -1,4 +1,4 @@
-"""Saved states as they come: their outer shape is checked, and nothing else is believed yet."""
+"""A saved state parsed: its groups, and the schema they carry; no value is checked yet."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import attrs
 
-from optkit_core.checkpoint.load import outer_shape
-from optkit_core.checkpoint.schema import TAG, WRITER, parse
+from optkit_core.checkpoint.load import structure
+from optkit_core.checkpoint.schema import TAG, WRITER, parse_identity
 from optkit_core.errors import CheckpointError
 
-NOT_OPTIONS = frozenset({"params", "param_names", TAG, WRITER})
+NO_OPTIONS = frozenset({"params", "param_names", TAG, WRITER})
 """Keys of a group that say what it is about, not how it is optimized."""
 
 
@@ -20,7 +20,7 @@ class Owned(dict[str, Any]):
 
 
 @attrs.frozen(eq=False)
-class SavedGroup:
+class ParsedGroup:
     """One saved parameter group: the keys of its parameters' state, their names, its options."""
 
     ids: tuple[Hashable, ...]
@@ -29,28 +29,28 @@ class SavedGroup:
 
 
 @attrs.frozen(eq=False)
-class Saved:
-    """A saved state whose outer shape is right."""
+class ParsedState:
+    """A saved state whose structure is right."""
 
-    groups: tuple[SavedGroup, ...]
+    groups: tuple[ParsedGroup, ...]
     state: Mapping[Hashable, Mapping[str, Any]]
 
 
-def detached(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+def copy_containers(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy that shares the tensors and nothing else, to be changed freely.
 
     Raises:
-        CheckpointError: its outer shape is wrong.
+        CheckpointError: its structure is wrong.
     """
-    outer_shape.require(state_dict)
+    structure.require(state_dict)
     return {
-        "state": {key: _unshared(own) for key, own in state_dict["state"].items()},
-        "param_groups": [_unshared(group) for group in state_dict["param_groups"]],
+        "state": {key: _copied(own) for key, own in state_dict["state"].items()},
+        "param_groups": [_copied(group) for group in state_dict["param_groups"]],
     }
 
 
-def read(state_dict: Mapping[str, Any]) -> Saved:
-    """Read a state whose outer shape is right; nothing is copied.
+def parse(state_dict: Mapping[str, Any]) -> ParsedState:
+    """Parse a state whose structure is right; nothing is copied.
 
     Raises:
         CheckpointError: a group's parameters aren't a list, or one of them appears twice.
@@ -59,10 +59,10 @@ def read(state_dict: Mapping[str, Any]) -> Saved:
     ids = [key for group in groups for key in group.ids]
     if len(set(ids)) < len(ids):
         raise CheckpointError("a parameter stands twice in the saved groups.")
-    return Saved(groups, state_dict["state"])
+    return ParsedState(groups, state_dict["state"])
 
 
-def identity(state_dict: Mapping[str, Any]) -> tuple[str, int] | None:
+def schema_identity(state_dict: Mapping[str, Any]) -> tuple[str, int] | None:
     """Return name and version of the schema that all saved groups carry; None if none does.
 
     Raises:
@@ -74,10 +74,10 @@ def identity(state_dict: Mapping[str, Any]) -> tuple[str, int] | None:
             raise CheckpointError(
                 f"the saved groups belong to different schemas, {tags[0]!r:.60} and {tag!r:.60}."
             )
-    return parse(tags[0]) if tags and tags[0] is not None else None
+    return parse_identity(tags[0]) if tags and tags[0] is not None else None
 
 
-def _group(position: int, group: dict[str, Any]) -> SavedGroup:
+def _group(position: int, group: dict[str, Any]) -> ParsedGroup:
     ids, names = group.get("params"), group.get("param_names")
     if not isinstance(ids, (list, tuple)) or not all(isinstance(i, (int, str)) for i in ids):
         raise CheckpointError(
@@ -86,8 +86,8 @@ def _group(position: int, group: dict[str, Any]) -> SavedGroup:
         )
     if names is not None:
         _require_names(position, names, len(ids))
-    options = {key: value for key, value in group.items() if key not in NOT_OPTIONS}
-    return SavedGroup(tuple(ids), None if names is None else tuple(names), options)
+    options = {key: value for key, value in group.items() if key not in NO_OPTIONS}
+    return ParsedGroup(tuple(ids), None if names is None else tuple(names), options)
 
 
 def _require_names(position: int, names: Any, count: int) -> None:
@@ -99,9 +99,9 @@ def _require_names(position: int, names: Any, count: int) -> None:
         )
 
 
-def _unshared(value: Any) -> Any:
+def _copied(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _unshared(item) for key, item in value.items()}
+        return {key: _copied(item) for key, item in value.items()}
     if type(value) is list or type(value) is tuple:
-        return type(value)(map(_unshared, value))
+        return type(value)(map(_copied, value))
     return value

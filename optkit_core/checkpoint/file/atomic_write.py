@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from optkit_core.checkpoint.file.os_errors import blamed_on, refuse_irregular
+from optkit_core.checkpoint.file.os_errors import refuse_irregular, translate_errors
 
 SUFFIX = ".optkit-tmp"
 DIGITS = 8
@@ -33,14 +33,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
     Raises:
         CheckpointFileError: it can't be written; also of the builtin kind.
     """
-    with blamed_on(path, "written"):
+    with translate_errors(path, "written"):
         target = Path(os.path.realpath(path))
         mode = _mode(target)
         _remove_abandoned(target)
         temporary, descriptor = _open_beside(target, mode)
     try:
         yield descriptor
-        with blamed_on(path, "written"):
+        with translate_errors(path, "written"):
             os.fsync(descriptor)
             os.replace(temporary, target)
             _sync_directory(target.parent)

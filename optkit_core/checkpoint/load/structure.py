@@ -1,4 +1,4 @@
-"""The outer shape of saved states: nothing else is read before it is right."""
+"""The structure of saved states: dicts and lists are where they should be, before more is read."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from torch import Tensor
 
 from optkit_core.errors import CheckpointError
 
-SINGLE = frozenset({Tensor, torch.nn.Parameter, bool, int, float, complex, str, type(None)})
-"""Types of which a copy needs no copy."""
+LEAVES = frozenset({Tensor, torch.nn.Parameter, bool, int, float, complex, str, type(None)})
+"""Types of values that hold no others."""
 
 NAMES = frozenset({str})
 NUMBERS = frozenset({int})
 
-MOST_LEVELS = 10
+MAX_DEPTH = 10
 """How deep lists and dicts may be nested; the state of L-BFGS has two levels."""
 
 
 def require(state_dict: Any) -> None:
-    """Check the outer shape of a saved state.
+    """Check that a saved state is a dict of ``"state"`` and ``"param_groups"`` of plain things.
 
     Raises:
-        CheckpointError: it isn't a dict of ``"state"`` and ``"param_groups"`` of plain things.
+        CheckpointError: it isn't; says what is elsewhere.
     """
-    _require_outer(state_dict)
-    _require_keyed("state", state_dict["state"].values())
-    _require_keyed("a parameter group", state_dict["param_groups"])
+    _require_top(state_dict)
+    _require_named("state", state_dict["state"].values())
+    _require_named("a parameter group", state_dict["param_groups"])
 
 
-def parted(state_dict: Any, buffers: Collection[str] = ()) -> tuple[Any, dict[Any, Any]]:
-    """Part a saved state from those entries that are no parameter's.
+def split_user_entries(
+    state_dict: Any, buffers: Collection[str] = ()
+) -> tuple[Any, dict[Any, Any]]:
+    """Split a saved state into what is of parameters and what user code put there.
 
     User code may put anything into ``optimizer.state``, under a key of its own. Parameters are
     numbered, or called by name; then other names are no keys of user code.
@@ -48,10 +50,11 @@ def parted(state_dict: Any, buffers: Collection[str] = ()) -> tuple[Any, dict[An
     Raises:
         CheckpointError: it isn't a dict of a dict ``"state"`` and a list ``"param_groups"``.
 
-    >>> parted({"state": {0: {"step": 1.0}, "epoch": 7}, "param_groups": [{"params": [0]}]})
+    >>> state = {0: {"step": 1.0}, "epoch": 7}
+    >>> split_user_entries({"state": state, "param_groups": [{"params": [0]}]})
     ({'state': {0: {'step': 1.0}}, 'param_groups': [{'params': [0]}]}, {'epoch': 7})
     """
-    _require_outer(state_dict)
+    _require_top(state_dict)
     state, groups = state_dict["state"], state_dict["param_groups"]
     if NUMBERS.issuperset(map(type, state)) or not all(map(_is_numbered, groups)):
         return state_dict, {}
@@ -60,12 +63,12 @@ def parted(state_dict: Any, buffers: Collection[str] = ()) -> tuple[Any, dict[An
         for key, value in state.items()
         if not isinstance(key, int) and not (isinstance(value, dict) and value.keys() & buffers)
     }
-    _require_levels(entries, MOST_LEVELS)
+    _require_depth(entries, MAX_DEPTH)
     own = {key: value for key, value in state.items() if key not in entries}
     return {**state_dict, "state": own}, entries
 
 
-def _require_outer(state_dict: Any) -> None:
+def _require_top(state_dict: Any) -> None:
     if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
         found = sorted(map(repr, state_dict)) if isinstance(state_dict, Mapping) else ""
         raise CheckpointError(
@@ -86,30 +89,30 @@ def _is_numbered(group: Any) -> bool:
     return not isinstance(ids, (list, tuple)) or NUMBERS.issuperset(map(type, ids))
 
 
-def _require_keyed(what: str, items: Collection[Any]) -> None:
+def _require_named(what: str, items: Collection[Any]) -> None:
     if {*map(type, items)} <= {dict} and _are_plain(items):
         return
     for item in items:
         if not isinstance(item, dict) or not NAMES.issuperset(map(type, item)):
             raise CheckpointError(f"{what} must be a dict with names as keys, got {item!r:.60}.")
-        _require_levels(item, MOST_LEVELS)
+        _require_depth(item, MAX_DEPTH)
 
 
 def _are_plain(dicts: Collection[dict[Any, Any]]) -> bool:
     """Whether dicts have names as keys, and lists and dicts aren't among their values."""
     keys = chain.from_iterable(dicts)
     values = chain.from_iterable(map(dict.values, dicts))
-    return NAMES.issuperset(map(type, keys)) and SINGLE.issuperset(map(type, values))
+    return NAMES.issuperset(map(type, keys)) and LEAVES.issuperset(map(type, values))
 
 
-def _require_levels(value: Any, most: int) -> None:
+def _require_depth(value: Any, depth: int) -> None:
     """Raise if lists and dicts are nested in more than so many levels."""
     if not isinstance(value, (dict, list, tuple)):
         return
-    if most < 0:
-        raise CheckpointError(f"saved state is nested more than {MOST_LEVELS} levels deep.")
+    if depth < 0:
+        raise CheckpointError(f"saved state is nested more than {MAX_DEPTH} levels deep.")
     items = value.values() if isinstance(value, dict) else value
-    if SINGLE.issuperset(map(type, items)):
+    if LEAVES.issuperset(map(type, items)):
         return
     for item in items:
-        _require_levels(item, most - 1)
+        _require_depth(item, depth - 1)

@@ -1,4 +1,4 @@
-"""A state dict as JSON and named tensors, and back, exactly.
+"""Encoding a state dict as JSON and named tensors, exactly; `json_decoding` is the inverse.
 
 What JSON has no word for is an object with a key that starts with ``$``: a tensor, a tuple,
 a complex number, a float that is no finite number, a dict with keys other than strings, a
@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from optkit_core.checkpoint.file import torch_constants
-from optkit_core.checkpoint.file.header import CHECKSUMS, CODES, METADATA
+from optkit_core.checkpoint.file.safetensors_header import CHECKSUMS, CODES, METADATA
 from optkit_core.errors import CheckpointError
 from optkit_core.param_groups.builtin_values import number
 
 TENSOR, TUPLE, FLOAT, COMPLEX, ITEMS = "$tensor", "$tuple", "$float", "$complex", "$items"
 PAIRED, ORDER = "paired", "order"
-DEEPEST = 100
-MOST_BITS = 10_000
+MAX_DEPTH = 100
+MAX_BITS = 10_000
 DOUBLE = struct.Struct(">d")
 
 
@@ -51,15 +51,15 @@ def encode(value: Any) -> tuple[Any, dict[str, Tensor]]:
 def _encoded(value: Any, where: str, depth: int, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         return _named(value, where, tensors)
-    constant, value = torch_constants.written(value), number(value)
+    constant, value = torch_constants.write(value), number(value)
     if constant is not None:
         return constant
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, float, complex)):
         return _number(value, where)
-    if depth == DEEPEST:
-        raise CheckpointError(f"{where:.80} is nested deeper than {DEEPEST} levels; flatten it.")
+    if depth == MAX_DEPTH:
+        raise CheckpointError(f"{where:.80} is nested deeper than {MAX_DEPTH} levels; flatten it.")
     if isinstance(value, dict):
         return _dict(value, where, depth, tensors)
     if isinstance(value, (list, tuple)):
@@ -76,8 +76,8 @@ def _encoded(value: Any, where: str, depth: int, tensors: dict[str, Tensor]) -> 
 
 def _number(value: Any, where: str) -> Any:
     if isinstance(value, int):
-        if value.bit_length() > MOST_BITS:
-            raise CheckpointError(f"{where} is a number of more than {MOST_BITS} bits.")
+        if value.bit_length() > MAX_BITS:
+            raise CheckpointError(f"{where} is a number of more than {MAX_BITS} bits.")
         return int(value)
     if isinstance(value, complex):
         return {COMPLEX: [_number(value.real, where), _number(value.imag, where)]}

@@ -1,4 +1,4 @@
-"""Copies of saved values, made so that nothing is shared with what was loaded."""
+"""Deep copies of saved values, made so that nothing is shared with what was loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from optkit_core.errors import CheckpointError
 from optkit_core.param_groups.builtin_values import OWN
 
 
-def copied(value: Any) -> Any:
+def deep_copy(value: Any) -> Any:
     """Return a copy that shares nothing with `value`.
 
     Args:
@@ -26,9 +26,9 @@ def copied(value: Any) -> Any:
     if isinstance(value, Tensor):
         return (value.detach() if value.requires_grad else value).clone()
     if type(value) is dict:
-        return {key: copied(item) for key, item in value.items()}
+        return {key: deep_copy(item) for key, item in value.items()}
     if type(value) is list or type(value) is tuple:
-        return type(value)(map(copied, value))
+        return type(value)(map(deep_copy, value))
     try:
         return copy.deepcopy(value)
     except Exception as error:  # the object's own method may fail in any way

@@ -17,10 +17,16 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from optkit_core.checkpoint.file.atomic import replacing
+from optkit_core.checkpoint.file.atomic_write import replacing
 from optkit_core.checkpoint.file.checksums import BLOCK, checksum
-from optkit_core.checkpoint.file.header import Header, Place, compose, damaged, read_header
-from optkit_core.checkpoint.file.os_errors import blamed_on, opened
+from optkit_core.checkpoint.file.os_errors import opened, translate_errors
+from optkit_core.checkpoint.file.safetensors_header import (
+    Header,
+    TensorEntry,
+    compose,
+    damaged,
+    read_header,
+)
 from optkit_core.checkpoint.file.tensor_bytes import bytes_of, pieces
 
 PIECE = 8 * BLOCK
@@ -44,7 +50,7 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], text: str
     header = compose(ordered, text)
     with (
         replacing(path) as descriptor,
-        blamed_on(path, "written"),
+        translate_errors(path, "written"),
         os.fdopen(descriptor, "wb", buffering=BLOCK, closefd=False) as file,
     ):
         file.write(header)
@@ -67,9 +73,11 @@ def read(path: str | os.PathLike[str]) -> tuple[str, dict[str, Tensor]]:
     with opened(path) as descriptor:
         header = read_header(path, descriptor)
         # By one thread: what the last checkpoint took is given again only to the same thread.
-        tensors = {p.name: torch.empty(p.shape, dtype=p.dtype, device="cpu") for p in header.places}
+        tensors = {
+            p.name: torch.empty(p.shape, dtype=p.dtype, device="cpu") for p in header.tensors
+        }
         fill = functools.partial(_fill, path, descriptor)
-        jobs = list(zip(header.places, tensors.values(), _noted(descriptor, header), strict=True))
+        jobs = list(zip(header.tensors, tensors.values(), _noted(descriptor, header), strict=True))
         with ThreadPoolExecutor(THREADS) as pool:  # starts no thread that isn't needed
             pending = [pool.submit(fill, *job) for job in jobs if job[0].size >= LARGE]
             for job in jobs:
@@ -94,33 +102,33 @@ def _write(file: BinaryIO, tensor: Tensor) -> int:
     """Write a tensor, a large one piece by piece, and return its checksum."""
     total = 0
     for piece in _pieces(tensor):
-        here = piece.cpu()
-        total = checksum(here, total)
-        file.write(bytes_of(here))
+        on_cpu = piece.cpu()
+        total = checksum(on_cpu, total)
+        file.write(bytes_of(on_cpu))
     return total
 
 
 def _noted(descriptor: int, header: Header) -> tuple[int, ...]:
     """Return the checksums at the end of a file, but for the header's."""
-    count = len(header.places)
+    count = len(header.tensors)
     noted = os.pread(descriptor, 4 * count, header.size - 4 * (count + 1))
     return struct.unpack(f"<{count}I", noted)
 
 
 def _fill(
-    path: str | os.PathLike[str], descriptor: int, place: Place, tensor: Tensor, noted: int
+    path: str | os.PathLike[str], descriptor: int, entry: TensorEntry, tensor: Tensor, noted: int
 ) -> None:
     """Read a tensor piece by piece, each checked while it is in the processor's cache."""
-    total, begin = 0, place.begin
+    total, begin = 0, entry.begin
     for piece in _pieces(tensor):
         if os.preadv(descriptor, [bytes_of(piece)], begin) != piece.nbytes:
             raise damaged(path, "it got shorter while it was read")
         total = checksum(piece, total)
         begin += piece.nbytes
     if total != noted:
-        raise damaged(path, f"the content of {place.name!r:.80} has another checksum than noted")
-    if place.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
-        raise damaged(path, f"{place.name!r:.80} holds values that are neither true nor false")
+        raise damaged(path, f"the content of {entry.name!r:.80} has another checksum than noted")
+    if entry.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
+        raise damaged(path, f"{entry.name!r:.80} holds values that are neither true nor false")
 
 
 def _pieces(tensor: Tensor) -> Sequence[Tensor]:
