@@ -52,7 +52,7 @@ def converter(range: Range) -> Callable[[Any], Any]:
 
 
 @attrs.frozen(eq=False, repr=False)
-class Interval:
+class RealInterval:
     """Real numbers from `low` to `high`; a one-element tensor counts as its number."""
 
     low: float
@@ -190,12 +190,12 @@ def at_least(low: float, *, infinite: bool = False) -> Range:
     >>> at_least(0.0).complaint("lr", -1.0)
     'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
     """
-    return Interval(low, closed=infinite)
+    return RealInterval(low, closed=infinite)
 
 
 def within(low: float, high: float) -> Range:
     """Allow real numbers from `low` (included) to `high` (excluded)."""
-    return Interval(low, high)
+    return RealInterval(low, high)
 
 
 def each(range: Range, length: int = 2) -> Range:

@@ -42,6 +42,11 @@ def assert_agree(
 def assert_close(mine: Tensor, other: Tensor, tolerance: float) -> None:
     """Assert that two tensors are of one dtype and shape and differ by no more.
 
+    Args:
+        mine: a tensor.
+        other: the reference.
+        tolerance: relative to the reference, and absolute too; NaN equals NaN.
+
     Raises:
         AssertionError: they don't; says where and by how much.
     """

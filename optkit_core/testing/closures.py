@@ -6,7 +6,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.testing.problem import gradient, is_missing, random
+from optkit_core.testing.problems import gradient, is_missing, random
 
 EPOCH = 3
 """Of so many steps each, losses have another minimum: what is resumed then has a way to go."""
@@ -62,7 +62,7 @@ class Closure:
         return torch.tensor(self.number + 0.5)
 
 
-class Descent(Closure):
+class QuadraticClosure(Closure):
     """Gives the gradients of a loss, as an algorithm needs them that evaluates it anew.
 
     It is a sum of squares with weights from 0.5 to 2, whose minimum stays for an `EPOCH`.

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core import api
-from optkit_core.testing.failures import NotApplicableError, named
-from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import take_steps
 from optkit_core.testing.subject import Subject, params_of
 
@@ -65,7 +65,7 @@ def files(subject: Subject) -> None:
 
 def _copies(subject: Subject, optimizer: Any) -> list[Tensor]:
     """Return parameters of the same values, and the same layouts: sums may depend on these."""
-    params = subject.memory().params
+    params = subject.parameters().params
     return [new.copy_(p) for new, p in zip(params, params_of(optimizer), strict=True)]
 
 
@@ -74,13 +74,13 @@ def _resume(subject: Subject, twin_of: Callable[[Any, str], Any]) -> None:
     half = min(subject.steps, MOST_STEPS)
     first, then = range(half), range(half, 2 * half)
     for name in subject.implementations:
-        with named(name):
-            optimizer = subject.optimizer(subject.memory().params, name)
+        with prefix_failures(name):
+            optimizer = subject.optimizer(subject.parameters().params, name)
             take_steps(subject, optimizer, first)
-            before, twin = Outcome.of(optimizer), twin_of(optimizer, name)
+            before, twin = Snapshot.of(optimizer), twin_of(optimizer, name)
             take_steps(subject, twin, then)
-            with named("the original changes with its twin"):
-                Outcome.of(optimizer).assert_agrees(before, subject, is_exact=True)
+            with prefix_failures("the original changes with its twin"):
+                Snapshot.of(optimizer).assert_agrees(before, subject, is_exact=True)
             take_steps(subject, optimizer, then)
-            with named("the twin doesn't go on as the original does"):
-                Outcome.of(twin).assert_agrees(Outcome.of(optimizer), subject, is_exact=True)
+            with prefix_failures("the twin doesn't go on as the original does"):
+                Snapshot.of(twin).assert_agrees(Snapshot.of(optimizer), subject, is_exact=True)

@@ -7,15 +7,15 @@ from typing import Any
 
 from optkit_core.declaration.buffers import STEP
 from optkit_core.testing.agreement import is_same
-from optkit_core.testing.closures import Closure, Descent
-from optkit_core.testing.failures import named
-from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.closures import Closure, QuadraticClosure
+from optkit_core.testing.failures import prefix_failures
+from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.subject import Subject, params_of
 
 
 def closure_for(subject: Subject, optimizer: Any, number: int, **options: Any) -> Closure:
     """Return the closure of a step, with options as of `Closure`."""
-    kind = Descent if subject.algorithm.requires_closure else Closure
+    kind = QuadraticClosure if subject.algorithm.requires_closure else Closure
     return kind(params_of(optimizer), number, **options)
 
 
@@ -35,14 +35,14 @@ def take_step(subject: Subject, optimizer: Any, number: int, **options: Any) -> 
         AssertionError: something else changed.
     """
     closure = closure_for(subject, optimizer, number, **options)
-    before = Outcome.of(optimizer)
+    before = Snapshot.of(optimizer)
     if subject.algorithm.requires_closure:
         optimizer.step(closure)
     else:
         closure()
         optimizer.step()
     _assert_gradients_kept(closure)
-    _assert_rest(subject, closure, before, Outcome.of(optimizer))
+    _assert_rest(subject, closure, before, Snapshot.of(optimizer))
     return closure
 
 
@@ -52,7 +52,7 @@ def take_steps(
     """Take several steps, and return their closures; see `take_step`."""
     closures = []
     for number in numbers:
-        with named(f"step {number + 1}"):
+        with prefix_failures(f"step {number + 1}"):
             closures.append(take_step(subject, optimizer, number, **options))
     return closures
 
@@ -65,7 +65,7 @@ def _assert_gradients_kept(closure: Closure) -> None:
         )
 
 
-def _assert_rest(subject: Subject, closure: Closure, before: Outcome, after: Outcome) -> None:
+def _assert_rest(subject: Subject, closure: Closure, before: Snapshot, after: Snapshot) -> None:
     """Assert that parameters without a gradient, and what belongs to each of them, rest."""
     for position, p in enumerate(closure.params):
         if closure.has_gradient(position):
@@ -78,7 +78,7 @@ def _assert_rest(subject: Subject, closure: Closure, before: Outcome, after: Out
             assert rests, f"{words} its {name} changed from {old!r:.60} to {new!r:.60}"
 
 
-def assert_counted(closures: Sequence[Closure], outcome: Outcome) -> None:
+def assert_counted(closures: Sequence[Closure], outcome: Snapshot) -> None:
     """Assert that counters say how many gradients each parameter has had.
 
     Raises:

@@ -17,8 +17,8 @@ from optkit_core.selection.offers import OWN_STEP, offers_of
 from optkit_core.step.buckets import kind_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
-from optkit_core.testing.failures import NotApplicableError, named
-from optkit_core.testing.problem import Memory
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.problems import GuardedParameters
 
 REFERENCE = "forloop"
 """The implementation that the others must agree with, where there is one."""
@@ -56,7 +56,7 @@ class Subject:
 
     @property
     def steps(self) -> int:
-        """How many steps are compared: few where roundings add up, in half types or a search."""
+        """How many steps are compared: few in half precision or a search, where roundings add up."""
         if self.algorithm.requires_closure:
             return EPOCH
         return 6 if self.dtype.itemsize == 2 else 20
@@ -88,23 +88,23 @@ class Subject:
         if reason or not self.is_elementwise:
             return reason
         p.grad = torch.ones_like(p)
-        with named(name):
+        with prefix_failures(name):
             try:
                 self.optimizer([p], name).step()
             except ImplementationError as error:
                 return str(error)
         return ""
 
-    def memory(self) -> Memory:
-        """Return new parameters, with the memory that they are in."""
-        return Memory(self.dtype, self.device, self.min_dim)
+    def parameters(self) -> GuardedParameters:
+        """Return new parameters, in memory that is watched."""
+        return GuardedParameters(self.dtype, self.device, self.min_dim)
 
     def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Optimizer:
         """Return an optimizer of the algorithm; `options` come before those of the check."""
         asked = "auto" if implementation == OWN_STEP else implementation
         return self.algorithm(params, **{**self.options, **options, "implementation": asked})
 
-    def require_sense(self) -> None:
+    def require_checkable(self) -> None:
         """Raise where the caller asks for what can't be checked.
 
         Raises:
@@ -121,7 +121,7 @@ class Subject:
         for buffer in self.constant - self.algorithm.buffers.keys():
             known = ", ".join(self.algorithm.buffers) or "none"
             raise ValueError(f"constant= names {buffer!r}; the buffers of {name} are {known}.")
-        self.optimizer(self.memory().params)
+        self.optimizer(self.parameters().params)
 
     def require_option(self, name: str) -> None:
         """Raise unless the algorithm has an option.

@@ -12,7 +12,7 @@ from optkit_core.checkpoint.load import (
     convert_and_copy,
     group_options,
     identify_algorithm,
-    joint_vectors,
+    joint_order,
     matching,
     parsing,
     structure,
@@ -98,6 +98,6 @@ def _verified(
     matched = matching.match(saved, optimizer.param_groups, mismatches)
     groups = group_options.verify(optimizer, schema, saved.groups, matched, mismatches)
     if algorithm.is_joint:
-        saved, matched = joint_vectors.reorder(schema, saved, matched, mismatches)
+        saved, matched = joint_order.reorder(schema, saved, matched, mismatches)
     states = verification.verify(algorithm, saved, matched, mismatches)
     return VerifiedCheckpoint(states, groups)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from optkit_core.testing.failures import named
-from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.failures import prefix_failures
+from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import closure_for, take_step
 from optkit_core.testing.subject import Subject
 
@@ -11,7 +11,7 @@ from optkit_core.testing.subject import Subject
 def closures(subject: Subject) -> None:
     """Give every implementation a closure, and none."""
     for name in subject.implementations:
-        with named(name):
+        with prefix_failures(name):
             _assert_called(subject, name)
             if subject.algorithm.requires_closure:
                 _assert_required(subject, name)
@@ -21,7 +21,7 @@ def closures(subject: Subject) -> None:
 
 def _assert_called(subject: Subject, name: str) -> None:
     """Assert that a step calls its closure, with gradients on, and returns its first loss."""
-    optimizer = subject.optimizer(subject.memory().params, name)
+    optimizer = subject.optimizer(subject.parameters().params, name)
     closure = closure_for(subject, optimizer, 0)
     returned = optimizer.step(closure)
     calls = len(closure.losses)
@@ -36,21 +36,21 @@ def _assert_called(subject: Subject, name: str) -> None:
 
 def _assert_optional(subject: Subject, name: str) -> None:
     """Assert that a closure changes nothing else."""
-    with_closure, without = (subject.optimizer(subject.memory().params, name) for _ in range(2))
+    with_closure, without = (subject.optimizer(subject.parameters().params, name) for _ in range(2))
     with_closure.step(closure_for(subject, with_closure, 0))
     take_step(subject, without, 0)
-    with named("step(closure) differs from step()"):
-        Outcome.of(with_closure).assert_agrees(Outcome.of(without), subject, is_exact=True)
+    with prefix_failures("step(closure) differs from step()"):
+        Snapshot.of(with_closure).assert_agrees(Snapshot.of(without), subject, is_exact=True)
 
 
 def _assert_required(subject: Subject, name: str) -> None:
     """Assert that a step without its closure is refused before anything changes."""
-    optimizer = subject.optimizer(subject.memory().params, name)
-    before = Outcome.of(optimizer)
+    optimizer = subject.optimizer(subject.parameters().params, name)
+    before = Snapshot.of(optimizer)
     try:
         optimizer.step()
     except Exception:
-        with named("step() without a closure failed too late"):
-            Outcome.of(optimizer).assert_agrees(before, subject)
+        with prefix_failures("step() without a closure failed too late"):
+            Snapshot.of(optimizer).assert_agrees(before, subject)
     else:
         raise AssertionError("requires_closure is True, and step() without a closure goes through")

@@ -10,8 +10,8 @@ from optkit_core.declaration.buffers import STEP
 from optkit_core.optimizer import Optimizer
 from optkit_core.testing.agreement import is_same
 from optkit_core.testing.closures import Closure
-from optkit_core.testing.failures import NotApplicableError, named
-from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import assert_counted, take_step, take_steps
 from optkit_core.testing.subject import REFERENCE, Subject, params_of
 
@@ -22,7 +22,7 @@ SCALE = 4.0
 def step_as_they_should(subject: Subject) -> None:
     """Take steps by every implementation, and watch what changes."""
     for name in subject.implementations:
-        with named(name):
+        with prefix_failures(name):
             _watch(subject, name)
 
 
@@ -37,7 +37,7 @@ def agree(subject: Subject) -> None:
         raise NotApplicableError(f"only {first} runs here")
     reference = trajectory(subject, first)
     for name in others:
-        with named(f"{name} differs from {first}"):
+        with prefix_failures(f"{name} differs from {first}"):
             trajectory(subject, name).assert_agrees(reference, subject)
 
 
@@ -46,7 +46,7 @@ def maximize(subject: Subject) -> None:
     subject.require_option("maximize")
     descent = trajectory(subject, subject.implementations[0], maximize=False)
     for name in subject.implementations:
-        with named(f"{name} with maximize=True"):
+        with prefix_failures(f"{name} with maximize=True"):
             trajectory(subject, name, -1, maximize=True).assert_agrees(descent, subject)
 
 
@@ -55,7 +55,7 @@ def scaled(subject: Subject) -> None:
     subject.require_elementwise()
     reference = trajectory(subject, subject.implementations[0])
     for name in subject.implementations:
-        with named(f"{name} with scaled gradients"):
+        with prefix_failures(f"{name} with scaled gradients"):
             _scaled(subject, name).assert_agrees(reference, subject)
 
 
@@ -68,27 +68,29 @@ def differentiable(subject: Subject) -> None:
     trajectory(subject, REFERENCE, differentiable=True).assert_agrees(reference, subject)
 
 
-def trajectory(subject: Subject, implementation: str, sign: int = 1, **options: Any) -> Outcome:
+def trajectory(subject: Subject, implementation: str, sign: int = 1, **options: Any) -> Snapshot:
     """Return where an implementation leads in the subject's number of steps."""
-    optimizer = subject.optimizer(subject.memory().params, implementation, **options)
+    optimizer = subject.optimizer(subject.parameters().params, implementation, **options)
     take_steps(subject, optimizer, range(subject.steps), sign=sign)
-    return Outcome.of(optimizer)
+    return Snapshot.of(optimizer)
 
 
 def _watch(subject: Subject, name: str) -> None:
-    memory = subject.memory()
-    optimizer = subject.optimizer(memory.params, name)
-    start = Outcome.of(optimizer)
+    guarded = subject.parameters()
+    optimizer = subject.optimizer(guarded.params, name)
+    start = Snapshot.of(optimizer)
     closures = take_steps(subject, optimizer, range(subject.steps))
-    memory.assert_untouched_around()
-    _assert_moved(subject, closures, start, Outcome.of(optimizer))
+    guarded.assert_untouched_around()
+    _assert_moved(subject, closures, start, Snapshot.of(optimizer))
     if subject.algorithm.counts_steps:
-        assert_counted(closures, Outcome.of(optimizer))
+        assert_counted(closures, Snapshot.of(optimizer))
     _assert_written(subject, optimizer)
 
 
-def _assert_moved(subject: Subject, closures: list[Closure], start: Outcome, end: Outcome) -> None:
-    """Assert that parameters have moved; in half types a small step may round to none at all."""
+def _assert_moved(
+    subject: Subject, closures: list[Closure], start: Snapshot, end: Snapshot
+) -> None:
+    """Assert that parameters have moved; in half precision a small step may round to none."""
     moved = {
         position: not is_same(p, q)
         for position, (p, q) in enumerate(zip(start.params, end.params, strict=True))
@@ -117,21 +119,21 @@ def _assert_written(subject: Subject, optimizer: Optimizer) -> None:
         )
 
 
-def _scaled(subject: Subject, name: str) -> Outcome:
+def _scaled(subject: Subject, name: str) -> Snapshot:
     """Return where steps lead that are told a scale, when each was skipped once."""
-    optimizer: Any = subject.optimizer(subject.memory().params, name)
+    optimizer: Any = subject.optimizer(subject.parameters().params, name)
     optimizer.grad_scale = torch.tensor(SCALE, device=subject.device)
     for number in range(subject.steps):
         optimizer.found_inf = torch.ones((), device=subject.device)
-        before = Outcome.of(optimizer)
+        before = Snapshot.of(optimizer)
         take_step(subject, optimizer, number, scale=SCALE)
-        _assert_skipped(before, Outcome.of(optimizer))
+        _assert_skipped(before, Snapshot.of(optimizer))
         optimizer.found_inf = torch.zeros((), device=subject.device)
         take_step(subject, optimizer, number, scale=SCALE)
-    return Outcome.of(optimizer)
+    return Snapshot.of(optimizer)
 
 
-def _assert_skipped(before: Outcome, after: Outcome) -> None:
+def _assert_skipped(before: Snapshot, after: Snapshot) -> None:
     """Assert that nothing has changed; state may have been allocated."""
     words = "a gradient isn't finite, so the step is to be skipped, and"
     for position, (p, q) in enumerate(zip(before.params, after.params, strict=True)):

@@ -37,16 +37,28 @@ GUARD = 77.0
 
 
 def random(shape: Sequence[int], dtype: torch.dtype, *seeds: int) -> Tensor:
-    """Return normally distributed values that depend on the seeds alone."""
-    seed = sum(seed * 1009**place for place, seed in enumerate(seeds, start=1))
+    """Return normally distributed values that depend on the seeds alone.
+
+    Args:
+        shape: the sizes.
+        dtype: real or complex; drawn in double precision and rounded.
+        *seeds: whole numbers below 1009.
+    """
+    seed = sum(seed * 1009**power for power, seed in enumerate(seeds, start=1))
     generator = torch.Generator().manual_seed(seed)
     if dtype.is_complex:
         return torch.randn(shape, generator=generator, dtype=torch.complex128).to(dtype)
     return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
 
 
-class Memory:
-    """Parameters of every layout, some of them views into memory that is to stay as it is."""
+class GuardedParameters:
+    """Parameters of every layout, some of them views into memory that is to stay as it is.
+
+    Args:
+        dtype: of the parameters.
+        device: of the parameters.
+        min_dim: the fewest dimensions of one (default 0).
+    """
 
     def __init__(self, dtype: torch.dtype, device: torch.device, min_dim: int = 0) -> None:
         """Draw the values of parameters of so many dimensions at least."""
@@ -83,7 +95,7 @@ def is_missing(position: int, number: int) -> bool:
 def gradient(p: Tensor, position: int, number: int) -> Tensor:
     """Return a parameter's gradient in a step.
 
-    In half types none is near zero, where its square would be lost in the for-loop alone.
+    In half precision none is near zero, where its square would be lost in the for-loop alone.
     """
     g = random(p.shape, p.dtype, position, number, 1).to(p.device)
     if p.dtype.itemsize == 2:
