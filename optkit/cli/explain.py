@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import optkit
-from optkit.cli.user_errors import OptionError, blamed_on
+from optkit.cli.user_errors import OptionError, translate_errors
 from optkit_core.optimizer import Optimizer
 from optkit_core.selection.explanation import Explanation
 from optkit_core.step.buckets import Kind
@@ -58,7 +58,7 @@ def optimizer_for(
     """
     params = [_parameter(shape, dtype, device) for shape in shapes for _ in range(count)]
     optkit.get(name)
-    with blamed_on(name, "being created"):
+    with translate_errors(name, "being created"):
         optimizer = optkit.create(name, params, implementation=implementation, **settings)
     if isinstance(optimizer, Optimizer):
         return optimizer

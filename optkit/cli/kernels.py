@@ -23,7 +23,7 @@ from optkit_core.tracing.vocabulary import UntraceableError
 DTYPES = ("float32", "bfloat16")
 
 
-class Entry(NamedTuple):
+class CachedKernel(NamedTuple):
     """One compiled library.
 
     Args:
@@ -48,9 +48,9 @@ class Built(NamedTuple):
     reason: str = ""
 
 
-def entries() -> list[Entry]:
+def cached_kernels() -> list[CachedKernel]:
     """Return what the cache holds, oldest first."""
-    return [_entry(path) for path in cache.files()]
+    return [_cached_kernel(path) for path in cache.files()]
 
 
 def build(names: Sequence[str], dtypes: Sequence[str], portable: bool) -> list[Built]:
@@ -87,7 +87,7 @@ def clear() -> int:
         raise OutputError(str(error)) from error
 
 
-def print_entries(found: Sequence[Entry]) -> None:
+def print_cached(found: Sequence[CachedKernel]) -> None:
     """Print a table of compiled libraries, and where they lie."""
     out = console()
     if found:
@@ -100,11 +100,11 @@ def print_entries(found: Sequence[Entry]) -> None:
             date = f"{entry.date:%Y-%m-%d %H:%M}"
             table.add_row(entry.title, entry.compiler, str(entry.size), date)
         out.print(table)
-    out.print(f"{len(found)} in {_places()}.")
+    out.print(f"{len(found)} in {_locations()}.")
     out.print(_reader(found))
 
 
-def _reader(found: Sequence[Entry]) -> str:
+def _reader(found: Sequence[CachedKernel]) -> str:
     if not any(entry.title == reader_library.TITLE for entry in found):
         return "The native reader isn't there yet; the first fused step compiles it."
     reason = reader_library.unavailable_reason()
@@ -121,17 +121,17 @@ def print_built(built: Sequence[Built]) -> None:
         table.add_row(item.name, item.dtype, item.reason or str(item.kernels))
     out = console()
     out.print(table)
-    out.print(f"In {_places()}.")
+    out.print(f"In {_locations()}.")
 
 
-def _entry(path: Any) -> Entry:
+def _cached_kernel(path: Any) -> CachedKernel:
     facts = path.stat()
     label = sealed_library.label(path)
     title, _, compiler = (label or "not whole: to be compiled anew\n").partition("\n")
-    return Entry(title, compiler, facts.st_size, datetime.fromtimestamp(facts.st_mtime))
+    return CachedKernel(title, compiler, facts.st_size, datetime.fromtimestamp(facts.st_mtime))
 
 
-def _places() -> str:
+def _locations() -> str:
     found = cache_dirs.readable()
     if found:
         return ", ".join(map(str, found))

@@ -56,7 +56,7 @@ class Subject:
 
     @property
     def steps(self) -> int:
-        """How many steps are compared: few in half precision or a search, where roundings add up."""
+        """How many steps are compared: few where roundings add up, in half precision, say."""
         if self.algorithm.requires_closure:
             return EPOCH
         return 6 if self.dtype.itemsize == 2 else 20

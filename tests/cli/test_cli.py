@@ -1,5 +1,7 @@
 """The command line but for ``compare``: list, show, version, help, and bad input."""
 
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -179,3 +181,10 @@ def test_without_its_extra_one_line_says_what_to_install(library):
 def test_a_terminal_without_unicode_gets_replacements():
     done = process("show", "lbfgs", PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and "history_size" in done.stdout
+
+
+def test_the_help_comes_without_torch():
+    code = "import sys; from optkit.cli import main; main([]); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "compare" in done.stdout

@@ -1,7 +1,8 @@
-"""The rows of ``optkit list``."""
+"""``optkit list``: a row for each algorithm, one that can't be imported included."""
 
 from __future__ import annotations
 
+import optkit
 from optkit.cli.user_errors import OptionError
 from optkit_core.errors import OptkitError, did_you_mean
 
@@ -18,8 +19,6 @@ def rows(pattern: str) -> list[tuple[str, str, str]]:
     Raises:
         OptionError: nothing matches.
     """
-    import optkit
-
     names = optkit.available(pattern)
     if not names:
         raise OptionError(
@@ -30,8 +29,6 @@ def rows(pattern: str) -> list[tuple[str, str, str]]:
 
 
 def _row(name: str) -> tuple[str, str, str]:
-    import optkit
-
     try:
         description = optkit.describe(name)
     except Exception as error:

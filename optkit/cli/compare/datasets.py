@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import torch
 
-from optkit.cli.csvfile import read_csv
-from optkit.cli.records import DataFacts
+from optkit.cli.compare.csv_file import read_csv
+from optkit.cli.compare.records import DataFacts
 from optkit.cli.user_errors import DataError, OptionError, from_extra
 from optkit_core.errors import did_you_mean
 

@@ -18,9 +18,9 @@ import attrs
 import torch
 from torch.nn.functional import cross_entropy
 
-from optkit.cli.data import Split
-from optkit.cli.records import Outcome, Point, Settings
-from optkit.cli.user_errors import blamed_on
+from optkit.cli.compare.datasets import Split
+from optkit.cli.compare.records import ComparisonSettings, OptimizerResult, Point
+from optkit.cli.user_errors import translate_errors
 
 ITS_OWN = "its own"
 
@@ -37,8 +37,11 @@ class Contestant:
 
 
 def train(
-    contestant: Contestant, split: Split, settings: Settings, progress: Callable[[float], None]
-) -> Outcome:
+    contestant: Contestant,
+    split: Split,
+    settings: ComparisonSettings,
+    progress: Callable[[float], None],
+) -> OptimizerResult:
     """Train until the budget is spent or the loss isn't finite any more.
 
     Args:
@@ -91,7 +94,9 @@ class _Training:
     def run_epoch(self, batches: tuple[torch.Tensor, ...]) -> None:
         self.epoch += 1
         for rows in batches:
-            with blamed_on(self.contestant.name, f"making step {len(self.step_seconds) + 1}"):
+            with translate_errors(
+                self.contestant.name, f"making step {len(self.step_seconds) + 1}"
+            ):
                 self.step(rows)
         self.observe()
 
@@ -137,8 +142,8 @@ class _Training:
             guesses = self.contestant.network(self.split.test_x).argmax(1)
         return float((guesses == self.split.test_y).double().mean())
 
-    def outcome(self) -> Outcome:
-        return Outcome(
+    def outcome(self) -> OptimizerResult:
+        return OptimizerResult(
             name=self.contestant.name,
             hyperparameters=self.contestant.hyperparameters,
             uses_closure=self.contestant.uses_closure,
@@ -154,7 +159,9 @@ class _Training:
         )
 
 
-def _epochs(split: Split, settings: Settings, whole: bool) -> Iterator[tuple[torch.Tensor, ...]]:
+def _epochs(
+    split: Split, settings: ComparisonSettings, whole: bool
+) -> Iterator[tuple[torch.Tensor, ...]]:
     rows = len(split.train_y)
     generator = torch.Generator().manual_seed(settings.seed)
     for _ in range(settings.epochs):

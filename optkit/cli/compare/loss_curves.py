@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from optkit.cli.outputs import writing
-from optkit.cli.records import Outcome, Point, Report
+from optkit.cli.compare.output_files import writing
+from optkit.cli.compare.records import ComparisonReport, OptimizerResult, Point
 from optkit.cli.user_errors import from_extra
 
 # Okabe and Ito's palette, told apart with every common color blindness; yellow is left
@@ -19,7 +19,7 @@ SIZE_INCHES = (8.0, 5.0)
 DOTS_PER_INCH = 150
 
 
-def draw(report: Report) -> None:
+def draw(report: ComparisonReport) -> None:
     """Draw the training loss of each optimizer against the passes that it spent.
 
     Args:
@@ -40,7 +40,7 @@ def draw(report: Report) -> None:
         figure.savefig(report.settings.picture)
 
 
-def _draw_curve(axes: Any, index: int, outcome: Outcome, floor: float) -> None:
+def _draw_curve(axes: Any, index: int, outcome: OptimizerResult, floor: float) -> None:
     points = [point for point in outcome.curve if math.isfinite(point.loss)]
     axes.plot(
         [point.passes for point in points],
@@ -54,7 +54,7 @@ def _draw_curve(axes: Any, index: int, outcome: Outcome, floor: float) -> None:
     )
 
 
-def _label(axes: Any, report: Report) -> None:
+def _label(axes: Any, report: ComparisonReport) -> None:
     axes.set_yscale("log")
     axes.set_xlim(left=0)
     axes.set_title(f"Training loss on {report.data.name}, seed {report.settings.seed}", fontsize=13)
@@ -68,13 +68,13 @@ def _label(axes: Any, report: Report) -> None:
     axes.legend(frameon=False, title="optimizer (test accuracy)", alignment="left", **place)
 
 
-def _legend(outcome: Outcome) -> str:
+def _legend(outcome: OptimizerResult) -> str:
     if outcome.test_accuracy is None:
         return f"{outcome.name} (diverged)"
     return f"{outcome.name} ({outcome.test_accuracy:.1%})"
 
 
-def _floor(report: Report) -> float:
+def _floor(report: ComparisonReport) -> float:
     # A loss can be exactly zero, which a log scale can't show.
     losses = [_positive(point) for outcome in report.outcomes for point in outcome.curve]
     return min(losses)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as ProgressBars
 from rich.table import Table
 
-from optkit.cli.records import Outcome, Report
+from optkit.cli.compare.records import ComparisonReport, OptimizerResult, Progress
 from optkit.cli.tables import console, pairs, plain_table
 
-if TYPE_CHECKING:
-    from optkit.cli.compare import Progress as Tell
 
-
-def print_report(report: Report) -> None:
+def print_report(report: ComparisonReport) -> None:
     """Print the table of a comparison, and below it how to read it.
 
     Args:
@@ -30,7 +28,7 @@ def print_report(report: Report) -> None:
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Tell]:
+def progress_bar(total: int) -> Iterator[Progress]:
     """Show a bar per optimizer on standard error, if that is a terminal.
 
     Args:
@@ -40,7 +38,7 @@ def progress_bar(total: int) -> Iterator[Tell]:
         A function to tell the name of an optimizer and its number of passes.
     """
     out = console(stderr=True)
-    with _progress(out) as bars:
+    with _bars(out) as bars:
         tasks: dict[str, Any] = {}
 
         def tell(name: str, passes: float) -> None:
@@ -51,8 +49,8 @@ def progress_bar(total: int) -> Iterator[Tell]:
         yield tell
 
 
-def _progress(out: Console) -> Progress:
-    return Progress(
+def _bars(out: Console) -> ProgressBars:
+    return ProgressBars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f} passes"),
@@ -62,7 +60,7 @@ def _progress(out: Console) -> Progress:
     )
 
 
-def _results(outcomes: Sequence[Outcome]) -> Table:
+def _results(outcomes: Sequence[OptimizerResult]) -> Table:
     table = plain_table()
     table.add_column("Optimizer", overflow="fold", style="bold")
     for title in ("Train loss", "Test accuracy", "Time per step", "Passes"):
@@ -73,7 +71,7 @@ def _results(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def _result(outcome: Outcome) -> tuple[str, ...]:
+def _result(outcome: OptimizerResult) -> tuple[str, ...]:
     loss, accuracy = outcome.train_loss, outcome.test_accuracy
     return (
         outcome.name,
@@ -85,7 +83,7 @@ def _result(outcome: Outcome) -> tuple[str, ...]:
     )
 
 
-def _notes(report: Report) -> Iterator[tuple[str, str]]:
+def _notes(report: ComparisonReport) -> Iterator[tuple[str, str]]:
     settings, data = report.settings, report.data
     classes = len(data.classes)
     yield (
@@ -108,7 +106,7 @@ def _notes(report: Report) -> Iterator[tuple[str, str]]:
     yield "Written", f"{settings.picture} (loss curves), {settings.json} (all figures)"
 
 
-def _remarks(outcome: Outcome) -> Iterator[str]:
+def _remarks(outcome: OptimizerResult) -> Iterator[str]:
     if outcome.hyperparameters:
         yield ", ".join(f"{key}={value}" for key, value in outcome.hyperparameters.items())
     if outcome.diverged:
@@ -118,7 +116,7 @@ def _remarks(outcome: Outcome) -> Iterator[str]:
         )
 
 
-def _closure_notes(report: Report) -> Iterator[tuple[str, str]]:
+def _closure_notes(report: ComparisonReport) -> Iterator[tuple[str, str]]:
     names = ", ".join(outcome.name for outcome in report.outcomes if outcome.uses_closure)
     if names:
         full = report.settings.closure_batches == "full"

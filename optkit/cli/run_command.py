@@ -11,8 +11,7 @@ from typing import Any
 
 import typer
 
-from optkit.cli.app import app
-from optkit_core.errors import OptkitError
+from optkit.cli.commands import app
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -48,6 +47,8 @@ def _status(words: list[str]) -> int:
 
 
 def _complaint(error: Exception) -> str:
+    from optkit_core.errors import OptkitError  # brings torch, which --help has no need of
+
     if isinstance(error, OptkitError):
         return str(error)
     # Where click's exceptions live depends on typer's version; all have this method.

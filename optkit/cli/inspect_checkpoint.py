@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from optkit.cli.outputs import plain
-from optkit.cli.stored import Stored
+from optkit.cli.checkpoint_input import CheckpointInput
+from optkit.cli.json_values import as_json, described
 from optkit.cli.tables import console, indented, pairs, plain_table
 from optkit_core.checkpoint.load import parsing, structure
 from optkit_core.declaration.tensor_types import dtype_name
@@ -19,7 +19,7 @@ MOST_ROWS = 20
 
 
 @attrs.frozen
-class Entry:
+class StateEntry:
     """One value of one parameter's state: what it is, and how many bytes it has."""
 
     parameter: str
@@ -40,28 +40,28 @@ class Contents:
     schema: str
     size: int
     groups: tuple[dict[str, Any], ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[StateEntry, ...]
 
 
-def contents(stored: Stored) -> Contents:
+def contents(source: CheckpointInput) -> Contents:
     """Collect the facts about a checkpoint.
 
     Args:
-        stored: the file.
+        source: the file.
     """
-    checkpoint = stored.checkpoint
-    own, others = structure.split_user_entries(checkpoint.state_dict)
+    checkpoint = source.checkpoint
+    own, user_entries = structure.split_user_entries(checkpoint.state_dict)
     read = parsing.parse(own)
-    groups = [{"parameters": len(g.ids), **_plain(dict(g.options))} for g in read.groups]
+    groups = [{"parameters": len(g.ids), **described(dict(g.options))} for g in read.groups]
     return Contents(
-        file=str(stored.path),
-        kind=stored.kind,
+        file=str(source.path),
+        kind=source.kind,
         writer=checkpoint.writer,
         algorithm=checkpoint.algorithm,
-        schema=stored.schema,
-        size=stored.path.stat().st_size,
+        schema=source.schema,
+        size=source.path.stat().st_size,
         groups=tuple(groups),
-        entries=(*_entries(read), *_others(others)),
+        entries=(*_entries(read), *_user_entries(user_entries)),
     )
 
 
@@ -87,7 +87,7 @@ def print_contents(found: Contents, everything: bool) -> None:
 
 def print_json(found: Contents) -> None:
     """Print the facts about a checkpoint as one JSON; what isn't finite becomes None."""
-    print(json.dumps(plain(attrs.asdict(found)), indent=2, allow_nan=False))
+    print(json.dumps(as_json(attrs.asdict(found)), indent=2, allow_nan=False))
 
 
 def _facts(found: Contents) -> Iterator[tuple[str, str]]:
@@ -119,7 +119,7 @@ def _print_rest(count: int, what: str, everything: bool) -> None:
         console().print(f"  ... and {count - MOST_ROWS} more {what}; --all shows them")
 
 
-def _entries(read: parsing.ParsedState) -> Iterator[Entry]:
+def _entries(read: parsing.ParsedState) -> Iterator[StateEntry]:
     names = {
         key: name
         for group in read.groups
@@ -130,32 +130,21 @@ def _entries(read: parsing.ParsedState) -> Iterator[Entry]:
             yield from _described(str(names.get(key, key)), name, value)
 
 
-def _others(entries: dict[Any, Any]) -> Iterator[Entry]:
+def _user_entries(entries: dict[Any, Any]) -> Iterator[StateEntry]:
     """Yield what is no parameter's."""
     for key, value in entries.items():
         yield from _described("", str(key), value)
 
 
-def _described(parameter: str, name: str, value: Any) -> Iterator[Entry]:
+def _described(parameter: str, name: str, value: Any) -> Iterator[StateEntry]:
     if isinstance(value, Tensor):
         shape = " x ".join(map(str, value.shape)) or "scalar"
-        yield Entry(parameter, name, dtype_name(value.dtype), shape, value.nbytes)
+        yield StateEntry(parameter, name, dtype_name(value.dtype), shape, value.nbytes)
     elif isinstance(value, (list, tuple)):
         for position, item in enumerate(value):
             yield from _described(parameter, f"{name}[{position}]", item)
     else:
-        yield Entry(parameter, name, type(value).__name__, _text(value), 0)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of JSON's own types; tensors become descriptions."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Tensor):
-        return f"{dtype_name(value.dtype)} tensor of shape {list(value.shape)}"
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+        yield StateEntry(parameter, name, type(value).__name__, _text(value), 0)
 
 
 def _text(value: Any) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from typing import Any
 import attrs
 import torch
 
-from optkit.cli.records import Report
+import optkit
+from optkit.cli.compare.records import ComparisonReport
+from optkit.cli.json_values import as_json
 from optkit.cli.user_errors import OutputError
 
 PICTURE_KINDS = (".png", ".svg", ".pdf")
@@ -41,7 +42,7 @@ def check_outputs(picture: Path, figures: Path) -> None:
     _refuse_unwritable("--json", figures)
 
 
-def write_json(report: Report) -> None:
+def write_json(report: ComparisonReport) -> None:
     """Write the figures of a comparison to where its settings say.
 
     Args:
@@ -50,39 +51,21 @@ def write_json(report: Report) -> None:
     Raises:
         OutputError: the file can't be written.
     """
-    text = json.dumps(as_json(report), indent=2, allow_nan=False)
+    text = json.dumps(figures_of(report), indent=2, allow_nan=False)
     with writing("--json", report.settings.json):
         report.settings.json.write_text(text + "\n", encoding="utf-8")
 
 
-def as_json(report: Report) -> dict[str, Any]:
-    """Return a report as JSON's own types; what isn't finite becomes None.
-
-    Args:
-        report: the finished comparison.
-
-    Returns:
-        The settings, the data set's size, the versions, the threads and each outcome.
-    """
-    facts = attrs.asdict(report)
+def figures_of(report: ComparisonReport) -> dict[str, Any]:
+    """Return the settings, the data set's size, the versions, the threads and each outcome."""
+    facts = as_json(attrs.asdict(report))
     return {
-        "settings": plain(facts["settings"]),
-        "data": plain(facts["data"]),
+        "settings": facts["settings"],
+        "data": facts["data"],
         "versions": _versions(),
         "threads": report.threads,
-        "outcomes": plain(facts["outcomes"]),
+        "outcomes": facts["outcomes"],
     }
-
-
-def plain(value: Any) -> Any:
-    """Return a value of JSON's own types; what isn't finite becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, int | str) else str(value)
 
 
 @contextmanager
@@ -117,8 +100,6 @@ def _refuse_unwritable(option: str, path: Path) -> None:
 
 
 def _versions() -> dict[str, str]:
-    import optkit
-
     return {
         "optkit": optkit.__version__,
         "torch": torch.__version__,

@@ -14,7 +14,7 @@ from optkit_core.checkpoint.load import parsing, structure
 
 
 @attrs.frozen(eq=False)
-class Stored:
+class CheckpointInput:
     """A checkpoint and the file that it was found in."""
 
     path: Path
@@ -36,7 +36,7 @@ class Stored:
 OPTKIT, TORCH = "optkit.save", "torch.save"
 
 
-def open_stored(path: Path, key: str | None, with_content: bool) -> Stored:
+def open_checkpoint(path: Path, key: str | None, with_content: bool) -> CheckpointInput:
     """Read a file of either kind.
 
     Args:
@@ -50,12 +50,12 @@ def open_stored(path: Path, key: str | None, with_content: bool) -> Stored:
     """
     if torch_save_file.is_one(path):
         found = torch_save_file.read(path, key, "cpu" if with_content else "meta")
-        return Stored(path, TORCH, Checkpoint("", _checked(found)))
+        return CheckpointInput(path, TORCH, Checkpoint("", _checked(found)))
     if key is not None:
         raise OptionError(f"--key {key!r} is for files of torch.save, which {path} isn't.")
     checkpoint = checkpoint_file.read(path) if with_content else checkpoint_file.describe(path)
     _checked(checkpoint.state_dict)
-    return Stored(path, OPTKIT, checkpoint)
+    return CheckpointInput(path, OPTKIT, checkpoint)
 
 
 def _checked(state_dict: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 import optkit
-from optkit.cli.stored import Stored
+from optkit.cli.checkpoint_input import CheckpointInput
 from optkit.cli.user_errors import OptionError
 from optkit_core.checkpoint import migrations
 from optkit_core.checkpoint.file import checkpoint_file
@@ -19,7 +19,7 @@ from optkit_core.optimizer import Optimizer
 
 
 @attrs.frozen(eq=False)
-class Plan:
+class Migration:
     """What is to be written where, and what was done to it."""
 
     checkpoint: Checkpoint
@@ -27,11 +27,13 @@ class Plan:
     steps: tuple[str, ...]
 
 
-def plan(stored: Stored, algorithm: str | None, to: int | None, output: Path | None) -> Plan:
+def prepare(
+    source: CheckpointInput, algorithm: str | None, to: int | None, output: Path | None
+) -> Migration:
     """Bring a checkpoint to a version of its schema, in memory.
 
     Args:
-        stored: the file.
+        source: the file.
         algorithm: the name of the algorithm that saved it; None: as the file says.
         to: the version wanted; None: the present one.
         output: where to write it; None: in place of the file.
@@ -40,31 +42,31 @@ def plan(stored: Stored, algorithm: str | None, to: int | None, output: Path | N
         OptionError: it isn't certain what the file is, or where the result goes.
         CheckpointError: the state isn't that algorithm's, or can't be brought to the version.
     """
-    if output is None and stored.is_torchs:
+    if output is None and source.is_torchs:
         raise OptionError(
-            f"{stored.path} is a file of torch.save, and the result is of another kind; name "
+            f"{source.path} is a file of torch.save, and the result is of another kind; name "
             "another file with --output."
         )
-    cls = _class(stored, algorithm)
-    given, others = structure.split_user_entries(stored.checkpoint.state_dict)
-    brought, steps = _brought(parsing.copy_containers(given), cls, to)
-    state_dict = {**brought, "state": {**brought["state"], **others}}
+    cls = _class(source, algorithm)
+    given, user_entries = structure.split_user_entries(source.checkpoint.state_dict)
+    converted, steps = _in_version(parsing.copy_containers(given), cls, to)
+    state_dict = {**converted, "state": {**converted["state"], **user_entries}}
     checkpoint = Checkpoint(cls.__name__, state_dict)
-    return Plan(checkpoint, output or stored.path, tuple(steps))
+    return Migration(checkpoint, output or source.path, tuple(steps))
 
 
-def carry_out(planned: Plan) -> None:
+def write(migration: Migration) -> None:
     """Write the file."""
-    checkpoint_file.write(planned.checkpoint, planned.output)
+    checkpoint_file.write(migration.checkpoint, migration.output)
 
 
-def _class(stored: Stored, algorithm: str | None) -> Any:
+def _class(source: CheckpointInput, algorithm: str | None) -> Any:
     """Return the class whose state a file holds."""
-    identity = parsing.schema_identity(stored.checkpoint.state_dict)
-    name = algorithm or (identity[0] if identity else stored.checkpoint.algorithm)
+    identity = parsing.schema_identity(source.checkpoint.state_dict)
+    name = algorithm or (identity[0] if identity else source.checkpoint.algorithm)
     if not name:
         raise OptionError(
-            f"{stored.path} doesn't say which algorithm saved it; name it with --algorithm."
+            f"{source.path} doesn't say which algorithm saved it; name it with --algorithm."
         )
     cls = optkit.get(name)
     if not issubclass(cls, Optimizer):
@@ -72,18 +74,20 @@ def _class(stored: Stored, algorithm: str | None) -> Any:
     return cls
 
 
-def _brought(own: dict[str, Any], cls: Any, to: int | None) -> tuple[dict[str, Any], list[str]]:
+def _in_version(
+    state_dict: dict[str, Any], cls: Any, to: int | None
+) -> tuple[dict[str, Any], list[str]]:
     """Return a state of a class in a version of its schema, and what was done to it."""
-    identity = parsing.schema_identity(own)
+    identity = parsing.schema_identity(state_dict)
     if identity is not None and identity[0] == cls.schema_name:
         _refuse_version(cls, identity[1], to)
-        return migrations.migrated(own, cls, *identity, to)
+        return migrations.migrated(state_dict, cls, *identity, to)
     if to not in (None, cls.schema_version):
         raise OptionError(f"--to {to}: what isn't of optkit goes to {cls.schema_version} only.")
-    state_dict, steps = identify_algorithm.in_present_schema(cls, own)
-    for group in state_dict["param_groups"]:
+    present, steps = identify_algorithm.in_present_schema(cls, state_dict)
+    for group in present["param_groups"]:
         group[TAG] = schema_of(cls).identity
-    return state_dict, [*steps, f"marked as {schema_of(cls).identity}"]
+    return present, [*steps, f"marked as {schema_of(cls).identity}"]
 
 
 def _refuse_version(cls: Any, version: int, to: int | None) -> None:

@@ -11,20 +11,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from optkit.cli.data import Split, load, split
-from optkit.cli.outputs import check_outputs, write_json
-from optkit.cli.picture import draw
-from optkit.cli.records import DataFacts, Report, Settings
-from optkit.cli.training import Contestant, train
-from optkit.cli.user_errors import blamed_on, from_extra
+import optkit
+from optkit.cli.compare.datasets import Split, load, split
+from optkit.cli.compare.loss_curves import draw
+from optkit.cli.compare.output_files import check_outputs, write_json
+from optkit.cli.compare.records import (
+    ComparisonReport,
+    ComparisonSettings,
+    DataFacts,
+    Progress,
+)
+from optkit.cli.compare.training import Contestant, train
+from optkit.cli.user_errors import from_extra, translate_errors
 
 LINE_SEARCHES = ("hager_zhang", "strong_wolfe")
 """What is taken where there is a choice; the second one is all that torch.optim.LBFGS has."""
 
-Progress = Callable[[str, float], None]
 
-
-def compare(settings: Settings, progress: Progress) -> Report:
+def compare(settings: ComparisonSettings, progress: Progress) -> ComparisonReport:
     """Train with each optimizer in turn, and write the picture and the figures.
 
     Everything that can be refused is refused before the first training starts.
@@ -51,7 +55,7 @@ def compare(settings: Settings, progress: Progress) -> Report:
     return report
 
 
-def enter(settings: Settings, facts: DataFacts) -> list[Contestant]:
+def enter(settings: ComparisonSettings, facts: DataFacts) -> list[Contestant]:
     """Create each optimizer, with a network of its own that starts like all others.
 
     Args:
@@ -73,13 +77,11 @@ def enter(settings: Settings, facts: DataFacts) -> list[Contestant]:
     return [_contestant(name, copy.deepcopy(network), settings) for name in settings.names]
 
 
-def _contestant(name: str, network: nn.Module, settings: Settings) -> Contestant:
-    import optkit
-
+def _contestant(name: str, network: nn.Module, settings: ComparisonSettings) -> Contestant:
     algorithm = optkit.get(name)
     given = _line_search(algorithm) | dict(settings.overrides.get(name, {}))
     wanted = {"implementation": settings.implementation} if settings.implementation else {}
-    with blamed_on(name, "being created"):
+    with translate_errors(name, "being created"):
         optimizer = optkit.create(name, list(network.parameters()), **{**wanted, **given})
     return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
 
@@ -102,13 +104,13 @@ def _needs_closure(algorithm: Any) -> bool:
 
 
 def _train_all(
-    settings: Settings, data: Split, contestants: list[Contestant], progress: Progress
-) -> Report:
+    settings: ComparisonSettings, data: Split, contestants: list[Contestant], progress: Progress
+) -> ComparisonReport:
     outcomes = []
     for contestant in contestants:
         progress(contestant.name, 0.0)
         outcomes.append(train(contestant, data, settings, _told(progress, contestant.name)))
-    return Report(settings, data.facts, torch.get_num_threads(), tuple(outcomes))
+    return ComparisonReport(settings, data.facts, torch.get_num_threads(), tuple(outcomes))
 
 
 def _told(progress: Progress, name: str) -> Callable[[float], None]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from optkit.cli.option_values import whole_number
+from optkit.cli.option_parsers import whole_number
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="A file of optkit.save or of torch.save.")
@@ -39,10 +39,10 @@ def inspect_command(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show what a checkpoint holds: algorithm, version, groups, state, shapes, dtypes, size."""
-    from optkit.cli.inspection import contents, print_contents, print_json
-    from optkit.cli.stored import open_stored
+    from optkit.cli.checkpoint_input import open_checkpoint
+    from optkit.cli.inspect_checkpoint import contents, print_contents, print_json
 
-    found = contents(open_stored(file, key, with_content=check))
+    found = contents(open_checkpoint(file, key, with_content=check))
     if json:
         print_json(found)
     else:
@@ -73,12 +73,12 @@ def migrate_command(
     ] = False,
 ) -> None:
     """Rewrite a checkpoint in the present version of its schema and of the file format."""
-    from optkit.cli.rewriting import carry_out, plan
-    from optkit.cli.stored import open_stored
+    from optkit.cli.checkpoint_input import open_checkpoint
+    from optkit.cli.migrate_checkpoint import prepare, write
 
-    planned = plan(open_stored(file, key, with_content=True), algorithm, to, output)
+    migration = prepare(open_checkpoint(file, key, with_content=True), algorithm, to, output)
     if not dry_run:
-        carry_out(planned)
-    for step in planned.steps:
+        write(migration)
+    for step in migration.steps:
         typer.echo(step)
-    typer.echo(f"{'would write' if dry_run else 'wrote'} {planned.output}")
+    typer.echo(f"{'would write' if dry_run else 'wrote'} {migration.output}")

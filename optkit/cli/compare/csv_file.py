@@ -18,7 +18,7 @@ LARGEST = torch.finfo(torch.float32).max
 
 
 @attrs.frozen
-class Table:
+class CsvTable:
     """The numbers of a CSV file, row by row, and each row's class label."""
 
     columns: tuple[str, ...]
@@ -26,7 +26,7 @@ class Table:
     labels: tuple[str, ...]
 
 
-def read_csv(path: Path, target: str | None) -> Table:
+def read_csv(path: Path, target: str | None) -> CsvTable:
     """Read a CSV file with a header row, numeric features and one column of class labels.
 
     Args:
@@ -49,7 +49,7 @@ def read_csv(path: Path, target: str | None) -> Table:
     labels = tuple(label for _, label in parsed)
     _refuse_unless_classes(path, columns, columns[at], labels)
     features = (*columns[:at], *columns[at + 1 :])
-    return Table(features, tuple(numbers for numbers, _ in parsed), labels)
+    return CsvTable(features, tuple(numbers for numbers, _ in parsed), labels)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+Progress = Callable[[str, float], None]
+"""Is told the name of an optimizer and how many passes it has spent, again and again."""
+
 
 @attrs.frozen
-class Settings:
+class ComparisonSettings:
     """Everything that decides the outcome of a comparison, and where to write it."""
 
     names: tuple[str, ...]
@@ -42,7 +45,7 @@ class Point:
 
 
 @attrs.frozen
-class Outcome:
+class OptimizerResult:
     """What one optimizer achieved, and at what cost.
 
     A pass is as many gradients of single rows as the training set has rows; times are
@@ -75,10 +78,10 @@ class DataFacts:
 
 
 @attrs.frozen
-class Report:
+class ComparisonReport:
     """A finished comparison."""
 
-    settings: Settings
+    settings: ComparisonSettings
     data: DataFacts
     threads: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[OptimizerResult, ...]
