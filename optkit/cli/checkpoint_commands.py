@@ -40,13 +40,13 @@ def inspect_command(
 ) -> None:
     """Show what a checkpoint holds: algorithm, version, groups, state, shapes, dtypes, size."""
     from optkit.cli.checkpoint_input import open_checkpoint
-    from optkit.cli.inspect_checkpoint import contents, print_contents, print_json
+    from optkit.cli.inspect_checkpoint import print_contents, print_json, read_contents
 
-    found = contents(open_checkpoint(file, key, with_content=check))
+    contents = read_contents(open_checkpoint(file, key, with_content=check))
     if json:
-        print_json(found)
+        print_json(contents)
     else:
-        print_contents(found, everything)
+        print_contents(contents, everything)
 
 
 def migrate_command(

@@ -15,7 +15,7 @@ from optkit_core.checkpoint.load import parsing, structure
 
 @attrs.frozen(eq=False)
 class CheckpointInput:
-    """A checkpoint and the file that it was found in."""
+    """A checkpoint and the file that it was read from."""
 
     path: Path
     kind: str
@@ -49,8 +49,8 @@ def open_checkpoint(path: Path, key: str | None, with_content: bool) -> Checkpoi
         OptionError: a key is given for a file of optkit.save.
     """
     if torch_save_file.is_one(path):
-        found = torch_save_file.read(path, key, "cpu" if with_content else "meta")
-        return CheckpointInput(path, TORCH, Checkpoint("", _checked(found)))
+        state_dict = torch_save_file.read(path, key, "cpu" if with_content else "meta")
+        return CheckpointInput(path, TORCH, Checkpoint("", _checked(state_dict)))
     if key is not None:
         raise OptionError(f"--key {key!r} is for files of torch.save, which {path} isn't.")
     checkpoint = checkpoint_file.read(path) if with_content else checkpoint_file.describe(path)
@@ -64,8 +64,8 @@ def _checked(state_dict: dict[str, Any]) -> dict[str, Any]:
     Raises:
         CheckpointError: it isn't.
     """
-    own, _ = structure.split_user_entries(state_dict)
-    structure.require(own)
-    parsing.schema_identity(own)
-    parsing.parse(own)
+    parameters_state, _ = structure.split_user_entries(state_dict)
+    structure.require(parameters_state)
+    parsing.schema_identity(parameters_state)
+    parsing.parse(parameters_state)
     return state_dict

@@ -22,8 +22,8 @@ MANY = 10**6
 DEFAULT_NAMES = ("adagrad", "adamax", "lbfgs")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
         typer.echo(f"optkit {optkit.__version__}")
         raise typer.Exit()
 
@@ -161,7 +161,7 @@ def compare_command(
     from optkit.cli.set_option import parse_overrides
 
     chosen = tuple(dict.fromkeys(names or DEFAULT_NAMES))
-    wanted = ComparisonSettings(
+    comparison = ComparisonSettings(
         names=chosen,
         data=data,
         target=target,
@@ -176,8 +176,8 @@ def compare_command(
         picture=picture,
         json=json,
     )
-    with progress_bar(epochs) as tell:
-        report = compare(wanted, tell)
+    with progress_bar(epochs) as report_progress:
+        report = compare(comparison, report_progress)
     print_report(report)
 
 
@@ -222,9 +222,9 @@ def explain_command(
     from optkit.cli import explain
     from optkit.cli.set_option import parse_settings
 
-    wanted = [explain.shape(text) for text in shapes]
+    sizes = [explain.shape(text) for text in shapes]
     given = parse_settings(settings or [])
-    optimizer = explain.optimizer_for(name, wanted, count, dtype, device, implementation, given)
+    optimizer = explain.optimizer_for(name, sizes, count, dtype, device, implementation, given)
     explanation = optimizer.explain()
     explain.print_explanation(explanation, explain.sources(optimizer) if source else ())
 

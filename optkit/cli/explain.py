@@ -95,11 +95,11 @@ def print_explanation(explanation: Explanation, kernels: Sequence[tuple[str, str
 
 
 def _parameter(shape: tuple[int, ...], dtype: str, device: str) -> torch.nn.Parameter:
-    found = getattr(torch, dtype, None)
-    if not isinstance(found, torch.dtype) or not (found.is_floating_point or found.is_complex):
+    known = getattr(torch, dtype, None)
+    if not isinstance(known, torch.dtype) or not (known.is_floating_point or known.is_complex):
         raise OptionError(f"--dtype {dtype!r} isn't a dtype of parameters, such as float32.")
     try:
-        return torch.nn.Parameter(torch.empty(shape, dtype=found, device=device))
+        return torch.nn.Parameter(torch.empty(shape, dtype=known, device=device))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise OptionError(

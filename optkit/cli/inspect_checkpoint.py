@@ -15,7 +15,7 @@ from optkit.cli.tables import console, indented, pairs, plain_table
 from optkit_core.checkpoint.load import parsing, structure
 from optkit_core.declaration.tensor_types import dtype_name
 
-MOST_ROWS = 20
+MAX_ROWS = 20
 
 
 @attrs.frozen
@@ -30,7 +30,7 @@ class StateEntry:
 
 
 @attrs.frozen
-class Contents:
+class CheckpointContents:
     """Everything that is known about a checkpoint without its numbers."""
 
     file: str
@@ -43,17 +43,17 @@ class Contents:
     entries: tuple[StateEntry, ...]
 
 
-def contents(source: CheckpointInput) -> Contents:
+def read_contents(source: CheckpointInput) -> CheckpointContents:
     """Collect the facts about a checkpoint.
 
     Args:
         source: the file.
     """
     checkpoint = source.checkpoint
-    own, user_entries = structure.split_user_entries(checkpoint.state_dict)
-    read = parsing.parse(own)
+    state_dict, user_entries = structure.split_user_entries(checkpoint.state_dict)
+    read = parsing.parse(state_dict)
     groups = [{"parameters": len(g.ids), **described(dict(g.options))} for g in read.groups]
-    return Contents(
+    return CheckpointContents(
         file=str(source.path),
         kind=source.kind,
         writer=checkpoint.writer,
@@ -65,39 +65,42 @@ def contents(source: CheckpointInput) -> Contents:
     )
 
 
-def print_contents(found: Contents, everything: bool) -> None:
+def print_contents(contents: CheckpointContents, show_all: bool) -> None:
     """Print the facts about a checkpoint.
 
     Args:
-        found: the facts.
-        everything: whether long lists are printed whole.
+        contents: the facts.
+        show_all: whether long lists are printed whole.
     """
     out = console()
-    out.print(found.file, style="bold", soft_wrap=True)
-    out.print(indented(pairs(_facts(found))))
-    for position, group in enumerate(_cut(found.groups, everything)):
+    out.print(contents.file, style="bold", soft_wrap=True)
+    out.print(indented(pairs(_facts(contents))))
+    for position, group in enumerate(_cut(contents.groups, show_all)):
         out.print(f"\nGroup {position}", style="bold")
         out.print(indented(pairs((key, _text(value)) for key, value in group.items())))
-    _print_rest(len(found.groups), "groups", everything)
-    if found.entries:
+    _print_rest(len(contents.groups), "groups", show_all)
+    if contents.entries:
         out.print("\nState", style="bold")
-        out.print(indented(_table(_cut(found.entries, everything))))
-        _print_rest(len(found.entries), "entries", everything)
+        out.print(indented(_table(_cut(contents.entries, show_all))))
+        _print_rest(len(contents.entries), "entries", show_all)
 
 
-def print_json(found: Contents) -> None:
+def print_json(contents: CheckpointContents) -> None:
     """Print the facts about a checkpoint as one JSON; what isn't finite becomes None."""
-    print(json.dumps(as_json(attrs.asdict(found)), indent=2, allow_nan=False))
+    print(json.dumps(as_json(attrs.asdict(contents)), indent=2, allow_nan=False))
 
 
-def _facts(found: Contents) -> Iterator[tuple[str, str]]:
-    by = f", {found.writer}" if found.writer else ""
-    yield "Written by", f"{found.kind}{by}"
-    yield "Algorithm", found.algorithm or "not stated"
-    yield "Schema", found.schema or "none: not written by an optkit optimizer"
-    yield "Size", f"{found.size:,} bytes, of which state {sum(e.size for e in found.entries):,}"
-    with_state = len({entry.parameter for entry in found.entries} - {""})
-    yield "Parameters", f"{sum(g['parameters'] for g in found.groups)}, {with_state} with state"
+def _facts(contents: CheckpointContents) -> Iterator[tuple[str, str]]:
+    by = f", {contents.writer}" if contents.writer else ""
+    yield "Written by", f"{contents.kind}{by}"
+    yield "Algorithm", contents.algorithm or "not stated"
+    yield "Schema", contents.schema or "none: not written by an optkit optimizer"
+    yield (
+        "Size",
+        f"{contents.size:,} bytes, of which state {sum(e.size for e in contents.entries):,}",
+    )
+    with_state = len({entry.parameter for entry in contents.entries} - {""})
+    yield "Parameters", f"{sum(g['parameters'] for g in contents.groups)}, {with_state} with state"
 
 
 def _table(entries: Any) -> Any:
@@ -110,13 +113,13 @@ def _table(entries: Any) -> Any:
     return table
 
 
-def _cut(rows: Any, everything: bool) -> Any:
-    return rows if everything else rows[:MOST_ROWS]
+def _cut(rows: Any, show_all: bool) -> Any:
+    return rows if show_all else rows[:MAX_ROWS]
 
 
-def _print_rest(count: int, what: str, everything: bool) -> None:
-    if count > MOST_ROWS and not everything:
-        console().print(f"  ... and {count - MOST_ROWS} more {what}; --all shows them")
+def _print_rest(count: int, what: str, show_all: bool) -> None:
+    if count > MAX_ROWS and not show_all:
+        console().print(f"  ... and {count - MAX_ROWS} more {what}; --all shows them")
 
 
 def _entries(read: parsing.ParsedState) -> Iterator[StateEntry]:

@@ -66,12 +66,14 @@ def build(names: Sequence[str], dtypes: Sequence[str], portable: bool) -> list[B
         OutputError: no kernel can be compiled or kept; says why.
         UnknownAlgorithmError: no algorithm goes by a name.
     """
-    wanted = [_dtype(text) for text in dict.fromkeys(dtypes)]
+    torch_dtypes = [_dtype(text) for text in dict.fromkeys(dtypes)]
     chosen = [(name, _compilable(name)) for name in dict.fromkeys(names)]
     if not chosen:
-        return list(_registered(wanted, portable))
+        return list(_registered(torch_dtypes, portable))
     return [
-        _built(name, algorithm, dtype, portable) for name, algorithm in chosen for dtype in wanted
+        _built(name, algorithm, dtype, portable)
+        for name, algorithm in chosen
+        for dtype in torch_dtypes
     ]
 
 
@@ -87,25 +89,25 @@ def clear() -> int:
         raise OutputError(str(error)) from error
 
 
-def print_cached(found: Sequence[CachedKernel]) -> None:
+def print_cached(kernels: Sequence[CachedKernel]) -> None:
     """Print a table of compiled libraries, and where they lie."""
     out = console()
-    if found:
+    if kernels:
         table = plain_table()
         table.add_column("For", overflow="fold")
         table.add_column("Compiler", overflow="fold")
         table.add_column("Bytes", justify="right", no_wrap=True)
         table.add_column("Compiled", no_wrap=True)
-        for entry in found:
+        for entry in kernels:
             date = f"{entry.date:%Y-%m-%d %H:%M}"
             table.add_row(entry.title, entry.compiler, str(entry.size), date)
         out.print(table)
-    out.print(f"{len(found)} in {_locations()}.")
-    out.print(_reader(found))
+    out.print(f"{len(kernels)} in {_locations()}.")
+    out.print(_reader(kernels))
 
 
-def _reader(found: Sequence[CachedKernel]) -> str:
-    if not any(entry.title == reader_library.TITLE for entry in found):
+def _reader(kernels: Sequence[CachedKernel]) -> str:
+    if not any(entry.title == reader_library.TITLE for entry in kernels):
         return "The native reader isn't there yet; the first fused step compiles it."
     reason = reader_library.unavailable_reason()
     return "The native reader is in use." if reason is None else f"No native reader: {reason}."
@@ -132,9 +134,9 @@ def _cached_kernel(path: Any) -> CachedKernel:
 
 
 def _locations() -> str:
-    found = cache_dirs.readable()
-    if found:
-        return ", ".join(map(str, found))
+    directories = cache_dirs.readable()
+    if directories:
+        return ", ".join(map(str, directories))
     first = cache_dirs.candidates()[0]
     why_not = cache_dirs.complaint(first) if os.path.lexists(first) else "not there yet"
     return f"{first} ({why_not})"

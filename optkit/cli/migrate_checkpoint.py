@@ -35,7 +35,7 @@ def prepare(
     Args:
         source: the file.
         algorithm: the name of the algorithm that saved it; None: as the file says.
-        to: the version wanted; None: the present one.
+        to: the version to bring it to; None: the present one.
         output: where to write it; None: in place of the file.
 
     Raises:

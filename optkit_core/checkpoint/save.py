@@ -9,12 +9,12 @@ import torch
 
 from optkit_core.checkpoint.load.deep_copy import deep_copy
 from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
-from optkit_core.param_groups.builtin_values import OWN, plain
+from optkit_core.param_groups.builtin_values import BUILTIN_TYPES, plain
 from optkit_core.plugins import hooks
 from optkit_core.step import collector
 from optkit_core.torch_hooks import hooks_of
 
-AS_THEY_ARE = frozenset({list, dict, torch.Size, *OWN})
+AS_THEY_ARE = frozenset({list, dict, torch.Size, *BUILTIN_TYPES})
 """Types of values in a group that a state dict hands on as they are, as torch's does."""
 
 

@@ -142,7 +142,7 @@ def option(
 
 def take(cls: type) -> dict[str, Declaration]:
     """Take the declarations out of the body of `cls`, with their types."""
-    own = _typed(cls)
+    own = _with_types(cls)
     for name in own:
         delattr(cls, name)
     return own
@@ -153,7 +153,7 @@ def collect(cls: type) -> dict[str, Declaration]:
     declared: dict[str, Declaration] = {}
     for base in reversed(cls.__mro__):
         own = vars(base).get("own_declarations")
-        for name, item in (_typed(base) if own is None else own).items():
+        for name, item in (_with_types(base) if own is None else own).items():
             inherited = declared.get(name)
             if item.inherits_role and inherited is not None and inherited.is_option:
                 item = attrs.evolve(item, role=inherited.role)
@@ -221,25 +221,27 @@ def _converted(default: Any, range: Range) -> Any:
     return default if range.complaint("the default", default) else converter(range)(default)
 
 
-def _typed(cls: type) -> dict[str, Declaration]:
+def _with_types(cls: type) -> dict[str, Declaration]:
     """Return the declarations in the body of `cls`, with their types."""
     types = inspect.get_annotations(cls)
-    found = {name: item for name, item in vars(cls).items() if isinstance(item, Declaration)}
+    declared = {name: item for name, item in vars(cls).items() if isinstance(item, Declaration)}
     return {
         name: attrs.evolve(
-            item, type=_spelled(types.get(name)), annotation=_meant(cls, types.get(name, Any))
+            item,
+            type=_annotation_text(types.get(name)),
+            annotation=_resolved_annotation(cls, types.get(name, Any)),
         )
-        for name, item in found.items()
+        for name, item in declared.items()
     }
 
 
-def _spelled(annotation: Any) -> str:
+def _annotation_text(annotation: Any) -> str:
     if annotation is None or isinstance(annotation, str):
         return annotation or ""
     return inspect.formatannotation(annotation)
 
 
-def _meant(cls: type, annotation: Any) -> Any:
+def _resolved_annotation(cls: type, annotation: Any) -> Any:
     """Return the type that an annotation of a class names; Any where it can't be known yet."""
     if not isinstance(annotation, str):
         return annotation

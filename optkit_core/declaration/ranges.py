@@ -47,8 +47,8 @@ def converter(range: Range) -> Callable[[Any], Any]:
 
     A range may have a method ``converted(value)`` for it; `plain` does it for the others.
     """
-    found: Callable[[Any], Any] = getattr(range, "converted", plain)
-    return found
+    convert: Callable[[Any], Any] = getattr(range, "converted", plain)
+    return convert
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -158,9 +158,11 @@ class OneOf:
         return self._equal(value)[0]
 
     def _equal(self, value: Any) -> list[Any]:
-        own = plain(value)
+        given = plain(value)
         return [
-            item for item in self.values if own is item or (type(own) is type(item) and own == item)
+            item
+            for item in self.values
+            if given is item or (type(given) is type(item) and given == item)
         ]
 
 

@@ -18,7 +18,7 @@ from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import take_steps
 from optkit_core.testing.subject import Subject, params_of
 
-MOST_STEPS = 6
+MAX_STEPS = 6
 """How many steps are taken before, and how many after."""
 
 
@@ -71,7 +71,7 @@ def _copies(subject: Subject, optimizer: Any) -> list[Tensor]:
 
 def _resume(subject: Subject, twin_of: Callable[[Any, str], Any]) -> None:
     """Take steps, then some more with a twin and with the original; neither notices the other."""
-    half = min(subject.steps, MOST_STEPS)
+    half = min(subject.steps, MAX_STEPS)
     first, then = range(half), range(half, 2 * half)
     for name in subject.implementations:
         with prefix_failures(name):

@@ -1,4 +1,4 @@
-"""Sparse gradients: every implementation that takes them leads to the same place."""
+"""Sparse gradients: every implementation that takes them arrives at the same values."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def sparse_gradients(subject: Subject) -> None:
     if len(names) < 2:
         raise NotApplicableError(f"{subject.algorithm.__name__} takes none with these options")
     reference, *others = [_trajectory(subject, name) for name in names]
-    for name, found in zip(names[1:], others, strict=True):
+    for name, trajectory in zip(names[1:], others, strict=True):
         with prefix_failures(f"{name} differs from {names[0]}"):
-            found.assert_agrees(reference, subject)
+            trajectory.assert_agrees(reference, subject)
 
 
 def _able(subject: Subject) -> list[str]:

@@ -86,8 +86,8 @@ def assert_counted(closures: Sequence[Closure], outcome: Snapshot) -> None:
     """
     for position, state in enumerate(outcome.states):
         count = sum(closure.has_gradient(position) for closure in closures)
-        found = float(state.get(STEP, 0))
-        assert found == count, (
-            f"the counter of parameter {position} says {found:g} after {count} steps with a "
+        counted = float(state.get(STEP, 0))
+        assert counted == count, (
+            f"the counter of parameter {position} says {counted:g} after {count} steps with a "
             "gradient"
         )

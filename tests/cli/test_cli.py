@@ -1,7 +1,5 @@
 """The command line but for ``compare``: list, show, version, help, and bad input."""
 
-import subprocess
-import sys
 import warnings
 
 import pytest
@@ -185,6 +183,6 @@ def test_a_terminal_without_unicode_gets_replacements():
 
 def test_the_help_comes_without_torch():
     code = "import sys; from optkit.cli import main; main([]); sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = process(code=code)
     assert done.returncode == 0, done.stderr
     assert "compare" in done.stdout

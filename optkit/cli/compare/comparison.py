@@ -80,9 +80,9 @@ def enter(settings: ComparisonSettings, facts: DataFacts) -> list[Contestant]:
 def _contestant(name: str, network: nn.Module, settings: ComparisonSettings) -> Contestant:
     algorithm = optkit.get(name)
     given = _line_search(algorithm) | dict(settings.overrides.get(name, {}))
-    wanted = {"implementation": settings.implementation} if settings.implementation else {}
+    requested = {"implementation": settings.implementation} if settings.implementation else {}
     with translate_errors(name, "being created"):
-        optimizer = optkit.create(name, list(network.parameters()), **{**wanted, **given})
+        optimizer = optkit.create(name, list(network.parameters()), **{**requested, **given})
     return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
 
 

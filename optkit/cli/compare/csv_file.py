@@ -14,7 +14,7 @@ from optkit.cli.user_errors import DataError, OptionError
 from optkit_core.errors import did_you_mean
 
 COLUMNS_SHOWN = 12
-LARGEST = torch.finfo(torch.float32).max
+LARGEST_FLOAT32 = torch.finfo(torch.float32).max
 
 
 @attrs.frozen
@@ -122,7 +122,7 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
         number = float(cell)
     except ValueError:
         number = math.nan
-    if abs(number) <= LARGEST:
+    if abs(number) <= LARGEST_FLOAT32:
         return number
     raise DataError(
         f"{path}, line {line}, column {column!r}: {cell!r} isn't a finite number; "
@@ -137,13 +137,13 @@ def _refuse_unless_classes(
         raise DataError(f"{path} has a header but no rows; expected a row per example.")
     classes = set(labels)
     if len(classes) == 1:
-        found = f"only one class, {labels[0]!r}"
+        values = f"only one class, {labels[0]!r}"
     elif len(classes) * 2 > len(labels):
-        found = f"{len(classes)} different values in {len(labels)} rows"
+        values = f"{len(classes)} different values in {len(labels)} rows"
     else:
         return
     raise DataError(
-        f"{path}: the target column {target!r} has {found}; expected a few class labels that "
+        f"{path}: the target column {target!r} has {values}; expected a few class labels that "
         f"repeat. Choose another --target out of {_listed(columns)}."
     )
 

@@ -14,7 +14,7 @@ from optkit.cli.user_errors import from_extra
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":")
-MOST_INSIDE = 4
+MAX_INSIDE = 4
 SIZE_INCHES = (8.0, 5.0)
 DOTS_PER_INCH = 150
 
@@ -63,9 +63,9 @@ def _label(axes: Any, report: ComparisonReport) -> None:
     axes.grid(True, which="major", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    beside = len(report.outcomes) > MOST_INSIDE
-    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if beside else {}
-    axes.legend(frameon=False, title="optimizer (test accuracy)", alignment="left", **place)
+    beside = len(report.outcomes) > MAX_INSIDE
+    position = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if beside else {}
+    axes.legend(frameon=False, title="optimizer (test accuracy)", alignment="left", **position)
 
 
 def _legend(outcome: OptimizerResult) -> str:

@@ -41,12 +41,12 @@ def progress_bar(total: int) -> Iterator[Progress]:
     with _bars(out) as bars:
         tasks: dict[str, Any] = {}
 
-        def tell(name: str, passes: float) -> None:
+        def report(name: str, passes: float) -> None:
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=total)
             bars.update(tasks[name], completed=min(passes, total))
 
-        yield tell
+        yield report
 
 
 def _bars(out: Console) -> ProgressBars:

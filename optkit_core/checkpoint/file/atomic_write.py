@@ -14,8 +14,8 @@ from pathlib import Path
 from optkit_core.checkpoint.file.os_errors import refuse_irregular, translate_errors
 
 SUFFIX = ".optkit-tmp"
-DIGITS = 8
-LONGEST = 50
+RANDOM_DIGITS = 8
+MAX_PREFIX = 50
 """A temporary file is called ``.<at most 50 letters of the file's name>.<8 digits>.optkit-tmp``."""
 
 
@@ -54,19 +54,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
 def _mode(target: Path) -> int | None:
     """Return the permissions of the file that is to be replaced, None if there is none."""
     try:
-        found = target.stat()
+        status = target.stat()
     except FileNotFoundError:
         return None
-    refuse_irregular(target, found)
+    refuse_irregular(target, status)
     if not os.access(target, os.W_OK):
         raise PermissionError(f"{target} is write-protected")
-    return stat.S_IMODE(found.st_mode)
+    return stat.S_IMODE(status.st_mode)
 
 
 def _open_beside(target: Path, mode: int | None) -> tuple[Path, int]:
     """Open a new file beside `target`, locked for as long as it is open."""
     while True:
-        temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(DIGITS // 2)}{SUFFIX}")
+        temporary = target.with_name(
+            f"{_prefix(target)}{secrets.token_hex(RANDOM_DIGITS // 2)}{SUFFIX}"
+        )
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         _lock(descriptor)
         if mode is not None:
@@ -79,7 +81,9 @@ def _open_beside(target: Path, mode: int | None) -> tuple[Path, int]:
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what processes have left behind that were killed while they wrote."""
-    pattern = re.compile(f"{re.escape(_prefix(target))}[0-9a-f]{{{DIGITS}}}{re.escape(SUFFIX)}")
+    pattern = re.compile(
+        f"{re.escape(_prefix(target))}[0-9a-f]{{{RANDOM_DIGITS}}}{re.escape(SUFFIX)}"
+    )
     with os.scandir(target.parent) as entries:
         names = [e.name for e in entries if pattern.fullmatch(e.name)]
     for name in names:
@@ -106,7 +110,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _prefix(target: Path) -> str:
-    return f".{target.name[:LONGEST]}."
+    return f".{target.name[:MAX_PREFIX]}."
 
 
 def _sync_directory(directory: Path) -> None:

@@ -54,10 +54,10 @@ def decode(text: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    result = dict(pairs)
+    if len(result) != len(pairs):
         raise ValueError("a key stands twice in a dict")
-    return found
+    return result
 
 
 def _refuse_constant(constant: str) -> Any:
@@ -100,12 +100,12 @@ def _complex(content: Any, left: dict[str, Tensor]) -> complex:
 
 
 def _items(content: Any, left: dict[str, Tensor]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
+    result: dict[Any, Any] = {}
     for pair in _list(content):
-        if len(_list(pair)) != 2 or type(pair[0]) not in (str, int) or pair[0] in found:
+        if len(_list(pair)) != 2 or type(pair[0]) not in (str, int) or pair[0] in result:
             raise ValueError(f"{pair!r:.40} isn't an item of a dict, or stands in it twice")
-        found[pair[0]] = _decoded(pair[1], left)
-    return found
+        result[pair[0]] = _decoded(pair[1], left)
+    return result
 
 
 def _list(content: Any) -> list[Any]:

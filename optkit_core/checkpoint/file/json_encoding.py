@@ -101,15 +101,15 @@ def _dict(value: dict[Any, Any], where: str, depth: int, tensors: dict[str, Tens
 
 def _named(tensor: Tensor, where: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
     _refuse_unusual(tensor, where)
-    found: dict[str, Any] = {TENSOR: _free_name(where, tensors)}
+    reference: dict[str, Any] = {TENSOR: _free_name(where, tensors)}
     order = [] if tensor.is_contiguous() else _order(tensor)
     if order:
-        found[ORDER] = order
+        reference[ORDER] = order
     plain = tensor.detach().resolve_conj().resolve_neg()
     if tensor.is_complex():
-        found[PAIRED], plain = True, torch.view_as_real(plain)
-    tensors[found[TENSOR]] = plain
-    return found
+        reference[PAIRED], plain = True, torch.view_as_real(plain)
+    tensors[reference[TENSOR]] = plain
+    return reference
 
 
 def _order(tensor: Tensor) -> list[int]:

@@ -61,9 +61,9 @@ def opened(path: str | os.PathLike[str]) -> Iterator[int]:
             os.close(descriptor)
 
 
-def refuse_irregular(path: str | os.PathLike[str], found: os.stat_result) -> None:
-    """Raise unless `found` describes an ordinary file."""
-    if stat.S_ISDIR(found.st_mode):
+def refuse_irregular(path: str | os.PathLike[str], status: os.stat_result) -> None:
+    """Raise unless `status` describes an ordinary file."""
+    if stat.S_ISDIR(status.st_mode):
         raise CheckpointIsADirectoryError(f"{os.fspath(path)} is a directory; name a file in it.")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise CheckpointFileError(f"{os.fspath(path)} isn't an ordinary file; name one.")

@@ -77,7 +77,11 @@ def read(path: str | os.PathLike[str]) -> tuple[str, dict[str, Tensor]]:
             p.name: torch.empty(p.shape, dtype=p.dtype, device="cpu") for p in header.tensors
         }
         fill = functools.partial(_fill, path, descriptor)
-        jobs = list(zip(header.tensors, tensors.values(), _noted(descriptor, header), strict=True))
+        jobs = list(
+            zip(
+                header.tensors, tensors.values(), _stored_checksums(descriptor, header), strict=True
+            )
+        )
         with ThreadPoolExecutor(THREADS) as pool:  # starts no thread that isn't needed
             pending = [pool.submit(fill, *job) for job in jobs if job[0].size >= LARGE]
             for job in jobs:
@@ -108,15 +112,15 @@ def _write(file: BinaryIO, tensor: Tensor) -> int:
     return total
 
 
-def _noted(descriptor: int, header: Header) -> tuple[int, ...]:
+def _stored_checksums(descriptor: int, header: Header) -> tuple[int, ...]:
     """Return the checksums at the end of a file, but for the header's."""
     count = len(header.tensors)
-    noted = os.pread(descriptor, 4 * count, header.size - 4 * (count + 1))
-    return struct.unpack(f"<{count}I", noted)
+    stored = os.pread(descriptor, 4 * count, header.size - 4 * (count + 1))
+    return struct.unpack(f"<{count}I", stored)
 
 
 def _fill(
-    path: str | os.PathLike[str], descriptor: int, entry: TensorEntry, tensor: Tensor, noted: int
+    path: str | os.PathLike[str], descriptor: int, entry: TensorEntry, tensor: Tensor, stored: int
 ) -> None:
     """Read a tensor piece by piece, each checked while it is in the processor's cache."""
     total, begin = 0, entry.begin
@@ -125,7 +129,7 @@ def _fill(
             raise damaged(path, "it got shorter while it was read")
         total = checksum(piece, total)
         begin += piece.nbytes
-    if total != noted:
+    if total != stored:
         raise damaged(path, f"the content of {entry.name!r:.80} has another checksum than noted")
     if entry.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
         raise damaged(path, f"{entry.name!r:.80} holds values that are neither true nor false")

@@ -13,7 +13,7 @@ from optkit_core.checkpoint.file.os_errors import opened
 from optkit_core.checkpoint.file.safetensors_header import SNIFFED, is_pickle
 from optkit_core.errors import CheckpointFileError
 
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 
 def is_one(path: str | os.PathLike[str]) -> bool:
@@ -47,19 +47,19 @@ def read(
     content = _loaded(path, device)
     if key is not None:
         return _at(path, content, key)
-    found = dict(_states(content, ""))
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if not found:
-        keys = ", ".join(map(repr, list(content)[:MOST_NAMED])) if _is_dict(content) else ""
+    states = dict(_states(content, ""))
+    if len(states) == 1:
+        return next(iter(states.values()))
+    if not states:
+        keys = ", ".join(map(repr, list(content)[:MAX_NAMED])) if _is_dict(content) else ""
         has = f"keys {keys}" if keys else f"a {type(content).__name__}"
         raise CheckpointFileError(
             f"{os.fspath(path)} holds no state of an optimizer, a dict with 'state' and "
             f"'param_groups'; it has {has}."
         )
     raise CheckpointFileError(
-        f"{os.fspath(path)} holds {len(found)} states of optimizers; say which: "
-        f"--key {' or --key '.join(list(found)[:MOST_NAMED])}."
+        f"{os.fspath(path)} holds {len(states)} states of optimizers; say which: "
+        f"--key {' or --key '.join(list(states)[:MAX_NAMED])}."
     )
 
 
@@ -79,13 +79,13 @@ def _loaded(path: str | os.PathLike[str], device: str) -> Any:
 
 
 def _at(path: str | os.PathLike[str], content: Any, key: str) -> dict[str, Any]:
-    found = dict(_states(content, ""))
-    if key not in found:
-        known = ", ".join(repr(name) for name in list(found)[:MOST_NAMED]) or "none"
+    states = dict(_states(content, ""))
+    if key not in states:
+        known = ", ".join(repr(name) for name in list(states)[:MAX_NAMED]) or "none"
         raise CheckpointFileError(
             f"{os.fspath(path)} has no state of an optimizer under {key!r:.60}; there are {known}."
         )
-    return found[key]
+    return states[key]
 
 
 def _states(content: Any, where: str, level: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:

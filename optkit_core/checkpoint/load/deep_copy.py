@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core.errors import CheckpointError
-from optkit_core.param_groups.builtin_values import OWN
+from optkit_core.param_groups.builtin_values import BUILTIN_TYPES
 
 
 def deep_copy(value: Any) -> Any:
@@ -21,7 +21,7 @@ def deep_copy(value: Any) -> Any:
     Raises:
         CheckpointError: there is something in it that can't be copied.
     """
-    if type(value) in OWN:
+    if type(value) in BUILTIN_TYPES:
         return value
     if isinstance(value, Tensor):
         return (value.detach() if value.requires_grad else value).clone()

@@ -16,7 +16,7 @@ from optkit_core.checkpoint.schema import Schema, savable
 from optkit_core.declaration.roles import role_of
 from optkit_core.errors import CheckpointError, HyperparameterError
 from optkit_core.param_groups.builtin_values import plain
-from optkit_core.param_groups.group_keys import slip_of
+from optkit_core.param_groups.group_keys import misspelled_name
 
 
 def verify(
@@ -64,7 +64,7 @@ def _values(
         if not _is_restored(owner, name):
             continue
         declared = owner.declarations.get(name)
-        if declared is None and slip_of(name, owner.declarations):
+        if declared is None and misspelled_name(name, owner.declarations):
             mismatches.unexpected.append(f"{where} has a key {name!r:.60}")
             continue
         try:

@@ -10,6 +10,7 @@ import torch
 
 from optkit_core.checkpoint.load.renaming import Rename
 from optkit_core.errors import CheckpointError
+from optkit_core.param_groups import groups
 
 
 def restore(
@@ -57,12 +58,9 @@ def _restored_on_error(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     torch puts new dicts in place of state and groups, and may fail after that.
     """
     before = dict(vars(optimizer))
-    groups = [(group, dict(group)) for group in optimizer.param_groups]
-    try:
-        yield
-    except BaseException:
-        vars(optimizer).update(before)
-        for group, content in groups:
-            group.clear()
-            group.update(content)
-        raise
+    with groups.restored_on_error(optimizer.param_groups):
+        try:
+            yield
+        except BaseException:
+            vars(optimizer).update(before)
+            raise

@@ -70,10 +70,10 @@ def split_user_entries(
 
 def _require_top(state_dict: Any) -> None:
     if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
-        found = sorted(map(repr, state_dict)) if isinstance(state_dict, Mapping) else ""
+        keys = sorted(map(repr, state_dict)) if isinstance(state_dict, Mapping) else ""
         raise CheckpointError(
             "saved state must be a dict with 'state' and 'param_groups', got "
-            f"{type(state_dict).__name__} {', '.join(found):.200}."
+            f"{type(state_dict).__name__} {', '.join(keys):.200}."
         )
     state, groups = state_dict["state"], state_dict["param_groups"]
     if not isinstance(state, Mapping) or not isinstance(groups, (list, tuple)):
