@@ -88,7 +88,12 @@ def _source(optimizer: Optimizer, kind: Kind) -> str:
 
 
 def print_explanation(explanation: Explanation, kernels: Sequence[tuple[str, str]]) -> None:
-    """Print an explanation, then the kernels' sources, each below its title."""
+    """Print an explanation, then the kernels' sources, each below its title.
+
+    Args:
+        explanation: what `Optimizer.explain` returns.
+        kernels: titles and sources of kernels, as `sources` returns them.
+    """
     print(explanation)
     for title, source in kernels:
         print(f"\nfused kernel for {title}\n\n{source}")

@@ -49,7 +49,15 @@ def require_kind(kind: Any, known: Collection[str]) -> None:
 
 
 def complaints(dtype: Any, since: Any, doc: Any, optional: Any, shape: Any) -> Iterator[str]:
-    """Say which of these arguments are of a wrong type or value."""
+    """Say which of these arguments are of a wrong type or value.
+
+    Args:
+        dtype: a floating dtype, or None.
+        since: a version of the schema, from 1.
+        doc: a phrase.
+        optional: True or False.
+        shape: a function of the parameter, or None.
+    """
     if not (dtype is None or dtype in DTYPES):
         yield f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r:.40}."
     if type(since) is not int or since < 1:

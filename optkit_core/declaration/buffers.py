@@ -114,7 +114,12 @@ class Buffer:
         self.rules.buffer_name = name
 
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
-        """Return the buffer for `parameter` before its first step."""
+        """Return the buffer for `parameter` before its first step.
+
+        Args:
+            parameter: the parameter.
+            group: its group, which holds the hyperparameters that `init` may name.
+        """
         return self.allocate_all([parameter], group)[0]
 
     def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
@@ -123,7 +128,12 @@ class Buffer:
         return self.rules.allocate_all(value, params, group)
 
     def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
-        """Return a tensor without values to be the buffer of `parameter`."""
+        """Return a tensor without values to be the buffer of `parameter`.
+
+        Args:
+            parameter: the parameter.
+            group: its group.
+        """
         return self._tensor_rules.empty(parameter, group)
 
     def shape_for(self, parameter: Tensor) -> torch.Size:
@@ -135,7 +145,12 @@ class Buffer:
         return self._tensor_rules.dtype_of(parameter)
 
     def device_for(self, parameter: Tensor, group: Mapping[str, Any]) -> torch.device:
-        """Return the device of the buffer of `parameter`."""
+        """Return the device of the buffer of `parameter`.
+
+        Args:
+            parameter: the parameter.
+            group: its group, which may be ``capturable``.
+        """
         return self._tensor_rules.device_of(parameter, group)
 
     @property
@@ -171,6 +186,11 @@ def allocate_all(
 
     The parameters are of one dtype and group. Buffers are ordinary tensors in
     `torch.inference_mode` too: later steps may be outside of it.
+
+    Args:
+        buffers: the declared buffers by name.
+        params: the parameters.
+        group: their group.
     """
     names = [name for name, item in buffers.items() if not item.optional]
     with torch.inference_mode(False), torch.no_grad():
@@ -185,6 +205,13 @@ def allocate(
     group: Mapping[str, Any],
     existing: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the required buffers of `parameter` that don't exist yet."""
+    """Return the required buffers of `parameter` that don't exist yet.
+
+    Args:
+        buffers: the declared buffers by name.
+        parameter: the parameter.
+        group: its group.
+        existing: the names of the buffers that exist.
+    """
     lacking = {name: item for name, item in buffers.items() if name not in existing}
     return dict(next(allocate_all(lacking, [parameter], group)))

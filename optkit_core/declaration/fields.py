@@ -187,7 +187,12 @@ def in_order(declared: Mapping[str, Declaration]) -> list[tuple[str, Declaration
 
 
 def names(declared: Mapping[str, Declaration], *roles: Role) -> tuple[str, ...]:
-    """Return the names of the declarations that have one of some roles."""
+    """Return the names of the declarations that have one of some roles.
+
+    Args:
+        declared: the declarations by name.
+        *roles: the roles.
+    """
     return tuple(name for name, item in declared.items() if item.role in roles)
 
 
@@ -198,6 +203,11 @@ def positional(declared: Mapping[str, Declaration]) -> tuple[str, ...]:
 
 def refuse_unknown(owner: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     """Raise for the first key of `given` that isn't among `known`.
+
+    Args:
+        owner: the class, for the message.
+        given: the arguments by name.
+        known: the names that are declared.
 
     Raises:
         UnknownHyperparameterError: naming the key, its value, the close matches and all names.
@@ -210,7 +220,15 @@ def refuse_unknown(owner: str, given: Mapping[str, Any], known: tuple[str, ...])
 def unknown(
     owner: str, name: str, value: Any, hint: str, known: Iterable[str]
 ) -> UnknownHyperparameterError:
-    """Return the error for a name that isn't among those that are known."""
+    """Return the error for a name that isn't among those that are known.
+
+    Args:
+        owner: the class, or whatever takes the names.
+        name: the one that isn't known.
+        value: what was given for it.
+        hint: a sentence that says what was probably meant, or ``""``.
+        known: all names that are.
+    """
     return UnknownHyperparameterError(
         f"{owner} takes no {name!r} (got {name}={value!r}).{hint} It takes {', '.join(known)}."
     )

@@ -25,7 +25,12 @@ class Range(Protocol):
     """What is allowed for one hyperparameter."""
 
     def complaint(self, name: str, value: Any) -> str:
-        """Return what is wrong with `value`, or an empty string."""
+        """Return what is wrong with `value`, or an empty string.
+
+        Args:
+            name: what the value is called in the message.
+            value: anything.
+        """
         ...
 
 
@@ -38,7 +43,12 @@ class Savable(Protocol):
         ...
 
     def restored(self, value: Any, live: Any) -> Any:
-        """Return what a saved value stands for, where the group holds `live`."""
+        """Return what a saved value stands for, where the group holds `live`.
+
+        Args:
+            value: what was saved.
+            live: what the group holds now.
+        """
         ...
 
 
@@ -189,6 +199,10 @@ class Boolean:
 def at_least(low: float, *, infinite: bool = False) -> Range:
     """Allow any finite real number from `low` up, and infinity where `infinite`.
 
+    Args:
+        low: the smallest number that is allowed.
+        infinite: whether infinity is allowed too (default False).
+
     >>> at_least(0.0).complaint("lr", -1.0)
     'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
     """
@@ -196,12 +210,21 @@ def at_least(low: float, *, infinite: bool = False) -> Range:
 
 
 def within(low: float, high: float) -> Range:
-    """Allow real numbers from `low` (included) to `high` (excluded)."""
+    """Allow real numbers from `low` (included) to `high` (excluded).
+
+    Args:
+        low: the smallest number that is allowed.
+        high: the smallest number above that isn't.
+    """
     return RealInterval(low, high)
 
 
 def each(range: Range, length: int = 2) -> Range:
     """Allow a tuple or list of `length` values, each inside `range`.
+
+    Args:
+        range: what each value must be.
+        length: how many there must be (default 2).
 
     >>> each(within(0.0, 1.0)).complaint("betas", (0.9, 1.0))
     'betas[1] must be in [0, 1), got 1.0. [Invalid beta parameter at index 1: 1.0]'
@@ -210,7 +233,12 @@ def each(range: Range, length: int = 2) -> Range:
 
 
 def whole(low: int, *, optional: bool = False) -> Range:
-    """Allow whole numbers from `low` up, and None where `optional`."""
+    """Allow whole numbers from `low` up, and None where `optional`.
+
+    Args:
+        low: the smallest number that is allowed.
+        optional: whether None is allowed too (default False).
+    """
     return Whole(low, optional)
 
 

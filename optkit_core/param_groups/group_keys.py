@@ -63,6 +63,10 @@ def misspelled_name(key: Any, declared: Iterable[str]) -> str:
     A name made from a declared one, ``lr_mult`` or ``decoupled_weight_decay``, is none, nor is one
     that an optimizer of torch's takes, ``etas`` for example.
 
+    Args:
+        key: a key of a group.
+        declared: the declared names.
+
     >>> misspelled_name("lrr", ["lr", "betas"]), misspelled_name("lr_mult", ["lr", "betas"])
     ('lr', '')
     """
@@ -78,6 +82,10 @@ def misspelled_name(key: Any, declared: Iterable[str]) -> str:
 
 def is_misspelling(given: str, name: str) -> bool:
     """Return whether one letter is missing, too many or another, or two have changed places.
+
+    Args:
+        given: what somebody wrote.
+        name: what may have been meant.
 
     >>> [is_misspelling(given, "betas") for given in ("beta", "bettas", "beta1", "beats", "alphas")]
     [True, True, True, True, False]

@@ -45,6 +45,10 @@ def entries(params: Any) -> list[Any]:
 def refuse_wrong_entry(params_list: list[Any], allow_non_leaf: bool) -> None:
     """Raise for the first entry that can't be optimized; called once torch has refused one.
 
+    Args:
+        params_list: the entries that torch was given.
+        allow_non_leaf: whether results of operations are allowed, as with ``differentiable``.
+
     Raises:
         ParametersError: an entry is neither a tensor nor a ``(name, tensor)`` pair.
         GroupError: an entry is the result of an operation, which nobody can optimize.

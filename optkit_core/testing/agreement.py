@@ -56,7 +56,12 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
 
 
 def is_same(actual: Any, expected: Any) -> bool:
-    """Return whether two entries of a state hold the same values, NaN included."""
+    """Return whether two entries of a state hold the same values, NaN included.
+
+    Args:
+        actual: a tensor, a number, a list or anything that compares.
+        expected: the same.
+    """
     if isinstance(actual, Tensor) and isinstance(expected, Tensor):
         return actual.shape == expected.shape and torch.allclose(
             actual, expected, rtol=0, atol=0, equal_nan=True
@@ -67,7 +72,13 @@ def is_same(actual: Any, expected: Any) -> bool:
 
 
 def tolerance_for(name: str, parameter: Tensor, entry: Tensor) -> float:
-    """Return how far an entry of a parameter's state may differ: counts must not."""
+    """Return how far an entry of a parameter's state may differ: counts must not.
+
+    Args:
+        name: of the entry.
+        parameter: whose state it is in.
+        entry: the entry.
+    """
     if name == STEP:
         return 0.0
     return max(TOLERANCES[parameter.dtype], TOLERANCES.get(entry.dtype, 0.0))

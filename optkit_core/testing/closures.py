@@ -52,7 +52,12 @@ class Closure:
         return not is_missing(position, self.number)
 
     def gradient(self, position: int, p: Tensor) -> Tensor:
-        """Return the gradient of a parameter; it may lie anyhow."""
+        """Return the gradient of a parameter; it may lie anyhow.
+
+        Args:
+            position: which of the optimizer's parameters it is.
+            p: the parameter.
+        """
         g = gradient(p, position, self.number)
         factor = self.sign * self.scale
         return g if factor == 1 else g * factor

@@ -88,7 +88,12 @@ class GuardedParameters:
 
 
 def is_missing(position: int, number: int) -> bool:
-    """Return whether a parameter has no gradient in a step; in one step none has."""
+    """Return whether a parameter has no gradient in a step; in one step none has.
+
+    Args:
+        position: of the parameter.
+        number: of the step, from 0.
+    """
     return number == 3 or (number + position) % 5 == 4
 
 
@@ -96,6 +101,11 @@ def gradient(p: Tensor, position: int, number: int) -> Tensor:
     """Return a parameter's gradient in a step.
 
     In half precision none is near zero, where its square would be lost in the for-loop alone.
+
+    Args:
+        p: the parameter.
+        position: which of the optimizer's it is.
+        number: of the step, from 0.
     """
     g = random(p.shape, p.dtype, position, number, 1).to(p.device)
     if p.dtype.itemsize == 2:

@@ -69,7 +69,13 @@ def differentiable(subject: Subject) -> None:
 
 
 def trajectory(subject: Subject, implementation: str, sign: int = 1, **options: Any) -> Snapshot:
-    """Return where an implementation leads in the subject's number of steps."""
+    """Return where an implementation leads in the subject's number of steps.
+
+    Args:
+        subject: what is checked.
+        implementation: what runs it.
+        sign: -1 to turn the gradients (default 1).
+    """
     optimizer = subject.optimizer(subject.parameters().params, implementation, **options)
     take_steps(subject, optimizer, range(subject.steps), sign=sign)
     return Snapshot.of(optimizer)

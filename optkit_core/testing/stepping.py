@@ -14,7 +14,13 @@ from optkit_core.testing.subject import Subject, params_of
 
 
 def closure_for(subject: Subject, optimizer: Any, number: int, **options: Any) -> Closure:
-    """Return the closure of a step, with options as of `Closure`."""
+    """Return the closure of a step, with options as of `Closure`.
+
+    Args:
+        subject: what is checked.
+        optimizer: one of it.
+        number: of the step, from 0.
+    """
     kind = QuadraticClosure if subject.algorithm.requires_closure else Closure
     return kind(params_of(optimizer), number, **options)
 
@@ -49,7 +55,13 @@ def take_step(subject: Subject, optimizer: Any, number: int, **options: Any) -> 
 def take_steps(
     subject: Subject, optimizer: Any, numbers: Iterable[int], **options: Any
 ) -> list[Closure]:
-    """Take several steps, and return their closures; see `take_step`."""
+    """Take several steps, and return their closures; see `take_step`.
+
+    Args:
+        subject: what is checked.
+        optimizer: one of it.
+        numbers: those of the steps.
+    """
     closures = []
     for number in numbers:
         with prefix_failures(f"step {number + 1}"):
@@ -80,6 +92,10 @@ def _assert_rest(subject: Subject, closure: Closure, before: Snapshot, after: Sn
 
 def assert_counted(closures: Sequence[Closure], outcome: Snapshot) -> None:
     """Assert that counters say how many gradients each parameter has had.
+
+    Args:
+        closures: one for each step.
+        outcome: a snapshot after the last one.
 
     Raises:
         AssertionError: one doesn't.

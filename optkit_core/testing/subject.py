@@ -100,7 +100,12 @@ class Subject:
         return GuardedParameters(self.dtype, self.device, self.min_dim)
 
     def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Optimizer:
-        """Return an optimizer of the algorithm; `options` come before those of the check."""
+        """Return an optimizer of the algorithm; `options` come before those of the check.
+
+        Args:
+            params: parameters, or groups of them.
+            implementation: its name; `OWN_STEP` (default) where there is none to choose.
+        """
         asked = "auto" if implementation == OWN_STEP else implementation
         return self.algorithm(params, **{**self.options, **options, "implementation": asked})
 

@@ -44,7 +44,12 @@ class Checkpoint:
 
 
 def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None:
-    """Write an optimizer's state to a file; see `optkit.save`."""
+    """Write an optimizer's state to a file; see `optkit.save`.
+
+    Args:
+        optimizer: of optkit, of torch, or a wrapper of one.
+        path: where to.
+    """
     *_, own = layers(optimizer)
     is_plain = getattr(own.state_dict, "__func__", None) is Optimizer.state_dict
     state_dict = save_state(own, shared=True) if is_plain else own.state_dict()
@@ -57,7 +62,14 @@ def load(
     strict: bool = True,
     rename: Rename | None = None,
 ) -> LoadReport | None:
-    """Continue from the state in a file; see `optkit.load`."""
+    """Continue from the state in a file; see `optkit.load`.
+
+    Args:
+        optimizer: of optkit, of torch, or a wrapper of one.
+        path: the file.
+        strict: whether everything must match (default True).
+        rename: what saved parameters are called now; None (default): the same.
+    """
     *wrappers, own = layers(optimizer)
     checkpoint = read(path)
     if isinstance(own, Optimizer):
@@ -71,6 +83,10 @@ def load(
 
 def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     """Write a checkpoint to a file, or replace the file as a whole.
+
+    Args:
+        checkpoint: what the file is to hold.
+        path: where to.
 
     Raises:
         CheckpointError: the state holds what a file can't; nothing was written.

@@ -62,7 +62,12 @@ def opened(path: str | os.PathLike[str]) -> Iterator[int]:
 
 
 def refuse_irregular(path: str | os.PathLike[str], status: os.stat_result) -> None:
-    """Raise unless `status` describes an ordinary file."""
+    """Raise unless `status` describes an ordinary file.
+
+    Args:
+        path: the file, for the message.
+        status: what ``os.stat`` says of it.
+    """
     if stat.S_ISDIR(status.st_mode):
         raise CheckpointIsADirectoryError(f"{os.fspath(path)} is a directory; name a file in it.")
     if not stat.S_ISREG(status.st_mode):

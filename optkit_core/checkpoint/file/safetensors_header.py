@@ -88,6 +88,10 @@ def compose(tensors: Mapping[str, Tensor], text: str) -> bytes:
 def read_header(path: str | os.PathLike[str], descriptor: int) -> Header:
     """Return the header of an open file, checked; the tensors aren't read.
 
+    Args:
+        path: the file, for messages.
+        descriptor: of the open file.
+
     Raises:
         CheckpointFileError: the file is of another kind, or its header is damaged.
     """
@@ -122,7 +126,12 @@ def is_pickle(start: bytes) -> bool:
 
 
 def damaged(path: str | os.PathLike[str], how: str) -> CheckpointFileError:
-    """Return the error for a file that isn't as it was written."""
+    """Return the error for a file that isn't as it was written.
+
+    Args:
+        path: the file.
+        how: what is wrong, as a clause.
+    """
     return CheckpointFileError(
         f"{os.fspath(path)} is damaged: {how}. Take another copy, or an earlier checkpoint."
     )

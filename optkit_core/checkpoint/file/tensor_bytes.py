@@ -26,7 +26,12 @@ def bytes_of(tensor: Tensor) -> memoryview:
 
 
 def pieces(content: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Return flat `content` cut into views of `size` elements and a rest."""
+    """Return flat `content` cut into views of `size` elements and a rest.
+
+    Args:
+        content: a tensor of one dimension.
+        size: the number of elements of each piece.
+    """
     return torch.split_with_sizes(content, _sizes(content.numel(), size))
 
 

@@ -47,6 +47,10 @@ def imported(schema: str, source: str, state_dict: Any) -> dict[str, Any]:
 def recognized(algorithm: Any, state_dict: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return a state that doesn't say what it is as one of the algorithm, and where it is from.
 
+    Args:
+        algorithm: an optkit optimizer class.
+        state_dict: a state whose groups carry no schema.
+
     Raises:
         CheckpointError: nobody knows it, or several do.
     """

@@ -64,7 +64,12 @@ def match(
 
 
 def labels_of(position: int, group: Group) -> list[str]:
-    """Return what the parameters of a group are called: their names, or their positions."""
+    """Return what the parameters of a group are called: their names, or their positions.
+
+    Args:
+        position: of the group, from 0.
+        group: the parameter group.
+    """
     names = group.get("param_names")
     if names is not None:
         return list(names)

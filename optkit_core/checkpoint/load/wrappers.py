@@ -23,7 +23,12 @@ def layers(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
 
 
 def renew(wrappers: Sequence[torch.optim.Optimizer], held: torch.optim.Optimizer) -> None:
-    """Let wrappers with attributes of their own show what there is now."""
+    """Let wrappers with attributes of their own show what there is now.
+
+    Args:
+        wrappers: those around an optimizer, from `layers`.
+        held: the optimizer.
+    """
     for wrapper in wrappers:
         own = vars(wrapper)
         own.update({name: getattr(held, name) for name in SHOWN if name in own})

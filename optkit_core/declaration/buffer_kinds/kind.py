@@ -84,7 +84,12 @@ class BufferKind(ABC):
         return [copy.deepcopy(value) for _ in params]  # copies, since a list may grow
 
     def mismatches(self, value: Any, parameter: Tensor) -> Iterator[Mismatch]:
-        """Say why a saved value can't become the buffer of a parameter; nothing where it can."""
+        """Say why a saved value can't become the buffer of a parameter; nothing where it can.
+
+        Args:
+            value: what was saved.
+            parameter: whose state it is to become part of.
+        """
         return iter(())
 
     def check_keys(

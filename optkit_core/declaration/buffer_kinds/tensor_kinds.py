@@ -30,11 +30,21 @@ class TensorKind(BufferKind):
         return self.dtype or parameter.dtype.to_real()
 
     def device_of(self, parameter: Tensor, group: Group) -> torch.device:
-        """Return the device of the buffer of `parameter`."""
+        """Return the device of the buffer of `parameter`.
+
+        Args:
+            parameter: a parameter.
+            group: the parameter's group, whose options and hyperparameters may decide.
+        """
         return parameter.device
 
     def empty(self, parameter: Tensor, group: Group) -> Tensor:
-        """Return a buffer of `parameter` without values."""
+        """Return a buffer of `parameter` without values.
+
+        Args:
+            parameter: a parameter.
+            group: the parameter's group, whose options and hyperparameters may decide.
+        """
         return parameter.new_empty(
             self.shape_of(parameter),
             dtype=self.dtype_of(parameter),
@@ -81,7 +91,13 @@ class TensorKind(BufferKind):
         return values
 
     def is_as_allocated(self, tensor: Any, parameter: Tensor, group: Group) -> bool:
-        """Whether a tensor is as the buffer would be allocated now, but for its values."""
+        """Whether a tensor is as the buffer would be allocated now, but for its values.
+
+        Args:
+            tensor: anything; only a plain tensor can be.
+            parameter: whose buffer it may be.
+            group: the parameter's group, whose options and hyperparameters may decide.
+        """
         return (
             type(tensor) is Tensor
             and tensor.dtype == self.dtype_of(parameter)
