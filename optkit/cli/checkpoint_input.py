@@ -48,6 +48,7 @@ def open_checkpoint(path: Path, key: str | None, with_content: bool) -> Checkpoi
         CheckpointFileError: it can't be read, is damaged, or holds no optimizer's state.
         OptionError: a key is given for a file of optkit.save.
     """
+    # By its first bytes: names of files say nothing about who wrote them.
     if torch_save_file.is_one(path):
         state_dict = torch_save_file.read(path, key, "cpu" if with_content else "meta")
         return CheckpointInput(path, TORCH, Checkpoint("", _checked(state_dict)))

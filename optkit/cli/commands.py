@@ -1,7 +1,6 @@
 """The commands and their options.
 
-Each command imports what it needs when it runs, so that ``optkit --help`` takes a fifth of a
-second: torch alone takes two.
+Each command imports what it needs when it runs, so that ``optkit --help`` comes without torch.
 """
 
 from __future__ import annotations

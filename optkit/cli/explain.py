@@ -9,6 +9,7 @@ import torch
 
 import optkit
 from optkit.cli.user_errors import OptionError, translate_errors
+from optkit_core.implementations import fused
 from optkit_core.optimizer import Optimizer
 from optkit_core.selection.explanation import Explanation
 from optkit_core.step.buckets import Kind
@@ -78,8 +79,6 @@ def sources(optimizer: Optimizer) -> list[tuple[str, str]]:
 
 
 def _source(optimizer: Optimizer, kind: Kind) -> str:
-    from optkit_core.implementations import fused
-
     brought = type(optimizer).libraries(kind.dtype)
     if brought:
         return "\n".join(source for source, _ in brought)
@@ -105,6 +104,7 @@ def _parameter(shape: tuple[int, ...], dtype: str, device: str) -> torch.nn.Para
         raise OptionError(f"--dtype {dtype!r} isn't a dtype of parameters, such as float32.")
     try:
         return torch.nn.Parameter(torch.empty(shape, dtype=known, device=device))
+    # torch raises each of these for a device that it can't use.
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise OptionError(

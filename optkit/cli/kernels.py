@@ -147,6 +147,7 @@ def _registered(dtypes: Sequence[torch.dtype], portable: bool) -> Iterator[Built
     for name in optkit.available():
         try:
             algorithm = optkit.get(name)
+        # One broken plugin doesn't keep the others' kernels from being built.
         except PluginError as error:
             yield Built(name, "", 0, f"not available: {error}")
             continue

@@ -42,6 +42,7 @@ def prepare(
         OptionError: it isn't certain what the file is, or where the result goes.
         CheckpointError: the state isn't that algorithm's, or can't be brought to the version.
     """
+    # In place, it would turn into a file that torch.load can't read.
     if output is None and source.is_torchs:
         raise OptionError(
             f"{source.path} is a file of torch.save, and the result is of another kind; name "

@@ -37,6 +37,7 @@ def run(argv: Sequence[str]) -> int:
 def _status(words: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
+        # In standalone mode click prints in its own way and exits.
         returned = command.main(words, prog_name="optkit", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED

@@ -77,6 +77,7 @@ def forget(registered: Iterable[tuple[str, int | str]]) -> None:
 def _decorator(table: dict[Any, Any], key: Any, what: str) -> Callable[[Function], Function]:
     def register(function: Function) -> Function:
         taken = table.get(key)
+        # By name, since a module that is reloaded registers its functions again.
         if taken is not None and _name(taken) != _name(function):
             raise RegistrationError(
                 f"{what} is taken by {_name(taken)}, so {_name(function)} can't be registered."

@@ -7,11 +7,16 @@ from typing import Any
 
 from optkit_core.checkpoint.conversion_registry import migrations
 from optkit_core.checkpoint.schema import TAG, WRITER, writer_of
+from optkit_core.declaration.base import Declared
 from optkit_core.errors import CheckpointError
 
 
 def migrated(
-    state_dict: dict[str, Any], algorithm: Any, name: str, version: int, to: int | None = None
+    state_dict: dict[str, Any],
+    algorithm: type[Declared],
+    name: str,
+    version: int,
+    to: int | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Bring a saved state from one version of its schema to another.
 
@@ -69,13 +74,14 @@ def call_converter(function: Callable[[Any], Any], state_dict: dict[str, Any], w
     """
     try:
         return function(state_dict)
+    # A plugin's code on damaged state: it may fail in any way, and must say for whom it did.
     except Exception as error:
         raise CheckpointError(
             f"{what} failed on this state: {type(error).__name__}: {error!s:.100}"
         ) from error
 
 
-def _later_version(state_dict: dict[str, Any], algorithm: Any, identity: str) -> str:
+def _later_version(state_dict: dict[str, Any], algorithm: type[Declared], identity: str) -> str:
     saved_by = next((group.get(WRITER) for group in state_dict["param_groups"]), None)
     installed = writer_of(algorithm)
     own = f"this one ({installed})" if installed else "this one"

@@ -28,6 +28,7 @@ def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
     """
     for hook in hooks_of(optimizer, "state_dict_pre_hook"):
         hook(optimizer)
+    # The collector would visit the growing number of dicts again and again.
     with collector.uncollected():
         saved = collect(optimizer, shared or not optimizer.reuses_memory)
     for hook in hooks_of(optimizer, "state_dict_post_hook"):
@@ -52,6 +53,7 @@ def collect(optimizer: Any, shared: bool = True) -> dict[str, Any]:
     groups = optimizer.param_groups
     numbers: dict[int, int] = {}
     for number, p in enumerate(chain.from_iterable(group["params"] for group in groups)):
+        # A parameter that stands twice has its first number, as torch gives it.
         numbers.setdefault(id(p), number)
     return {
         "state": _states(optimizer.state, numbers, shared),
@@ -61,6 +63,7 @@ def collect(optimizer: Any, shared: bool = True) -> dict[str, Any]:
 
 def _states(state: Any, numbers: dict[int, int], shared: bool) -> dict[Any, Any]:
     """Return the states of parameters by their numbers, and what else there is by its key."""
+    # Keys that are no parameters are user code's, and stay as they are.
     if shared:
         return {numbers.get(id(key), key): own for key, own in state.items()}
     return {

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from optkit_core.declaration.base import Declared
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.ranges import Savable
 from optkit_core.errors import CheckpointError
@@ -54,7 +55,7 @@ class Schema:
         return frozenset(name for name, item in self.buffers.items() if not item.optional)
 
 
-def schema_of(algorithm: Any) -> Schema:
+def schema_of(algorithm: type[Declared]) -> Schema:
     """Return the schema of an optkit optimizer class."""
     return Schema(
         algorithm.schema_name,
@@ -66,7 +67,7 @@ def schema_of(algorithm: Any) -> Schema:
 
 
 @functools.cache
-def savable(algorithm: Any) -> dict[str, Savable]:
+def savable(algorithm: type[Any]) -> dict[str, Savable]:
     """Return the ranges of those declared values that aren't saved as they are, by name."""
     ranges = {name: item.range for name, item in algorithm.declarations.items()}
     return {name: range for name, range in ranges.items() if isinstance(range, Savable)}
@@ -81,6 +82,7 @@ def parse_identity(identity: Any) -> tuple[str, int]:
     >>> parse_identity("adamax/1")
     ('adamax', 1)
     """
+    # Bounded lengths: the text may come from a file that anybody has written.
     text = identity if isinstance(identity, str) else ""
     match = re.fullmatch(r"([\w.-]{1,100})/([1-9]\d{0,8})", text)
     if not match:
@@ -92,7 +94,7 @@ def parse_identity(identity: Any) -> tuple[str, int]:
 
 
 @functools.cache
-def writer_of(algorithm: Any) -> str:
+def writer_of(algorithm: type[Any]) -> str:
     """Return name and version of the distribution that provides a class, or ``""``.
 
     It is known for classes that the registry knows.

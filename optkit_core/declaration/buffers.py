@@ -85,6 +85,7 @@ class Buffer:
         **unknown: Never,
     ) -> None:
         """Refuse what can't be."""
+        # `**unknown` lets a misspelled keyword be told what was meant; Python's own error wouldn't.
         known = [f.name for f in attrs.fields(Buffer) if f.name not in ("rules", "name")]
         buffer_arguments.require_known(unknown, known)
         if kind is None:

@@ -144,6 +144,7 @@ def take(cls: type) -> dict[str, Declaration]:
     """Take the declarations out of the body of `cls`, with their types."""
     own = _with_types(cls)
     for name in own:
+        # Left in the body, it would be the value of the attribute on every instance.
         delattr(cls, name)
     return own
 
@@ -183,6 +184,7 @@ class CheckedClass:
 
 def in_order(declared: Mapping[str, Declaration]) -> list[tuple[str, Declaration]]:
     """Return the declarations in the order of the constructor's arguments."""
+    # sorted() is stable: within each kind, the order of the class body stays.
     return sorted(declared.items(), key=lambda pair: (pair[1].kw_only, pair[1].is_option))
 
 
@@ -264,6 +266,8 @@ def _resolved_annotation(cls: type, annotation: Any) -> Any:
     if not isinstance(annotation, str):
         return annotation
     try:
+        # Under `from __future__ import annotations` every annotation is text, and builders of
+        # command lines (jsonargparse, Lightning's) need the types.
         return eval(annotation, vars(sys.modules[cls.__module__]))
     except (NameError, AttributeError, KeyError, TypeError, SyntaxError):
         return Any  # a name that is defined later, or for type checkers alone

@@ -74,6 +74,7 @@ class RealInterval:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
+        # Nearly all values take this way, and whole optimizers are checked again and again.
         if type(value) is float and self.low <= value < self.high:
             return ""
         if isinstance(value, Tensor):
@@ -100,6 +101,7 @@ class RealInterval:
             )
         if value.is_complex() or value.device.type == "meta":
             return f"{name} must be a real number in {self}, got {value!r}."
+        # On an accelerator this waits for the tensor: its range can't be told otherwise.
         return self.complaint(name, value.item())
 
 
@@ -115,6 +117,7 @@ class Each:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
+        # NumPy's arrays and tensors aren't registered as sequences.
         is_row = isinstance(value, Sequence) or len(getattr(value, "shape", ())) == 1
         if not is_row or isinstance(value, (str, bytes)) or len(value) != self.length:
             return f"{name} must be {self.length} values, each in {self.range}, {got(value)}"
@@ -168,6 +171,7 @@ class OneOf:
         return self._equal(value)[0]
 
     def _equal(self, value: Any) -> list[Any]:
+        # Types are compared too, since True == 1 == 1.0 and each may be meant by itself.
         given = plain(value)
         return [
             item

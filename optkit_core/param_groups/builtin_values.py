@@ -35,6 +35,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):
+        # Named tuples, ranges and lists of configuration libraries become what a checkpoint can
+        # hold.
         return (tuple if isinstance(value, tuple) else list)(map(plain, value))
     item = value.tolist() if is_array(value) else value
     return plain(item) if type(item) in (list, *BUILTIN_TYPES) else _number(item)

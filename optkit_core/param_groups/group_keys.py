@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from os.path import commonprefix
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ def check(owner: type[Optimizer], group: Mapping[str, Any]) -> None:
             UnusedGroupKeyWarning,
             stacklevel=_stacklevel(),
         )
+        # Once for each class: every optimizer of a sweep has the same keys.
         owner.known_annotations.update(new)
 
 
@@ -90,12 +91,18 @@ def is_misspelling(given: str, name: str) -> bool:
     >>> [is_misspelling(given, "betas") for given in ("beta", "bettas", "beta1", "beats", "alphas")]
     [True, True, True, True, False]
     """
-    start = len(commonprefix([given, name]))
-    end = len(commonprefix([given[start:][::-1], name[start:][::-1]]))
+    start = _shared_start(given, name)
+    end = _shared_start(given[start:][::-1], name[start:][::-1])
     typed, meant = given[start : len(given) - end], name[start : len(name) - end]
     if len(typed) <= 1 and len(meant) <= 1:
         return not meant or len(name) > SHORT_NAME
     return len(meant) == 2 and typed == meant[::-1] and len(name) >= SHORT_NAME
+
+
+def _shared_start(one: str, other: str) -> int:
+    """Return how many letters two texts have in common at their start."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @functools.cache
@@ -111,6 +118,7 @@ def torchs_arguments() -> dict[str, list[str]]:
 
 def _stacklevel() -> int:
     """Return the ``stacklevel`` with which the caller's warning points to the user's line."""
+    # warnings.warn has skip_file_prefixes for this from Python 3.12 on.
     frame: FrameType | None = sys._getframe(1)
     level = 1
     while frame and str(frame.f_globals.get("__name__")).partition(".")[0] in WITHIN:

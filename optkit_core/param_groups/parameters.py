@@ -70,6 +70,7 @@ def refuse_wrong_entry(params_list: list[Any], allow_non_leaf: bool) -> None:
 
 
 def _listed(params: Any, what: str) -> list[Any]:
+    # The order of a set changes from run to run, and with it which saved state is whose.
     if isinstance(params, (set, frozenset)):
         raise ParametersError(f"params must have an order, got a set; use a list. [{ORDERED}]")
     hint = _hint(params)

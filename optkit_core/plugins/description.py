@@ -92,7 +92,7 @@ def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Descriptio
         distribution=entry.provider,
         version=entry.version,
         location=entry.location,
-        schema=schema_of(algorithm).identity if declared else "",
+        schema=schema_of(algorithm).identity if issubclass(algorithm, Optimizer) else "",
     )
 
 

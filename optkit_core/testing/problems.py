@@ -44,6 +44,7 @@ def random(shape: Sequence[int], dtype: torch.dtype, *seeds: int) -> Tensor:
         dtype: real or complex; drawn in double precision and rounded.
         *seeds: whole numbers below 1009.
     """
+    # A prime above every seed, so that different seeds add up to different numbers.
     seed = sum(seed * 1009**power for power, seed in enumerate(seeds, start=1))
     generator = torch.Generator().manual_seed(seed)
     if dtype.is_complex:
@@ -108,6 +109,7 @@ def gradient(p: Tensor, position: int, number: int) -> Tensor:
         number: of the step, from 0.
     """
     g = random(p.shape, p.dtype, position, number, 1).to(p.device)
+    # float16's smallest number is 6e-8, so squares of less than 2.5e-4 are lost.
     if p.dtype.itemsize == 2:
         g += g.sign() * 0.25
     if p.shape == SPECIAL and p.dtype in (torch.float32, torch.float64):

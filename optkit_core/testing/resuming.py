@@ -75,6 +75,7 @@ def _resume(subject: Subject, twin_of: Callable[[Any, str], Any]) -> None:
     first, then = range(half), range(half, 2 * half)
     for name in subject.implementations:
         with prefix_failures(name):
+            # Half of the steps before and half after: the state must matter for what follows.
             optimizer = subject.optimizer(subject.parameters().params, name)
             take_steps(subject, optimizer, first)
             before, twin = Snapshot.of(optimizer), twin_of(optimizer, name)

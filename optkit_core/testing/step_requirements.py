@@ -75,6 +75,7 @@ def trajectory(subject: Subject, implementation: str, sign: int = 1, **options: 
         subject: what is checked.
         implementation: what runs it.
         sign: -1 to turn the gradients (default 1).
+        **options: hyperparameters and options beside the subject's.
     """
     optimizer = subject.optimizer(subject.parameters().params, implementation, **options)
     take_steps(subject, optimizer, range(subject.steps), sign=sign)

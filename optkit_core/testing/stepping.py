@@ -20,7 +20,9 @@ def closure_for(subject: Subject, optimizer: Any, number: int, **options: Any) -
         subject: what is checked.
         optimizer: one of it.
         number: of the step, from 0.
+        **options: as of `Closure`.
     """
+    # A line search needs a loss that fits its gradients; others are content with drawn ones.
     kind = QuadraticClosure if subject.algorithm.requires_closure else Closure
     return kind(params_of(optimizer), number, **options)
 
@@ -61,6 +63,7 @@ def take_steps(
         subject: what is checked.
         optimizer: one of it.
         numbers: those of the steps.
+        **options: as of `Closure`.
     """
     closures = []
     for number in numbers:

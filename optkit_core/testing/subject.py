@@ -87,6 +87,7 @@ class Subject:
         reason = "".join(offer.refuse(self.algorithm, kind, h) for offer in offers)
         if reason or not self.is_elementwise:
             return reason
+        # A kernel that can't be compiled says so in the first step, not before.
         p.grad = torch.ones_like(p)
         with prefix_failures(name):
             try:
@@ -105,6 +106,7 @@ class Subject:
         Args:
             params: parameters, or groups of them.
             implementation: its name; `OWN_STEP` (default) where there is none to choose.
+            **options: hyperparameters and options.
         """
         asked = "auto" if implementation == OWN_STEP else implementation
         return self.algorithm(params, **{**self.options, **options, "implementation": asked})

@@ -46,6 +46,7 @@ def compare(settings: ComparisonSettings, progress: Progress) -> ComparisonRepor
     """
     check_outputs(settings.picture, settings.json)
     data = split(load(settings.data, settings.target), settings.seed)
+    # Asked for now: after the training it would be too late to say that it is missing.
     from_extra("matplotlib.figure", "compare")
     with _own_random_state(), _threads(settings.threads):
         contestants = enter(settings, data.facts)
@@ -119,6 +120,7 @@ def _told(progress: Progress, name: str) -> Callable[[float], None]:
 
 @contextmanager
 def _own_random_state() -> Iterator[None]:
+    # The caller's generators are as they were, should this run in a notebook.
     with torch.random.fork_rng(devices=[]):
         yield
 

@@ -54,6 +54,7 @@ def read_csv(path: Path, target: str | None) -> CsvTable:
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
+        # -sig, since spreadsheets put a byte order mark before UTF-8.
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             for cells in reader:

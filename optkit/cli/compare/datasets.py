@@ -94,6 +94,7 @@ def split(dataset: Dataset, seed: int) -> Split:
         stratify=dataset.labels.tolist(),
     )
     scaler = from_extra("sklearn.preprocessing", NEEDED_BY).StandardScaler()
+    # Means and deviations of the training rows alone: the test rows must stay unseen.
     train_x = scaler.fit_transform(dataset.features[train].numpy())
     test_x = scaler.transform(dataset.features[test].numpy())
     facts = DataFacts(

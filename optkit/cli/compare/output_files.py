@@ -88,6 +88,7 @@ def writing(option: str, path: Path) -> Iterator[None]:
 
 
 def _refuse_unwritable(option: str, path: Path) -> None:
+    # By looking only: to open the file would empty one that is there.
     if path.is_dir():
         reason = "it is a directory; expected a file"
     elif not path.parent.is_dir():

@@ -56,6 +56,7 @@ def train(
     Raises:
         OptkitError: the optimizer failed.
     """
+    # Whoever trained before has drawn from the generator.
     torch.manual_seed(settings.seed)
     whole = contestant.uses_closure and settings.closure_batches == "full"
     training = _Training(contestant, split, whole)
@@ -111,6 +112,7 @@ class _Training:
             optimizer.step()
         seconds = perf_counter() - start
         self.step_seconds.append(seconds)
+        # What is left of a step without its forward and backward passes is the optimizer's own.
         self.update_seconds.append(seconds - (self.gradient_seconds - gradients_before))
 
     def gradients(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -41,8 +41,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
     try:
         yield descriptor
         with translate_errors(path, "written"):
+            # Before the rename: else a crash can leave the new name with no content.
             os.fsync(descriptor)
             os.replace(temporary, target)
+            # The rename itself lasts only once the directory is on the disk.
             _sync_directory(target.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -92,6 +94,7 @@ def _remove_abandoned(target: Path) -> None:
 
 
 def _remove_unlocked(path: Path) -> None:
+    # A link or a FIFO that bears the name is neither followed nor waited for.
     descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if _lock(descriptor):
@@ -103,6 +106,7 @@ def _remove_unlocked(path: Path) -> None:
 def _lock(descriptor: int) -> bool:
     """Lock a file; False if somebody else has, or if its file system knows no locks."""
     try:
+        # The system releases it when a process is killed, so a file without one is abandoned.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False

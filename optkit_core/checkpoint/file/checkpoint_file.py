@@ -51,6 +51,7 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
         path: where to.
     """
     *_, own = layers(optimizer)
+    # A state_dict that was replaced, on the instance too, has the last word on what is saved.
     is_plain = getattr(own.state_dict, "__func__", None) is Optimizer.state_dict
     state_dict = save_state(own, shared=True) if is_plain else own.state_dict()
     write(Checkpoint(type(own).__name__, state_dict), path)
@@ -145,6 +146,7 @@ def _checkpoint(
         raise damaged(path, f"its description can't be read: {error}") from error
     if not isinstance(record, dict) or type(record.get("format")) is not int:
         raise damaged(path, "its description has no format")
+    # Told before the fields are looked at, which may have changed with the format.
     if record["format"] > FORMAT:
         raise CheckpointFileError(
             f"{os.fspath(path)} is of format {record['format']}, written by "

@@ -55,12 +55,14 @@ def decode(text: str, tensors: dict[str, Tensor]) -> Any:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
+    # json would take the last of equal keys without a word.
     if len(result) != len(pairs):
         raise ValueError("a key stands twice in a dict")
     return result
 
 
 def _refuse_constant(constant: str) -> Any:
+    # json reads NaN and Infinity by default; no file of ours has them.
     raise ValueError(f"{constant} isn't JSON")
 
 
@@ -69,6 +71,7 @@ def _decoded(value: Any, left: dict[str, Tensor]) -> Any:
         return [_decoded(item, left) for item in value]
     if not isinstance(value, dict):
         return value
+    # A later version's mark must not be read as a dict.
     mark = next((key for key in value if key.startswith("$")), None)
     if mark is None:
         return {key: _decoded(item, left) for key, item in value.items()}
@@ -102,6 +105,7 @@ def _complex(content: Any, left: dict[str, Tensor]) -> complex:
 def _items(content: Any, left: dict[str, Tensor]) -> dict[Any, Any]:
     result: dict[Any, Any] = {}
     for pair in _list(content):
+        # type(), since True would be the same key as 1.
         if len(_list(pair)) != 2 or type(pair[0]) not in (str, int) or pair[0] in result:
             raise ValueError(f"{pair!r:.40} isn't an item of a dict, or stands in it twice")
         result[pair[0]] = _decoded(pair[1], left)

@@ -76,11 +76,14 @@ def _encoded(value: Any, where: str, depth: int, tensors: dict[str, Tensor]) -> 
 
 def _number(value: Any, where: str) -> Any:
     if isinstance(value, int):
+        # Python's json reads 4300 digits at most:
+        # docs.python.org/3/library/stdtypes.html#int-max-str-digits.
         if value.bit_length() > MAX_BITS:
             raise CheckpointError(f"{where} is a number of more than {MAX_BITS} bits.")
         return int(value)
     if isinstance(value, complex):
         return {COMPLEX: [_number(value.real, where), _number(value.imag, where)]}
+    # As bits, so that the payload of a NaN comes back too; finite floats survive JSON exactly.
     return float(value) if math.isfinite(value) else {FLOAT: DOUBLE.pack(value).hex()}
 
 
@@ -105,6 +108,7 @@ def _named(tensor: Tensor, where: str, tensors: dict[str, Tensor]) -> dict[str, 
     order = [] if tensor.is_contiguous() else _order(tensor)
     if order:
         reference[ORDER] = order
+    # A lazy conjugate shows other numbers than those in its memory, which are what is written.
     plain = tensor.detach().resolve_conj().resolve_neg()
     if tensor.is_complex():
         reference[PAIRED], plain = True, torch.view_as_real(plain)

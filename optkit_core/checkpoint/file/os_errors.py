@@ -53,6 +53,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[int]:
         CheckpointFileError: it isn't one, or can't be read.
     """
     with translate_errors(path, "read"):
+        # Without O_NONBLOCK, opening a FIFO waits for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             refuse_irregular(path, os.fstat(descriptor))

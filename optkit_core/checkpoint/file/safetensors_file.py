@@ -125,12 +125,14 @@ def _fill(
     """Read a tensor piece by piece, each checked while it is in the processor's cache."""
     total, begin = 0, entry.begin
     for piece in _pieces(tensor):
+        # A short read: the file was cut since its size was looked up.
         if os.preadv(descriptor, [bytes_of(piece)], begin) != piece.nbytes:
             raise damaged(path, "it got shorter while it was read")
         total = checksum(piece, total)
         begin += piece.nbytes
     if total != stored:
         raise damaged(path, f"the content of {entry.name!r:.80} has another checksum than noted")
+    # Any other byte is undefined behavior wherever torch reads a bool.
     if entry.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
         raise damaged(path, f"{entry.name!r:.80} holds values that are neither true nor false")
 

@@ -81,6 +81,7 @@ def compose(tensors: Mapping[str, Tensor], text: str) -> bytes:
     count = len(tensors) + 1
     entries[CHECKSUMS] = _entry("U32", [count], end, end + count * U32.size)
     content = json.dumps(entries, separators=(",", ":")).encode()
+    # Spaces up to a multiple of 8 bytes, where the first tensor starts, as safetensors has it.
     content += b" " * (-len(content) % 8)
     return LENGTH.pack(len(content)) + content
 
@@ -98,10 +99,12 @@ def read_header(path: str | os.PathLike[str], descriptor: int) -> Header:
     size = os.fstat(descriptor).st_size
     start = os.pread(descriptor, SNIFFED, 0)
     length = LENGTH.unpack_from(start)[0] if len(start) == SNIFFED else size
+    # Said before safetensors would call a pickle a header that is too large.
     if is_pickle(start) or LENGTH.size + length > size:
         raise _wrong_kind(path, start, size)
     _check_format(path, descriptor)
     content = os.pread(descriptor, length, LENGTH.size)
+    # safetensors has accepted it, so types and offsets are as they must be.
     entries = json.loads(content)
     text = entries.pop(METADATA, {}).get(TEXT)
     if text is None:

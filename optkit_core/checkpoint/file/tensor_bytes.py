@@ -21,6 +21,7 @@ def bytes_of(tensor: Tensor) -> memoryview:
     >>> list(bytes_of(tensor))
     [1, 0, 2, 1]
     """
+    # tensor.numpy() would need NumPy, which has no bfloat16.
     size = tensor.nbytes
     return _view(tensor.data_ptr(), size, WRITABLE) if size else memoryview(bytearray())
 

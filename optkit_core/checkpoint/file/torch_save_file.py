@@ -69,6 +69,7 @@ def _loaded(path: str | os.PathLike[str], device: str) -> Any:
             # Old files make torch warn about its own storage classes.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                # weights_only: unpickling anything else runs code of whoever wrote the file.
                 return torch.load(file, map_location=device, weights_only=True)
         except Exception as error:  # a damaged pickle fails in any way
             reason = " ".join(str(error).split())

@@ -50,6 +50,7 @@ class PendingCopies:
         """Copy sources that share memory with a target first: another target may change them."""
         if not self.are_plain:
             return
+        # With exchanged parameters the second copy would read what the first has overwritten.
         own = set(map(Tensor.data_ptr, self.targets))
         if own.isdisjoint(map(Tensor.data_ptr, self.sources)):
             return
@@ -60,6 +61,7 @@ class PendingCopies:
     def carry_out(self) -> None:
         """Copy block by block; tensors of other types, distributed ones for example, one by one."""
         if not self.are_plain:
+            # A mixed list of DTensors and tensors is refused by the multi-tensor operation.
             for target, source in zip(self.targets, self.sources, strict=True):
                 target.copy_(source)
             return
@@ -181,6 +183,7 @@ def _as_allocated(column: Column, kind: TensorKind, tensors: Sequence[Any]) -> l
 
 def _replacing(column: Column, kind: TensorKind) -> list[bool]:
     """Return which saved tensors can be used themselves, no live one being shared by processes."""
+    # What share_memory() has given to other processes must stay the tensor that they see.
     is_shared: Any = Tensor.is_shared
     shared = [isinstance(live, Tensor) and is_shared(live) for live in column.lives]
     usable = _as_allocated(column, kind, column.values)

@@ -24,6 +24,7 @@ def deep_copy(value: Any) -> Any:
     if type(value) in BUILTIN_TYPES:
         return value
     if isinstance(value, Tensor):
+        # copy.deepcopy refuses tensors that autograd has recorded.
         return (value.detach() if value.requires_grad else value).clone()
     if type(value) is dict:
         return {key: deep_copy(item) for key, item in value.items()}

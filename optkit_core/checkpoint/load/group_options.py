@@ -13,6 +13,7 @@ from optkit_core.checkpoint.load.load_report import Mismatches
 from optkit_core.checkpoint.load.matching import MatchedGroup
 from optkit_core.checkpoint.load.parsing import ParsedGroup
 from optkit_core.checkpoint.schema import Schema, savable
+from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import role_of
 from optkit_core.errors import CheckpointError, HyperparameterError
 from optkit_core.param_groups.builtin_values import plain
@@ -41,6 +42,7 @@ def verify(
     restored = []
     for position, group in enumerate(matched):
         live = optimizer.param_groups[position]
+        # A group may be put together from several saved ones, if these agree.
         sources = [(i, saved[i].options) for i in group.sources if i < len(saved)]
         _require_agreement(type(optimizer), position, sources, mismatches)
         values = _values(type(optimizer), schema, live, sources[0], mismatches) if sources else {}
@@ -51,7 +53,7 @@ def verify(
 
 
 def _values(
-    owner: Any,
+    owner: type[Declared],
     schema: Schema,
     live: Mapping[str, Any],
     source: tuple[int, Mapping[str, Any]],
@@ -64,6 +66,8 @@ def _values(
         if not _is_restored(owner, name):
             continue
         declared = owner.declarations.get(name)
+        # A key that no class declares is loaded as an annotation; a misspelled one would have no
+        # effect.
         if declared is None and misspelled_name(name, owner.declarations):
             mismatches.unexpected.append(f"{where} has a key {name!r:.60}")
             continue
@@ -80,7 +84,7 @@ def _values(
 
 
 def _restore(
-    owner: Any,
+    owner: type[Declared],
     name: str,
     values: dict[str, Any],
     live: Mapping[str, Any],
@@ -91,21 +95,21 @@ def _restore(
     declared = owner.declarations[name]
     value = values.setdefault(name, declared.default)
     if name in savable(owner):
-        value = values[name] = declared.range.restored(value, live.get(name))
+        value = values[name] = savable(owner)[name].restored(value, live.get(name))
     try:
         values[name] = declared.check(name, value)
     except HyperparameterError as error:
         mismatches.refused.append(f"{where}: {error}")
 
 
-def _is_restored(owner: Any, name: str) -> bool:
+def _is_restored(owner: type[Declared], name: str) -> bool:
     """Whether a group's value of that name comes from the checkpoint; how to run doesn't."""
     role = role_of(name, owner.declarations)
     return role is None or role.is_restored
 
 
 def _require_agreement(
-    owner: Any,
+    owner: type[Declared],
     position: int,
     sources: Sequence[tuple[int, Mapping[str, Any]]],
     mismatches: Mismatches,

@@ -6,10 +6,13 @@ from typing import Any
 
 from optkit_core.checkpoint.load import importers, parsing, structure
 from optkit_core.checkpoint.migrations import migrated
+from optkit_core.declaration.base import Declared
 from optkit_core.errors import CheckpointError
 
 
-def in_present_schema(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], list[str]]:
+def in_present_schema(
+    algorithm: type[Declared], state_dict: Any
+) -> tuple[dict[str, Any], list[str]]:
     """Return a saved state in the present schema of an algorithm.
 
     Args:
@@ -29,6 +32,7 @@ def in_present_schema(algorithm: Any, state_dict: Any) -> tuple[dict[str, Any], 
     if identity is None:
         return importers.recognized(algorithm, state_dict)
     name, version = identity
+    # Even if shapes agree: a second moment isn't a norm.
     if name != algorithm.schema_name:
         raise CheckpointError(
             f"this state is of {name}/{version}, this optimizer is {algorithm.__name__}, of "

@@ -9,6 +9,7 @@ from optkit_core.checkpoint.conversion_registry import importers
 from optkit_core.checkpoint.load import parsing
 from optkit_core.checkpoint.migrations import call_converter
 from optkit_core.checkpoint.schema import TAG, Schema, schema_of
+from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import ANNOTATIONS
 from optkit_core.errors import CheckpointError
 from optkit_core.param_groups.group_keys import torchs_arguments
@@ -44,7 +45,9 @@ def imported(schema: str, source: str, state_dict: Any) -> dict[str, Any]:
     return dict(result)
 
 
-def recognized(algorithm: Any, state_dict: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def recognized(
+    algorithm: type[Declared], state_dict: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """Return a state that doesn't say what it is as one of the algorithm, and where it is from.
 
     Args:
@@ -62,6 +65,7 @@ def recognized(algorithm: Any, state_dict: dict[str, Any]) -> tuple[dict[str, An
             candidates |= {} if result is None else {source: result}
     if not candidates:
         raise CheckpointError(_unknown(schema, state_dict))
+    # No order among importers: a guess between two programs could load the wrong numbers.
     if len(candidates) > 1:
         raise CheckpointError(_ambiguous(schema, candidates))
     source, result = candidates.popitem()

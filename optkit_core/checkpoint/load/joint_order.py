@@ -50,6 +50,7 @@ def reorder(
 def _order(ids: Sequence[Any], requested: Sequence[Any]) -> list[int] | None:
     """Return at which position each parameter was saved, None if they weren't saved together."""
     positions = {key: position for position, key in enumerate(ids)}
+    # A parameter that wasn't saved is -1, which makes this no permutation.
     order = [positions.get(key, -1) for key in requested]
     return order if sorted(order) == list(range(len(positions))) else None
 

@@ -55,6 +55,7 @@ def load(
     """
     given = _through_hooks(optimizer, state_dict)
     given, user_entries = structure.split_user_entries(given, optimizer.state_buffers.keys())
+    # Copied first: it may fail, and after the checks nothing may.
     user_entries, mismatches = deep_copy(user_entries), Mismatches()
     present, migrated = identify_algorithm.in_present_schema(type(optimizer), given)
     saved = parsing.parse(present)
@@ -63,6 +64,7 @@ def load(
     with torch.no_grad(), collector.uncollected():
         verified = _verified(optimizer, saved, mismatches)
         mismatches.raise_for(type(optimizer).__name__, strict)
+        # Nobody else holds the tensors of a file, so they become the optimizer's without a copy.
         is_owned = isinstance(state_dict, parsing.Owned)
         convert_and_copy.fill(optimizer, verified.states, verified.groups, strict, is_owned)
         optimizer.state.update(user_entries)
@@ -83,6 +85,7 @@ def _through_hooks(optimizer: Any, state_dict: Any) -> Any:
     """Let the pre-hooks change a shallow copy, or give something else in its place."""
     if not isinstance(state_dict, dict):
         raise CheckpointError(f"saved state must be a dict, got {type(state_dict).__name__}.")
+    # torch hands its hooks a shallow copy too, so that they may put other entries into it.
     given = dict(state_dict)
     for hook in hooks_of(optimizer, "load_state_dict_pre_hook"):
         replaced = hook(optimizer, given)

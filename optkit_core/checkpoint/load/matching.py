@@ -54,6 +54,7 @@ def match(
         counts = f"the optimizer has {_counted(own, 'group')}, the checkpoint {others}"
         (mismatches.missing if own > others else mismatches.unexpected).append(counts)
         mismatches.torch_words = COUNTS_DIFFER
+    # Names stay true when layers are moved or groups split; positions don't.
     named = all("param_names" in group for group in groups)
     if named and all(group.names is not None for group in saved.groups):
         return _by_name(saved, groups, mismatches)
@@ -104,6 +105,7 @@ def _by_name(
     own = [name for group in groups for name in group["param_names"]]
     pairing = parameter_names.pair(positions, own)
     _report(pairing, positions, own, mismatches)
+    # In brackets below optkit's own message, for code that matches torch's.
     if len(own) != len(positions):
         mismatches.torch_words = mismatches.torch_words or SIZES_DIFFER
     known = {name: positions[source] for name, source in pairing.sources.items()}

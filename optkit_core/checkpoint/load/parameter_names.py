@@ -81,6 +81,7 @@ def _by_spelling(spelling: Callable[[str], str], names: Collection[str]) -> Spel
 
 def _nested(saved: Spelled, own: Spelled) -> Pairing | None:
     """Pair names of which one side has a prefix before every one, None if that isn't so."""
+    # Two names that are alike without their wrappers' parts could be either.
     if any(len(names) > 1 for names in (*saved.values(), *own.values())):
         return None
     added, removed = _prefix(saved, own), _prefix(own, saved)
@@ -98,6 +99,7 @@ def _nested(saved: Spelled, own: Spelled) -> Pairing | None:
 
 def _prefix(inner: Collection[str], outer: Collection[str]) -> str:
     """Return what makes each name of `outer` of one of `inner`, ``""`` if nothing does."""
+    # A common prefix doesn't change the order of names, so sorted ones stand side by side.
     pairs = list(zip(sorted(inner), sorted(outer), strict=False))
     prefix = pairs[0][1].removesuffix(pairs[0][0]) if pairs else ""
     fits = len(inner) == len(outer) and all(prefix + short == long for short, long in pairs)

@@ -56,6 +56,7 @@ def split_user_entries(
     """
     _require_top(state_dict)
     state, groups = state_dict["state"], state_dict["param_groups"]
+    # Nearly every state: parameters are numbered, and nobody has added anything.
     if NUMBERS.issuperset(map(type, state)) or not all(map(_is_numbered, groups)):
         return state_dict, {}
     entries = {
@@ -90,6 +91,7 @@ def _is_numbered(group: Any) -> bool:
 
 
 def _require_named(what: str, items: Collection[Any]) -> None:
+    # Loops in C over types alone: a large state has tens of thousands of values.
     if {*map(type, items)} <= {dict} and _are_plain(items):
         return
     for item in items:
@@ -109,6 +111,7 @@ def _require_depth(value: Any, depth: int) -> None:
     """Raise if lists and dicts are nested in more than so many levels."""
     if not isinstance(value, (dict, list, tuple)):
         return
+    # A forged file could nest until Python's stack overflows.
     if depth < 0:
         raise CheckpointError(f"saved state is nested more than {MAX_DEPTH} levels deep.")
     items = value.values() if isinstance(value, dict) else value

@@ -65,6 +65,8 @@ def verify(
     """
     schema = schema_of(algorithm)
     rows = _with_state(saved, matched)
+    # Whole columns are checked first; only a state that may be wrong is looked at by itself, for
+    # words.
     fitting = rows.only(
         [
             is_whole or _fits(schema, state, parameter, label, mismatches)
@@ -91,6 +93,7 @@ def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> Verified
         own = [None if key is None else saved.state.get(key) for key in group.ids]
         parameters += compress(group.params, own)
         labels += compress(group.labels, own)
+        # A parameter that never had a gradient has an empty state or none.
         states += filter(None, own)
         groups += [position] * (len(states) - len(groups))
     keys = deduplicated_checks.parameter_keys(parameters, groups)

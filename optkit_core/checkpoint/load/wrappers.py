@@ -17,6 +17,7 @@ def layers(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
     optimizer that drives another by an algorithm of its own has defaults or state of its own.
     """
     for held in vars(optimizer).values():
+        # By identity: a copy of the state would not be the wrapper's to load into.
         if isinstance(held, torch.optim.Optimizer) and _is_shown(held, optimizer):
             return [optimizer, *layers(held)]
     return [optimizer]

@@ -46,6 +46,7 @@ def vector_complaint(value: Any, length: int) -> str | None:
         value: what was saved.
         length: the number of elements of all parameters, complex ones counted twice.
     """
+    # A history is a list of vectors, one for each remembered pair.
     for vector in value if isinstance(value, list) else [value]:
         is_real = isinstance(vector, Tensor) and vector.is_floating_point()
         if not is_real or vector.layout != torch.strided or vector.device.type == "meta":

@@ -33,10 +33,12 @@ class ScalarKind(TensorKind):
 
     def device_of(self, parameter: Tensor, group: Group) -> torch.device:
         """Return the CPU, unless a graph is to capture the step."""
+        # Read on the host at every step; on the device that would wait for it each time.
         return parameter.device if group.get("capturable") else torch.device("cpu")
 
     def empty(self, parameter: Tensor, group: Group) -> Tensor:
         """Return a number, which is no part of a distributed parameter."""
+        # Not parameter.new_empty: of a DTensor that is a DTensor.
         dtype, device = self.dtype_of(parameter), self.device_of(parameter, group)
         return torch.empty((), dtype=dtype, device=device)
 
@@ -64,6 +66,7 @@ class ScalarKind(TensorKind):
         Raises:
             RuntimeError: they aren't numbers of one dtype on one device.
         """
+        # One transfer for all: item() of each would wait once per parameter.
         stacked = torch.stack([*values])
         if stacked.dim() > 1 or len({t.dtype for t in values}) > 1:
             raise RuntimeError("not all of these tensors are numbers of one dtype")
