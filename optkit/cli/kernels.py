@@ -165,7 +165,7 @@ def _compilable(name: str) -> Any:
     )
 
 
-def _has_kernels(algorithm: Any) -> bool:
+def _has_kernels(algorithm: type[torch.optim.Optimizer]) -> bool:
     if issubclass(algorithm, Elementwise):
         return True
     return issubclass(algorithm, Optimizer) and bool(algorithm.libraries(torch.float32))

@@ -61,7 +61,7 @@ def write(migration: Migration) -> None:
     checkpoint_file.write(migration.checkpoint, migration.output)
 
 
-def _class(source: CheckpointInput, algorithm: str | None) -> Any:
+def _class(source: CheckpointInput, algorithm: str | None) -> type[Optimizer]:
     """Return the class whose state a file holds."""
     identity = parsing.schema_identity(source.checkpoint.state_dict)
     name = algorithm or (identity[0] if identity else source.checkpoint.algorithm)
@@ -76,7 +76,7 @@ def _class(source: CheckpointInput, algorithm: str | None) -> Any:
 
 
 def _in_version(
-    state_dict: dict[str, Any], cls: Any, to: int | None
+    state_dict: dict[str, Any], cls: type[Optimizer], to: int | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Return a state of a class in a version of its schema, and what was done to it."""
     identity = parsing.schema_identity(state_dict)
@@ -91,7 +91,7 @@ def _in_version(
     return present, [*steps, f"marked as {schema_of(cls).identity}"]
 
 
-def _refuse_version(cls: Any, version: int, to: int | None) -> None:
+def _refuse_version(cls: type[Optimizer], version: int, to: int | None) -> None:
     if to is not None and not version <= to <= cls.schema_version:
         raise OptionError(
             f"--to {to}: this state is of {cls.schema_name}/{version}, and versions from there to "

@@ -81,7 +81,7 @@ def call_converter(function: Callable[[Any], Any], state_dict: dict[str, Any], w
         ) from error
 
 
-def _later_version(state_dict: dict[str, Any], algorithm: type[Any], identity: str) -> str:
+def _later_version(state_dict: dict[str, Any], algorithm: Any, identity: str) -> str:
     saved_by = next((group.get(WRITER) for group in state_dict["param_groups"]), None)
     installed = writer_of(algorithm)
     own = f"this one ({installed})" if installed else "this one"

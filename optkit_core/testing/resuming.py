@@ -8,11 +8,11 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from optkit_core import api
+from optkit_core.optimizer import Optimizer
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import take_steps
@@ -42,7 +42,7 @@ def pickles(subject: Subject) -> None:
 def state_dicts(subject: Subject) -> None:
     """Continue from a state dict, in an optimizer of copies of the parameters."""
 
-    def loaded(optimizer: Any, name: str) -> Any:
+    def loaded(optimizer: Optimizer, name: str) -> Optimizer:
         other = subject.optimizer(_copies(subject, optimizer), name)
         other.load_state_dict(optimizer.state_dict())
         return other
@@ -53,7 +53,7 @@ def state_dicts(subject: Subject) -> None:
 def files(subject: Subject) -> None:
     """Continue from a file."""
 
-    def loaded(optimizer: Any, name: str) -> Any:
+    def loaded(optimizer: Optimizer, name: str) -> Optimizer:
         other = subject.optimizer(_copies(subject, optimizer), name)
         with tempfile.TemporaryDirectory() as folder:
             api.save(optimizer, Path(folder) / "optimizer.safetensors")
@@ -63,13 +63,13 @@ def files(subject: Subject) -> None:
     _resume(subject, loaded)
 
 
-def _copies(subject: Subject, optimizer: Any) -> list[Tensor]:
+def _copies(subject: Subject, optimizer: Optimizer) -> list[Tensor]:
     """Return parameters of the same values, and the same layouts: sums may depend on these."""
     params = subject.parameters().params
     return [new.copy_(p) for new, p in zip(params, params_of(optimizer), strict=True)]
 
 
-def _resume(subject: Subject, twin_of: Callable[[Any, str], Any]) -> None:
+def _resume(subject: Subject, twin_of: Callable[[Optimizer, str], Optimizer]) -> None:
     """Take steps, then some more with a twin and with the original; neither notices the other."""
     half = min(subject.steps, MAX_STEPS)
     first, then = range(half), range(half, 2 * half)

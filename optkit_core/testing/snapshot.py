@@ -8,6 +8,7 @@ import attrs
 from torch import Tensor
 
 from optkit_core.checkpoint.load.deep_copy import deep_copy
+from optkit_core.optimizer import Optimizer
 from optkit_core.testing.agreement import (
     TOLERANCES,
     assert_close,
@@ -25,7 +26,7 @@ class Snapshot:
     states: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, optimizer: Any) -> Snapshot:
+    def of(cls, optimizer: Optimizer) -> Snapshot:
         """Return what an optimizer has now."""
         params = params_of(optimizer)
         optimizer.publish_state()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from optkit_core.declaration.buffers import STEP
+from optkit_core.optimizer import Optimizer
 from optkit_core.testing.agreement import is_same
 from optkit_core.testing.closures import Closure, QuadraticClosure
 from optkit_core.testing.failures import prefix_failures
@@ -13,7 +14,7 @@ from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.subject import Subject, params_of
 
 
-def closure_for(subject: Subject, optimizer: Any, number: int, **options: Any) -> Closure:
+def closure_for(subject: Subject, optimizer: Optimizer, number: int, **options: Any) -> Closure:
     """Return the closure of a step, with options as of `Closure`.
 
     Args:
@@ -27,7 +28,7 @@ def closure_for(subject: Subject, optimizer: Any, number: int, **options: Any) -
     return kind(params_of(optimizer), number, **options)
 
 
-def take_step(subject: Subject, optimizer: Any, number: int, **options: Any) -> Closure:
+def take_step(subject: Subject, optimizer: Optimizer, number: int, **options: Any) -> Closure:
     """Take one step, in which only what has a gradient may change, and no gradient may.
 
     Args:
@@ -55,7 +56,7 @@ def take_step(subject: Subject, optimizer: Any, number: int, **options: Any) -> 
 
 
 def take_steps(
-    subject: Subject, optimizer: Any, numbers: Iterable[int], **options: Any
+    subject: Subject, optimizer: Optimizer, numbers: Iterable[int], **options: Any
 ) -> list[Closure]:
     """Take several steps, and return their closures; see `take_step`.
 

@@ -149,6 +149,6 @@ class Subject:
             raise NotApplicableError(f"{self.algorithm.__name__} isn't elementwise")
 
 
-def params_of(optimizer: Any) -> list[Tensor]:
+def params_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """Return the parameters of all groups, in order."""
     return [p for group in optimizer.param_groups for p in group["params"]]

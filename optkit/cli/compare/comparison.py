@@ -87,7 +87,7 @@ def _contestant(name: str, network: nn.Module, settings: ComparisonSettings) -> 
     return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
 
 
-def _line_search(algorithm: Any) -> dict[str, Any]:
+def _line_search(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]:
     """Return the hyperparameter that names a line search, of an algorithm that has one."""
     if "line_search_fn" not in inspect.signature(algorithm).parameters:
         return {}
@@ -97,7 +97,7 @@ def _line_search(algorithm: Any) -> dict[str, Any]:
     return {"line_search_fn": better if has_better else common}
 
 
-def _needs_closure(algorithm: Any) -> bool:
+def _needs_closure(algorithm: type[torch.optim.Optimizer]) -> bool:
     if hasattr(algorithm, "requires_closure"):
         return bool(algorithm.requires_closure)
     closure = inspect.signature(algorithm.step).parameters.get("closure")

@@ -84,7 +84,7 @@ def _values(
 
 
 def _restore(
-    owner: type[Any],
+    owner: Any,
     name: str,
     values: dict[str, Any],
     live: Mapping[str, Any],
