@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations.fused.row_layout import is_uniform
 from optkit_core.implementations.fused.table import AddressTable
@@ -55,7 +54,7 @@ def keep(algorithm: Any, bucket: Bucket) -> None:
     is_plain = key.layout == torch.strided and key.native and not key.dtype.is_complex
     if bucket.kept is not None or not is_plain or key.differentiable or key.capturable:
         return
-    if all(buffer.kind == PER_ELEMENT for buffer in algorithm.buffers.values()):
+    if all(buffer.rules.is_per_element for buffer in algorithm.buffers.values()):
         found = reader_of(bucket)
         bucket.kept = None if found is None else KeptBucket(tuple(algorithm.buffers), found)
 

@@ -15,7 +15,7 @@ from states import saved_by
 import optkit
 import optkit_core
 from optkit_core import at_least, hyperparameter
-from optkit_core.checkpoint import conversions
+from optkit_core.checkpoint import conversion_registry
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -187,7 +187,7 @@ def renamed(old: str, new: str) -> Callable[[dict[str, Any]], None]:
 @pytest.fixture
 def toy(registered: Callable[[str, type], None], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Register an algorithm of three versions, whose buffer was renamed twice."""
-    monkeypatch.setattr(conversions, "migrations", dict(conversions.migrations))
+    monkeypatch.setattr(conversion_registry, "migrations", dict(conversion_registry.migrations))
     import optkit_core.checkpoint.migrations as used
 
     steps = {("toy", 1): renamed("a", "b"), ("toy", 2): renamed("b", "total")}

@@ -179,3 +179,10 @@ def test_without_its_extra_one_line_says_what_to_install(library):
 def test_a_terminal_without_unicode_gets_replacements():
     done = process("show", "lbfgs", PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and "history_size" in done.stdout
+
+
+def test_the_help_comes_without_torch():
+    code = "import sys; from optkit.cli import main; main([]); sys.exit('torch' in sys.modules)"
+    done = process(code=code)
+    assert done.returncode == 0, done.stderr
+    assert "compare" in done.stdout

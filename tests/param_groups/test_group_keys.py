@@ -13,7 +13,8 @@ import torch
 import optkit
 from optkit import LBFGS, Adagrad, Adamax, UnusedGroupKeyWarning
 from optkit_core import OptkitError, UnknownHyperparameterError
-from optkit_core.param_groups.group_keys import ANNOTATIONS, slip_of
+from optkit_core.declaration.roles import ANNOTATIONS
+from optkit_core.param_groups.group_keys import misspelled_name
 
 KEPT = [
     "lr_mult",
@@ -89,7 +90,7 @@ def test_a_key_of_somebody_elses_is_kept(key: str) -> None:
 
 @pytest.mark.parametrize("way", ["constructor", "add_param_group"])
 @pytest.mark.parametrize(("key", "meant"), SLIPS.items())
-def test_a_slip_of_a_declared_name_is_refused(key: str, meant: str, way: str) -> None:
+def test_a_misspelled_name_a_declared_name_is_refused(key: str, meant: str, way: str) -> None:
     group = {"params": [parameter()], key: 0.5}
     before = dict(group)
     with pytest.raises(UnknownHyperparameterError) as raised:
@@ -104,10 +105,10 @@ def test_a_slip_of_a_declared_name_is_refused(key: str, meant: str, way: str) ->
 
 
 def test_a_name_is_a_slip_only_where_the_other_is_declared() -> None:
-    assert slip_of("wd", Adamax.declarations) == "weight_decay"
-    assert slip_of("wd", LBFGS.declarations) == ""
-    assert slip_of("max_itr", LBFGS.declarations) == "max_iter"
-    assert slip_of(7, Adamax.declarations) == ""
+    assert misspelled_name("wd", Adamax.declarations) == "weight_decay"
+    assert misspelled_name("wd", LBFGS.declarations) == ""
+    assert misspelled_name("max_itr", LBFGS.declarations) == "max_iter"
+    assert misspelled_name(7, Adamax.declarations) == ""
 
 
 @pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs"])

@@ -22,7 +22,7 @@ from stepped import frozen, named, step, stepped
 
 import optkit
 from optkit_core import CheckpointError, CheckpointFileError
-from optkit_core.checkpoint.file import checkpoint_file, decoding
+from optkit_core.checkpoint.file import checkpoint_file, json_decoding
 
 NUMPY: dict[str, tuple[Any, Any]] = {
     "float32": (np.float32(0.1), 0.10000000149011612),
@@ -198,9 +198,9 @@ def test_constants_of_torchs_are_saved_by_name(cls: Any, case: str, tmp_path: Pa
 def test_constants_that_torch_hasnt_are_refused(mark: str, content: Any) -> None:
     said = f"this torch has no {mark[1:]} {content!r}".replace("[", r"\[")
     with pytest.raises(ValueError, match=said):
-        decoding.decode(json.dumps({mark: content}), {})
+        json_decoding.decode(json.dumps({mark: content}), {})
     with pytest.raises(ValueError, match="something stands beside"):
-        decoding.decode(json.dumps({mark: content, "more": 1}), {})
+        json_decoding.decode(json.dumps({mark: content, "more": 1}), {})
 
 
 def test_what_only_a_later_version_knows_is_refused_by_its_name(
@@ -209,7 +209,7 @@ def test_what_only_a_later_version_knows_is_refused_by_its_name(
     optimizer = stepped("adamax", named())
     optimizer.param_groups[0]["initial_lr"] = torch.float32
     optkit.save(optimizer, tmp_path / "file")
-    monkeypatch.delitem(decoding.READERS, "$dtype")
+    monkeypatch.delitem(json_decoding.READERS, "$dtype")
     before = frozen(optimizer)
     with pytest.raises(CheckpointFileError, match=r"holds '\$dtype', .* written by optkit \d"):
         optkit.load(optimizer, tmp_path / "file")
