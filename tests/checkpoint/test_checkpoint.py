@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from problems import TORCH, gradients, parameters, set_gradients
+from algorithms import TORCH
+from problems import gradients, parameters, set_gradients
 
 import optkit
 from optkit_core.testing import assert_agree

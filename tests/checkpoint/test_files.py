@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from problems import DTYPES, TORCH, gradients, parameters, set_gradients
+from algorithms import NAMES, TORCH
+from problems import DTYPES, gradients, parameters, set_gradients
 from processes import python
-from states import NAMES, OTHERS, every_optimizer, fingerprint, saved_by, state_of, trained
+from states import OTHERS, every_optimizer, fingerprint, saved_by, state_of, trained
 
 import optkit
 from optkit_core.checkpoint.file import checkpoint_file, tensor_file

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from states import NAMES
+from algorithms import NAMES
 from stepped import frozen, step, stepped
 from torch import distributed, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper

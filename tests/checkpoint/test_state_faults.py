@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from problems import TORCH
+from algorithms import TORCH
 from torch.distributed.checkpoint import state_dict as dcp
 from torch_faults import assert_in_torch
 
@@ -240,7 +240,7 @@ class Scanned(list[int]):
         return super().__contains__(item)
 
 
-@pytest.mark.parametrize("name", ["adagrad", "adamax"])
+@pytest.mark.parametrize("name", TORCH)
 def test_fault_18_loading_looks_through_all_parameters_for_each(name: str) -> None:
     def looked_at(cls: type, count: int) -> int:
         params = [torch.nn.Parameter(torch.ones(1)) for _ in range(count)]

@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from algorithms import NAMES
 from processes import completed
 
 import optkit
@@ -47,7 +48,7 @@ def process(*words, code=None, **environment):
 
 def test_list_names_every_algorithm_with_its_distribution(capsys):
     out = shown(capsys, "list")
-    for name in ("adagrad", "adamax", "lbfgs"):
+    for name in NAMES:
         assert name in out
     assert f"optkit {optkit.__version__}" in out
 
@@ -73,7 +74,7 @@ def test_show_tells_the_facts(capsys):
     assert f"optkit {optkit.__version__}" in out
 
 
-@pytest.mark.parametrize("name", ["adagrad", "lbfgs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_show_fits_eighty_columns(capsys, name):
     assert "Hyperparameters" in shown(capsys, "show", name)
 

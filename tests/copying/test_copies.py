@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import algorithms
 import distributions
 import pytest
 import thirdparty
@@ -30,7 +31,7 @@ world = pytest.fixture(distributions.world)
 notes = pytest.fixture(distributions.notes)
 
 ALGORITHMS = {
-    **{name: optkit.get(name) for name in ("adagrad", "adamax", "lbfgs")},
+    **algorithms.ALGORITHMS,
     "descent": Descent,
     "whole": thirdparty.Whole,
     "lookahead": Lookahead,
@@ -294,7 +295,7 @@ def test_what_an_optimizer_cannot_be_without_is_never_left_behind() -> None:
 @each_algorithm
 def test_a_copy_goes_on_as_the_original(name: str, way: Any) -> None:
     """Bit for bit, with L-BFGS's history and third parties' attributes too."""
-    options = {"max_iter": 2, "history_size": 3} if name == "lbfgs" else {"lr": 0.05}
+    options = {"lr": 0.05, **algorithms.short(name)}
     uninterrupted, optimizer = make(name, **options), make(name, **options)
     stepped(uninterrupted, 3)
     stepped(optimizer, 3)

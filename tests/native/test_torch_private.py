@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from algorithms import ALGORITHMS
 from renaming import rename
 from torch.optim import lr_scheduler
 from uses import USES
@@ -167,8 +168,7 @@ def test_no_other_module_uses_a_private_name_of_torch() -> None:
 def test_no_optimizer_gives_a_private_name_of_torch_another_meaning() -> None:
     theirs = torch.optim.SGD([torch.ones(1)])
     private = {key for key in dir(theirs) if key.startswith("_") and not key.startswith("__")}
-    for name in ("adagrad", "adamax", "lbfgs"):
-        algorithm = optkit.get(name)
+    for algorithm in ALGORITHMS.values():
         classes = [cls for cls in algorithm.__mro__ if cls.__module__.startswith("optkit")]
         assert not private.intersection(*(vars(cls) for cls in classes))
         assert private.intersection(vars(algorithm([torch.ones(1)]))) <= vars(theirs).keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from fractions import Fraction
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import INFOS, TORCH
+from algorithms import TORCH
+from problems import INFOS
 from torch.testing._internal.common_optimizers import OptimizerErrorEnum
 
 import optkit
@@ -132,12 +134,18 @@ def test_empty_and_unpaired_arguments() -> None:
         optkit.create("adamax", [parameter(2) * 2])
 
 
+def other_value(default: Any, i: int) -> Any:
+    """Return a value that is no default and no neighbor's: in [0, 1), or a flag."""
+    if isinstance(default, tuple):
+        return tuple(0.09 * (i + 1) + 0.01 * k for k in range(len(default)))
+    return not default if default is None or isinstance(default, bool) else 0.09 * (i + 1)
+
+
 @pytest.mark.parametrize("name", TORCH)
 def test_arguments_come_in_torchs_order(name: str) -> None:
-    values = {
-        "adagrad": (0.5, 0.1, 0.2, 0.3, 1e-3, False),
-        "adamax": (0.5, (0.1, 0.2), 1e-3, 0.3, False),
-    }[name]
+    arguments = list(inspect.signature(TORCH[name]).parameters.values())[1:]
+    by_position = [a.default for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
+    values = [other_value(default, i) for i, default in enumerate(by_position)]
     ours = optkit.get(name)([parameter(2)], *values).param_groups[0]
     theirs = TORCH[name]([parameter(2)], *values).param_groups[0]
     assert {key: ours[key] for key in theirs if key != "params"} == {

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import TORCH
-from states import NAMES, fingerprint
+from algorithms import NAMES, TORCH
+from states import fingerprint
 from stepped import frozen, named, step, stepped
 
 import optkit

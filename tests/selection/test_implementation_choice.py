@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from problems import TORCH
+from algorithms import TORCH
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import optkit

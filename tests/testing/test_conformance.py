@@ -8,9 +8,9 @@ from typing import Any
 import faults
 import pytest
 import torch
+from algorithms import ELEMENTWISE, NAMES, TORCH, declared
 from bodies import Branching, Mixed, Timed
 from kinds import Columns, Factored, Half, Product
-from problems import TORCH
 from thirdparty import Descent, Whole
 
 import optkit_core
@@ -21,16 +21,16 @@ from optkit_core.implementations import FORLOOP
 @pytest.mark.parametrize("dtype", testing.TOLERANCES, ids=str)
 @pytest.mark.parametrize("name", TORCH)
 def test_the_shipped_algorithms_hold(name: str, dtype: torch.dtype) -> None:
-    report = testing.check(name, dtype=dtype, weight_decay=0.1, eps=1e-3)
+    report = testing.check(name, dtype=dtype, **declared(name, weight_decay=0.1, eps=1e-3))
     assert set(report.implementations) == {"forloop", "foreach", "fused"}
     assert set(report.left_out) == {"implementations agree on sparse gradients"}
 
 
-@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_they_hold_as_they_are(name: str) -> None:
     report = testing.check(name)
     assert report.refused == {}
-    assert len(report.implementations) == (4 if name == "lbfgs" else 3)
+    assert len(report.implementations) == (3 if name in ELEMENTWISE else 4)
 
 
 @pytest.mark.parametrize(

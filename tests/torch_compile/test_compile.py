@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from algorithms import ELEMENTWISE, TORCH
 from bodies import CALLS, Branching, Mixed, Timed
-from problems import TORCH, copies
+from problems import copies
 from torch._dynamo.utils import counters
 
 import optkit
@@ -48,7 +49,7 @@ class Cumulative(Elementwise):
 
 
 ALGORITHMS: dict[str, type[Elementwise]] = {
-    **{name: optkit.get(name) for name in TORCH},
+    **ELEMENTWISE,
     **{cls.__name__: cls for cls in (Rooted, Mixed, Timed)},
 }
 STEPS = 12
@@ -127,7 +128,7 @@ def in_step(
 @pytest.fixture(scope="module")
 def theirs() -> list[Compilations]:
     """What torch's own optimizers cost over a schedule."""
-    return [cost_of_torch(cls) for cls in (torch.optim.Adamax, torch.optim.Adagrad)]
+    return [cost_of_torch(cls) for cls in TORCH.values()]
 
 
 def cost_of_torch(cls: Any) -> Compilations:
