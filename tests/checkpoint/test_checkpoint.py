@@ -98,18 +98,6 @@ def test_a_pickle_keeps_an_ambient_request(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TORCH)
-def test_how_to_run_stays_the_live_choice(name: str) -> None:
-    """In torch.optim a checkpoint overrides ``foreach``: known fault 16."""
-    found = []
-    for cls in (optkit.get(name), TORCH[name]):
-        source = cls([torch.nn.Parameter(torch.ones(3))], foreach=True, lr=0.5)
-        target = cls([torch.nn.Parameter(torch.ones(3))], foreach=False)
-        target.load_state_dict(source.state_dict())
-        found.append((target.param_groups[0]["foreach"], target.param_groups[0]["lr"]))
-    assert found == [(False, 0.5), (True, 0.5)]
-
-
-@pytest.mark.parametrize("name", TORCH)
 def test_older_shapes_of_a_checkpoint_load(name: str) -> None:
     """Old torch wrote the step as a plain number and knew fewer options."""
     mine, other = parameters(torch.float64), parameters(torch.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -352,39 +351,6 @@ def test_only_the_tensors_that_lie_otherwise_are_copied(monkeypatch: pytest.Monk
         optimizer.step()
         monkeypatch.undo()
         assert len(copied) == (0 if odd is None else 4 + 3)
-
-
-class Trained:
-    """A convolution's weight, trained contiguous, then loaded into a channels_last model."""
-
-    def __init__(self, cls: Any, **options: Any) -> None:
-        generator = torch.Generator().manual_seed(0)
-        weight = torch.randn(64, 32, 3, 3, generator=generator)
-        grads = torch.randn(6, 64, 32, 3, 3, generator=generator)
-        first = torch.nn.Parameter(weight.clone())
-        optimizer = cls([first], **options)
-        self.train(optimizer, first, grads[:3])
-        self.p = torch.nn.Parameter(first.detach().clone(memory_format=torch.channels_last))
-        loaded = cls([self.p], **options)
-        loaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-        self.train(loaded, self.p, grads[3:])
-
-    @staticmethod
-    def train(optimizer: Any, p: Any, grads: Tensor) -> None:
-        for g in grads:
-            p.grad = g.clone(memory_format=torch.preserve_format)
-            optimizer.step()
-
-
-def test_a_contiguous_checkpoint_in_a_channels_last_model() -> None:
-    """torch's fused kernels update the wrong elements here, without an error."""
-    theirs = Trained(torch.optim.Adam, lr=0.01, fused=True)
-    reference = Trained(torch.optim.Adam, lr=0.01, foreach=False)
-    assert (theirs.p - reference.p).abs().max() > 0.01
-    for algorithm in ELEMENTWISE.values():
-        ours = Trained(algorithm, lr=0.01, implementation="fused")
-        forloop = Trained(algorithm, lr=0.01, implementation="forloop")
-        assert_same([ours.p], [forloop.p], algorithm)
 
 
 def test_expanded_parameters_are_refused_before_anything_is_updated() -> None:
