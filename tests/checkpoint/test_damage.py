@@ -16,6 +16,8 @@ from states import fingerprint, state_of
 import optkit
 from optkit_core.checkpoint.file import checkpoint_file
 
+pytestmark = pytest.mark.slow
+
 FILES = 4_000
 HEADERS = 2_500
 DICTS = 2_000

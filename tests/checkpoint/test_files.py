@@ -430,6 +430,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
         assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_one_clear_error() -> None:
     """A process that may write 64 KiB only, as if the disk had no more."""
     code = """

@@ -78,6 +78,7 @@ def assert_same_state(one: Any, other: Any) -> None:
     assert repr(one.state_dict()["state"]) == repr(other.state_dict()["state"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("wrapper", WRAPPED)
 @pytest.mark.parametrize("way", ["into", "out of"])

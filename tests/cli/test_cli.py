@@ -153,6 +153,7 @@ def test_a_warning_becomes_a_line(capsys, monkeypatch):
     assert capsys.readouterr().err == "optkit: warning: plugin 'x' was left out\n"
 
 
+@pytest.mark.slow
 def test_as_a_module_in_a_pipe():
     done = process("list", NO_COLOR="1")
     assert done.returncode == 0 and done.stderr == ""
@@ -160,6 +161,7 @@ def test_as_a_module_in_a_pipe():
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_as_a_module_with_bad_input():
     done = process("show", "nothing")
     assert done.returncode == 2 and done.stdout == ""
@@ -177,6 +179,7 @@ def test_without_its_extra_one_line_says_what_to_install(library):
     assert done.stderr == ("optkit: the command line needs its extra: pip install 'optkit[cli]'\n")
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode_gets_replacements():
     done = process("show", "lbfgs", PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and "history_size" in done.stdout

@@ -442,6 +442,7 @@ def test_plugins_see_a_copy(notes: Notes, name: str, way: Any) -> None:
     assert notes.events[1][1] is notes.events[2][1] is twin
 
 
+@pytest.mark.slow
 def test_whole_plugins_are_loaded_for_an_unpickled_optimizer(world: World) -> None:
     source = "import optkit_core\n@optkit_core.hookimpl\ndef optkit_after_step(): print('seen')\n"
     world.install("watchers", plugins={"watch": "watching"}, modules={"watching": source})
@@ -498,6 +499,7 @@ def test_groups_that_join_an_unpickled_optimizer_are_seen() -> None:
     assert seen == [0.5]
 
 
+@pytest.mark.slow
 def test_a_spawned_process_gets_a_working_optimizer() -> None:
     optimizer = optkit.create("adagrad", [torch.nn.Parameter(torch.ones(3))], lr=0.5)
     register(optimizer, "step_pre", thirdparty.first)

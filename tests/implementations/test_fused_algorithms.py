@@ -409,6 +409,7 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
 MAPS = Path("/proc/self/maps")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MAPS.exists(), reason="needs Linux")
 def test_one_openmp_runtime() -> None:
     """Two in one process were seen to slow torch's own operations more than tenfold."""

@@ -40,6 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "options"),
     [(torch.float32, {"max_iter": 5}), *((torch.float64, options) for options in OPTIONS.values())],

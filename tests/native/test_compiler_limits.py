@@ -337,6 +337,7 @@ os.waitpid(child, 0)
 """
 
 
+@pytest.mark.slow
 def test_a_child_that_was_forked_meanwhile_does_not_keep_the_turn(folder: Path) -> None:
     assert python(FORKED.format(folder=str(folder))) == "True\n"
 

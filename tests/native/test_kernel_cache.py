@@ -309,6 +309,7 @@ def shared(kernel_cache: Path) -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 def test_a_read_only_home(shared: Path) -> None:
     """What is there is used; the rest goes to the spare directory."""
@@ -322,6 +323,7 @@ def test_a_read_only_home(shared: Path) -> None:
     assert Path(found).parent == spare / f"optkit-kernels-{user}"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 def test_a_read_only_cache_serves_without_a_compiler(shared: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv(cache_dirs.VARIABLE, str(shared))
@@ -348,6 +350,7 @@ print([os.waitpid(child, 0)[1] for child in children])
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_compile_once(named: Path, tmp_path: Path) -> None:
     """Sixteen; the compiler of the first begins once all of them have started."""
     log, started = tmp_path / "log", tmp_path / "started"
@@ -373,6 +376,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_swept(
     compiled: Path, named: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -385,6 +389,7 @@ def test_what_a_killed_process_left_is_swept(
     assert names(folder) == ["lock"]
 
 
+@pytest.mark.slow
 def test_what_another_process_is_writing_stays(folder: Path, named: Path, tmp_path: Path) -> None:
     killed_while_compiling(named, tmp_path)
     before = names(folder)
@@ -463,6 +468,7 @@ print(optimizer.plan[0].name, *{name.partition(".")[0] for name in set(sys.modul
 """
 
 
+@pytest.mark.slow
 def test_the_first_step_needs_no_compiler_once_compiled(kernel_cache: Path) -> None:
     """Nor does it import any other package; how long it takes, the benchmarks tell."""
     settings = {"OPTKIT_CACHE_DIR": str(kernel_cache)}

@@ -88,6 +88,7 @@ def fresh() -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("name", MISSING)
@@ -98,6 +99,7 @@ def test_every_use_goes_well_without_a_name(
     USES[use]()
 
 
+@pytest.mark.slow
 def test_every_use_goes_well_where_no_name_is_what_it_was() -> None:
     """From the import of optkit on, which looks for the tables of hooks."""
     paths = os.pathsep.join([str(HERE), *filter(None, sys.path)])

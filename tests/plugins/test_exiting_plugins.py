@@ -187,6 +187,7 @@ def test_an_optimizer_that_exits_is_one_line(world: World, capsys: Any) -> None:
     assert "optimizer 'lion' failed" in err and "SystemExit: 3" in err
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     distributions.install(
         tmp_path, "bad-dist", algorithms={"lion": "lions:Lion"}, modules={"lions": "exit(3)"}

@@ -283,6 +283,7 @@ def through(how: str, saved: Any, folder: Path) -> Any:
     return checkpoint_file.read(folder / "file").state_dict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["as it is", "torch.save", "optkit.save"])
 @pytest.mark.parametrize("case", ENTRIES)
 @pytest.mark.parametrize("name", [*NAMES, "torch's adamax"])

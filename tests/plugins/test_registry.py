@@ -26,6 +26,7 @@ def zeros() -> list[torch.nn.Parameter]:
     return [torch.nn.Parameter(torch.zeros(2))]
 
 
+@pytest.mark.slow
 def test_algorithms_are_imported_one_at_a_time_on_first_use() -> None:
     printed = python(
         """
@@ -515,6 +516,7 @@ def test_whole_plugins_are_blocked(world: World, setting: str) -> None:
     assert world.imported() == set()
 
 
+@pytest.mark.slow
 def test_plugins_load_in_a_process_of_their_own(tmp_path: Any) -> None:
     good = PLUGIN.format(name="Lion", algorithm="lion")
     distributions.install(tmp_path, "pride", plugins={"pride": "pride"}, modules={"pride": good})

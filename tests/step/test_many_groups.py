@@ -122,6 +122,7 @@ def to_a_tensor(optimizer: Any, step: int) -> None:
 CHANGES = [nothing, scheduled, decayed_later, annotated, to_a_tensor]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("name", ALGORITHMS)

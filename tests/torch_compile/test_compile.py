@@ -145,6 +145,7 @@ def cost_of_torch(cls: Any) -> Compilations:
     return counted()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_one_graph_over_a_schedule_and_no_more_breaks_than_torch(
     theirs: list[Compilations], name: str
@@ -175,6 +176,7 @@ def test_a_tensor_learning_rate_is_neither_compiled_in_nor_changed(name: str) ->
     assert lr == 0.1 * 0.5**4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -202,6 +204,7 @@ def test_options_give_the_same_numbers(name: str, options: Any) -> None:
     assert counted().graphs == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.complex64], ids=str)
 @pytest.mark.parametrize("name", TORCH)
 def test_other_dtypes_give_the_same_numbers(name: str, dtype: torch.dtype) -> None:
