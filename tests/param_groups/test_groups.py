@@ -89,7 +89,6 @@ def test_wrong_values_fail_by_name(name: str, wrong: Any, words: list[str], way:
         {"params": [parameter(2), 3]},
         {"params": [("a", parameter(2))]},
     ],
-    ids=str,
 )
 def test_a_refused_group_leaves_everything_as_it_was(name: str, group: Any) -> None:
     first = parameter(3)
@@ -252,7 +251,6 @@ def test_sparse_gradients_and_weight_decay_dont_mix() -> None:
         ([{"params": torch.nn.Linear(2, 2)}], TypeError, ["pass its named_parameters()"]),
         ([{"params": 3}], TypeError, ["int"]),
     ],
-    ids=lambda value: repr(value)[:30],
 )
 def test_a_wrong_entry_is_named(params: Any, error: type[Exception], words: list[str]) -> None:
     with pytest.raises(error) as raised:

@@ -91,7 +91,6 @@ def test_two_names_for_one_class(world: World) -> None:
         ("*", "optkit:*", []),
         ("", (), []),
     ],
-    ids=str,
 )
 @pytest.mark.usefixtures("world")
 def test_available_takes_patterns(pattern: str, exclude: Any, expected: list[str]) -> None:
@@ -383,7 +382,6 @@ def test_names_of_letters_digits_and_dashes_can_be_registered(name: str) -> None
 @pytest.mark.parametrize(
     "algorithm",
     [3, "torch.optim:SGD", torch.nn.Linear, object, dict, torch.optim, lambda params: None],
-    ids=str,
 )
 def test_what_cannot_be_registered(algorithm: Any) -> None:
     for attempt in (optkit.register, lambda name, cls: optkit.register(name)(cls)):

@@ -110,7 +110,6 @@ def natively(program: Any, numbers: list[float]) -> list[float] | None:
         lambda x: f"{x:.3f}",
         lambda x: torch.tensor(float(x)),
     ],
-    ids=str,
 )
 def test_a_number_that_escapes_is_noticed(escape: Any) -> None:
     recorder = Recorder([2.0])
