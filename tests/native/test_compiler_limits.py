@@ -17,7 +17,7 @@ import kernels
 import pytest
 import torch
 from kernels import SOURCE, optimizer_for_fused, script, stepped
-from processes import python
+from processes import PATIENCE, python
 
 import optkit
 from optkit_core.errors import UnavailableError
@@ -56,7 +56,7 @@ class Alive:
 
     def said(self) -> bytes:
         """Return what was written to it, nothing if nobody has it open any more."""
-        ready, _, _ = select.select([self.reading], [], [], 60)
+        ready, _, _ = select.select([self.reading], [], [], PATIENCE)
         assert ready
         return os.read(self.reading, 2)
 
@@ -204,7 +204,7 @@ class Waiting:
 
     def __enter__(self) -> Waiting:
         self._thread.start()
-        assert self.waits.wait(60)
+        assert self.waits.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -234,7 +234,7 @@ def test_who_waits_for_a_compiler_that_is_stuck_does_not_ask_it_again(
     before = asked()
     subject = compiler.identity() if about == "compiler" else name
     waiting = Waiting(monkeypatch)
-    with compile_lock.turn(failing, 60) as turn, waiting:
+    with compile_lock.turn(failing, PATIENCE) as turn, waiting:
         someone_else(turn, subject, "it never ended")
         compile_lock._unlock(turn._file)
     assert waiting.reasons == ["it never ended"]
@@ -250,7 +250,7 @@ def test_another_compilers_trouble_is_no_reason(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = Waiting(monkeypatch)
-    with compile_lock.turn(folder, 60) as turn, waiting:
+    with compile_lock.turn(folder, PATIENCE) as turn, waiting:
         someone_else(turn, "another compiler", "it never ended")
         compile_lock._unlock(turn._file)
     assert waiting.reasons == [] and len(cache.files()) == 1
@@ -261,7 +261,7 @@ def test_a_turn_that_is_never_given_back_has_an_end(
 ) -> None:
     monkeypatch.setattr(compile_lock, "GRACE", 0.1)
     monkeypatch.setenv(compiler.LIMIT, "0.1")
-    with compile_lock.turn(folder, 60):
+    with compile_lock.turn(folder, PATIENCE):
         choice = stepped()
         assert choice.name == "forloop"
         reason = dict(choice.rejected)["fused"]

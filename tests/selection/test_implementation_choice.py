@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from algorithms import TORCH
+from processes import PATIENCE
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import optkit
@@ -255,13 +256,13 @@ def test_use_holds_in_its_own_thread_only() -> None:
         found["before"] = chosen()
         with optkit.use("foreach"):
             inside.set()
-            outside.wait(10)
+            assert outside.wait(PATIENCE)
             found["inside"] = chosen()
 
     with optkit.use("foreach"):
         thread = threading.Thread(target=other)
         thread.start()
-        inside.wait(10)
+        assert inside.wait(PATIENCE)
     found["main"] = chosen()
     outside.set()
     thread.join()
