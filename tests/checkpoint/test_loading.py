@@ -344,18 +344,6 @@ def test_lists_become_the_tuples_that_they_were() -> None:
     assert target.param_groups[0]["betas"] == (0.8, 0.9)
 
 
-@pytest.mark.parametrize("value", [{1, 2}, len, b"bytes", {"a": [1, {2}]}], ids=str)
-@pytest.mark.parametrize("name", NAMES)
-def test_notes_of_any_kind_go_from_group_to_group(name: str, value: Any) -> None:
-    source, target = stepped(name, named()), optkit.create(name, named())
-    source.param_groups[0]["note"], target.param_groups[0]["note"] = value, None
-    saved = source.state_dict()
-    assert saved["param_groups"][0]["note"] is value
-    target.load_state_dict(saved)
-    assert target.param_groups[0]["note"] == value
-    assert (target.param_groups[0]["note"] is value) == isinstance(value, (bytes, type(len)))
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 def test_joint_vectors_follow_the_order_of_names(dtype: torch.dtype) -> None:
     sizes = {"a": 2, "b": 3, "c": 1}

@@ -254,7 +254,9 @@ def test_a_state_dict_hands_on_what_a_file_refuses_by_name(
 def test_notes_of_any_kind_go_from_group_to_group(name: str, value: Any) -> None:
     source, target = stepped(name, named()), optkit.create(name, named())
     source.param_groups[0]["note"], target.param_groups[0]["note"] = value, None
-    target.load_state_dict(source.state_dict())
+    saved = source.state_dict()
+    assert saved["param_groups"][0]["note"] is value
+    target.load_state_dict(saved)
     found = target.param_groups[0]["note"]
     assert found == value
     assert (found is value) == (not isinstance(value, (set, dict)))
