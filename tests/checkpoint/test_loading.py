@@ -96,6 +96,37 @@ def test_a_refusal_changes_nothing(name: str, fault: str) -> None:
     assert repr(saved) == given
 
 
+@pytest.mark.parametrize("given", [None, [], "state"], ids=repr)
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_dict_is_refused(name: str, given: Any) -> None:
+    target = stepped(name, named())
+    before = frozen(target)
+    with pytest.raises(CheckpointError, match=f"must be a dict, got {type(given).__name__}"):
+        target.load_state_dict(given)
+    assert frozen(target) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda groups: groups[1].update(schema="lion/1"), "belong to different schemas"),
+        (lambda groups: groups[1].update(param_names=["p0"]), "two saved .* are called 'p0'"),
+    ],
+    ids=["schemas", "names"],
+)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_groups_that_contradict_each_other_are_refused(name: str, change: Any, words: str) -> None:
+    def grouped() -> list[dict[str, Any]]:
+        return [{"params": named()[:2]}, {"params": named()[2:]}]
+
+    saved, target = stepped(name, grouped()).state_dict(), stepped(name, grouped(), steps=1)
+    change(saved["param_groups"])
+    before = frozen(target)
+    with pytest.raises(CheckpointError, match=words):
+        target.load_state_dict(saved)
+    assert frozen(target) == before
+
+
 @pytest.mark.parametrize("fault", ELEMENTWISE_BUFFERS)
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_a_wrong_buffer_is_refused(name: str, fault: str) -> None:

@@ -267,6 +267,11 @@ def test_a_file_that_is_no_text(capsys, tmp_path):
     assert "UTF-8" in refusal(capsys, "--data", "flowers.csv", "--target", "b")
 
 
+def test_a_csv_file_with_a_field_beyond_all_bounds(capsys, csv_file):
+    data = csv_file(f"a,b\n1,{'2' * 200_000}\n")
+    assert "line 2: not CSV" in refusal(capsys, "--data", data, "--target", "b")
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

@@ -20,7 +20,7 @@ from kernels import SOURCE, script, stepped, without_compiler
 from processes import completed, python
 
 import optkit
-from optkit_core.errors import UnavailableError
+from optkit_core.errors import ConfigError, UnavailableError
 from optkit_core.native import cache, cache_dirs, compile_lock, compiler, sealed_library
 
 pytest.importorskip("typer")
@@ -207,6 +207,12 @@ def test_without_a_compiler_auto_goes_on_and_says_so(folder: Path, monkeypatch: 
     assert "CXX names '/nonexistent/c++'" in dict(choice.rejected)["fused"]
     with pytest.raises(optkit.ImplementationError, match=r"CXX names .* What could run: forloop"):
         stepped(implementation="fused")
+
+
+def test_a_folder_in_a_home_that_nobody_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache_dirs.VARIABLE, "~nobody-of-this-name/kernels")
+    with pytest.raises(ConfigError, match="there is no such home"):
+        cache_dirs.writable()
 
 
 def test_no_compiler_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,8 @@ BAD_GROUPS = [
     ("adamax", {"weight_decay": "big"}, ["weight_decay must be a number", "'big'"]),
     ("adamax", {"lr": None}, ["lr must be a number", "None"]),
     ("adamax", {"lr": torch.ones(2)}, ["lr must be", "(2,)"]),
+    ("adamax", {"lr": torch.tensor(1 + 1j)}, ["lr must be a real number in [0, inf)", "1.+1.j"]),
+    ("adamax", {"lr": torch.ones(1, device="meta")}, ["lr must be a real number", "meta"]),
     ("adamax", {"maximize": "yes"}, ["maximize must be True or False", "'yes'"]),
     ("adagrad", {"initial_accumulator_value": -1}, ["initial_accumulator_value must be", "-1"]),
     ("adagrad", {"lr_decay": -0.5}, ["lr_decay must be in [0, inf)", "-0.5"]),
@@ -237,6 +239,14 @@ def test_sparse_gradients_and_weight_decay_dont_mix() -> None:
     p.grad = torch.ones(4).to_sparse()
     with pytest.raises(RuntimeError, match="not compatible with sparse gradients"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("group", [3, [], "params"], ids=repr)
+def test_a_group_that_is_no_dict_is_refused(group: Any) -> None:
+    optimizer = optkit.create("adamax", [parameter(2)])
+    with pytest.raises(ParametersError, match="param_group must be a dict, but got"):
+        optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1
 
 
 @pytest.mark.parametrize(
