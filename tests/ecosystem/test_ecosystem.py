@@ -85,7 +85,10 @@ def test_grad_scaler_unscales_and_skips(name: str, implementation: str) -> None:
     scaler.scale((p * 3).sum()).backward()
     scaler.step(optimizer)
     scaler.update()
-    torch.testing.assert_close(p.detach(), torch.full((37,), 0.9))
+    plain = torch.nn.Parameter(torch.ones(37))
+    plain.grad = torch.full((37,), 3.0)
+    optkit.create(name, [plain], lr=0.1, implementation=implementation).step()
+    torch.testing.assert_close(p, plain)
     optimizer.zero_grad()
     scaler.scale((p * float("inf")).sum()).backward()
     before, steps = p.detach().clone(), optimizer.state[p]["step"].item()
@@ -105,7 +108,8 @@ def test_averaged_models_and_ema(name: str) -> None:
         model(inputs).square().mean().backward()
         optimizer.step()
         ema.update_parameters(model)
-    assert ema(inputs).square().mean().item() < 0.5 * start
+    averaged, last = (m(inputs).square().mean().item() for m in (ema, model))
+    assert last < averaged < start  # an average lags behind
 
 
 @pytest.mark.parametrize("name", NAMES)

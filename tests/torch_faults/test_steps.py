@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH
+from algorithms import ELEMENTWISE
 from torch import Tensor
 from torch_faults import assert_in_torch
 
@@ -112,17 +112,18 @@ def test_fault_2_whole_vectors_of_halves_stay_as_they_are(
     assert moved(lambda p: optkit.create("descent", p, implementation=implementation)) == 1000
 
 
-@pytest.mark.parametrize("name", TORCH)
-def test_fault_3_a_zero_gradient_in_float16_gives_nan(name: str) -> None:
+def test_fault_3_a_zero_gradient_in_float16_gives_nan() -> None:
     def rests(make: Any) -> bool:
         p = torch.nn.Parameter(torch.ones(1003, dtype=torch.float16))
         p.grad = torch.zeros_like(p)
         make([p]).step()
         return bool((p == 1).all())
 
-    assert_in_torch(3, not rests(lambda p: TORCH[name](p, foreach=False)))
-    assert rests(lambda p: optkit.create(name, p, implementation="fused"))
-    assert rests(lambda p: optkit.create(name, p))
+    for cls in (torch.optim.Adagrad, torch.optim.Adamax):
+        assert_in_torch(3, not rests(partial(cls, foreach=False)))
+    for name in ELEMENTWISE:
+        assert rests(partial(optkit.create, name, implementation="fused"))
+        assert rests(partial(optkit.create, name))
 
 
 @pytest.mark.parametrize("implementation", [*IMPLEMENTATIONS, "auto"])
