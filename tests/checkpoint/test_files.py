@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from problems import DTYPES, TORCH, gradients, parameters, set_gradients
+from algorithms import NAMES, TORCH
+from problems import DTYPES, gradients, parameters, set_gradients
 from processes import python
-from states import NAMES, OTHERS, every_optimizer, fingerprint, saved_by, state_of, trained
+from states import OTHERS, every_optimizer, fingerprint, saved_by, state_of, trained
 
 import optkit
 from optkit_core.checkpoint.file import checkpoint_file, safetensors_file
@@ -429,6 +430,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
         assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_one_clear_error() -> None:
     """A process that may write 64 KiB only, as if the disk had no more."""
     code = """

@@ -156,12 +156,21 @@ def test_migrate_turns_a_file_of_torch_into_a_checkpoint(
     words = ("migrate", theirs, "--output", output, "--algorithm")
     assert "isn't certain" in run(*words, "adagrad", status=2)
     assert "'adamix'" in run(*words, "adamix", status=2)
+    assert "goes to 1 only" in run(*words, "adamax", "--to", "2", status=2)
     assert "would write" in run(*words, "adamax", "--dry-run") and not output.exists()
     assert "marked as adamax/1" in run(*words, "adamax")
     optimizer = adamax(model())
     optkit.load(optimizer, output)
     assert optimizer.param_groups[0]["lr"] == 0.125
     assert "adamax/1" in run("inspect", output)
+
+
+def test_migrate_takes_algorithms_of_optkit_only(
+    theirs: Path, tmp_path: Path, run: Callable[..., str], registered: Any
+) -> None:
+    registered("house-sgd", torch.optim.SGD)
+    words = ("migrate", theirs, "--output", tmp_path / "new", "--algorithm", "house-sgd")
+    assert "house-sgd isn't an optkit algorithm" in run(*words, status=2)
 
 
 class Toy(optkit_core.Elementwise):

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import TORCH
-from states import NAMES, fingerprint
+from algorithms import NAMES, TORCH
+from states import fingerprint
 from stepped import frozen, named, step, stepped
 
 import optkit
@@ -254,7 +254,9 @@ def test_a_state_dict_hands_on_what_a_file_refuses_by_name(
 def test_notes_of_any_kind_go_from_group_to_group(name: str, value: Any) -> None:
     source, target = stepped(name, named()), optkit.create(name, named())
     source.param_groups[0]["note"], target.param_groups[0]["note"] = value, None
-    target.load_state_dict(source.state_dict())
+    saved = source.state_dict()
+    assert saved["param_groups"][0]["note"] is value
+    target.load_state_dict(saved)
     found = target.param_groups[0]["note"]
     assert found == value
     assert (found is value) == (not isinstance(value, (set, dict)))
@@ -283,6 +285,7 @@ def through(how: str, saved: Any, folder: Path) -> Any:
     return checkpoint_file.read(folder / "file").state_dict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["as it is", "torch.save", "optkit.save"])
 @pytest.mark.parametrize("case", ENTRIES)
 @pytest.mark.parametrize("name", [*NAMES, "torch's adamax"])
