@@ -187,6 +187,7 @@ class Elementwise(Optimizer):
         plan = self._plan
         if plan is not None and plan.holds(self):
             return plan
+        # Looked for when groups have come: those that are there have been looked at.
         if self._group_count != len(self.param_groups):
             groups.require_no_overlap(self.param_groups)
             self._group_count = len(self.param_groups)

@@ -67,6 +67,7 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
     try:
         with registry.restored_on_error():
             for implementation in implementations:
+                # pluggy lets an implementation leave arguments out.
                 arguments = [registrar][: len(implementation.argnames)]
                 implementation.function(*arguments)
     except BaseException as error:

@@ -218,7 +218,7 @@ def _from_file(path: str) -> Request:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import tomllib
+    import tomllib  # needed only where there is a file
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
