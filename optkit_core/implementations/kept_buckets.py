@@ -9,7 +9,7 @@ import torch
 from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations.fused.row_layout import is_uniform
-from optkit_core.implementations.fused.table import Table
+from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.native.reader import Reader
 from optkit_core.native.reader_loader import reader
 from optkit_core.step.buckets import Bucket
@@ -30,7 +30,7 @@ class KeptBucket:
         """Note nothing yet."""
         self._names = names
         self._reader = reader
-        self._table: Table | None = None
+        self._table: AddressTable | None = None
 
     def holds(self, bucket: Bucket) -> bool:
         """Return whether the bucket is as it was; it has the gradients of now then."""
@@ -38,7 +38,7 @@ class KeptBucket:
         if self._table is None:
             if not self._can_be_noted(bucket):
                 return False
-            self._table = Table(bucket, self._names, self._reader)
+            self._table = AddressTable(bucket, self._names, self._reader)
         if not self._table.refresh():
             return False
         bucket.grads = [p.grad for p in bucket.params if p.grad is not None]
@@ -51,9 +51,9 @@ class KeptBucket:
 
 def keep(algorithm: Any, bucket: Bucket) -> None:
     """Let a bucket be kept for the steps to come, if it is one whose changes are noticed."""
-    kind = bucket.kind
-    is_plain = kind.layout == torch.strided and kind.native and not kind.dtype.is_complex
-    if bucket.kept is not None or not is_plain or kind.differentiable or kind.capturable:
+    key = bucket.key
+    is_plain = key.layout == torch.strided and key.native and not key.dtype.is_complex
+    if bucket.kept is not None or not is_plain or key.differentiable or key.capturable:
         return
     if all(buffer.kind == PER_ELEMENT for buffer in algorithm.buffers.values()):
         found = reader_of(bucket)

@@ -20,7 +20,7 @@ from optkit_core.tracing.scalar_program import ScalarProgram, ScalarRecorder
 from optkit_core.tracing.trace import trace
 
 if TYPE_CHECKING:
-    from optkit_core.elementwise import Elementwise
+    from optkit_core.selection.offer import UpdateBody
 
 
 class RecordedBody(NamedTuple):
@@ -39,7 +39,7 @@ class RecordedBody(NamedTuple):
 
 
 def record_body(
-    algorithm: type[Elementwise],
+    algorithm: type[UpdateBody],
     h: Any,
     flat: FlatHyperparameters,
     t: float,

@@ -20,7 +20,7 @@ from optkit_core.tracing.recording import Number, Recording, TracedTensor
 from optkit_core.tracing.scalar_program import TracedScalar
 
 if TYPE_CHECKING:
-    from optkit_core.elementwise import Elementwise
+    from optkit_core.selection.offer import UpdateBody
 
 PARAMETER, GRADIENT = 0, 1
 """The indices of the first two values; those of the buffers follow, then the step's."""
@@ -89,7 +89,7 @@ class Symbol(TracedTensor, Operators):
 
 
 def trace(
-    algorithm: type[Elementwise],
+    algorithm: type[UpdateBody],
     h: Any,
     t: float | TracedScalar | None,
     maximize: bool = False,

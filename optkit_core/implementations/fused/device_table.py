@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from optkit_core.implementations.fused.table import WORD, Table
+from optkit_core.implementations.fused.table import WORD, AddressTable
 from optkit_core.implementations.fused.triton_source import CHUNK
 
 CACHED_TABLES = 64
@@ -22,7 +22,7 @@ CACHED_TABLES = 64
 
 
 def launch_tables(
-    table: Table, ends: array[int], sets: array[int] | None = None
+    table: AddressTable, ends: array[int], sets: array[int] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the two tables of a launch on the current stream.
 
@@ -41,7 +41,7 @@ def launch_tables(
     """
     content = bytes(WORD) + ends.tobytes() + table.memory.tobytes()
     content += array("q", sets or ()).tobytes()
-    device, rows = table.bucket.kind.device, table.rows
+    device, rows = table.bucket.key.device, table.rows
     if is_captured(device):
         words = write_on_device(content, device)
         return words, chunk_table(words[: rows + 1], chunk_count(content, rows))

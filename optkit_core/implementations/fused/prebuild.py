@@ -16,7 +16,7 @@ from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.native import cache, reader_loader
 from optkit_core.native.libraries import with_layouts
 from optkit_core.optimizer import Optimizer
-from optkit_core.step.buckets import Kind
+from optkit_core.step.bucket_key import BucketKey
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
 
@@ -49,8 +49,8 @@ def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False
         cache.library(with_layouts(source), title, portable)
     if not issubclass(algorithm, Elementwise):
         return len(libraries)
-    kind = Kind(torch.device("cpu"), dtype)
-    dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
+    key = BucketKey(torch.device("cpu"), dtype)
+    dtypes = parts.expected_dtypes(algorithm, key, TYPES)
     reader_loader.compile_reader(portable)
     programs = dict.fromkeys(_programs(algorithm))
     for program in programs:
