@@ -62,4 +62,4 @@ def without_network(record: logging.LogRecord) -> bool:
     return True
 
 
-logging.getLogger("sphinx.sphinx.ext.intersphinx._load").addFilter(without_network)
+logging.getLogger("sphinx.sphinx.ext.intersphinx").addFilter(without_network)

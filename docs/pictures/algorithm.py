@@ -74,17 +74,8 @@ def _draw_curves(
             alpha=1.0 if is_shown else 0.6,
             zorder=3 if is_shown else 2,
         )
-        if not is_shown:
-            axes.annotate(
-                curve.name,
-                (curve.passes[-1], curve.losses[-1]),
-                xytext=(4, 0),
-                textcoords="offset points",
-                color=theme.faint,
-                fontsize=9,
-                va="center",
-            )
     axes.set_yscale("log")
+    axes.minorticks_off()
     axes.set_xlabel("passes over the training data")
     axes.set_ylabel("training loss")
     dress(axes, theme, f"Training loss of {name} on handwritten digits")

@@ -42,6 +42,7 @@ def _draw_curves(axes: Axes, theme: Theme) -> None:
             curve.passes, curve.losses, color=color, label=label, marker=marker, markersize=3.5
         )
     axes.set_yscale("log")
+    axes.minorticks_off()
     axes.set_xlabel("passes over the training data")
     axes.legend(frameon=False, labelcolor=theme.text, fontsize=9, loc="lower left")
     dress(axes, theme, "Training loss on handwritten digits")
