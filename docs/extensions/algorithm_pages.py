@@ -48,7 +48,6 @@ def page(name: str) -> list[str]:
     mathematics, _ = parts(optkit.get(name))
     return [
         *heading(title(name), "="),
-        *([f"*{described.paper}*", ""] if described.paper else []),
         *code(f'optimizer = optkit.create("{name}", model.named_parameters())'),
         *mathematics,
         "",
@@ -62,6 +61,7 @@ def page(name: str) -> list[str]:
         *state(described),
         *heading("Implementations", "-"),
         *implementations(name),
+        *([*heading("Publication", "-"), described.paper, ""] if described.paper else []),
         *heading("Class", "-"),
         f".. autoclass:: {public_name(optkit.get(name))}",
         "   :members: share_memory" if hasattr(optkit.get(name), "share_memory") else "",
@@ -153,12 +153,12 @@ def answer(offer: Offer, algorithm: Any, device: str) -> str:
 
 
 def is_outdated(name: str) -> bool:
-    """Return whether an algorithm's pictures are missing, or older than its module."""
+    """Return whether an algorithm's pictures are missing, or older than what they show."""
     pictured = PICTURES / f"{name}-paths-light.svg"
-    source = inspect.getsourcefile(optkit.get(name))
-    if not pictured.exists() or source is None:
-        return not pictured.exists()
-    return pictured.stat().st_mtime < Path(source).stat().st_mtime
+    drawn_by = Path(pictures.__file__).parent.glob("*.py")
+    sources = [*drawn_by, Path(inspect.getsourcefile(optkit.get(name)) or pictures.__file__)]
+    newest = max(source.stat().st_mtime for source in sources)
+    return not pictured.exists() or pictured.stat().st_mtime < newest
 
 
 def shown(picture: str, words: str) -> list[str]:

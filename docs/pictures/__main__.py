@@ -1,7 +1,7 @@
 """Make the pictures: ``python -m docs.pictures [NAME ...]``; all of them by default.
 
-Those of the landing page and of the benchmarks are kept in ``docs/images``. Those of the algorithms are made by every build
-that lacks them; a NAME makes those of one algorithm anew.
+Those of the landing page and of the benchmarks are kept in ``docs/images``. Those of the
+algorithms are made by every build that lacks them; a NAME makes those of one algorithm anew.
 """
 
 from __future__ import annotations

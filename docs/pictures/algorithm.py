@@ -60,9 +60,7 @@ def _draw_surface(axes: Axes, surface: Surface, theme: Theme) -> None:
     axes.set_rasterization_zorder(0)
 
 
-def _draw_curves(
-    figure: Figure, theme: Theme, name: str, curves: tuple[digits.Curve, ...]
-) -> None:
+def _draw_curves(figure: Figure, theme: Theme, name: str, curves: tuple[digits.Curve, ...]) -> None:
     axes = figure.subplots()
     for curve in curves:
         is_shown = curve.name == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -66,9 +67,9 @@ def _draw_lbfgs(axes: Axes, theme: Theme) -> None:
     dress(axes, theme, "L-BFGS outside the closure, history of 10")
 
 
-def _row(suite: str, what: str) -> dict[str, dict[str, float]]:
+def _row(suite: str, what: str) -> dict[str, Any]:
     rows = json.loads((RESULTS / f"{suite}.json").read_text())["rows"]
-    found: dict[str, dict[str, float]] = next(
+    found: dict[str, Any] = next(
         row for row in rows if row["what"] == what and row["threads"] == 1
     )
     return found

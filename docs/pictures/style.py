@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import matplotlib
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 
 IMAGES = Path(__file__).parents[1] / "images"
 
-SETTINGS = {
+SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "optkit",
     "font.family": "sans-serif",
