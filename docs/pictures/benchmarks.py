@@ -69,7 +69,5 @@ def _draw_lbfgs(axes: Axes, theme: Theme) -> None:
 
 def _row(suite: str, what: str) -> dict[str, Any]:
     rows = json.loads((RESULTS / f"{suite}.json").read_text())["rows"]
-    found: dict[str, Any] = next(
-        row for row in rows if row["what"] == what and row["threads"] == 1
-    )
+    found: dict[str, Any] = next(row for row in rows if row["what"] == what and row["threads"] == 1)
     return found
