@@ -1,6 +1,7 @@
-"""Code links: a documented name in backticks, such as `optkit.create`, becomes a link to it.
+"""Code in plain Markdown: a documented name in backticks, `optkit.create` say, becomes a link.
 
-So pages stay plain Markdown, and read the same in a repository's browser.
+So pages read the same in a repository's browser. Examples lose the empty line that doctest needs
+at their end.
 """
 
 from __future__ import annotations
@@ -42,7 +43,22 @@ class CodeLinks(SphinxTransform):
         )
 
 
+class TrimmedExamples(SphinxTransform):
+    """Take empty lines off the end of blocks of code."""
+
+    default_priority = 880
+
+    def apply(self, **arguments: Any) -> None:
+        """Replace the text of the blocks."""
+        for block in self.document.findall(nodes.literal_block):
+            text = block.astext().rstrip()
+            if block.rawsource == block.astext():
+                block.rawsource = text
+                block[:] = [nodes.Text(text)]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.add_transform(CodeLinks)
+    app.add_transform(TrimmedExamples)
     return {"parallel_read_safe": True}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import desc_addname, pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
@@ -42,6 +42,14 @@ def show_public_bases(
     ]
 
 
+def leave_out_modules(app: Sphinx, document: nodes.document) -> None:
+    """Show a name that isn't imported from a public module without the module that has it."""
+    for prefix in list(document.findall(desc_addname)):
+        module = prefix.astext().rstrip(".")
+        if module.startswith("optkit") and module not in (*MODULES, "optkit_core.testing"):
+            prefix.parent.remove(prefix)
+
+
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.reference | None:
@@ -61,5 +69,6 @@ def resolve(
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("autodoc-process-bases", show_public_bases)
+    app.connect("doctree-read", leave_out_modules)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True}
