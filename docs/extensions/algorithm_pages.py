@@ -19,6 +19,7 @@ from sphinx.application import Sphinx
 import optkit
 from docs.extensions.public_names import public_name
 from docs.pictures import algorithm as pictures
+from docs.pictures.surfaces import SURFACES
 from optkit_core import Kind, Offer, Optimizer
 
 PAGES = Path(__file__).parents[1] / "algorithms"
@@ -34,6 +35,8 @@ DEVICES = ("cpu", "cuda")
 def write_pages(app: Sphinx) -> None:
     """Write the page of each algorithm, and the table of all of them."""
     names = optkit.available()
+    for outdated in {page.stem for page in PAGES.glob("*.rst")} - {*names, "table"}:
+        (PAGES / f"{outdated}.rst").unlink()
     rows = [(f":doc:`{title(name)} <{name}>`", *summary(name)) for name in names]
     write(PAGES / "table.rst", table(("algorithm", "what it does", "publication"), rows))
     for name in names:
@@ -52,7 +55,10 @@ def page(name: str) -> list[str]:
         *mathematics,
         "",
         *heading("How it moves", "-"),
-        *shown(f"{name}-paths", f"The path of {name} on Rosenbrock's and on Beale's function"),
+        *side_by_side(
+            [f"{name}-{surface.name.lower()}" for surface in SURFACES],
+            f"The path of {name} on {SURFACES[0].name}'s and on {SURFACES[1].name}'s function",
+        ),
         *CAPTION,
         *shown(f"{name}-digits", f"Training loss of {name} on handwritten digits, over passes"),
         *heading("Hyperparameters", "-"),
@@ -154,7 +160,7 @@ def answer(offer: Offer, algorithm: Any, device: str) -> str:
 
 def is_outdated(name: str) -> bool:
     """Return whether an algorithm's pictures are missing, or older than what they show."""
-    pictured = PICTURES / f"{name}-paths-light.svg"
+    pictured = PICTURES / f"{name}-digits-dark.svg"
     drawn_by = Path(pictures.__file__).parent.glob("*.py")
     sources = [*drawn_by, Path(inspect.getsourcefile(optkit.get(name)) or pictures.__file__)]
     newest = max(source.stat().st_mtime for source in sources)
@@ -173,6 +179,14 @@ def shown(picture: str, words: str) -> list[str]:
             "",
         )
     ]
+
+
+def side_by_side(names: Sequence[str], words: str) -> list[str]:
+    """Return pictures beside each other, on narrow screens below each other."""
+    lines = [".. grid:: 1 1 2 2", "   :padding: 0", ""]
+    for name in names:
+        lines += ["   .. grid-item::", "", *(f"      {line}" for line in shown(name, words))]
+    return lines
 
 
 def heading(text: str, underline: str) -> list[str]:

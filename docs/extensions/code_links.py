@@ -52,7 +52,7 @@ class TrimmedExamples(SphinxTransform):
         """Replace the text of the blocks."""
         for block in self.document.findall(nodes.literal_block):
             text = block.astext().rstrip()
-            if block.rawsource == block.astext():
+            if block.rawsource.rstrip() == text:
                 block.rawsource = text
                 block[:] = [nodes.Text(text)]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 import optkit
 from docs.pictures import digits, surfaces
@@ -20,24 +20,21 @@ MARKED = 40
 
 
 def draw(name: str, folder: Path) -> None:
-    """Draw both pictures of an algorithm.
+    """Draw the pictures of an algorithm: ``NAME-rosenbrock-light.svg`` and alike.
 
     Args:
         name: as `optkit.create` takes it.
-        folder: where to; the files are called ``NAME-paths-light.svg`` and alike.
+        folder: where to.
     """
-    found = [(surface, surfaces.path(name, surface)) for surface in SURFACES]
-
-    def paths(figure: Figure, theme: Theme) -> None:
-        for axes, (surface, path) in zip(figure.subplots(1, 2), found, strict=True):
-            _draw_path(axes, surface, path, theme)
-
-    others = digits.curves(tuple(optkit.available()))
-    save(folder / f"{name}-paths", (8.6, 3.7), paths)
-    save(folder / f"{name}-digits", (6.4, 3.2), lambda f, t: _draw_curves(f, t, name, others))
+    for surface in SURFACES:
+        path = surfaces.path(name, surface)
+        file = folder / f"{name}-{surface.name.lower()}"
+        save(file, (4.6, 3.7), partial(_draw_path, surface=surface, path=path))
+    curves = digits.curves(tuple(optkit.available()))
+    save(folder / f"{name}-digits", (6.4, 3.2), partial(_draw_curves, name=name, curves=curves))
 
 
-def _draw_path(axes: Axes, surface: Surface, path: surfaces.Path, theme: Theme) -> None:
+def _draw_path(axes: Axes, theme: Theme, surface: Surface, path: surfaces.Path) -> None:
     _draw_surface(axes, surface, theme)
     x, y = zip(*path.points, strict=True)
     color, goal = theme.series[0], theme.series[1]
@@ -46,7 +43,7 @@ def _draw_path(axes: Axes, surface: Surface, path: surfaces.Path, theme: Theme) 
     axes.plot(*surface.start, "o", color=theme.text, markersize=6, zorder=4)
     axes.plot(*surface.minimum, "*", color=goal, markersize=13, zorder=5)
     rate = "" if path.rate is None else f", lr {path.rate:g}"
-    dress(axes, theme, f"{surface.name}: {path.loss:.1e} after {len(path.points) - 1} steps{rate}")
+    dress(axes, theme, f"{surface.name}: {path.loss:.0e} in {len(path.points) - 1} steps{rate}")
     axes.set_xlim(surface.x)
     axes.set_ylim(surface.y)
 
@@ -60,8 +57,7 @@ def _draw_surface(axes: Axes, surface: Surface, theme: Theme) -> None:
     axes.set_rasterization_zorder(0)
 
 
-def _draw_curves(figure: Figure, theme: Theme, name: str, curves: tuple[digits.Curve, ...]) -> None:
-    axes = figure.subplots()
+def _draw_curves(axes: Axes, theme: Theme, name: str, curves: tuple[digits.Curve, ...]) -> None:
     for curve in curves:
         is_shown = curve.name == name
         axes.plot(

@@ -1,4 +1,4 @@
-"""The benchmarks' picture: what steps take beside torch's, from the results in the repository."""
+"""The benchmarks' pictures: times beside torch's, from the results in the repository."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from docs.pictures.style import IMAGES, Theme, dress, save
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+SIZE = (5.0, 3.8)
 
 RATIOS = (
     ("for-loop, 400 small tensors", "spine", "step adamax forloop 400 small"),
@@ -30,14 +31,9 @@ SIZES = ("1e+02", "1e+03", "1e+05", "1e+06")
 
 
 def draw() -> None:
-    """Draw the picture into ``docs/images``."""
-    save(IMAGES / "benchmarks", (9.6, 3.9), _both)
-
-
-def _both(figure: Figure, theme: Theme) -> None:
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
-    _draw_ratios(left, theme)
-    _draw_lbfgs(right, theme)
+    """Draw the pictures into ``docs/images``."""
+    save(IMAGES / "step-ratios", SIZE, _draw_ratios)
+    save(IMAGES / "lbfgs-times", SIZE, _draw_lbfgs)
 
 
 def _draw_ratios(axes: Axes, theme: Theme) -> None:
@@ -50,7 +46,7 @@ def _draw_ratios(axes: Axes, theme: Theme) -> None:
     axes.set_yticks(places, [label for label, _, _ in RATIOS])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.2)
-    dress(axes, theme, "Time of a step of Adamax, torch = 1")
+    dress(axes, theme, "A step of Adamax, torch = 1")
     axes.tick_params(left=False)
 
 

@@ -1,4 +1,4 @@
-"""The landing page's picture: what optimizers reach by name, and what a step of theirs takes."""
+"""The landing page's pictures: what optimizers reach, and how long a step of theirs takes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from docs.pictures import digits
 from docs.pictures.style import IMAGES, Theme, dress, save
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "fused.json"
+
+SIZE = (5.0, 3.4)
 
 NAMES = ("adagrad", "adamax", "lbfgs")
 MARKERS = ("o", "s", "^")
@@ -25,14 +26,9 @@ STEPS = (
 
 
 def draw() -> None:
-    """Draw the picture into ``docs/images``."""
-    save(IMAGES / "landing", (9.6, 3.5), _both)
-
-
-def _both(figure: Figure, theme: Theme) -> None:
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    _draw_curves(left, theme)
-    _draw_times(right, theme)
+    """Draw the pictures into ``docs/images``."""
+    save(IMAGES / "training", SIZE, _draw_curves)
+    save(IMAGES / "step-times", SIZE, _draw_times)
 
 
 def _draw_curves(axes: Axes, theme: Theme) -> None:
@@ -56,6 +52,6 @@ def _draw_times(axes: Axes, theme: Theme) -> None:
     axes.bar_label(bars, [f"{time:.2f} ms" for time in times], padding=4, color=theme.text)
     axes.invert_yaxis()
     axes.set_xlim(0, max(times) * 1.22)
-    dress(axes, theme, "A step of 400 small tensors, CPU, one thread")
+    dress(axes, theme, "A step of 400 small tensors, on one thread")
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(bottom=False, labelbottom=False, left=False, labelsize=10)

@@ -52,7 +52,7 @@ THEMES = (
     ),
 )  # fmt: skip
 
-Draw = Callable[[Figure, Theme], None]
+Draw = Callable[[Axes, Theme], None]
 
 
 def save(path: Path, size: tuple[float, float], draw: Draw) -> None:
@@ -61,13 +61,13 @@ def save(path: Path, size: tuple[float, float], draw: Draw) -> None:
     Args:
         path: without the ending; ``-light.svg`` and ``-dark.svg`` are added.
         size: width and height in inches, 96 pixels each.
-        draw: draws on an empty figure in the colors of a theme.
+        draw: draws on empty axes in the colors of a theme.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for theme in THEMES:
         with matplotlib.rc_context(SETTINGS | {"text.color": theme.text}):
             figure = Figure(figsize=size, layout="constrained")
-            draw(figure, theme)
+            draw(figure.subplots(), theme)
             file = path.with_name(f"{path.name}-{theme.name}.svg")
             figure.savefig(file, transparent=True, dpi=144, metadata={"Date": None})
 
