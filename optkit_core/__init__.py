@@ -1,13 +1,14 @@
 """The framework under optkit: what plugin authors import, and all of it is here."""
 
+import warnings
+from typing import Any
+
 from optkit_core.api import (
     available,
     create,
     describe,
     get,
-    load,
     register,
-    save,
     unregister,
 )
 from optkit_core.checkpoint.conversions import importer, migration
@@ -40,17 +41,20 @@ from optkit_core.errors import (
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
-from optkit_core.param_groups.groups import refuse_overlap
+from optkit_core.param_groups.groups import require_no_overlap
 from optkit_core.plugins.entry_points import register_plugin, unregister_plugin
 from optkit_core.plugins.hookspecs import hookimpl
 from optkit_core.plugins.torch_optimizers import watch
 from optkit_core.protocols import OptimizerProtocol
+from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
-from optkit_core.selection.selector import Choice, Offer
-from optkit_core.step.buckets import Kind, kind_of
+from optkit_core.selection.selector import Choice
+from optkit_core.state_files import load, save
+from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 
 __all__ = [
     "AmbiguousAlgorithmError",
+    "BucketKey",
     "Buffer",
     "CheckpointError",
     "CheckpointFileError",
@@ -64,7 +68,6 @@ __all__ = [
     "GroupError",
     "HyperparameterError",
     "ImplementationError",
-    "Kind",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",
@@ -82,6 +85,7 @@ __all__ = [
     "at_least",
     "available",
     "boolean",
+    "bucket_key_of",
     "compiled_library",
     "create",
     "describe",
@@ -91,14 +95,13 @@ __all__ = [
     "hyperparameter",
     "importer",
     "joint_dtype",
-    "kind_of",
     "load",
     "migration",
     "one_of",
     "option",
-    "refuse_overlap",
     "register",
     "register_plugin",
+    "require_no_overlap",
     "save",
     "unregister",
     "unregister_plugin",
@@ -107,3 +110,19 @@ __all__ = [
     "whole",
     "within",
 ]
+
+RENAMED = {
+    "Kind": "BucketKey",
+    "kind_of": "bucket_key_of",
+    "refuse_overlap": "require_no_overlap",
+}
+"""What names of before are called now."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return what a name of before stands for, with a warning."""
+    if name not in RENAMED:
+        raise AttributeError(f"module 'optkit_core' has no attribute {name!r}")
+    message = f"optkit_core.{name} is called {RENAMED[name]} now."
+    warnings.warn(message, DeprecationWarning, stacklevel=2)
+    return globals()[RENAMED[name]]

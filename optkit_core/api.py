@@ -1,10 +1,9 @@
-"""What a user calls: create, get, available, describe, register, save, load."""
+"""What a user calls by an algorithm's name: create, get, available, describe, register."""
 
 from __future__ import annotations
 
 import fnmatch
 import functools
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -14,11 +13,9 @@ from torch.optim.optimizer import ParamsT
 from optkit_core.errors import UnknownAlgorithmError
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import entry_points, torch_optimizers
-from optkit_core.plugins.registry import Entry, check_name, normalized, registry
+from optkit_core.plugins.registry import AlgorithmEntry, check_name, normalized, registry
 
 if TYPE_CHECKING:
-    from optkit_core.checkpoint.load.load_report import LoadReport
-    from optkit_core.checkpoint.load.renaming import Rename
     from optkit_core.plugins.description import Description
 
 Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
@@ -100,10 +97,7 @@ def create(
     algorithm = get(name)
     if issubclass(algorithm, Optimizer):
         return algorithm(params, implementation=implementation, **hyperparameters)
-    built: torch.optim.Optimizer = torch_optimizers.create(
-        algorithm, params, implementation, hyperparameters
-    )
-    return built
+    return torch_optimizers.create(algorithm, params, implementation, hyperparameters)
 
 
 def get(name: str) -> type[Any]:
@@ -170,6 +164,7 @@ def describe(name: str) -> Description:
     >>> [h.name for h in optkit.describe("adamax").hyperparameters]
     ['lr', 'betas', 'eps', 'weight_decay']
     """
+    # Imported when somebody asks: schemas of saved state come along.
     from optkit_core.plugins.description import describe as describe_entry
 
     entry = _find(name)
@@ -223,68 +218,7 @@ def unregister(name: str) -> None:
     registry.remove(name)
 
 
-def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None:
-    """Write an optimizer's state to a file, or replace the file as a whole.
-
-    It becomes a safetensors file and holds no pickle. It is written beside `path`, brought to
-    the disk, and renamed: killed at any moment, the old file or the new one is there whole.
-
-    Args:
-        optimizer: any ``torch.optim.Optimizer`` whose state is tensors, numbers, strings,
-            booleans, None, torch's dtypes and devices, and lists, tuples and dicts of them; of a
-            wrapper, Accelerate's for example, what it wraps is saved.
-        path: where to.
-
-    Raises:
-        CheckpointError: the state holds something else; nothing was written.
-        CheckpointFileError: the file can't be written; also of the builtin kind.
-
-    >>> import tempfile, torch, optkit
-    >>> optimizer = optkit.create("adamax", [torch.nn.Parameter(torch.ones(3))], lr=0.5)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     optkit.save(optimizer, f"{folder}/optimizer.safetensors")
-    ...     optimizer.param_groups[0]["lr"] = 0.1
-    ...     _ = optkit.load(optimizer, f"{folder}/optimizer.safetensors")
-    >>> optimizer.param_groups[0]["lr"]
-    0.5
-    """
-    from optkit_core.checkpoint.file import checkpoint_file
-
-    checkpoint_file.save(optimizer, path)
-
-
-def load(
-    optimizer: torch.optim.Optimizer,
-    path: str | os.PathLike[str],
-    strict: bool = True,
-    rename: Rename | None = None,
-) -> LoadReport | None:
-    """Continue from the state in a file that `save` wrote.
-
-    The whole file is read and checked, then the state against the optimizer, and only then
-    does anything change.
-
-    Args:
-        optimizer: one of the algorithm that was saved, wrapped or not.
-        path: the file.
-        strict: as for ``load_state_dict``; for optimizers that aren't optkit's, whether the
-            file must come from a class of the same name.
-        rename: as for ``load_state_dict`` of optkit's optimizers; others go by position.
-
-    Returns:
-        What was loaded, and what wasn't; None for optimizers that aren't optkit's.
-
-    Raises:
-        CheckpointFileError: the file is of another kind, damaged, or can't be read; also of
-            the builtin kind.
-        CheckpointError: the state doesn't fit the optimizer.
-    """
-    from optkit_core.checkpoint.file import checkpoint_file
-
-    return checkpoint_file.load(optimizer, path, strict, rename)
-
-
-def _find(name: str) -> Entry:
+def _find(name: str) -> AlgorithmEntry:
     """Return the entry for a name; whole plugins are loaded only if nobody else knows it."""
     try:
         return registry.find(name)
@@ -293,6 +227,6 @@ def _find(name: str) -> Entry:
         return registry.find(name)
 
 
-def _fits(entry: Entry, pattern: str) -> bool:
+def _fits(entry: AlgorithmEntry, pattern: str) -> bool:
     names = (entry.name.lower(), entry.qualified.lower())
     return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from optkit_core import implementations
-from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean, one_of
 from optkit_core.errors import (
     GradientError,
     ImplementationError,
-    ShapeError,
     UnavailableError,
 )
 from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
-from optkit_core.selection.selector import Offer
-from optkit_core.step.buckets import Bucket, Kind, gather
+from optkit_core.selection.offer import Launch, Offer
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 from optkit_core.step.collector import uncollected
-from optkit_core.step.plans import GroupValues, Plan, Planned
+from optkit_core.step.gathering import gather
+from optkit_core.step.group_values import GroupValues
+from optkit_core.step.plans import BucketOptimizer, PlannedBucket, StepPlan
+from optkit_core.step.shapes import require_shapes
 
 BOOLEAN = boolean()
 FLAG = one_of(None, True, False)
@@ -66,6 +70,17 @@ class Elementwise(Optimizer):
         default=None, range=FLAG, doc="torch's flag for fused", kw_only=True
     )
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Read the declarations, and take `unsupported_reason` under its name of before."""
+        super().__init_subclass__(**keywords)
+        if "refuse" in vars(cls):
+            warnings.warn(
+                f"{cls.__name__}.refuse is called unsupported_reason now.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            cls.unsupported_reason = vars(cls)["refuse"]  # type: ignore[method-assign]
+
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         """Update one parameter in place; the body that a subclass writes.
@@ -80,22 +95,32 @@ class Elementwise(Optimizer):
         raise NotImplementedError
 
     @classmethod
-    def refuse(cls, kind: Kind, h: Any) -> str:
-        """Return why gradients of a kind can't be used, or ``""``; a subclass may know more.
+    def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:
+        """Return why gradients can't be used, None where they can; a subclass may know more.
 
         Args:
-            kind: device, dtype, layout and mode of the parameters and their gradients.
+            key: device, dtype, layout and mode of the parameters and their gradients.
             h: the hyperparameters as attributes.
         """
-        sparse = kind.layout == torch.sparse_coo and cls.update_sparse is not None
-        if kind.layout == torch.strided or sparse:
-            return ""
-        layout = str(kind.layout).removeprefix("torch.")
+        sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
+        if key.layout == torch.strided or sparse:
+            return None
+        layout = str(key.layout).removeprefix("torch.")
         return (
             f"{cls.__name__} does not support sparse gradients, got one of layout {layout}. Make "
             "the layer's gradient dense, or use an algorithm such as adagrad, which takes "
             "sparse_coo gradients."
         )
+
+    def forget_plans(self) -> None:
+        """Choose anew in the next step what runs each bucket, and plan it anew."""
+        super().forget_plans()
+        self._plan: StepPlan | None = None
+        self._group_count = 0
+
+    def by_buckets(self) -> BucketOptimizer | None:
+        """Return the optimizer unless a subclass has an ``advance`` of its own."""
+        return self if type(self).advance is Elementwise.advance else None
 
     def advance(self, closure: Callable[[], Any] | None) -> Any:
         """Call the closure, if there is one, then step every bucket of every group."""
@@ -103,8 +128,9 @@ class Elementwise(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.refuse_uncapturable()
-        for differentiable, launch in self._prepared():
+        self.require_capturable()
+        # A list, not a generator: all buckets are ready before the first of them changes.
+        for differentiable, launch in self._launches():
             with torch.set_grad_enabled(differentiable):
                 launch()
         self._release_gradients()
@@ -115,7 +141,7 @@ class Elementwise(Optimizer):
         if self._plan is not None and not self._plan.release_gradients():
             self._plan = None
 
-    def _prepared(self) -> list[tuple[bool, Callable[[], None]]]:
+    def _launches(self) -> list[tuple[bool, Launch]]:
         """Return what steps each bucket; every refusal comes before any update.
 
         Nothing does where a gradient isn't finite, unless an implementation sees to that itself.
@@ -127,37 +153,38 @@ class Elementwise(Optimizer):
         is_scaled = self.scaling.found_inf is not None
         if is_scaled and not plan.sees_to_skipping and self.scaling.skipped():
             return []
-        return [(item.bucket.kind.differentiable, self.launch(item)) for item in plan.planned]
+        return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
 
-    def launch(self, item: Planned) -> Callable[[], None]:
+    def launch(self, item: PlannedBucket) -> Launch:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
         bucket = item.bucket
-        while True:
+        while True:  # until an offer is left that can, or the selector raises for want of one
             offer = item.choice.offer
             h = None if offer.spans_groups else bucket.hyperparameters[bucket.groups[0]]
             try:
-                launch: Callable[[], None] = offer.prepare(type(self), bucket, h)
+                assert offer.make_launcher is not None
+                launch = offer.make_launcher(type(self), bucket, h)
             except UnavailableError as error:
                 group = self.param_groups[bucket.groups[0]]
                 h = bucket.hyperparameters[bucket.groups[0]]
-                item.choice = self.choose_without(item.choice, str(error), group, h)
+                item.choice = self.chooser.choose_without(item.choice, str(error), group, h)
                 bucket.kept = None
                 bucket.refresh()
             else:
                 return launch
 
-    def _current_plan(self) -> Plan:
+    def _current_plan(self) -> StepPlan:
         """Return the plan of the last step where it still holds, and a new one elsewhere."""
         plan = self._plan
         if plan is not None and plan.holds(self):
             return plan
         if self._group_count != len(self.param_groups):
-            groups.refuse_overlap(self.param_groups)
+            groups.require_no_overlap(self.param_groups)
             self._group_count = len(self.param_groups)
         self.check_groups()
         values = GroupValues(self)
-        with uncollected():
-            self._plan = Plan(self, values, self.plan_buckets(values))
+        with uncollected():  # a state of each parameter comes into being, and no garbage
+            self._plan = StepPlan(self, values, self.plan_buckets(values))
         return self._plan
 
     def check_groups(self) -> None:
@@ -169,7 +196,7 @@ class Elementwise(Optimizer):
         for group in self.param_groups:
             groups.check_group(type(self), group)
 
-    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[Planned]:
+    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[PlannedBucket]:
         """Return the buckets of all groups, with their state and with what runs each.
 
         Args:
@@ -177,7 +204,7 @@ class Elementwise(Optimizer):
             is_compiled: whether compiled code calls the step.
 
         Raises:
-            GradientError: gradients of a kind can't be used.
+            GradientError: gradients can't be used.
             ImplementationError: an implementation was requested that can't run.
             ShapeError: a parameter is of another shape than its state or its gradient.
         """
@@ -188,52 +215,29 @@ class Elementwise(Optimizer):
         ]
         for item in planned:
             item.bucket.attach(self.state, self._allocate)
-            self._require_shapes(item.bucket)
-            if item.bucket.kind.capturable and not is_compiled:
-                step_counters.require_capturable(item.bucket.steps, item.bucket.kind.device)
+            require_shapes(item.bucket, self.buffers, self.param_groups)
+            if item.bucket.key.capturable and not is_compiled:
+                step_counters.require_capturable(item.bucket.steps, item.bucket.key.device)
         return planned
 
-    def _chosen(self, bucket: Bucket) -> list[Planned]:
+    def _chosen(self, bucket: Bucket) -> list[PlannedBucket]:
         """Return what runs a bucket; split by groups where it takes one group at a time."""
         by_group: dict[int, list[int]] = {}
         for position, index in enumerate(bucket.groups):
             by_group.setdefault(index, []).append(position)
         for index in by_group:
-            refusal = self.refuse(bucket.kind, bucket.hyperparameters[index])
-            if refusal:
-                raise GradientError(refusal)
+            reason = self.unsupported_reason(bucket.key, bucket.hyperparameters[index])
+            if reason:
+                raise GradientError(reason)
         first = bucket.groups[0]
         group, h = self.param_groups[first], bucket.hyperparameters[first]
-        choice = self.choose(group, bucket.kind, h)
+        choice = self.choose(group, bucket.key, h)
         if choice.offer.spans_groups or len(by_group) == 1:
-            return [Planned(bucket, choice)]
-        return [Planned(bucket.subset(positions), choice) for positions in by_group.values()]
+            return [PlannedBucket(bucket, choice)]
+        return [PlannedBucket(bucket.subset(positions), choice) for positions in by_group.values()]
 
     def _allocate(self, params: list[Tensor], index: int) -> Iterable[Iterable[tuple[str, Any]]]:
         return self.allocate_all(params, self.param_groups[index])
-
-    def _require_shapes(self, bucket: Bucket) -> None:
-        """Raise unless every gradient and buffer is of the shape that its parameter asks for.
-
-        Raises:
-            ShapeError: naming the parameter, what differs, and both shapes.
-        """
-        rows = zip(bucket.params, bucket.grads, bucket.states, strict=True)
-        for position, (p, g, state) in enumerate(rows):
-            if position not in bucket.new:
-                for name, item in self.buffers.items():
-                    shape = p.shape if item.kind == PER_ELEMENT else item.shape_for(p)
-                    if state[name].shape != shape:
-                        raise self._shape_error(p, f"buffer {name!r}", state[name])
-            if g.shape != p.shape:
-                raise self._shape_error(p, "gradient", g)
-
-    def _shape_error(self, parameter: Tensor, what: str, found: Tensor) -> ShapeError:
-        return ShapeError(
-            f"{groups.label(self.param_groups, parameter)} has shape {tuple(parameter.shape)}, its "
-            f"{what} {tuple(found.shape)}. Give both one shape, or begin anew: del "
-            "optimizer.state[parameter], and compute the gradient again."
-        )
 
     def accept_change(self, index: int, name: str) -> bool:
         """Check a value of a group that has changed; return whether the plan may go on.
@@ -250,14 +254,14 @@ class Elementwise(Optimizer):
             return name != "params"
         group = self.param_groups[index]
         if declared.is_option:
-            return False
+            return False  # it may decide which bucket a parameter is in
         value = group[name]
         kept = declared.check(name, value)
         if kept is not value:
             group[name] = kept
         return True
 
-    def refuse_uncapturable(self) -> None:
+    def require_capturable(self) -> None:
         """Raise where a CUDA graph is being captured that this step can't be part of.
 
         Raises:

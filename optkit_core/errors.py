@@ -34,7 +34,7 @@ class GroupError(OptkitError, ValueError):
 
 
 class GradientError(OptkitError, RuntimeError):
-    """A gradient is of a kind that the algorithm can't use."""
+    """The algorithm can't use a gradient, a sparse one for example."""
 
 
 class ShapeError(OptkitError, RuntimeError):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, Kind, at_least, boolean, hyperparameter, option
+from optkit_core import BucketKey, Buffer, Elementwise, at_least, boolean, hyperparameter, option
 from optkit_plugins import adagrad_importers as _  # noqa: F401  registers them
 
 
@@ -80,14 +80,14 @@ class Adagrad(Elementwise):
         p.addcdiv_(g, s.sum.sqrt().add_(h.eps), value=-h.lr / (1 + (t - 1) * h.lr_decay))
 
     @classmethod
-    def refuse(cls, kind: Kind, h: Any) -> str:
-        """Return why gradients of a kind can't be used: sparse ones can't be decayed."""
-        if kind.layout == torch.sparse_coo and h.weight_decay:
+    def unsupported_reason(cls, key: BucketKey, h: Any) -> str | None:
+        """Return why gradients can't be used: sparse ones can't be decayed."""
+        if key.layout == torch.sparse_coo and h.weight_decay:
             return (
                 "weight_decay option is not compatible with sparse gradients, got "
                 f"weight_decay={h.weight_decay!r}; use 0 for the group of the sparse parameter."
             )
-        return super().refuse(kind, h)
+        return super().unsupported_reason(key, h)
 
     @staticmethod
     def update_sparse(p: Tensor, g: Tensor, s: Any, h: Any, t: float) -> None:

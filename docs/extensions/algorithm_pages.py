@@ -20,7 +20,7 @@ import optkit
 from docs.extensions.public_names import public_name
 from docs.pictures import algorithm as pictures
 from docs.pictures.surfaces import SURFACES
-from optkit_core import Kind, Offer, Optimizer
+from optkit_core import BucketKey, Offer, Optimizer
 
 PAGES = Path(__file__).parents[1] / "algorithms"
 PICTURES = PAGES / "pictures"
@@ -152,7 +152,8 @@ def answer(offer: Offer, algorithm: Any, device: str) -> str:
     """Return whether an offer runs float32 parameters of a device, with what, or why not."""
     h = SimpleNamespace(**algorithm([torch.zeros(1)]).defaults)
     try:
-        reason = offer.refuse(algorithm, Kind(torch.device(device), torch.float32), h)
+        key = BucketKey(torch.device(device), torch.float32)
+        reason = offer.unsupported_reason(algorithm, key, h) or ""
     except (AssertionError, RuntimeError):  # no such device here: all but its model was asked
         reason = "Triton"
     return "with Triton" if "Triton" in reason else reason or "yes"

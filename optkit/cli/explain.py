@@ -11,7 +11,7 @@ import optkit
 from optkit.cli.user_errors import OptionError, blamed_on
 from optkit_core.optimizer import Optimizer
 from optkit_core.selection.explanation import Explanation
-from optkit_core.step.buckets import Kind
+from optkit_core.step.bucket_key import BucketKey
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -71,20 +71,21 @@ def optimizer_for(
 def sources(optimizer: Optimizer) -> list[tuple[str, str]]:
     """Return a title and the source of the kernel for each kind of bucket that fused runs."""
     return [
-        (str(choice.kind), _source(optimizer, choice.kind))
+        (str(choice.key), _source(optimizer, choice.key))
         for choice in optimizer.plan
         if choice.name == "fused"
     ]
 
 
-def _source(optimizer: Optimizer, kind: Kind) -> str:
+def _source(optimizer: Optimizer, key: BucketKey) -> str:
     from optkit_core.implementations import fused
 
-    brought = type(optimizer).libraries(kind.dtype)
+    algorithm: Any = type(optimizer)
+    brought = algorithm.libraries(key.dtype)
     if brought:
         return "\n".join(source for source, _ in brought)
     h = optimizer.values(optimizer.param_groups[0])
-    return fused.source(type(optimizer), kind, h)
+    return fused.source(algorithm, key, h)
 
 
 def print_explanation(explanation: Explanation, kernels: Sequence[tuple[str, str]]) -> None:

@@ -14,7 +14,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -25,27 +25,28 @@ from optkit_core.torch_private import TRACKED
 REQUIRED = frozenset({"defaults", "state", "param_groups", "request"})
 """What no optimizer can be without; an error in copying it is raised."""
 
-CACHES = frozenset({"_choices", "_plan", "_group_count", "scaling"}) | REMADE
+CACHES = frozenset({"chooser", "_plan", "_group_count", "scaling"}) | REMADE
 """Attributes that a copy finds out for itself."""
 
 AGAIN = "Register or set them again on the copy."
 
 Carry = Callable[[Any], Any]
+Copied = TypeVar("Copied", bound=torch.optim.Optimizer)
 
 
-def attributes(optimizer: Any) -> dict[str, Any]:
+def attributes(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return what copies and pickles of an optimizer take along, by name."""
-    own: Any = object.__getstate__(optimizer)
-    plain, slots = own if isinstance(own, tuple) else (own, {})
-    found = {
+    state: Any = object.__getstate__(optimizer)
+    plain, slots = state if isinstance(state, tuple) else (state, {})
+    kept = {
         name: value
         for name, value in {**plain, **slots}.items()
         if name not in CACHES and not callable(getattr(torch.optim.Optimizer, name, None))
     }
-    return {**found, TRACKED: True} if hasattr(optimizer.step, TRACKED) else found
+    return {**kept, TRACKED: True} if hasattr(optimizer.step, TRACKED) else kept
 
 
-def shallow(optimizer: Any) -> Any:
+def shallow(optimizer: Copied) -> Copied:
     """Return a copy that shares groups, state and attributes, with hook tables of its own."""
     twin = object.__new__(type(optimizer))
     state = optimizer.__getstate__()
@@ -54,14 +55,19 @@ def shallow(optimizer: Any) -> Any:
     return twin
 
 
-def deep(optimizer: Any, memo: dict[int, Any]) -> Any:
-    """Return a copy that shares nothing but what `copy.deepcopy` shares, such as functions."""
+def deep(optimizer: Copied, memo: dict[int, Any]) -> Copied:
+    """Return a copy that shares nothing but what `copy.deepcopy` shares, such as functions.
+
+    Args:
+        optimizer: what is copied.
+        memo: of `copy.deepcopy`.
+    """
     twin = memo[id(optimizer)] = object.__new__(type(optimizer))
     state = optimizer.__getstate__()
-    found = carried(optimizer, state, partial(_deepcopied, memo=memo), "deep copy", AGAIN)
+    carried_along = carried(optimizer, state, partial(_deepcopied, memo=memo), "deep copy", AGAIN)
     for name in tables(state):  # a handle is copied together with the table that it refers to
-        found[name] = memo.setdefault(id(state[name]), found[name])
-    twin.__setstate__(found | copy.deepcopy(required(state), memo))
+        carried_along[name] = memo.setdefault(id(state[name]), carried_along[name])
+    twin.__setstate__(carried_along | copy.deepcopy(required(state), memo))
     return twin
 
 
@@ -71,7 +77,11 @@ def required(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def carried(
-    optimizer: Any, state: Mapping[str, Any], carry: Carry, way: str, way_out: str
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    carry: Carry,
+    doing: str,
+    advice: str,
 ) -> dict[str, Any]:
     """Return what `carry` makes of each hook and each other attribute; warn where it fails.
 
@@ -79,19 +89,19 @@ def carried(
         optimizer: what is being copied.
         state: its attributes.
         carry: returns what the copy gets for a value.
-        way: what is being done, for the warning.
-        way_out: what to do about it, for the warning.
+        doing: what is being done, for the warning: ``"copy"`` for example.
+        advice: what to do about it, for the warning.
     """
     lost: dict[str, Exception] = {}
     others = {name: v for name, v in state.items() if name not in REQUIRED and name not in TABLES}
-    found = _taken(others, carry, "attribute {name}", lost)
+    taken = _taken(others, carry, "attribute {name}", lost)
     for name in tables(state):
-        found[name] = OrderedDict(_taken(state[name], carry, TABLES[name] + " {value}", lost))
+        taken[name] = OrderedDict(_taken(state[name], carry, TABLES[name] + " {value}", lost))
     if lost:
         named = "; ".join(f"{what} ({error})" for what, error in lost.items())
-        message = f"a {way} of {type(optimizer).__name__} goes without {named}. {way_out}"
+        message = f"a {doing} of {type(optimizer).__name__} goes without {named}. {advice}"
         warnings.warn(message, CopyWarning, stacklevel=4)
-    return found
+    return taken
 
 
 def tables(state: Mapping[str, Any]) -> list[str]:

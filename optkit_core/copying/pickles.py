@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from optkit_core.copying.copies import carried, required, tables
 from optkit_core.torch_hooks import MAY_STAY
@@ -20,7 +21,7 @@ IMPORTABLE = (
 
 
 def picklable(
-    optimizer: Any, reduced: str | tuple[Any, ...], protocol: int
+    optimizer: Optimizer, reduced: str | tuple[Any, ...], protocol: int
 ) -> str | tuple[Any, ...]:
     """Return a reduced optimizer without the hooks and attributes that pickle refuses.
 
@@ -30,7 +31,7 @@ def picklable(
         protocol: of the pickle.
     """
     if isinstance(reduced, str) or len(reduced) < 3 or not isinstance(reduced[2], dict):
-        return reduced  # a subclass has its own way
+        return reduced  # a subclass pickles otherwise
     attempt = partial(_attempted, optimizer=optimizer, protocol=protocol)
     state = carried(optimizer, reduced[2], attempt, "pickle", IMPORTABLE)
     for name in tables(state):
@@ -39,7 +40,7 @@ def picklable(
     return (*reduced[:2], state | required(reduced[2]), *reduced[3:])
 
 
-def _attempted(value: Any, optimizer: Any, protocol: int) -> Any:
+def _attempted(value: Any, optimizer: Optimizer, protocol: int) -> Any:
     """Return `value` if it can be pickled along with the optimizer."""
     if hasattr(value, MAY_STAY):
         raise pickle.PicklingError("it is marked with unserializable_hook")
@@ -50,7 +51,7 @@ def _attempted(value: Any, optimizer: Any, protocol: int) -> Any:
 class _Attempt(pickle.Pickler):
     """Pickles into the void, without the optimizer itself and without the data of tensors."""
 
-    def __init__(self, optimizer: Any, protocol: int) -> None:
+    def __init__(self, optimizer: Optimizer, protocol: int) -> None:
         """Take the optimizer for granted."""
         super().__init__(io.BytesIO(), protocol)
         self.optimizer = optimizer

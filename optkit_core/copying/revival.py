@@ -1,4 +1,4 @@
-"""What a copy needs once its attributes are in place: its caches, its names, its onlookers."""
+"""What a copy needs once its attributes are in place: its caches, its names, its watchers."""
 
 from __future__ import annotations
 
@@ -12,27 +12,33 @@ from optkit_core.declaration.buffers import COUNTER, STEP
 from optkit_core.lazy_state import State
 from optkit_core.plugins import entry_points, hooks
 from optkit_core.selection import requests
+from optkit_core.stateful import StatefulOptimizer
 from optkit_core.step.grad_scaler import Scaling
 
 
 def revive(optimizer: Any) -> None:
-    """Finish a copy whose attributes are in place, and let plugins see it."""
+    """Finish a copy whose attributes are in place, and let plugins see it.
+
+    Args:
+        optimizer: an `Optimizer`, which may lack what its version hasn't had yet.
+    """
     optimizer.scaling = Scaling()
+    if not hasattr(optimizer, "request"):
+        optimizer.request = requests.resolve(optimizer.defaults)
     optimizer.forget_plans()
     optimizer._is_created = True
-    if not hasattr(optimizer, "request"):
-        optimizer.request = requests.requested(optimizer.defaults) or requests.ambient()
     if not isinstance(optimizer.state, State):
         optimizer.state = State(optimizer, optimizer.state)
     _modernize(optimizer)
     torch_hooks.reserve_hook_numbers(optimizer)
+    # A scheduler marks the `step` of the optimizer that it has wrapped, and warns where it isn't.
     if vars(optimizer).pop(torch_private.TRACKED, False):
         _track(optimizer)
     entry_points.load_all()
     hooks.fire("optkit_copied", optimizer=optimizer)
 
 
-def _modernize(optimizer: Any) -> None:
+def _modernize(optimizer: StatefulOptimizer) -> None:
     """Bring what an older version has pickled to the shape of this one."""
     if "differentiable" not in optimizer.declarations:
         optimizer.defaults.pop("differentiable", None)  # torch puts it into every copy
@@ -46,14 +52,14 @@ def _modernize(optimizer: Any) -> None:
             state[STEP] = torch.as_tensor(state[STEP], dtype=COUNTER.dtype)
 
 
-def _track(optimizer: Any) -> None:
+def _track(optimizer: torch.optim.Optimizer) -> None:
     """Let a copied scheduler see that its optimizer steps, as it did with the original."""
-    own = weakref.ref(optimizer)
+    reference = weakref.ref(optimizer)  # strong, it would keep the optimizer alive for ever
 
     def step(*arguments: Any, **keywords: Any) -> Any:
-        stepping: Any = own()
+        stepping: Any = reference()
         torch_private.note_tracked_step(stepping)
         return type(stepping).step(stepping, *arguments, **keywords)
 
     setattr(step, torch_private.TRACKED, True)
-    optimizer.step = step
+    optimizer.step = step  # type: ignore[method-assign]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from optkit_core.implementations.foreach import FOREACH
 from optkit_core.implementations.forloop import FORLOOP
 from optkit_core.implementations.fused import FUSED
-from optkit_core.selection.selector import Offer
+from optkit_core.selection.offer import Offer
 
 ELEMENTWISE: tuple[Offer, ...] = (FORLOOP, FOREACH, FUSED)
 """What every elementwise algorithm is offered, for one update body."""

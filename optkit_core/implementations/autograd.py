@@ -1,6 +1,6 @@
 """Recorded tensors: the update body under autograd, for ``differentiable=True``.
 
-An in-place method could overwrite what autograd saved for the way back: that of
+An in-place method could overwrite what autograd saved for the backward pass: that of
 ``x.sqrt().add_(eps)`` does, and so does a buffer's update in the next step. On a value
 that may be replaced, the method without the underscore has the same effect. Only the
 parameter itself has to stay the same tensor.
@@ -39,7 +39,13 @@ class Recorded(Operators):
 
     @classmethod
     def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
-        """Call a function of torch with the tensors."""
+        """Call a function of torch with the tensors.
+
+        Args:
+            function: of torch.
+            arguments: by position, recorded tensors among them.
+            keywords: by name.
+        """
         result = function(*replaced(arguments, _unwrap), **replaced(keywords, _unwrap))
         return Recorded(result, replaceable=True)
 

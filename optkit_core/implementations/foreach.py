@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from optkit_core.implementations import forloop, step_counters
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype
 from optkit_core.implementations.state_view import StateView
-from optkit_core.selection.selector import Offer
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.selection.offer import Launch, Offer, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 
 CHUNK_BYTES = {"cpu": 4 * 2**20}
 ELSEWHERE = 16 * 2**20
@@ -47,23 +49,34 @@ def limit(device_type: str) -> int:
     raise ConfigError(f"{LIMIT} must be a number of bytes from 1 on, got {given!r}.")
 
 
-def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
-    """Return what steps all parameters of the bucket together."""
-    return partial(run, algorithm, bucket.under(h), limit(bucket.kind.device.type))
+def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespace | None) -> Launch:
+    """Return what steps all parameters of the bucket together.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        h: hyperparameters of the bucket's only group; None where each group has its own.
+    """
+    return partial(run, algorithm, bucket.under(h), limit(bucket.key.device.type))
 
 
-def run(algorithm: Any, bucket: Bucket, most: int) -> None:
+def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     """Step the parameters of the bucket, at most so many bytes together, by the update body.
 
     Parameters of several groups go together where their hyperparameters are equal. Sparse
     gradients have no multi-tensor operations and go one by one. A parameter that fills a call
     alone is updated as it is, since there is nothing to join.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        most: bytes of parameters that one call steps.
     """
-    if bucket.kind.layout != torch.strided:
+    if bucket.key.layout != torch.strided:
         forloop.run(algorithm, bucket)
         return
     step_counters.advance(bucket.steps)
-    is_counted = not bucket.kind.capturable
+    is_counted = not bucket.key.capturable
     counts = step_counters.read(bucket.steps) if is_counted else [None] * len(bucket)
     together = _together(bucket, counts)
     for (count, _), positions in together.items():
@@ -75,11 +88,19 @@ def run(algorithm: Any, bucket: Bucket, most: int) -> None:
                 _update(algorithm, chunk.as_real(), count)
 
 
-def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return why foreach can't run a kind of bucket, or an empty string."""
-    if kind.differentiable:
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why foreach can't run a bucket, None where it can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    if key.differentiable:
         return "multi-tensor operations don't record a graph, and differentiable=True needs one"
-    return ""
+    return None
 
 
 def _together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
@@ -91,7 +112,7 @@ def _together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[
     return positions
 
 
-def _key(index: int, h: Any) -> Any:
+def _key(index: int, h: SimpleNamespace) -> Any:
     """Return what groups of equal hyperparameters share; a tensor is equal to itself alone."""
     values = tuple(vars(h).values())
     try:
@@ -101,7 +122,7 @@ def _key(index: int, h: Any) -> Any:
     return values if not any(isinstance(value, Tensor) for value in values) else index
 
 
-def _update(algorithm: Any, bucket: Bucket, count: float | None) -> None:
+def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) -> None:
     """Call the update body once; without a count, it computes with the counters themselves."""
     names, h = algorithm.buffers, bucket.values[0]
     view = StateView()
@@ -112,4 +133,4 @@ def _update(algorithm: Any, bucket: Bucket, count: float | None) -> None:
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
 
 
-FOREACH = Offer("foreach", prepare, refuse, spans_groups=True)
+FOREACH = Offer("foreach", make_launcher, unsupported_reason, spans_groups=True)

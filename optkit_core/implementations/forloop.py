@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
 
 import torch
 
@@ -16,35 +16,61 @@ from optkit_core.implementations.autograd import Recorded
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype, widened
 from optkit_core.implementations.state_view import StateView
-from optkit_core.selection.selector import Offer
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.selection.offer import Launch, Offer, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 
 
-def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
-    """Return what steps every parameter of the bucket by the algorithm's update body."""
+def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespace | None) -> Launch:
+    """Return what steps every parameter of the bucket by the algorithm's update body.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        h: hyperparameters of the bucket's only group; None where each group has its own.
+    """
     return partial(run, algorithm, bucket.under(h))
 
 
-def run(algorithm: Any, bucket: Bucket) -> None:
-    """Step every parameter of the bucket by the algorithm's update body."""
+def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
+    """Step every parameter of the bucket by the algorithm's update body.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+    """
     step_counters.advance(bucket.steps)
-    if bucket.kind.layout != torch.strided:
+    if bucket.key.layout != torch.strided:
+        assert algorithm.update_sparse is not None
         _call(algorithm.update_sparse, bucket)
-    elif bucket.kind.capturable:
+    elif bucket.key.capturable:
         _run_capturable(algorithm, bucket.as_real())
-    elif bucket.kind.differentiable:
+    elif bucket.key.differentiable:
         _run_differentiable(algorithm, bucket)
     else:
         update(algorithm, bucket.as_real())
 
 
-def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return why the for-loop can't run a kind of bucket: there is no such kind."""
-    return ""
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return None: the for-loop runs every bucket.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    return None
 
 
-def update(algorithm: Any, bucket: Bucket) -> None:
-    """Call the update body for each parameter of a bucket whose counters have advanced."""
+def update(algorithm: type[UpdateBody], bucket: Bucket) -> None:
+    """Call the update body for each parameter of a bucket whose counters have advanced.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the same, without complex tensors.
+    """
     for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
         _call(algorithm.update, part)
 
@@ -57,7 +83,7 @@ def _call(body: Callable[..., None], bucket: Bucket) -> None:
         body(p, bucket.directed(g), view, h, state["step"].item())
 
 
-def _run_differentiable(algorithm: Any, bucket: Bucket) -> None:
+def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     """Step under autograd; buffers become new tensors, so that many steps can be unrolled."""
     real = bucket.as_real()
     names = tuple(algorithm.buffers)
@@ -76,7 +102,7 @@ def _run_differentiable(algorithm: Any, bucket: Bucket) -> None:
             kept[name] = torch.view_as_complex(new) if kept[name].is_complex() else new
 
 
-def _run_capturable(algorithm: Any, bucket: Bucket) -> None:
+def _run_capturable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     view = StateView()
     for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
         rows = zip(part.params, part.grads, part.states, part.values, strict=True)
@@ -86,4 +112,4 @@ def _run_capturable(algorithm: Any, bucket: Bucket) -> None:
             algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
 
 
-FORLOOP = Offer("forloop", prepare, refuse, spans_groups=True)
+FORLOOP = Offer("forloop", make_launcher, unsupported_reason, spans_groups=True)

@@ -1,4 +1,4 @@
-"""Copies: a bucket's tensors in a form that can be computed with, and the way back."""
+"""Copies of a bucket's tensors in a form that can be computed with, written back afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from optkit_core.step.buckets import Bucket
 
 
-class Copies:
+class BucketCopy:
     """A bucket whose tensors are in another form, where they weren't in it already.
 
     A gradient is copied in; what a step changes is copied in and, after it, out.
@@ -88,7 +88,7 @@ def in_one_dtype(
     alike = [i for i in range(len(bucket)) if i not in set(mixed)]
     if alike:
         yield bucket.subset(alike)
-    for part in bucket.subset(mixed).chunks(limit):
-        copies = Copies(part, names, widened)
+    for part in bucket.subset(mixed).chunks(limit):  # so that few copies exist at a time
+        copies = BucketCopy(part, names, widened)
         yield copies.bucket
         copies.copy_back()

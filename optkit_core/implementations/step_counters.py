@@ -33,6 +33,10 @@ def read(steps: Sequence[Tensor]) -> list[float]:
 def require_capturable(steps: Sequence[Tensor], device: torch.device) -> None:
     """Raise unless counters and parameters lie together on a device that captures graphs.
 
+    Args:
+        steps: the counters.
+        device: where the parameters are.
+
     Raises:
         ImplementationError: ``capturable=True`` where no graph can be captured.
     """

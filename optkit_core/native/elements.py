@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from optkit_core.native.structures import Elements as Wanted
-from optkit_core.step.buckets import NATIVE
-from optkit_core.step.changes import addresses, native_reader
+from optkit_core.step.bucket_key import PLAIN_TYPES
+from optkit_core.step.changes import identities, native_reader
 
 Address = ctypes.c_void_p
 
@@ -48,7 +48,7 @@ class Elements:
         self._example = torch.empty(0, dtype=dtype, device="cpu")
         self._reader = native_reader()
         if self._reader is not None:
-            self._objects = addresses(self.params)
+            self._objects = identities(self.params)
             self._wanted = Wanted(
                 len(params),
                 self._objects.buffer_info()[0],
@@ -87,7 +87,7 @@ class Elements:
 
     def _is_expected(self, tensor: Tensor, size: int) -> bool:
         return (
-            type(tensor) in NATIVE
+            type(tensor) in PLAIN_TYPES
             and tensor.dtype == self.dtype
             and tensor.layout == torch.strided
             and tensor.device.type == "cpu"

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.buffers import STEP
-from optkit_core.implementations.fused.table import Table
+from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.native.reader import Reader
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.complex64)
 BUFFER = "buffer"
@@ -24,7 +25,7 @@ def passes(reader: Reader) -> bool:
 def _reads(reader: Reader, dtype: torch.dtype) -> bool:
     """Return whether it finds the elements of every tensor, once each has got other memory."""
     bucket = _bucket(dtype)
-    table = Table(bucket, (BUFFER,), reader)
+    table = AddressTable(bucket, (BUFFER,), reader)
     others = [_exchanged(p) for p in bucket.params[:2]]  # keeps what the reader has noted
     for p, state in zip(bucket.params, bucket.states, strict=True):
         p.data, p.grad = p.data.clone(), p.clone().detach()
@@ -49,7 +50,7 @@ def _notices(reader: Reader, dtype: torch.dtype) -> bool:
 
 def _stays(reader: Reader, dtype: torch.dtype, change: Any) -> bool:
     bucket = _bucket(dtype)
-    table = Table(bucket, (BUFFER,), reader)
+    table = AddressTable(bucket, (BUFFER,), reader)
     if not table.refresh():
         return True
     change(bucket)
@@ -84,7 +85,7 @@ def _bucket(dtype: torch.dtype) -> Bucket:
         for p in params
     ]
     grads = list(map(_gradient, params))
-    return Bucket(Kind(whole.device, dtype), params=params, grads=grads, states=states)
+    return Bucket(BucketKey(whole.device, dtype), params=params, grads=grads, states=states)
 
 
 def _gradient(parameter: Tensor) -> Tensor:

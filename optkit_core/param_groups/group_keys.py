@@ -9,16 +9,14 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from optkit_core.declaration.base import Declared
 from optkit_core.declaration.fields import unknown
 from optkit_core.errors import UnusedGroupKeyWarning
 from optkit_core.selection import requests
-
-if TYPE_CHECKING:
-    from optkit_core.optimizer import Optimizer
 
 ANNOTATIONS = frozenset(
     {
@@ -41,6 +39,9 @@ ANNOTATIONS = frozenset(
 KNOWN = ANNOTATIONS | requests.SET_ASIDE.keys()
 """Keys that need no declaration: torch's flags say what runs even where a class has none."""
 
+LIVE = ("implementation", "foreach", "fused", "eager_state")
+"""Options that say how to run; a checkpoint doesn't override them."""
+
 SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 """What other libraries call a hyperparameter, which would have no effect under that name."""
 
@@ -51,7 +52,7 @@ WITHIN = frozenset({"optkit", "optkit_core", "optkit_plugins", "torch"})
 """Packages whose lines a warning doesn't point to."""
 
 
-def check(owner: type[Optimizer], group: Mapping[str, Any]) -> None:
+def check(owner: type[Declared], group: Mapping[str, Any]) -> None:
     """Refuse keys that are slips of declared names, and warn once of others that nobody knows.
 
     Args:

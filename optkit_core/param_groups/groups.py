@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from optkit_core.declaration import fields
+from optkit_core.declaration.base import Declared
 from optkit_core.errors import GroupError, ParametersError
 from optkit_core.native.memory_layout import is_expanded, overlapping
 from optkit_core.param_groups import group_keys, parameters
 from optkit_core.selection import requests
-from optkit_core.step.buckets import NATIVE
-
-if TYPE_CHECKING:
-    from optkit_core.optimizer import Optimizer
+from optkit_core.step.bucket_key import PLAIN_TYPES
 
 WITH_MEMORY = frozenset({"cpu", "cuda"})
 """Types of devices whose tensors' addresses can be compared."""
 
 
-def bind(owner: type[Optimizer], arguments: Any, keywords: Any) -> tuple[Any, dict[str, Any]]:
+def bind(owner: type[Declared], arguments: Any, keywords: Any) -> tuple[Any, dict[str, Any]]:
     """Match a constructor call with the declarations and check every value.
 
     Returns:
@@ -51,7 +49,7 @@ def bind(owner: type[Optimizer], arguments: Any, keywords: Any) -> tuple[Any, di
     return params, values
 
 
-def complete(owner: type[Optimizer], group: Any, defaults: Mapping[str, Any]) -> None:
+def complete(owner: type[Declared], group: Any, defaults: Mapping[str, Any]) -> None:
     """Check a group, list its parameters, and set aside what its own options replace.
 
     Raises:
@@ -75,7 +73,7 @@ def complete(owner: type[Optimizer], group: Any, defaults: Mapping[str, Any]) ->
     group["params"] = parameters.entries(group["params"])
 
 
-def check_group(owner: type[Optimizer], group: dict[str, Any]) -> None:
+def check_group(owner: type[Declared], group: dict[str, Any]) -> None:
     """Check the declared values in a group, and keep Python's own in place of others.
 
     Args:
@@ -99,7 +97,7 @@ def check_group(owner: type[Optimizer], group: dict[str, Any]) -> None:
         if value is not default:
             kept[name] = check(value)
     if not requests.SET_ASIDE.keys().isdisjoint(kept):
-        requests.requested({**group, **kept})
+        requests.require_consistent({**group, **kept})
     group.update(kept)
 
 
@@ -116,7 +114,7 @@ def restored_on_error(groups: Iterable[Any]) -> Iterator[None]:
         raise
 
 
-def take_back(optimizer: Optimizer, count: int) -> None:
+def take_back(optimizer: torch.optim.Optimizer, count: int) -> None:
     """Remove the groups after the first `count`, with their state."""
     for added in optimizer.param_groups[count:]:
         for p in added["params"]:
@@ -124,7 +122,7 @@ def take_back(optimizer: Optimizer, count: int) -> None:
     del optimizer.param_groups[count:]
 
 
-def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
+def require_no_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
     """Raise where parameters share memory, which every step would update more than once.
 
     Args:
@@ -134,13 +132,13 @@ def refuse_overlap(param_groups: Sequence[Mapping[str, Any]]) -> None:
         GroupError: naming the one or two, and the way out.
 
     >>> x = torch.zeros(4)
-    >>> refuse_overlap([{"params": [x[:2], x[2:]]}])
+    >>> require_no_overlap([{"params": [x[:2], x[2:]]}])
     """
     params = [
         p
         for group in param_groups
         for p in group["params"]
-        if type(p) in NATIVE and p.layout == torch.strided and p.device.type in WITH_MEMORY
+        if type(p) in PLAIN_TYPES and p.layout == torch.strided and p.device.type in WITH_MEMORY
     ]
     expanded = next(filter(is_expanded, params), None)
     if expanded is not None:

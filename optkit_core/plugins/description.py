@@ -12,7 +12,7 @@ from optkit_core.checkpoint.schema import dtype_name, schema_of
 from optkit_core.declaration.buffer_kinds import KINDS
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.optimizer import Optimizer
-from optkit_core.plugins.registry import Entry
+from optkit_core.plugins.registry import AlgorithmEntry
 from optkit_core.selection.offers import OWN_STEP, offers_of
 
 
@@ -79,20 +79,25 @@ class Description:
         return "\n".join(lines)
 
 
-def describe(entry: Entry, algorithm: type[torch.optim.Optimizer]) -> Description:
-    """Describe an algorithm from its declarations, or a torch class from its signature."""
-    declared = issubclass(algorithm, Optimizer)
+def describe(entry: AlgorithmEntry, algorithm: type[torch.optim.Optimizer]) -> Description:
+    """Describe an algorithm from its declarations, or a torch class from its signature.
+
+    Args:
+        entry: the algorithm in the registry.
+        algorithm: its class.
+    """
+    declared = algorithm if issubclass(algorithm, Optimizer) else None
     return Description(
         name=entry.name,
         summary=_summary(algorithm),
         paper=getattr(algorithm, "paper", ""),
-        hyperparameters=_declared(algorithm) if declared else _from_signature(algorithm),
-        buffers=_buffers(algorithm) if declared else (),
-        implementations=_implementations(algorithm) if declared else (OWN_STEP,),
+        hyperparameters=_declared(declared) if declared else _from_signature(algorithm),
+        buffers=_buffers(declared) if declared else (),
+        implementations=_implementations(declared) if declared else (OWN_STEP,),
         distribution=entry.provider,
         version=entry.version,
         location=entry.location,
-        schema=schema_of(algorithm).identity if declared else "",
+        schema=schema_of(declared).identity if declared else "",
     )
 
 
@@ -101,7 +106,7 @@ def _summary(algorithm: type) -> str:
     return lines[0].removeprefix(f"{algorithm.__name__}: ") if lines else ""
 
 
-def _declared(algorithm: Any) -> tuple[HyperparameterInfo, ...]:
+def _declared(algorithm: type[Optimizer]) -> tuple[HyperparameterInfo, ...]:
     return tuple(
         HyperparameterInfo(name, item.type, str(item.range), item.default, item.doc)
         for name, item in algorithm.declarations.items()
@@ -125,7 +130,7 @@ def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
     )
 
 
-def _buffers(algorithm: Any) -> tuple[BufferInfo, ...]:
+def _buffers(algorithm: type[Optimizer]) -> tuple[BufferInfo, ...]:
     return tuple(_buffer(name, item) for name, item in schema_of(algorithm).buffers.items())
 
 
@@ -143,5 +148,5 @@ def _buffer(name: str, item: Buffer) -> BufferInfo:
     )
 
 
-def _implementations(algorithm: Any) -> tuple[str, ...]:
+def _implementations(algorithm: type[Optimizer]) -> tuple[str, ...]:
     return tuple(offer.name for offer in offers_of(algorithm)) or (OWN_STEP,)

@@ -62,11 +62,11 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
     >>> unregister_plugin(name)
     """
     registered = hooks.add(plugin, name)
-    own = hooks.implementations("optkit_register", plugin)
+    implementations = hooks.implementations("optkit_register", plugin)
     registrar = registry.registrar(registered)
     try:
         with registry.restored_on_error():
-            for implementation in own:
+            for implementation in implementations:
                 arguments = [registrar][: len(implementation.argnames)]
                 implementation.function(*arguments)
     except BaseException as error:

@@ -37,6 +37,10 @@ def is_implemented(hook: str) -> bool:
 def add(plugin: object, name: str | None) -> str:
     """Add a plugin's hooks and return its name; a wrong plugin leaves nothing.
 
+    Args:
+        plugin: a module or object with functions marked ``@hookimpl``.
+        name: to register it by; None for its own.
+
     Raises:
         PluginError: it is registered already, or implements a hook that doesn't exist.
     """
@@ -56,7 +60,12 @@ def add(plugin: object, name: str | None) -> str:
 
 
 def implementations(hook: str, plugin: object) -> list[pluggy.HookImpl]:
-    """Return a plugin's own implementations of a hook."""
+    """Return a plugin's own implementations of a hook.
+
+    Args:
+        hook: its name.
+        plugin: a registered plugin.
+    """
     return [i for i in getattr(manager.hook, hook).get_hookimpls() if i.plugin is plugin]
 
 

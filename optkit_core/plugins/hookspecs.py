@@ -11,9 +11,9 @@ loads. Around one step the order is:
 5. the optimizer's own step post-hooks, then torch's global ones
 
 Around ``state_dict`` and ``load_state_dict``, optkit's hook comes after torch's post-hooks; a
-load that is refused fires none. A class of other origin that `optkit.create` made can only be
-watched by torch's own hooks: there optkit's come before those registered on the optimizer
-later, and a closure that a later pre-hook brings isn't seen. While a plugin implements
+load that is refused fires none. An optimizer of a different class, which `optkit.create` made,
+can only be watched by torch's own hooks: there optkit's come before those registered on the
+optimizer later, and a closure that a later pre-hook brings isn't seen. While a plugin implements
 `optkit_after_step`, the closure that torch's hooks see there is one around the caller's.
 """
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from optkit_core.plugins.registry import Registrar
-    from optkit_core.selection.selector import Offer
+    from optkit_core.plugins.registrar import Registrar
+    from optkit_core.selection.offer import Offer
 
 PROJECT = "optkit"
 
@@ -62,7 +62,12 @@ def optkit_copied(optimizer: torch.optim.Optimizer) -> None:
 
 @hookspec
 def optkit_group_added(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
-    """See a parameter group that has joined an optimizer after its construction."""
+    """See a parameter group that has joined an optimizer after its construction.
+
+    Args:
+        optimizer: what the group has joined.
+        group: with all its options.
+    """
 
 
 @hookspec
@@ -76,14 +81,22 @@ def optkit_after_step(
 ) -> None:
     """See an optimizer after its step, with the closure's loss (None without a closure).
 
-    ``skipped`` is true where nothing was updated, since `torch.amp.GradScaler` had found a
-    gradient that isn't finite. On an accelerator it is a tensor: to ask it means to wait.
+    Args:
+        optimizer: what has stepped.
+        loss: what the closure returned.
+        skipped: whether nothing was updated, since `torch.amp.GradScaler` had found a gradient
+            that isn't finite. On an accelerator it is a tensor: to ask it means to wait.
     """
 
 
 @hookspec
 def optkit_state_saved(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
-    """See, or change in place, what ``state_dict()`` is about to return."""
+    """See, or change in place, what ``state_dict()`` is about to return.
+
+    Args:
+        optimizer: whose state it is.
+        state_dict: what is to be returned.
+    """
 
 
 @hookspec

@@ -7,12 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
 
 import attrs
 import torch
 
-from optkit_core.checkpoint import conversions
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
     PluginError,
@@ -21,6 +19,7 @@ from optkit_core.errors import (
     did_you_mean,
 )
 from optkit_core.plugins import hooks
+from optkit_core.plugins.registrar import Registrar
 
 ALGORITHMS = "optkit.algorithms"
 
@@ -35,13 +34,18 @@ def normalized(name: str) -> str:
 
 
 def is_disabled(name: str, provider: str) -> bool:
-    """Whether ``OPTKIT_DISABLE_PLUGINS`` names an entry point or its distribution."""
+    """Whether ``OPTKIT_DISABLE_PLUGINS`` names an entry point or its distribution.
+
+    Args:
+        name: of an entry point.
+        provider: the distribution that brings it.
+    """
     blocked = {normalized(item) for item in hooks.disabled()}
     return any(normalized(item) in blocked for item in (name, provider, f"{provider}:{name}"))
 
 
 @attrs.frozen(eq=False)
-class Entry:
+class AlgorithmEntry:
     """One algorithm as the registry knows it, imported or not."""
 
     name: str
@@ -62,46 +66,23 @@ class Entry:
         return is_disabled(self.name, self.provider)
 
 
-@attrs.frozen(eq=False, repr=False)
-class Registrar:
-    """What a whole plugin registers its algorithms with; it signs with the plugin's name."""
-
-    registry: Registry
-    provider: str
-    conversions: list[tuple[str, Any]] = attrs.Factory(list)
-
-    def register(self, name: str, algorithm: type, *, replace: bool = False) -> None:
-        """Register an algorithm; see `optkit.register`."""
-        self.registry.add(name, algorithm, provider=self.provider, replace=replace)
-
-    def migration(self, schema: str, version: int, function: Any) -> None:
-        """Register a migration; see `optkit_core.migration`."""
-        conversions.migration(schema, version)(function)
-        self.conversions.append((schema, version))
-
-    def importer(self, schema: str, source: str, function: Any) -> None:
-        """Register an importer; see `optkit_core.importer`."""
-        conversions.importer(schema, source)(function)
-        self.conversions.append((schema, source))
-
-
 class Registry:
     """Algorithms by name: those of the metadata and those registered at run time."""
 
     def __init__(self) -> None:
         """Start empty; the metadata is read when it is first needed."""
-        self._added: dict[str, list[Entry]] = {}
+        self._added: dict[str, list[AlgorithmEntry]] = {}
         self._imported: dict[str, type[torch.optim.Optimizer]] = {}
-        self._scanned: tuple[tuple[str, ...], dict[str, list[Entry]]] | None = None
+        self._scanned: tuple[tuple[str, ...], dict[str, list[AlgorithmEntry]]] | None = None
         self._lock = threading.RLock()
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[AlgorithmEntry]:
         """Yield every entry that isn't disabled, by name, importing nothing."""
-        merged = {**self._declared(), **{key: own[-1:] for key, own in self._added.items()}}
+        merged = {**self._declared(), **{key: added[-1:] for key, added in self._added.items()}}
         for key in sorted(merged):
             yield from (entry for entry in merged[key] if not entry.is_disabled)
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> AlgorithmEntry:
         """Return the one entry that goes by `name` or ``"distribution:name"``.
 
         Raises:
@@ -110,12 +91,12 @@ class Registry:
         """
         if not isinstance(name, str):
             raise UnknownAlgorithmError(f"an algorithm's name must be a string, got {name!r}.")
-        found = self._matching(name)
-        if len(found) == 1:
-            return found[0]
-        raise self._ambiguous(name, found) if found else self._unknown(name)
+        matching = self._matching(name)
+        if len(matching) == 1:
+            return matching[0]
+        raise self._ambiguous(name, matching) if matching else self._unknown(name)
 
-    def algorithm(self, entry: Entry) -> type[torch.optim.Optimizer]:
+    def algorithm(self, entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
         """Return the entry's class, importing it on first use.
 
         Raises:
@@ -131,6 +112,12 @@ class Registry:
     def add(self, name: str, algorithm: type, *, provider: str, replace: bool = False) -> None:
         """Register an algorithm at run time.
 
+        Args:
+            name: the name to create it by.
+            algorithm: a subclass of ``torch.optim.Optimizer``.
+            provider: the distribution or plugin that brings it.
+            replace: whether the name may be taken already.
+
         Raises:
             RegistrationError: the name is taken and `replace` isn't given, or what is
                 registered isn't an optimizer class.
@@ -145,21 +132,23 @@ class Registry:
                 f"Choose another, or say replace=True."
             )
         location = f"{algorithm.__module__}:{algorithm.__qualname__}"
-        self._added.setdefault(key, []).append(Entry(name, provider, "", location, algorithm))
+        self._added.setdefault(key, []).append(
+            AlgorithmEntry(name, provider, "", location, algorithm)
+        )
 
     def remove(self, name: str) -> None:
         """Take back a registration made at run time; one that it replaced shows again."""
-        own = self._added.get(normalized(name), [])
-        if not own:
+        added = self._added.get(normalized(name), [])
+        if not added:
             raise RegistrationError(f"{name!r} wasn't registered at run time.")
-        own.pop()
-        if not own:
+        added.pop()
+        if not added:
             del self._added[normalized(name)]
 
     @contextmanager
     def restored_on_error(self) -> Iterator[None]:
         """Take back the registrations made in the block if it raises."""
-        before = {key: list(own) for key, own in self._added.items()}
+        before = {key: list(added) for key, added in self._added.items()}
         try:
             yield
         except BaseException:
@@ -168,27 +157,27 @@ class Registry:
 
     def registrar(self, provider: str) -> Registrar:
         """Return what the plugin named `provider` registers its algorithms with."""
-        return Registrar(self, provider)
+        return Registrar(self.add, provider)
 
-    def _matching(self, name: str) -> list[Entry]:
+    def _matching(self, name: str) -> list[AlgorithmEntry]:
         provider, _, bare = name.rpartition(":")
         key = normalized(bare)
         added = self._added.get(key, [])[-1:]
         declared = self._declared().get(key, [])
         if provider:
             both = [*added, *declared]
-            found = [e for e in both if normalized(e.provider) == normalized(provider)]
+            matching = [e for e in both if normalized(e.provider) == normalized(provider)]
         else:
-            found = added or declared
-        return [entry for entry in found if not entry.is_disabled]
+            matching = added or declared
+        return [entry for entry in matching if not entry.is_disabled]
 
-    def _declared(self) -> dict[str, list[Entry]]:
+    def _declared(self) -> dict[str, list[AlgorithmEntry]]:
         path = tuple(sys.path)
         if self._scanned is None or self._scanned[0] != path:
-            found: dict[str, list[Entry]] = {}
+            scanned: dict[str, list[AlgorithmEntry]] = {}
             for entry_point in entry_points(group=ALGORITHMS):
-                found.setdefault(normalized(entry_point.name), []).append(_entry(entry_point))
-            self._scanned = (path, found)
+                scanned.setdefault(normalized(entry_point.name), []).append(_entry(entry_point))
+            self._scanned = (path, scanned)
         return self._scanned[1]
 
     def _unknown(self, name: str) -> UnknownAlgorithmError:
@@ -202,31 +191,33 @@ class Registry:
             "optkit.available() and `optkit list` give all names."
         )
 
-    def _ambiguous(self, name: str, found: list[Entry]) -> AmbiguousAlgorithmError:
-        owners = " and ".join(f"{entry.provider} {entry.version}" for entry in found)
-        ways = " or ".join(repr(entry.qualified) for entry in found)
-        return AmbiguousAlgorithmError(f"{name!r} is claimed by {owners}. Say which: {ways}.")
+    def _ambiguous(self, name: str, entries: list[AlgorithmEntry]) -> AmbiguousAlgorithmError:
+        owners = " and ".join(f"{entry.provider} {entry.version}" for entry in entries)
+        names = " or ".join(repr(entry.qualified) for entry in entries)
+        return AmbiguousAlgorithmError(f"{name!r} is claimed by {owners}. Say which: {names}.")
 
 
 registry = Registry()
 
 
-def _entry(entry_point: EntryPoint) -> Entry:
+def _entry(entry_point: EntryPoint) -> AlgorithmEntry:
     name, version = owner(entry_point)
-    return Entry(entry_point.name, name, version, entry_point.value, entry_point=entry_point)
+    return AlgorithmEntry(
+        entry_point.name, name, version, entry_point.value, entry_point=entry_point
+    )
 
 
-def _import(entry: Entry) -> type[torch.optim.Optimizer]:
+def _import(entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
     assert entry.entry_point is not None
     algorithm = hooks.load(entry.entry_point)
     _check_class(f"{entry.location} of distribution {entry.provider}", algorithm, PluginError)
     if not hooks.manager.is_registered(algorithm):
         hooks.add(algorithm, entry.qualified)
-    found: type[torch.optim.Optimizer] = algorithm
-    return found
+    imported: type[torch.optim.Optimizer] = algorithm
+    return imported
 
 
-def _check_class(what: str, algorithm: Any, error: type[Exception]) -> None:
+def _check_class(what: str, algorithm: object, error: type[Exception]) -> None:
     if not (isinstance(algorithm, type) and issubclass(algorithm, torch.optim.Optimizer)):
         raise error(f"{what} must be a subclass of torch.optim.Optimizer, got {algorithm!r}.")
 

@@ -1,11 +1,13 @@
-"""Optimizers of other origin: existing ``torch.optim.Optimizer`` classes, used as they are."""
+"""Optimizers of a different class than optkit's: ``torch.optim.Optimizer`` used as it is."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.optim.optimizer import ParamsT
 
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
@@ -14,19 +16,24 @@ from optkit_core.selection import requests
 from optkit_core.torch_hooks import hooks_of
 
 
-def create(algorithm: type[torch.optim.Optimizer], params: Any, wish: Any, options: Any) -> Any:
+def create(
+    algorithm: type[torch.optim.Optimizer],
+    params: ParamsT,
+    implementation: str | Mapping[str, str] | None,
+    options: dict[str, Any],
+) -> torch.optim.Optimizer:
     """Construct an optimizer of a class that isn't optkit's, and let plugins watch it.
 
     Args:
         algorithm: the class.
         params: as the class takes them.
-        wish: what ``implementation=`` asked for, or None.
+        implementation: what was asked for, or None.
         options: keyword arguments of the class.
 
     Raises:
         ImplementationError: the class has no flag for the implementation asked for.
     """
-    request = requests.requested({**options, "implementation": wish}) or requests.ambient()
+    request = requests.resolve({**options, "implementation": implementation})
     if request.is_explicit and not any(options.get(f) is not None for f in ("foreach", "fused")):
         options = {**options, **_flags(algorithm, request)}
     entry_points.load_all()
@@ -71,27 +78,27 @@ class Watcher:
         """Start without a loss."""
         self.losses: list[Any] = []
 
-    def before_step(self, optimizer: Any, arguments: Any, keywords: Any) -> Any:
+    def before_step(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> Any:
         """Fire, and note the closure's loss if a plugin will be told of it."""
         hooks.fire("optkit_before_step", optimizer=optimizer)
-        self.losses.clear()  # a step that failed has left its losses here
+        self.losses.clear()  # those of a step that failed
         if hooks.is_implemented("optkit_after_step"):
             return _with_recorder(arguments, keywords, self.losses)
         return None
 
-    def after_step(self, optimizer: Any, arguments: Any, keywords: Any) -> None:
+    def after_step(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
         """Fire with the loss that the closure returned first."""
         loss = self.losses[0] if self.losses else None
         self.losses.clear()
-        found = getattr(optimizer, "found_inf", None)
-        skipped = False if found is None else found
+        found_inf = getattr(optimizer, "found_inf", None)
+        skipped = False if found_inf is None else found_inf
         hooks.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)
 
-    def saved(self, optimizer: Any, state_dict: dict[str, Any]) -> None:
+    def saved(self, optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
         """Fire with what ``state_dict()`` returns."""
         hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=state_dict)
 
-    def loaded(self, optimizer: Any) -> None:
+    def loaded(self, optimizer: torch.optim.Optimizer) -> None:
         """Fire after a ``load_state_dict``."""
         hooks.fire("optkit_state_loaded", optimizer=optimizer)
 
@@ -112,16 +119,15 @@ def _with_recorder(arguments: Any, keywords: Any, losses: list[Any]) -> Any:
 
 
 def _flags(algorithm: type[torch.optim.Optimizer], request: requests.Request) -> dict[str, Any]:
-    wishes = set(request.by_device.values()) - {requests.AUTO}
+    requested = set(request.by_device.values()) - {requests.AUTO}
     taken = inspect.signature(algorithm).parameters
-    if len(wishes) == 1 and set(request.by_device) == {requests.ANY_DEVICE}:
-        wish = wishes.pop()
+    if len(requested) == 1 and set(request.by_device) == {requests.ANY_DEVICE}:
         flags = {
             "forloop": {"foreach": False},
             "foreach": {"foreach": True},
             "fused": {"fused": True},
         }
-        chosen = flags.get(wish, {})
+        chosen = flags.get(requested.pop(), {})
         if chosen and set(chosen) <= set(taken):
             return chosen
     raise ImplementationError(

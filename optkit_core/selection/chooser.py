@@ -1,116 +1,101 @@
-"""Choosing: how an optimizer comes by what runs each of its buckets, and tells of it."""
+"""The chooser of an optimizer: it asks the selector what runs each bucket, and remembers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import attrs
-from torch import Tensor
 
 from optkit_core.selection import requests
+from optkit_core.selection.offer import Algorithm
 from optkit_core.selection.offers import offers_of
-from optkit_core.selection.requests import Request
+from optkit_core.selection.requests import Request, RequestKey
 from optkit_core.selection.selector import Choice, select
-from optkit_core.step.buckets import Kind, kind_of
-
-if TYPE_CHECKING:
-    from optkit_core.selection.explanation import Explanation
-    from optkit_core.step.plans import Plan
+from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 
 
-class Choosing:
-    """The part of an optimizer that asks the selector and remembers its answers."""
+class Chooser:
+    """What runs each bucket of an optimizer, chosen once while nothing changes.
 
-    request: Request
-    param_groups: list[dict[str, Any]]
-    hyperparameter_names: ClassVar[tuple[str, ...]]
-    has_body: ClassVar[bool]
+    Args:
+        algorithm: the optimizer's class.
+        request: what was asked for when the optimizer was constructed.
 
-    @property
-    def plan(self) -> tuple[Choice, ...]:
-        """What runs for each kind of parameter seen so far, with the reasons."""
-        return tuple(self._choices.values())
+    Attributes:
+        choices: the answers so far, by the bucket's key and by what its groups ask for.
+    """
 
-    def explain(self) -> Explanation:
-        """Return what runs each bucket and why, and for every other implementation why not.
+    def __init__(self, algorithm: type[Algorithm], request: Request) -> None:
+        """Begin without an answer."""
+        self.choices: dict[tuple[BucketKey, RequestKey], Choice] = {}
+        self._algorithm, self._request = algorithm, request
+        self._requests: dict[RequestKey, Request] = {}
 
-        Returns:
-            A record; printed, it is a table.
+    def request_of(self, group: Mapping[str, Any]) -> Request:
+        """Return what a group asks for, or the optimizer where it doesn't; parsed once.
 
-        >>> import torch, optkit
-        >>> optimizer = optkit.create("adagrad", [torch.zeros(3)], implementation="forloop")
-        >>> print(optimizer.explain())  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
-        Adagrad, as the argument implementation= has it
-        group  device  dtype    layout   tensors  elements  runs     why
-        0      cpu     float32  strided  1        3         forloop  requested by ...
-        group 0, cpu float32: not foreach: not requested
-        group 0, cpu float32: not fused: not requested
+        Raises:
+            ImplementationError: the flags contradict each other or ``implementation``.
         """
-        from optkit_core.selection.explanation import explain
+        asked = requests.request_key(group)
+        request = self._requests.get(asked)
+        if request is None:
+            request = self._requests[asked] = requests.requested(group) or self._request
+        return request
 
-        return explain(self)
-
-    def forget_plans(self) -> None:
-        """Choose anew in the next step what runs each bucket."""
-        self._choices: dict[Any, Choice] = {}
-        self._plan: Plan | None = None
-        self._group_count = 0
-
-    def check_request(self, group: Mapping[str, Any]) -> None:
+    def require_supported(self, group: Mapping[str, Any], h: SimpleNamespace) -> None:
         """Raise if a group asks for an implementation that can't run it.
 
         Parameters on the meta device are asked about in the first step: where they will be is
         unknown until their model is materialized.
 
+        Args:
+            group: the parameter group.
+            h: its hyperparameters as attributes.
+
         Raises:
             ImplementationError: an explicit request can't be met.
         """
-        request = requests.requested(group) or self.request
+        request = self.request_of(group)
         if request.is_explicit:
-            h, offers = self.values(group), offers_of(type(self))
-            for kind in dict.fromkeys(kind_of(group, p) for p in group["params"]):
-                if kind.device.type != "meta":
-                    select(request, kind, offers, type(self), h)
+            for key in dict.fromkeys(bucket_key_of(group, p) for p in group["params"]):
+                if key.device.type != "meta":
+                    select(request, key, offers_of(self._algorithm), self._algorithm, h)
 
-    def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
-        """Return the hyperparameters of a group as attributes."""
-        values = {name: group[name] for name in self.hyperparameter_names}
-        lr = values.get("lr")
-        if isinstance(lr, Tensor) and lr.dim():
-            values["lr"] = lr.reshape(())
-        return SimpleNamespace(**values)
-
-    def choose(self, group: Mapping[str, Any], kind: Kind, h: Any = None) -> Choice:
-        """Return what runs a kind of bucket, chosen once while nothing changes.
-
-        Args:
-            group: the parameter group, or the first of those that ask for the same.
-            kind: what the bucket's parameters have in common.
-            h: the group's hyperparameters as attributes.
-        """
-        key = kind, requests.wish_of(group)
-        choice = self._choices.get(key)
+    def choose(
+        self, group: Mapping[str, Any], key: BucketKey, h: SimpleNamespace | None = None
+    ) -> Choice:
+        """Return what runs the buckets of a key; see `optkit_core.Optimizer.choose`."""
+        asked = key, requests.request_key(group)
+        choice = self.choices.get(asked)
         if choice is None:
-            request = requests.requested(group) or self.request
-            choice = select(request, kind, offers_of(type(self)), type(self), h)
-            self._choices[key] = choice
+            offers = offers_of(self._algorithm)
+            choice = select(self.request_of(group), key, offers, self._algorithm, h)
+            self.choices[asked] = choice
         return choice
 
     def choose_without(
-        self, refused: Choice, reason: str, group: Mapping[str, Any], h: Any
+        self, refused: Choice, reason: str, group: Mapping[str, Any], h: SimpleNamespace
     ) -> Choice:
-        """Return what runs a kind of bucket once the choice has turned out not to be able to.
+        """Return what runs the buckets of a key once the choice turned out not to be able to.
+
+        Args:
+            refused: the choice so far.
+            reason: why it can't run.
+            group: the parameter group, or the first of those that ask for the same.
+            h: the group's hyperparameters as attributes.
 
         Raises:
             ImplementationError: it was requested explicitly, or nothing else can.
         """
         offers = [
-            attrs.evolve(offer, refuse=lambda *_: reason) if offer is refused.offer else offer
-            for offer in offers_of(type(self))
+            attrs.evolve(offer, unsupported_reason=lambda *_: reason)
+            if offer is refused.offer
+            else offer
+            for offer in offers_of(self._algorithm)
         ]
-        request = requests.requested(group) or self.request
-        choice = select(request, refused.kind, offers, type(self), h)
-        self._choices[refused.kind, requests.wish_of(group)] = choice
+        choice = select(self.request_of(group), refused.key, offers, self._algorithm, h)
+        self.choices[refused.key, requests.request_key(group)] = choice
         return choice

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+from optkit_core.selection.offer import Offer
 from optkit_core.selection.offers import OWN_STEP, offers_of
-from optkit_core.selection.selector import Choice, Offer
-from optkit_core.step.buckets import Bucket, gather
-from optkit_core.step.plans import GroupValues
-
-if TYPE_CHECKING:
-    from optkit_core.selection.chooser import Choosing
+from optkit_core.selection.requests import Request
+from optkit_core.selection.selector import Choice
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
+from optkit_core.step.gathering import gather
+from optkit_core.step.group_values import GroupOwner, GroupValues
 
 COLUMNS = ("group", "device", "dtype", "layout", "tensors", "elements", "runs", "why")
 
@@ -79,7 +81,20 @@ class Explanation(NamedTuple):
         return "\n".join([f"{self.algorithm}, as {self.request} has it", *lines, *others, *reader])
 
 
-def explain(optimizer: Choosing) -> Explanation:
+class ExplainedOptimizer(GroupOwner, Protocol):
+    """What an explanation needs of its optimizer."""
+
+    offers: ClassVar[tuple[Offer, ...]]
+    has_body: ClassVar[bool]
+    request: Request
+
+    def choose(
+        self, group: Mapping[str, Any], key: BucketKey, h: SimpleNamespace | None = None
+    ) -> Choice:
+        """Return what runs the buckets of a key."""
+
+
+def explain(optimizer: ExplainedOptimizer) -> Explanation:
     """Explain what runs each bucket of an optimizer as it is now.
 
     Parameters without a gradient are counted where they would be if they had a dense one.
@@ -95,23 +110,23 @@ def explain(optimizer: Choosing) -> Explanation:
     )
 
 
-def _choice(optimizer: Choosing, bucket: Bucket) -> Choice:
+def _choice(optimizer: ExplainedOptimizer, bucket: Bucket) -> Choice:
     cls = type(optimizer)
     if not (cls.has_body or offers_of(cls)):
-        own = Offer(OWN_STEP, lambda *_: None, lambda *_: "")
-        return Choice(bucket.kind, own, f"{cls.__name__} defines its step and offers no other")
+        own_step = Offer(OWN_STEP, unsupported_reason=lambda *_: None)
+        return Choice(bucket.key, own_step, f"{cls.__name__} defines its step and offers no other")
     first = bucket.groups[0]
     h = bucket.hyperparameters[first]
-    return optimizer.choose(optimizer.param_groups[first], bucket.kind, h)
+    return optimizer.choose(optimizer.param_groups[first], bucket.key, h)
 
 
 def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
-    kind = bucket.kind
+    key = bucket.key
     return BucketExplanation(
         tuple(dict.fromkeys(bucket.groups)),
-        str(kind.device),
-        str(kind.dtype).removeprefix("torch."),
-        kind.special,
+        str(key.device),
+        str(key.dtype).removeprefix("torch."),
+        key.special,
         len(bucket.params),
         sum(p.numel() for p in bucket.params),
         choice.name,
@@ -121,6 +136,7 @@ def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
 
 
 def _noticing() -> str:
+    # Imported late: the reader brings the compiler and the cache of kernels along.
     from optkit_core.native.reader_library import unavailable_reason
 
     reason = unavailable_reason()
@@ -135,13 +151,13 @@ def _ranges(groups: Sequence[int]) -> str:
     >>> _ranges([0, 1, 2, 5])
     '0-2, 5'
     """
-    found: list[list[int]] = []
+    spans: list[list[int]] = []
     for index in groups:
-        if found and found[-1][-1] == index - 1:
-            found[-1] = [found[-1][0], index]
+        if spans and spans[-1][-1] == index - 1:
+            spans[-1] = [spans[-1][0], index]
         else:
-            found.append([index])
-    return ", ".join("-".join(map(str, ends)) for ends in found)
+            spans.append([index])
+    return ", ".join("-".join(map(str, ends)) for ends in spans)
 
 
 def _cells(bucket: BucketExplanation) -> tuple[str, ...]:

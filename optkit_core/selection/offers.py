@@ -6,15 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from optkit_core.declaration.base import Declared
 from optkit_core.errors import PluginError
-from optkit_core.plugins import hooks
-from optkit_core.selection.selector import Offer
+from optkit_core.plugins import entry_points, hooks
+from optkit_core.plugins.registry import registry
+from optkit_core.selection.offer import Algorithm, Offer
 
 OWN_STEP = "its own"
 """What stands for the implementation of an algorithm that defines its step and offers nothing."""
 
 
-def offers_of(algorithm: Any) -> tuple[Offer, ...]:
+def offers_of(algorithm: type[Algorithm]) -> tuple[Offer, ...]:
     """Return an algorithm's own offers, then those of plugins by their hook `optkit_offers`.
 
     ``auto`` never prefers an added one: it runs where it is asked for by its name. An algorithm
@@ -23,24 +25,23 @@ def offers_of(algorithm: Any) -> tuple[Offer, ...]:
     Raises:
         PluginError: a plugin fails, an added offer isn't one, or takes a name that is taken.
     """
-    found: tuple[Offer, ...] = algorithm.offers
-    if not found:
+    offers: tuple[Offer, ...] = algorithm.offers
+    if not offers:
         return ()
     for added in _added(algorithm):
         for offer in added:
-            _check(offer, algorithm, {known.name for known in found})
-            found = (*found, offer)
-    return found
+            _check(offer, algorithm, {known.name for known in offers})
+            offers = (*offers, offer)
+    return offers
 
 
 def names_of_loaded() -> list[str]:
     """Return the names of the implementations of all algorithms that are imported."""
-    from optkit_core.optimizer import Optimizer
-    from optkit_core.plugins import entry_points
-
     entry_points.load_all()
     names: set[str] = set()
-    for algorithm in _derived(Optimizer):
+    for algorithm in _derived(Declared):
+        if not hasattr(algorithm, "offers"):
+            continue  # a base class below `Optimizer`, which nobody creates
         with contextlib.suppress(PluginError):
             names.update(offer.name for offer in offers_of(algorithm))
     return sorted(names)
@@ -48,8 +49,6 @@ def names_of_loaded() -> list[str]:
 
 def names_of_all() -> list[str]:
     """Return those of all algorithms that are registered too, which are imported for it."""
-    from optkit_core.plugins.registry import registry
-
     for entry in registry.entries():
         with contextlib.suppress(PluginError):
             registry.algorithm(entry)
@@ -62,7 +61,7 @@ def _derived(base: type[Any]) -> Iterator[Any]:
         yield from _derived(derived)
 
 
-def _added(algorithm: Any) -> list[Any]:
+def _added(algorithm: type[Algorithm]) -> list[Any]:
     try:
         return hooks.results("optkit_offers", algorithm=algorithm)
     except KeyboardInterrupt:
@@ -74,7 +73,7 @@ def _added(algorithm: Any) -> list[Any]:
         ) from error
 
 
-def _check(offer: Any, algorithm: Any, taken: set[str]) -> None:
+def _check(offer: Any, algorithm: type[Algorithm], taken: set[str]) -> None:
     if not isinstance(offer, Offer):
         raise PluginError(
             f"optkit_offers for {algorithm.__name__} must return optkit_core.Offer records, "

@@ -18,6 +18,7 @@ import torch
 
 from optkit_core.errors import ConfigError, ImplementationError, did_you_mean
 from optkit_core.param_groups.builtin_values import plain
+from optkit_core.selection import offers
 
 AUTO = "auto"
 ANY_DEVICE = "*"
@@ -47,11 +48,14 @@ class Request:
         return any(name != AUTO for name in self.by_device.values())
 
     def on(self, device_type: str) -> str:
-        """Return the wish for a device type: an implementation's name or ``"auto"``."""
+        """Return what is requested for a device type: a name or ``"auto"``."""
         return self.by_device.get(device_type, self.by_device.get(ANY_DEVICE, AUTO))
 
 
 DEFAULT = Request({}, "the device's default")
+
+RequestKey = tuple[str, bool | None, bool | None]
+"""A group's ``implementation`` as text, and torch's two flags."""
 
 _used: ContextVar[Request | None] = ContextVar("optkit_used", default=None)
 
@@ -111,7 +115,12 @@ def use(implementation: str | Mapping[str, str]) -> Iterator[None]:
 
 
 def from_flags(foreach: bool | None, fused: bool | None) -> str | None:
-    """Return the implementation that torch's two flags mean, None when neither is given."""
+    """Return the implementation that torch's two flags mean, None when neither is given.
+
+    Args:
+        foreach: torch's flag; None where it isn't given.
+        fused: likewise.
+    """
     if foreach and fused:
         raise ImplementationError(
             "`fused` and `foreach` cannot be `True` together: each asks for another "
@@ -130,22 +139,44 @@ def requested(options: Mapping[str, Any]) -> Request | None:
             ``foreach`` and ``fused``.
 
     Raises:
+        ConfigError: no implementation is called that.
+        ImplementationError: the flags contradict each other or `implementation`.
+    """
+    value = require_consistent(options)
+    is_flag = options.get("implementation") is None
+    source = "the foreach= or fused= flag" if is_flag else "the argument implementation="
+    return None if value is None else parse(value, source)
+
+
+def resolve(options: Mapping[str, Any]) -> Request:
+    """Return what holds for an optimizer with these options of its constructor.
+
+    Raises:
+        ConfigError: no implementation is called that.
+        ImplementationError: the flags contradict each other or `implementation`.
+    """
+    return requested(options) or ambient()
+
+
+def require_consistent(options: Mapping[str, Any]) -> Any:
+    """Return what options ask for as it was given, a name or a mapping; None for nothing.
+
+    Raises:
         ImplementationError: the flags contradict each other or `implementation`.
     """
     flag = from_flags(options.get("foreach"), options.get("fused"))
     given = options.get("implementation")
     if given is None:
-        return None if flag is None else parse(flag, "the foreach= or fused= flag")
-    request = parse(given, "the argument implementation=")
-    if flag is not None and request.by_device != {ANY_DEVICE: flag}:
+        return flag
+    if flag is not None and plain(given) not in (flag, {ANY_DEVICE: flag}):
         raise ImplementationError(
             f"implementation={given!r} contradicts the foreach= or fused= flag, which means "
             f"{flag!r}. Give one of them."
         )
-    return request
+    return given
 
 
-def wish_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
+def request_key(group: Mapping[str, Any]) -> RequestKey:
     """Return what tells apart what groups ask for: groups with equal ones step together."""
     return (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
 
@@ -163,7 +194,12 @@ class ImplementationRange:
         return " | ".join(map(repr, NAMES)) + " | mapping by device type"
 
     def complaint(self, name: str, value: Any) -> str:
-        """Return what is wrong with `value`, or an empty string."""
+        """Return what is wrong with `value`, or an empty string.
+
+        Args:
+            name: of the argument, for the message.
+            value: what was given.
+        """
         try:
             if value is not None:
                 parse(value, f"the argument {name}=")
@@ -196,6 +232,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _name(value: Any, source: str) -> str:
+    # Every algorithm is imported for a name that none of the imported ones knows.
     if isinstance(value, str) and (value in NAMES or _is_offered(value)):
         return value
     known = _all_names()
@@ -208,14 +245,10 @@ def _name(value: Any, source: str) -> str:
 
 def _is_offered(name: str) -> bool:
     """Return whether some algorithm has an implementation of that name, a plugin's perhaps."""
-    from optkit_core.selection import offers
-
     return name in offers.names_of_loaded() or name in offers.names_of_all()
 
 
 def _all_names() -> list[str]:
-    from optkit_core.selection import offers
-
     return list(dict.fromkeys([*NAMES, *offers.names_of_all()]))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import warnings
+from collections.abc import Sequence
+from types import SimpleNamespace
 
 import attrs
 
 from optkit_core.errors import ImplementationError
+from optkit_core.selection.offer import Algorithm, Offer
 from optkit_core.selection.requests import AUTO, Request
-from optkit_core.step.buckets import Kind
+from optkit_core.step.bucket_key import BucketKey
 
 PREFERENCE = {
     "cpu": ("fused", "flat", "forloop", "foreach"),
@@ -23,47 +25,24 @@ On CUDA fused comes last until it has been measured on such a device.
 """
 
 COMPILED = ("flat", "fused", "foreach", "forloop")
-"""What it tries where compiled code calls the step, and fused refuses."""
+"""What it tries where compiled code calls the step, which fused doesn't support."""
 
 ELSEWHERE = ("flat", "forloop", "foreach", "fused")
 """What it tries on other devices, and for tensor subclasses, which needn't know foreach."""
 
 
-@attrs.frozen(eq=False)
-class Offer:
-    """An implementation and where it can run.
-
-    Args:
-        name: ``"forloop"``, ``"foreach"``, ``"fused"``, or a name of a plugin's own.
-        prepare: called as ``prepare(algorithm, bucket, hyperparameters)``, returns a function
-            that steps the bucket in place; changes nothing itself, and raises
-            `UnavailableError` where the bucket can't be stepped after all. An algorithm that
-            isn't elementwise may call it in its own way.
-        refuse: called as ``refuse(algorithm, kind, hyperparameters)``, returns why it can't
-            run a kind of bucket, or ``""`` when it can.
-        holds: called with a bucket that it has stepped, returns whether the bucket is as it
-            was apart from its values, and has taken in the gradients of now; without it,
-            each parameter is looked at.
-        skips: the types of devices on which it sees for itself that a gradient isn't finite,
-            and changes nothing; elsewhere `GradScaler`'s answer is waited for.
-        spans_groups: whether a bucket may hold parameters of several groups, with the
-            hyperparameters of each in ``bucket.hyperparameters``, and None for `prepare`;
-            otherwise it holds those of one group, whose hyperparameters `prepare` is given.
-    """
-
-    name: str
-    prepare: Callable[..., Any]
-    refuse: Callable[[Any, Kind, Any], str]
-    holds: Callable[[Any], bool] | None = None
-    skips: frozenset[str] = frozenset()
-    spans_groups: bool = False
-
-
 @attrs.frozen
 class Choice:
-    """The offer that runs one kind of bucket, with the reason, and those that don't."""
+    """The offer that runs the buckets of a key, with the reason, and those that don't.
 
-    kind: Kind
+    Args:
+        key: what the parameters of these buckets have in common.
+        offer: what runs them.
+        reason: why it was chosen.
+        rejected: the name of every other offer, with the reason why not.
+    """
+
+    key: BucketKey
     offer: Offer
     reason: str
     rejected: tuple[tuple[str, str], ...] = ()
@@ -73,22 +52,28 @@ class Choice:
         """The name of the implementation that runs."""
         return self.offer.name
 
+    @property
+    def kind(self) -> BucketKey:
+        """What `key` was called before."""
+        warnings.warn("Choice.kind is called key now.", DeprecationWarning, stacklevel=2)
+        return self.key
+
 
 def select(
     request: Request,
-    kind: Kind,
+    key: BucketKey,
     offers: Sequence[Offer],
-    algorithm: Any,
-    h: Any = None,
+    algorithm: type[Algorithm],
+    h: SimpleNamespace | None = None,
 ) -> Choice:
-    """Choose the implementation for a kind of bucket.
+    """Choose the implementation for the buckets of a key.
 
     Offers are asked one after another whether they can run it, until one can: an answer may
     take long, such as the compilation of a kernel.
 
     Args:
         request: what was asked for, and by whom.
-        kind: device, dtype, layout and mode of the bucket.
+        key: device, dtype, layout and mode of the buckets.
         offers: what the algorithm can be run by.
         algorithm: the optimizer class.
         h: the hyperparameters of the bucket's first group, as attributes.
@@ -99,53 +84,54 @@ def select(
     Raises:
         ImplementationError: an explicit request can't be met; the message lists what could run.
     """
-    wish = request.on(kind.device.type)
-    if wish != AUTO:
-        return _wished(wish, request, kind, offers, algorithm, h)
-    refusals: dict[str, str] = {}
-    candidates = sorted(offers, key=lambda offer: _rank(kind, offer.name))
+    requested = request.on(key.device.type)
+    if requested != AUTO:
+        return _select_requested(requested, request.source, key, offers, algorithm, h)
+    reasons: dict[str, str] = {}
+    candidates = sorted(offers, key=lambda offer: _rank(key, offer.name))
     for position, offer in enumerate(candidates):
-        refusals[offer.name] = offer.refuse(algorithm, kind, h)
-        if not refusals[offer.name]:
-            del refusals[offer.name]
-            later = candidates[position + 1 :]
-            refusals |= {other.name: "not preferred" for other in later}
-            reason = f"first choice {_where(kind)} that can run it"
-            return Choice(kind, offer, reason, tuple(refusals.items()))
-    why = "; ".join(f"{name}: {reason}" for name, reason in refusals.items()) or "none exists"
-    raise ImplementationError(f"no implementation can run {algorithm.__name__} on {kind}: {why}.")
+        reason = offer.unsupported_reason(algorithm, key, h)
+        if not reason:
+            reasons |= {other.name: "not preferred" for other in candidates[position + 1 :]}
+            return Choice(
+                key, offer, f"first choice {_where(key)} that can run it", tuple(reasons.items())
+            )
+        reasons[offer.name] = reason
+    why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "none exists"
+    raise ImplementationError(f"no implementation can run {algorithm.__name__} on {key}: {why}.")
 
 
-def _rank(kind: Kind, name: str) -> int:
-    preferred = COMPILED if kind.compiled else PREFERENCE.get(kind.device.type, ELSEWHERE)
-    order = preferred if kind.native else ELSEWHERE
+def _rank(key: BucketKey, name: str) -> int:
+    preferred = COMPILED if key.compiled else PREFERENCE.get(key.device.type, ELSEWHERE)
+    order = preferred if key.native else ELSEWHERE
     return order.index(name) if name in order else len(order)
 
 
-def _where(kind: Kind) -> str:
-    if not kind.native:
+def _where(key: BucketKey) -> str:
+    if not key.native:
         return "on tensor subclasses"
-    return "under torch.compile" if kind.compiled else f"on {kind.device.type}"
+    return "under torch.compile" if key.compiled else f"on {key.device.type}"
 
 
-def _wished(
-    wish: str,
-    request: Request,
-    kind: Kind,
+def _select_requested(
+    name: str,
+    source: str,
+    key: BucketKey,
     offers: Sequence[Offer],
-    algorithm: Any,
-    h: Any,
+    algorithm: type[Algorithm],
+    h: SimpleNamespace | None,
 ) -> Choice:
-    wished = [offer for offer in offers if offer.name == wish]
-    others = [offer for offer in offers if offer.name != wish]
-    why = wished[0].refuse(algorithm, kind, h) if wished else ""
-    if wished and not why:
+    named = [offer for offer in offers if offer.name == name]
+    others = [offer for offer in offers if offer.name != name]
+    reason = f"{algorithm.__name__} has no {name} implementation"
+    if named:
+        reason = named[0].unsupported_reason(algorithm, key, h) or ""
+    if not reason:
         rejected = tuple((offer.name, "not requested") for offer in others)
-        return Choice(kind, wished[0], f"requested by {request.source}", rejected)
-    why = why or f"{algorithm.__name__} has no {wish} implementation"
-    able = [offer.name for offer in others if not offer.refuse(algorithm, kind, h)]
+        return Choice(key, named[0], f"requested by {source}", rejected)
+    able = [offer.name for offer in others if not offer.unsupported_reason(algorithm, key, h)]
     raise ImplementationError(
-        f"implementation {wish!r}, requested by {request.source}, can't run {algorithm.__name__} "
-        f"on {kind}: {why}. What could run: {', '.join(able) or 'its own step'}; or say "
+        f"implementation {name!r}, requested by {source}, can't run {algorithm.__name__} "
+        f"on {key}: {reason}. What could run: {', '.join(able) or 'its own step'}; or say "
         "implementation='auto'."
     )

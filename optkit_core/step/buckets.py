@@ -1,9 +1,11 @@
-"""Buckets: the parameters of an optimizer that can step together, whatever their groups are."""
+"""A bucket: parameters of an optimizer that step together, whatever their groups are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.buffers import STEP
-from optkit_core.selection import requests
+from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
 
 Allocate = Callable[[list[Tensor], int], Iterable[Iterable[tuple[str, Any]]]]
@@ -20,43 +22,13 @@ Allocate = Callable[[list[Tensor], int], Iterable[Iterable[tuple[str, Any]]]]
 Change = tuple[int, str, Any]
 """The index of a group, the name of one of its values, and what it is now."""
 
-NATIVE = (Tensor, torch.nn.Parameter)
-
-
-@attrs.frozen
-class Kind:
-    """What all parameters of a bucket have in common."""
-
-    device: torch.device
-    dtype: torch.dtype
-    layout: torch.layout = torch.strided
-    native: bool = True
-    differentiable: bool = False
-    capturable: bool = False
-    compiled: bool = False
-
-    @property
-    def special(self) -> str:
-        """The layout, and what sets the kind apart beside it: ``"strided capturable"``."""
-        words = [str(self.layout).removeprefix("torch.")]
-        words += [] if self.native else ["tensor subclass"]
-        words += [
-            mode for mode in ("differentiable", "capturable", "compiled") if getattr(self, mode)
-        ]
-        return " ".join(words)
-
-    def __str__(self) -> str:
-        special = self.special.removeprefix("strided").lstrip()
-        dtype = str(self.dtype).removeprefix("torch.")
-        return f"{self.device} {dtype} {special}".rstrip()
-
 
 @attrs.define(eq=False, repr=False)
 class Bucket:
-    """Parameters of one kind with their gradients and states, position by position.
+    """Parameters of one key with their gradients and states, position by position.
 
     Args:
-        kind: what they have in common.
+        key: what they have in common.
         maximize: whether the gradients' signs are to be turned.
         scaling: the scale of the gradients, as it is in this step.
         params: the parameters.
@@ -72,14 +44,14 @@ class Bucket:
         new: the positions whose state has just been allocated.
     """
 
-    kind: Kind
+    key: BucketKey
     maximize: bool = False
     scaling: Scaling = attrs.Factory(Scaling)
     params: list[Tensor] = attrs.Factory(list)
     grads: list[Tensor] = attrs.Factory(list)
     states: list[dict[str, Any]] = attrs.Factory(list)
     groups: list[int] = attrs.Factory(list)
-    hyperparameters: Mapping[int, Any] = attrs.Factory(dict)
+    hyperparameters: Mapping[int, SimpleNamespace] = attrs.Factory(dict)
     shapes: list[torch.Size] = attrs.Factory(list)
     kept: Any = None
     changed: list[Change] = attrs.field(factory=list, init=False)
@@ -89,12 +61,18 @@ class Bucket:
         return len(self.params)
 
     @property
+    def kind(self) -> BucketKey:
+        """What `key` was called before."""
+        warnings.warn("Bucket.kind is called key now.", DeprecationWarning, stacklevel=2)
+        return self.key
+
+    @property
     def steps(self) -> list[Tensor]:
         """The step counters, one for each parameter."""
         return [state[STEP] for state in self.states]
 
     @property
-    def values(self) -> list[Any]:
+    def values(self) -> list[SimpleNamespace]:
         """The hyperparameters of each parameter's group, as attributes."""
         return [self.hyperparameters[group] for group in self.groups]
 
@@ -102,12 +80,16 @@ class Bucket:
         """Take in the state of every parameter, and allocate it where there is none.
 
         State on the meta device counts for none once its parameter has memory.
+
+        Args:
+            state: of all parameters of the optimizer.
+            allocate: returns the state of parameters before their first step.
         """
         self.states = [state[p] for p in self.params]
         self.shapes = [p.shape for p in self.params]
         lacking: dict[int, list[int]] = {}
-        for position, own in enumerate(self.states):
-            if not own or self._is_unmaterialized(own):
+        for position, present in enumerate(self.states):
+            if not present or self._is_unmaterialized(present):
                 lacking.setdefault(self.groups[position], []).append(position)
         for group, positions in lacking.items():
             allocated = allocate([self.params[i] for i in positions], group)
@@ -116,7 +98,7 @@ class Bucket:
         self.new = frozenset(chain.from_iterable(lacking.values()))
 
     def _is_unmaterialized(self, state: dict[str, Any]) -> bool:
-        if self.kind.device.type == "meta":
+        if self.key.device.type == "meta":
             return False
         return any(isinstance(value, Tensor) and value.is_meta for value in state.values())
 
@@ -131,16 +113,17 @@ class Bucket:
         return self.scaling.found_inf
 
     def refresh(self) -> bool:
-        """Take the gradients of now; return whether the bucket is of the same kind still.
+        """Take the gradients of now; return whether the bucket's key is still the same.
 
-        What looks at addresses alone, as kernels do, leaves the gradients of an earlier step here.
+        Kernels look at addresses alone, and leave the gradients of an earlier step in `grads`.
         """
         grads = [p.grad for p in self.params]
+        # Only what anybody may have changed since the plan was made: assigning `p.data`, `p.grad`.
         alike = all(
             g is not None
-            and g.layout == self.kind.layout
-            and g.dtype == p.dtype == self.kind.dtype
-            and p.device == self.kind.device
+            and g.layout == self.key.layout
+            and g.dtype == p.dtype == self.key.dtype
+            and p.device == self.key.device
             and g.shape == p.shape == shape
             for p, g, shape in zip(self.params, grads, self.shapes, strict=True)
         )
@@ -151,7 +134,7 @@ class Bucket:
     def directed(self, g: Tensor) -> Tensor:
         """Return a gradient with the scale taken out, and its sign turned to maximize."""
         if self.inverse_scale is not None:
-            wide = g.float() if g.itemsize == 2 else g
+            wide = g.float() if g.itemsize == 2 else g  # 1 / 2**16 is denormal in float16
             g = (wide * self.inverse_scale.to(g.device, wide.dtype.to_real())).to(g.dtype)
         return -g if self.maximize else g
 
@@ -166,7 +149,7 @@ class Bucket:
 
     def as_real(self) -> Bucket:
         """Return the same bucket with every complex tensor viewed as pairs of real numbers."""
-        if not self.kind.dtype.is_complex:
+        if not self.key.dtype.is_complex:
             return self
         return attrs.evolve(
             self,
@@ -179,16 +162,16 @@ class Bucket:
     def chunks(self, limit: float) -> Iterator[Bucket]:
         """Split into buckets of at most `limit` bytes of parameters, or of one parameter."""
         positions: list[int] = []
-        size, room = 0, limit / self.kind.dtype.itemsize
+        size, capacity = 0, limit / self.key.dtype.itemsize
         for position, p in enumerate(self.params):
             size += p.numel()
-            if positions and size > room:
+            if positions and size > capacity:
                 yield self.subset(positions)
                 positions, size = [], p.numel()
             positions.append(position)
         yield self if len(positions) == len(self) else self.subset(positions)
 
-    def under(self, h: Any) -> Bucket:
+    def under(self, h: SimpleNamespace | None) -> Bucket:
         """Return the bucket as one of a single group with these hyperparameters.
 
         It is the same bucket without them: each parameter's group has its own then.
@@ -216,80 +199,3 @@ def real(value: Any) -> Any:
     if isinstance(value, Tensor) and value.is_complex():
         return torch.view_as_real(value)
     return value
-
-
-def gather(
-    param_groups: Sequence[Mapping[str, Any]],
-    hyperparameters: Mapping[int, Any],
-    scaling: Scaling | None = None,
-    is_compiled: bool = False,
-    only_with_gradient: bool = True,
-) -> list[Bucket]:
-    """Sort parameters into buckets, as yet without state.
-
-    Args:
-        param_groups: the optimizer's groups.
-        hyperparameters: those of each group by its index.
-        scaling: the scale of the gradients.
-        is_compiled: whether compiled code calls the step.
-        only_with_gradient: whether parameters without a gradient are left out; otherwise they
-            are where they would be with a dense one.
-
-    Returns:
-        The buckets, in the order in which their first parameter comes.
-    """
-    buckets: dict[Any, Bucket] = {}
-    shared = scaling or Scaling()
-    for index, group in enumerate(param_groups):
-        modes = modes_of(group)
-        for p in group["params"]:
-            g = p.grad
-            if g is None and only_with_gradient:
-                continue
-            layout = p.layout if g is None else g.layout
-            types = () if _is_native(p, g) else (type(p), type(g))
-            key = (p.device, p.dtype, layout, types, modes)
-            bucket = buckets.get(key)
-            if bucket is None:
-                kind = kind_of(group, p, layout, is_compiled, not types)
-                maximize = bool(group.get("maximize", False))
-                bucket = Bucket(kind, maximize, shared, hyperparameters=hyperparameters)
-                buckets[key] = bucket
-            bucket.params.append(p)
-            bucket.groups.append(index)
-            if g is not None:
-                bucket.grads.append(g)
-    return list(buckets.values())
-
-
-def modes_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return those options of a group that parameters of one bucket must agree in."""
-    return (
-        requests.wish_of(group),
-        bool(group.get("maximize", False)),
-        bool(group.get("differentiable", False)),
-        bool(group.get("capturable", False)),
-    )
-
-
-def _is_native(p: Tensor, g: Tensor | None) -> bool:
-    return type(p) in NATIVE and (g is None or type(g) in NATIVE)
-
-
-def kind_of(
-    group: Mapping[str, Any],
-    parameter: Tensor,
-    layout: torch.layout = torch.strided,
-    is_compiled: bool = False,
-    is_native: bool | None = None,
-) -> Kind:
-    """Return the kind of bucket for a parameter of a group and its gradient's layout."""
-    return Kind(
-        parameter.device,
-        parameter.dtype,
-        layout,
-        type(parameter) in NATIVE if is_native is None else is_native,
-        bool(group.get("differentiable", False)),
-        bool(group.get("capturable", False)),
-        is_compiled,
-    )

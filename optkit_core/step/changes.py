@@ -6,12 +6,12 @@ import ctypes
 from array import array
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from optkit_core.native.reader import Reader
+from optkit_core.native.reader import Reader
+from optkit_core.native.structures import Groups
 
 
 class WatchedGroups:
@@ -24,8 +24,6 @@ class WatchedGroups:
 
     def __init__(self, param_groups: list[dict[str, Any]], reader: Reader) -> None:
         """Note what the groups hold now."""
-        from optkit_core.native.structures import Groups
-
         self._groups, self._reader = param_groups, reader
         self._dicts = list(param_groups)
         self._entries = [(i, key) for i, group in enumerate(param_groups) for key in group]
@@ -33,17 +31,17 @@ class WatchedGroups:
         self._lists = [group["params"] for group in param_groups]
         self._params = list(chain.from_iterable(self._lists))
         self._lacking = [p for p in self._params if p.grad is None]
-        self._places = addresses(self._values)
+        self._ids = identities(self._values)
         self.changed = array("q", bytes(8 * len(self._values)))
         self._arrays = (
-            addresses(self._dicts),
+            identities(self._dicts),
             array("q", map(len, self._dicts)),
-            addresses([key for _, key in self._entries]),
-            self._places,
-            addresses(self._lists),
+            identities([key for _, key in self._entries]),
+            self._ids,
+            identities(self._lists),
             array("q", map(len, self._lists)),
-            addresses(self._params),
-            addresses(self._lacking),
+            identities(self._params),
+            identities(self._lacking),
             self.changed,
         )
         self._noted = Groups(
@@ -52,28 +50,28 @@ class WatchedGroups:
             id(param_groups),
             *(values.buffer_info()[0] for values in self._arrays),
         )
-        self._place = ctypes.addressof(self._noted)
+        self._address = ctypes.addressof(self._noted)
 
     def changes(self, param_groups: list[dict[str, Any]]) -> Sequence[int] | None:
-        """Return which values are others than they were; None where more than that has changed.
+        """Return the indices of changed values; None where more than values has changed.
 
         Args:
             param_groups: the optimizer's list of groups.
         """
         if param_groups is not self._groups:
             return None
-        count = self._reader.compare_groups(self._reader.api, self._place)
+        count = self._reader.compare_groups(self._reader.api, self._address)
         return None if count < 0 else self.changed[:count]
 
-    def entry(self, place: int) -> tuple[int, str]:
-        """Return the index of the group and the key of a value."""
-        return self._entries[place]
+    def entry(self, index: int) -> tuple[int, str]:
+        """Return the index of the group and the key of the value at an index."""
+        return self._entries[index]
 
-    def renew(self, place: int) -> Any:
-        """Return a changed value, which is the one that is to stay from now on."""
-        index, key = self._entries[place]
-        value = self._values[place] = self._dicts[index][key]
-        self._places[place] = id(value)
+    def renew(self, index: int) -> Any:
+        """Note the changed value at an index as the one that is to stay, and return it."""
+        group, key = self._entries[index]
+        value = self._values[index] = self._dicts[group][key]
+        self._ids[index] = id(value)
         return value
 
 
@@ -84,23 +82,24 @@ class WatchedStates:
         """Note which dicts there are."""
         self._states, self._reader = states, reader
         self._dicts = list(states.values())
-        self._places = addresses(self._dicts)
+        self._ids = identities(self._dicts)
 
     def hold(self, states: Mapping[Tensor, dict[str, Any]]) -> bool:
         """Return whether they are the same dicts, whatever they hold."""
-        place, count = self._places.buffer_info()
+        address, count = self._ids.buffer_info()
         return states is self._states and bool(
-            self._reader.same_values(self._reader.api, states, place, count)
+            self._reader.same_values(self._reader.api, states, address, count)
         )
 
 
-def addresses(objects: Sequence[Any]) -> array[int]:
-    """Return the identities of objects, as the reader compares them; the objects must be kept."""
+def identities(objects: Sequence[Any]) -> array[int]:
+    """Return what the reader compares: the `id` of each object, all of which must be kept."""
     return array("Q", map(id, objects))
 
 
 def native_reader() -> Reader | None:
     """Return what notices changes in nanoseconds, or None where it can't be used."""
+    # Imported with the first plan: the compiler and the cache of kernels come along.
     from optkit_core.native.reader_library import reader
 
     return reader()

@@ -7,8 +7,6 @@ isn't finite. Then nothing may change, step counters included.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 
@@ -20,7 +18,7 @@ class Scaling:
         self.inverse: Tensor | None = None
         self.found_inf: Tensor | None = None
 
-    def update(self, optimizer: Any) -> None:
+    def update(self, optimizer: object) -> None:
         """Take what the optimizer has been given for the step to come."""
         scale: Tensor | None = getattr(optimizer, "grad_scale", None)
         self.inverse = None if scale is None else scale.double().reciprocal().float()
@@ -29,8 +27,8 @@ class Scaling:
     @property
     def is_known_to_skip(self) -> bool:
         """Whether it's known without waiting for a device that the step changes nothing."""
-        found = self.found_inf
-        return found is not None and found.device.type == "cpu" and bool(found)
+        found_inf = self.found_inf
+        return found_inf is not None and found_inf.device.type == "cpu" and bool(found_inf)
 
     def skipped(self) -> bool | Tensor:
         """Return whether the step changes nothing, since a gradient isn't finite.
@@ -38,7 +36,7 @@ class Scaling:
         On an accelerator the answer is a tensor, so that nothing waits for the device; where
         it is used as a condition, Python waits.
         """
-        found = self.found_inf
-        if found is None:
+        found_inf = self.found_inf
+        if found_inf is None:
             return False
-        return bool(found) if found.device.type == "cpu" else found.ne(0)
+        return bool(found_inf) if found_inf.device.type == "cpu" else found_inf.ne(0)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
+from torch import Tensor
 
+from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.selection.selector import Choice
 from optkit_core.step.buckets import Bucket, Change
 from optkit_core.step.changes import WatchedGroups, WatchedStates, native_reader
-
-if TYPE_CHECKING:
-    from optkit_core.elementwise import Elementwise
+from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.group_values import GroupOwner, GroupValues
 
 
 @attrs.define(eq=False)
-class Planned:
+class PlannedBucket:
     """A bucket and what runs it."""
 
     bucket: Bucket
@@ -34,35 +34,36 @@ class Planned:
             self.bucket.changed.extend(changed)
 
 
-class GroupValues(Mapping[int, Any]):
-    """The hyperparameters of each group as attributes, looked up when somebody asks."""
+class PlannedOptimizer(GroupOwner, Protocol):
+    """What a plan needs of its optimizer."""
 
-    def __init__(self, optimizer: Any) -> None:
-        """Look into this optimizer's groups; the optimizer keeps what keeps these, so no cycle."""
-        self._optimizer = weakref.ref(optimizer)
-        self._groups: list[dict[str, Any]] = optimizer.param_groups
-        self._found: dict[int, Any] = {}
+    @property
+    def state(self) -> Mapping[Tensor, dict[str, Any]]:
+        """The states of all parameters."""
 
-    def __getitem__(self, index: int) -> Any:
-        """Return those of one group."""
-        found = self._found.get(index)
-        if found is None:
-            optimizer: Any = self._optimizer()
-            found = self._found[index] = optimizer.values(self._groups[index])
-        return found
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self._groups)))
-
-    def __len__(self) -> int:
-        return len(self._groups)
-
-    def forget(self) -> None:
-        """Look into the groups anew from now on."""
-        self._found.clear()
+    def accept_change(self, index: int, name: str) -> bool:
+        """Check a value of a group that has changed; return whether the plan may go on."""
 
 
-class Plan:
+class BucketOptimizer(PlannedOptimizer, UpdateBody, Protocol):
+    """What a compiled step needs of an optimizer that steps by buckets."""
+
+    scaling: Scaling
+
+    def require_capturable(self) -> None:
+        """Raise where a CUDA graph is being captured that this step can't be part of."""
+
+    def check_groups(self) -> None:
+        """Check the values of all groups."""
+
+    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[PlannedBucket]:
+        """Return the buckets of all groups, with what runs each."""
+
+    def launch(self, item: PlannedBucket) -> Launch:
+        """Return what steps a bucket."""
+
+
+class StepPlan:
     """The buckets of an optimizer with what runs each, and what they were made from.
 
     Args:
@@ -72,11 +73,12 @@ class Plan:
     """
 
     def __init__(
-        self, optimizer: Elementwise, values: GroupValues, planned: Sequence[Planned]
+        self, optimizer: PlannedOptimizer, values: GroupValues, planned: Sequence[PlannedBucket]
     ) -> None:
         """Note what is to stay as it is for the plan to hold."""
         self.planned = planned
         self.values = values
+        # Without a reader nothing notices changes, and every step is planned anew.
         reader = native_reader() if any(p.choice.offer.holds for p in planned) else None
         self._watched = (
             None
@@ -87,7 +89,7 @@ class Plan:
             )
         )
 
-    def holds(self, optimizer: Elementwise) -> bool:
+    def holds(self, optimizer: PlannedOptimizer) -> bool:
         """Return whether the plan still describes the optimizer; takes in changed values.
 
         Raises:
@@ -99,13 +101,13 @@ class Plan:
         changes = groups.changes(optimizer.param_groups)
         if changes is None or not states.hold(optimizer.state):
             return False
-        self.values.forget()
+        self.values.forget()  # before the buckets are asked, which may look values up
         return self._take_in(optimizer, groups, changes) and all(
             item.holds() for item in self.planned
         )
 
     def _take_in(
-        self, optimizer: Elementwise, groups: WatchedGroups, changes: Sequence[int]
+        self, optimizer: PlannedOptimizer, groups: WatchedGroups, changes: Sequence[int]
     ) -> bool:
         """Check values that have changed; return whether what is planned stays all the same."""
         if not changes:
@@ -114,7 +116,7 @@ class Plan:
         if not all(optimizer.accept_change(*entry) for entry in entries):
             return False
         changed = [
-            (*entry, groups.renew(place)) for entry, place in zip(entries, changes, strict=True)
+            (*entry, groups.renew(index)) for entry, index in zip(entries, changes, strict=True)
         ]
         for item in self.planned:
             item.tell(changed)
@@ -129,4 +131,4 @@ class Plan:
     @property
     def sees_to_skipping(self) -> bool:
         """Whether every bucket changes nothing by itself where a gradient isn't finite."""
-        return all(p.bucket.kind.device.type in p.choice.offer.skips for p in self.planned)
+        return all(p.bucket.key.device.type in p.choice.offer.skips for p in self.planned)

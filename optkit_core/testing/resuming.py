@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import api
+from optkit_core import state_files
 from optkit_core.testing.failures import NotApplicableError, named
 from optkit_core.testing.outcome import Outcome
 from optkit_core.testing.stepping import take_steps
@@ -56,8 +56,8 @@ def files(subject: Subject) -> None:
     def loaded(optimizer: Any, name: str) -> Any:
         other = subject.optimizer(_copies(subject, optimizer), name)
         with tempfile.TemporaryDirectory() as folder:
-            api.save(optimizer, Path(folder) / "optimizer.safetensors")
-            api.load(other, Path(folder) / "optimizer.safetensors")
+            state_files.save(optimizer, Path(folder) / "optimizer.safetensors")
+            state_files.load(other, Path(folder) / "optimizer.safetensors")
         return other
 
     _resume(subject, loaded)

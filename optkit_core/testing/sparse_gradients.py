@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.selection.offers import offers_of
-from optkit_core.step.buckets import kind_of
+from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.failures import NotApplicableError, named
 from optkit_core.testing.outcome import Outcome
 from optkit_core.testing.problem import random
@@ -38,10 +38,18 @@ def _able(subject: Subject) -> list[str]:
     """Return which implementations take sparse gradients: none if the algorithm doesn't."""
     algorithm: Any = subject.algorithm
     group = subject.optimizer(subject.memory().params).param_groups[0]
-    kind = kind_of(group, group["params"][0], torch.sparse_coo)
+    key = bucket_key_of(group, group["params"][0], torch.sparse_coo)
     h = subject.optimizer(subject.memory().params).values(group)
-    able = [offer.name for offer in offers_of(algorithm) if not offer.refuse(algorithm, kind, h)]
-    return [] if algorithm.refuse(kind, h) else [n for n in subject.implementations if n in able]
+    able = [
+        offer.name
+        for offer in offers_of(algorithm)
+        if not offer.unsupported_reason(algorithm, key, h)
+    ]
+    return (
+        []
+        if algorithm.unsupported_reason(key, h)
+        else [n for n in subject.implementations if n in able]
+    )
 
 
 def _trajectory(subject: Subject, name: str) -> Outcome:

@@ -14,7 +14,7 @@ from optkit_core.elementwise import Elementwise
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
 from optkit_core.selection.offers import OWN_STEP, offers_of
-from optkit_core.step.buckets import kind_of
+from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
 from optkit_core.testing.failures import NotApplicableError, named
@@ -82,9 +82,9 @@ class Subject:
         p = torch.ones([3] * max(1, self.min_dim), dtype=self.dtype, device=self.device)
         optimizer = self.optimizer([p])
         (group,) = optimizer.param_groups
-        kind, h = kind_of(group, p), optimizer.values(group)
+        key, h = bucket_key_of(group, p), optimizer.values(group)
         offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
-        reason = "".join(offer.refuse(self.algorithm, kind, h) for offer in offers)
+        reason = "".join(offer.unsupported_reason(self.algorithm, key, h) or "" for offer in offers)
         if reason or not self.is_elementwise:
             return reason
         p.grad = torch.ones_like(p)

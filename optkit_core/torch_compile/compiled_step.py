@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import FunctionType
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
 
-from optkit_core.elementwise import Elementwise
-from optkit_core.optimizer import Optimizer
-from optkit_core.param_groups.groups import refuse_overlap
+from optkit_core.param_groups.groups import require_no_overlap
 from optkit_core.plugins import hooks
+from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.plans import BucketOptimizer
 from optkit_core.torch_compile import execution
 from optkit_core.torch_compile.execution import Work
-from optkit_core.torch_compile.preparation import Prepared, prepare
+from optkit_core.torch_compile.preparation import PreparedStep, prepared_step
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Execute = Callable[[Sequence[Work]], None]
+
+
+class SteppedOptimizer(Protocol):
+    """What a compiled step needs of any optimizer."""
+
+    scaling: Scaling
+
+    def by_buckets(self) -> BucketOptimizer | None:
+        """Return the optimizer, or None where it has an ``advance`` of its own."""
+
+    def advance(self, closure: Callable[[], Any] | None) -> Any:
+        """Do one step and return the closure's loss."""
 
 
 class Execution(NamedTuple):
@@ -44,7 +56,7 @@ def _in_python(function: Callable[P, T]) -> Callable[P, T]:
     return disabled
 
 
-_executions: WeakKeyDictionary[Optimizer, Execution] = WeakKeyDictionary()
+_executions: WeakKeyDictionary[BucketOptimizer, Execution] = WeakKeyDictionary()
 
 
 @_uncompiled
@@ -53,29 +65,34 @@ def break_graph() -> None:
 
 
 @_in_python
-def step(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
+def step(optimizer: SteppedOptimizer, closure: Callable[[], Any] | None) -> Any:
     """Do one step and return the closure's loss.
 
     The closure is compiled, and `execution.execute`, each on its own. An algorithm with an
     ``advance`` of its own, L-BFGS for example, steps uncompiled.
+
+    Args:
+        optimizer: what is to step.
+        closure: reevaluates the model and returns the loss; None without one.
     """
     _begin(optimizer)
     with torch.no_grad():
-        if type(optimizer).advance is Elementwise.advance:
-            loss = _advance(optimizer, closure)
-        else:
+        by_buckets = optimizer.by_buckets()
+        if by_buckets is None:
             loss = _advance_uncompiled(optimizer, closure)
+        else:
+            loss = _advance(by_buckets, closure)
     _end(optimizer, loss)
     return loss
 
 
 @_in_python
-def _advance(optimizer: Any, closure: Callable[[], Any] | None) -> Any:
+def _advance(optimizer: BucketOptimizer, closure: Callable[[], Any] | None) -> Any:
     loss = None
     if closure is not None:
         with torch.enable_grad():
             loss = closure()
-    prepared, execute = _prepare(optimizer)
+    prepared, execute = _prepared_step(optimizer)
     if prepared.works:
         execute(prepared.works)
     _finish(prepared)
@@ -83,33 +100,33 @@ def _advance(optimizer: Any, closure: Callable[[], Any] | None) -> Any:
 
 
 @_uncompiled
-def _advance_uncompiled(optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
+def _advance_uncompiled(optimizer: SteppedOptimizer, closure: Callable[[], Any] | None) -> Any:
     return optimizer.advance(closure)
 
 
 @_uncompiled
-def _begin(optimizer: Optimizer) -> None:
+def _begin(optimizer: SteppedOptimizer) -> None:
     hooks.fire("optkit_before_step", optimizer=optimizer)
 
 
 @_uncompiled
-def _prepare(optimizer: Any) -> tuple[Prepared, Execute]:
+def _prepared_step(optimizer: BucketOptimizer) -> tuple[PreparedStep, Execute]:
     """Return what is to be done, and the function that does it."""
     kept = _executions.get(optimizer)
     count = len(optimizer.param_groups)
     if kept is None or kept.groups != count:
-        refuse_overlap(optimizer.param_groups)
+        require_no_overlap(optimizer.param_groups)
         execute = FunctionType(execution.execute.__code__.replace(), vars(execution))
         kept = _executions[optimizer] = Execution(execute, count)
-    return prepare(optimizer), kept.execute
+    return prepared_step(optimizer), kept.execute
 
 
 @_uncompiled
-def _finish(prepared: Prepared) -> None:
+def _finish(prepared: PreparedStep) -> None:
     prepared.finish()
 
 
 @_uncompiled
-def _end(optimizer: Optimizer, loss: Any) -> None:
+def _end(optimizer: SteppedOptimizer, loss: Any) -> None:
     skipped = optimizer.scaling.skipped()
     hooks.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)

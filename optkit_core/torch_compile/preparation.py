@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,17 +12,16 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations import FOREACH, FORLOOP, step_counters
 from optkit_core.implementations.fused import parts
 from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.buckets import Bucket
-from optkit_core.step.plans import GroupValues, Planned
+from optkit_core.step.group_values import GroupValues
+from optkit_core.step.plans import BucketOptimizer, PlannedBucket
 from optkit_core.torch_compile.execution import Work
 from optkit_core.tracing.recording import Program
 from optkit_core.tracing.trace import trace
 
-if TYPE_CHECKING:
-    from optkit_core.elementwise import Elementwise
 
-
-class Prepared(NamedTuple):
+class PreparedStep(NamedTuple):
     """A step that is ready to be done, before anything has changed.
 
     Args:
@@ -33,7 +32,7 @@ class Prepared(NamedTuple):
 
     works: list[Work]
     counters: list[list[Tensor]]
-    launches: list[tuple[bool, Callable[[], None]]]
+    launches: list[tuple[bool, Launch]]
 
     def finish(self) -> None:
         """Do what the compiler doesn't see."""
@@ -44,15 +43,15 @@ class Prepared(NamedTuple):
                 launch()
 
 
-def prepare(optimizer: Elementwise) -> Prepared:
+def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
     """Return the step of an optimizer; every refusal comes from here.
 
     Raises:
-        GradientError: gradients of a kind can't be used.
+        GradientError: gradients can't be used.
         ImplementationError: an implementation was requested that can't run.
     """
-    optimizer.refuse_uncapturable()
-    prepared = Prepared([], [], [])
+    optimizer.require_capturable()
+    prepared = PreparedStep([], [], [])
     optimizer.scaling.update(optimizer)
     if optimizer.scaling.skipped():
         return prepared
@@ -64,14 +63,14 @@ def prepare(optimizer: Elementwise) -> Prepared:
             prepared.counters.append(item.bucket.steps)
         else:
             launch = optimizer.launch(item)
-            prepared.launches.append((item.bucket.kind.differentiable, launch))
+            prepared.launches.append((item.bucket.key.differentiable, launch))
     return prepared
 
 
-def _works(algorithm: Any, item: Planned) -> list[Work]:
+def _works(algorithm: type[UpdateBody], item: PlannedBucket) -> list[Work]:
     """Return the work for a bucket, nothing where the compiler can't be shown any."""
-    kind = item.bucket.kind
-    is_plain = kind.native and kind.layout == torch.strided and not kind.differentiable
+    key = item.bucket.key
+    is_plain = key.native and key.layout == torch.strided and not key.differentiable
     if item.choice.offer not in (FOREACH, FORLOOP) or not is_plain:
         return []
     bucket = item.bucket.as_real()
@@ -85,44 +84,48 @@ def _works(algorithm: Any, item: Planned) -> list[Work]:
 
 
 def _by_program(
-    algorithm: Any, bucket: Bucket
+    algorithm: type[UpdateBody], bucket: Bucket
 ) -> Iterator[tuple[Bucket, Program, list[list[Any]]]]:
     """Yield the rows that do the same, with their program and the numbers of each row.
 
     Where all rows have the same numbers, those of one are given.
     """
     counts: list[float | None] = [None] * len(bucket)
-    if not bucket.kind.capturable:
+    if not bucket.key.capturable:
         counts = [count + 1 for count in step_counters.read(bucket.steps)]
-    ways = list(zip(bucket.groups, counts, strict=True))
-    traces = {way: _traced(algorithm, bucket, *way) for way in dict.fromkeys(ways)}
+    group_steps = list(zip(bucket.groups, counts, strict=True))
+    traces = {key: _traced(algorithm, bucket, *key) for key in dict.fromkeys(group_steps)}
     if len(traces) == 1:
         ((program, numbers),) = traces.values()
         yield bucket, program, [numbers]
         return
     for program in dict.fromkeys(program for program, _ in traces.values()):
-        rows = [row for row, way in enumerate(ways) if traces[way][0] == program]
-        yield bucket.subset(rows), program, [traces[ways[row]][1] for row in rows]
+        rows = [row for row, key in enumerate(group_steps) if traces[key][0] == program]
+        yield bucket.subset(rows), program, [traces[group_steps[row]][1] for row in rows]
 
 
 def _traced(
-    algorithm: Any, bucket: Bucket, group: int, t: float | None
+    algorithm: type[UpdateBody], bucket: Bucket, group: int, t: float | None
 ) -> tuple[Program, list[Any]]:
     h = bucket.hyperparameters[group]
     return trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
 
 
 def _work(
-    algorithm: Any, bucket: Bucket, program: Program, numbers: list[list[Any]], one_by_one: bool
+    algorithm: type[UpdateBody],
+    bucket: Bucket,
+    program: Program,
+    numbers: list[list[Any]],
+    one_by_one: bool,
 ) -> Work:
     inputs = [bucket.params, bucket.grads]
     inputs += [[state[name] for state in bucket.states] for name in algorithm.buffers]
     dtypes = {tensor.dtype for row in inputs for tensor in row}
     parts.require_known(dtypes, TYPES)
-    if bucket.kind.capturable:
+    if bucket.key.capturable:
         inputs.append([step + 1 for step in bucket.steps])
     computed = torch.float64 if torch.float64 in dtypes else torch.float32
-    return Work(program, inputs, _table(numbers, bucket.kind.device), computed, one_by_one)
+    return Work(program, inputs, _table(numbers, bucket.key.device), computed, one_by_one)
 
 
 def _table(numbers: Sequence[Sequence[Any]], device: torch.device) -> Tensor:

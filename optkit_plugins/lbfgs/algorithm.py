@@ -15,12 +15,12 @@ from optkit_core import (
     Optimizer,
     at_least,
     boolean,
+    bucket_key_of,
     hyperparameter,
     joint_dtype,
-    kind_of,
     one_of,
     option,
-    refuse_overlap,
+    require_no_overlap,
     whole,
 )
 from optkit_plugins.lbfgs import block_groups
@@ -268,7 +268,7 @@ class LBFGS(Optimizer):
         if self._kept is not None and self._kept.holds(self.param_groups, params, state):
             return self._kept
         self.publish_state()
-        refuse_overlap(self.param_groups)
+        require_no_overlap(self.param_groups)
         return Kept.build(self.param_groups, params, state, self._storage)
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
@@ -278,7 +278,9 @@ class LBFGS(Optimizer):
         return values
 
     def _storage(self, group: dict[str, Any], parameter: Tensor) -> Any:
-        return self.choose(group, kind_of(group, parameter), self.values(group)).offer.prepare
+        return self.choose(
+            group, bucket_key_of(group, parameter), self.values(group)
+        ).offer.vector_class
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take along: the state in place of the memory."""

@@ -13,10 +13,10 @@ from devices import Params, sized
 from torch import Tensor
 
 import optkit
-from optkit_core.implementations.fused.table import Table
+from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.implementations.fused.triton_source import CHUNK
 from optkit_core.native import reader_library
-from optkit_core.step.plans import GroupValues
+from optkit_core.step.group_values import GroupValues
 from optkit_core.testing import assert_agree
 
 device = pytest.fixture(params=devices.PLACES)(devices.standing)
@@ -111,7 +111,7 @@ def test_addresses_are_those_of_the_devices_memory(reading: str, device: torch.d
         optimizer.step()
     (item,) = optimizer.plan_buckets(GroupValues(optimizer))
     states = [optimizer.state[p] for p in params]
-    table = Table(item.bucket, ("exp_avg", "exp_inf"), reader_library.reader())
+    table = AddressTable(item.bucket, ("exp_avg", "exp_inf"), reader_library.reader())
     kept = [p.grad for p in params]
     for p, state in zip(params, states, strict=True):
         p.grad = torch.ones_like(p)

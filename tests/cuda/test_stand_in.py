@@ -18,8 +18,8 @@ def kernels_of_a_step() -> list[str]:
     p = torch.nn.Parameter(torch.ones(3))
     p.grad = torch.ones(3)
     with (
-        mock.patch.object(cpu, "prepare", wraps=cpu.prepare) as by_cpp,
-        mock.patch.object(cuda, "prepare", wraps=cuda.prepare) as by_triton,
+        mock.patch.object(cpu, "make_launcher", wraps=cpu.make_launcher) as by_cpp,
+        mock.patch.object(cuda, "make_launcher", wraps=cuda.make_launcher) as by_triton,
     ):
         optkit.create("adamax", [p], implementation="fused").step()
     return ["C++"] * by_cpp.call_count + ["Triton"] * by_triton.call_count

@@ -13,7 +13,7 @@ import optkit
 import optkit_core
 from optkit_core import Elementwise
 from optkit_core.implementations import FUSED, step_counters
-from optkit_core.step.buckets import Kind
+from optkit_core.step.bucket_key import BucketKey
 from optkit_core.testing import assert_agree
 
 SHAPES = [(3, 1), (2, 3), (5, 2, 2), (7, 4), (0, 3), (2, 65)]
@@ -124,8 +124,10 @@ REASONS = {Product: "'product' is scalar", Columns: "'column' is shaped", Factor
 @pytest.mark.parametrize("cls", REASONS)
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_no_kernel_is_offered_for_them(cls: Any, device: str) -> None:
-    kind = Kind(torch.device(device), torch.float32)
-    assert REASONS[cls] in FUSED.refuse(cls, kind, cls([torch.zeros(1)]).values(cls.default_values))
+    kind = BucketKey(torch.device(device), torch.float32)
+    assert REASONS[cls] in FUSED.unsupported_reason(
+        cls, kind, cls([torch.zeros(1)]).values(cls.default_values)
+    )
 
 
 @pytest.mark.parametrize("cls", REASONS)

@@ -21,7 +21,7 @@ from optkit_core import (
 from optkit_core.errors import DeclarationError
 from optkit_core.selection import requests
 from optkit_core.selection.selector import select
-from optkit_core.step.buckets import Kind
+from optkit_core.step.bucket_key import BucketKey
 from optkit_plugins.adamax import Adamax
 
 
@@ -147,7 +147,9 @@ def test_branching_on_tensors_is_an_error_where_they_are_many() -> None:
 def test_tensor_subclasses_go_to_the_forloop_of_their_own() -> None:
     cuda = torch.device("cuda")
     chosen = [
-        select(requests.DEFAULT, Kind(cuda, torch.float32, native=native), Adamax.offers, Adamax)
+        select(
+            requests.DEFAULT, BucketKey(cuda, torch.float32, native=native), Adamax.offers, Adamax
+        )
         for native in (True, False)
     ]
     assert [choice.name for choice in chosen] == ["foreach", "forloop"]

@@ -163,6 +163,6 @@ def test_fault_19_one_odd_tensor_decides_for_the_whole_group(name: str) -> None:
         p.grad = torch.ones(3)
     optimizer = optkit.create(name, [*params, odd])
     optimizer.step()
-    ran = {str(choice.kind): choice.name for choice in optimizer.plan}
+    ran = {str(choice.key): choice.name for choice in optimizer.plan}
     assert ran == {"cpu float32": "fused", "cpu float32 tensor subclass": "forloop"}
     assert torch.equal(odd.as_subclass(Tensor).detach(), params[0].detach())

@@ -123,7 +123,7 @@ def test_mixed_dtypes_and_strides_in_one_group(name: str) -> None:
     theirs = TORCH[name](other, foreach=False)
     for _ in step_both(ours, theirs, mine, other):
         assert_agree(mine, other)
-    assert {choice.kind.dtype for choice in ours.plan} == set(DTYPES)
+    assert {choice.key.dtype for choice in ours.plan} == set(DTYPES)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")

@@ -11,7 +11,7 @@ from thirdparty import Whole
 import optkit
 import optkit_core
 from optkit.cli import main
-from optkit_core import Kind
+from optkit_core import BucketKey
 from optkit_core.implementations import fused
 from optkit_core.implementations.fused.cpp_kernel import kernel
 
@@ -53,7 +53,7 @@ def test_what_is_explained_is_what_runs(name: str) -> None:
         p.grad = torch.ones_like(p)
     explained = {(b.dtype, b.implementation) for b in optimizer.explain().buckets}
     optimizer.step()
-    kinds = {(str(c.kind.dtype).removeprefix("torch."), c.name) for c in optimizer.plan}
+    kinds = {(str(c.key.dtype).removeprefix("torch."), c.name) for c in optimizer.plan}
     assert kinds == explained
 
 
@@ -144,8 +144,8 @@ def test_a_class_of_other_origin_is_told_apart(capsys: Any, registered: Any) -> 
 def test_the_source_is_there_without_the_device(name: str, device: str) -> None:
     algorithm = optkit.get(name)
     optimizer = algorithm(parameters(3), implementation="forloop")
-    kind = Kind(torch.device(device), torch.bfloat16)
-    text = fused.source(algorithm, kind, optimizer.values(optimizer.param_groups[0]))
+    key = BucketKey(torch.device(device), torch.bfloat16)
+    text = fused.source(algorithm, key, optimizer.values(optimizer.param_groups[0]))
     for buffer in algorithm.buffers:
         assert buffer in text
 

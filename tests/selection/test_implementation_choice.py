@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import optkit
 from optkit_core import Choice, Offer, OptkitError
 from optkit_core.selection import requests, selector
-from optkit_core.step.buckets import Kind
+from optkit_core.step.bucket_key import BucketKey
 
 LEVELS = ["argument", "use", "environment", "file"]
 SOURCES = {
@@ -414,7 +414,7 @@ def test_foreach_does_not_record_a_graph(options: dict[str, Any]) -> None:
 
 def test_auto_knows_what_records_a_graph() -> None:
     optimizer = optkit.create("adamax", parameters())
-    kind = Kind(torch.device("cuda"), torch.float32, differentiable=True)
+    kind = BucketKey(torch.device("cuda"), torch.float32, differentiable=True)
     choice = selector.select(requests.DEFAULT, kind, optimizer.offers, type(optimizer))
     assert choice.name == "forloop"
     assert dict(choice.rejected)["foreach"].startswith("multi-tensor operations don't record")
@@ -478,7 +478,7 @@ def test_a_group_may_differ(
     special = {"params": parameters(2, torch.float64), **options}
     optimizer = optkit.create("adagrad", [special, {"params": parameters()}])
     optimizer.step()
-    assert {choice.kind.dtype: choice.name for choice in optimizer.plan} == {
+    assert {choice.key.dtype: choice.name for choice in optimizer.plan} == {
         torch.float64: expected or others,
         torch.float32: others,
     }
@@ -570,7 +570,9 @@ class Algorithm:
 
 def select(wish: Any, device: str, *offers: Offer) -> Choice:
     request = requests.parse(wish, "a test")
-    return selector.select(request, Kind(torch.device(device), torch.float32), offers, Algorithm)
+    return selector.select(
+        request, BucketKey(torch.device(device), torch.float32), offers, Algorithm
+    )
 
 
 THREE = (offer("fused"), offer("foreach"), offer("forloop"))
@@ -593,7 +595,7 @@ THREE = (offer("fused"), offer("foreach"), offer("forloop"))
 )
 def test_select_needs_no_device(wish: Any, device: str, expected: str) -> None:
     choice = select(wish, device, *THREE)
-    assert choice.name == expected and choice.kind.device == torch.device(device)
+    assert choice.name == expected and choice.key.device == torch.device(device)
     assert sorted(dict(choice.rejected)) == sorted({"fused", "foreach", "forloop"} - {expected})
 
 
@@ -632,7 +634,7 @@ def test_the_plan_has_one_entry_for_each_kind(name: str) -> None:
     assert optimizer.plan == ()
     for _ in range(3):
         optimizer.step()
-    kinds = [str(choice.kind) for choice in optimizer.plan]
+    kinds = [str(choice.key) for choice in optimizer.plan]
     assert kinds == ["cpu float32", "cpu float64", "cpu complex64"]
     for choice in optimizer.plan:
         assert choice.name == "fused"
@@ -647,7 +649,7 @@ def test_the_plan_knows_only_what_has_stepped() -> None:
     optimizer = optkit.create("adamax", [*parameters(1), *parameters(1, torch.float64)])
     optimizer.param_groups[0]["params"][1].grad = None
     assert ran(optimizer) == ["fused"]
-    assert optimizer.plan[0].kind.dtype == torch.float32
+    assert optimizer.plan[0].key.dtype == torch.float32
 
 
 def test_the_plan_tells_of_a_sparse_gradient() -> None:
@@ -655,4 +657,4 @@ def test_the_plan_tells_of_a_sparse_gradient() -> None:
     p.grad = torch.tensor([1.0, 0.0, 0.0]).to_sparse()
     optimizer = optkit.create("adagrad", params)
     optimizer.step()
-    assert [str(choice.kind) for choice in optimizer.plan] == ["cpu float32 sparse_coo"]
+    assert [str(choice.key) for choice in optimizer.plan] == ["cpu float32 sparse_coo"]

@@ -51,19 +51,19 @@ def without_strides(algorithm: Any, bucket: Any, h: Any) -> Launch:
     states = [{key: plain(value) for key, value in state.items()} for state in bucket.states]
     params, grads = list(map(plain, bucket.params)), list(map(plain, bucket.grads))
     flat = with_(bucket, params=params, grads=grads, states=states)
-    return FORLOOP.prepare(algorithm, flat, h)
+    return FORLOOP.make_launcher(algorithm, flat, h)
 
 
 def without_tails(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Leaves out what doesn't fill a vector register."""
     full = [i for i, p in enumerate(bucket.params) if p.numel() % 16 == 0]
-    return FORLOOP.prepare(algorithm, bucket.subset(full), h) if full else lambda: None
+    return FORLOOP.make_launcher(algorithm, bucket.subset(full), h) if full else lambda: None
 
 
 def without_the_last(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Stops one tensor too early."""
     rest = list(range(len(bucket) - 1))
-    return FORLOOP.prepare(algorithm, bucket.subset(rest), h) if rest else lambda: None
+    return FORLOOP.make_launcher(algorithm, bucket.subset(rest), h) if rest else lambda: None
 
 
 def doing_nothing(algorithm: Any, bucket: Any, h: Any) -> Launch:
@@ -77,7 +77,7 @@ def using_the_gradients_memory(algorithm: Any, bucket: Any, h: Any) -> Launch:
     def launch() -> None:
         for g in bucket.grads:
             g.copy_(g * 1.5)
-        FORLOOP.prepare(algorithm, bucket, h)()
+        FORLOOP.make_launcher(algorithm, bucket, h)()
 
     return launch
 
@@ -85,22 +85,22 @@ def using_the_gradients_memory(algorithm: Any, bucket: Any, h: Any) -> Launch:
 def swallowing_nan(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Takes what isn't finite for something else, as fast-math does."""
     grads = [g.nan_to_num(0.0, 0.0, 0.0) for g in bucket.grads]
-    return FORLOOP.prepare(algorithm, with_(bucket, grads=grads), h)
+    return FORLOOP.make_launcher(algorithm, with_(bucket, grads=grads), h)
 
 
 def descending(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Forgets to maximize."""
-    return FORLOOP.prepare(algorithm, with_(bucket, maximize=False), h)
+    return FORLOOP.make_launcher(algorithm, with_(bucket, maximize=False), h)
 
 
 def without_scale(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Forgets that gradients are scaled."""
-    return FORLOOP.prepare(algorithm, with_(bucket, scaling=Scaling()), h)
+    return FORLOOP.make_launcher(algorithm, with_(bucket, scaling=Scaling()), h)
 
 
 def by(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Return what steps a bucket of one group by other hyperparameters than the group's."""
-    return FORLOOP.prepare(algorithm, with_(bucket, hyperparameters={bucket.groups[0]: h}), h)
+    return FORLOOP.make_launcher(algorithm, with_(bucket, hyperparameters={bucket.groups[0]: h}), h)
 
 
 def ignoring(name: str, value: Any) -> Callable[..., Launch]:
@@ -125,7 +125,7 @@ def counting(by: float) -> Callable[..., Launch]:
 
     def prepare(algorithm: Any, bucket: Any, h: Any) -> Launch:
         def launch() -> None:
-            FORLOOP.prepare(algorithm, bucket, h)()
+            FORLOOP.make_launcher(algorithm, bucket, h)()
             for step in bucket.steps:
                 step.add_(by - 1)
 
@@ -139,7 +139,7 @@ def through(dtype: torch.dtype) -> Callable[..., Launch]:
 
     def prepare(algorithm: Any, bucket: Any, h: Any) -> Launch:
         grads = [g.to(dtype).to(g.dtype) for g in bucket.grads]
-        return FORLOOP.prepare(algorithm, with_(bucket, grads=grads), h)
+        return FORLOOP.make_launcher(algorithm, with_(bucket, grads=grads), h)
 
     return prepare
 
@@ -150,7 +150,7 @@ def keeping_a_buffer_to_itself(algorithm: Any, bucket: Any, h: Any) -> Launch:
         {**state, "mean": KEPT.setdefault(id(state["mean"]), state["mean"].clone())}
         for state in bucket.states
     ]
-    return FORLOOP.prepare(algorithm, with_(bucket, states=states), h)
+    return FORLOOP.make_launcher(algorithm, with_(bucket, states=states), h)
 
 
 KEPT: dict[int, Tensor] = {}
@@ -163,7 +163,7 @@ def never_reading_its_state(algorithm: Any, bucket: Any, h: Any) -> Launch:
         for position, (p, state) in enumerate(zip(bucket.params, bucket.states, strict=True)):
             mean = OWN.setdefault(p, torch.zeros_like(state["mean"]))
             state["mean"].copy_(mean)
-            FORLOOP.prepare(algorithm, bucket.subset([position]), h)()
+            FORLOOP.make_launcher(algorithm, bucket.subset([position]), h)()
             mean.copy_(state["mean"])
 
     return launch
@@ -176,7 +176,7 @@ def writing_beside_them(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Writes a whole row of memory, gaps included."""
 
     def launch() -> None:
-        FORLOOP.prepare(algorithm, bucket, h)()
+        FORLOOP.make_launcher(algorithm, bucket, h)()
         for p in bucket.params:
             if p.dim() == 2 and p.stride(1) == 2:
                 torch.as_strided(p, p.shape, p.stride(), p.storage_offset() - 1).zero_()
@@ -195,9 +195,9 @@ def failing(algorithm: Any, bucket: Any, h: Any) -> Launch:
 
 def doubling_sparse_gradients(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Is right where gradients are dense."""
-    is_sparse = bucket.kind.layout != torch.strided
+    is_sparse = bucket.key.layout != torch.strided
     grads = [g * 2 for g in bucket.grads] if is_sparse else bucket.grads
-    return FORLOOP.prepare(algorithm, with_(bucket, grads=grads), h)
+    return FORLOOP.make_launcher(algorithm, with_(bucket, grads=grads), h)
 
 
 IMPLEMENTATIONS: dict[str, tuple[Callable[..., Launch], str]] = {

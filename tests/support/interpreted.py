@@ -110,7 +110,7 @@ def standing_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from optkit_core.implementations.fused import cuda
 
     monkeypatch.setitem(fused.MODULES, "cpu", "cuda")
-    monkeypatch.setattr(cuda, "refuse_device", lambda device: "")
+    monkeypatch.setattr(cuda, "unsupported_device_reason", lambda device: None)
     monkeypatch.setattr(step_counters, "CAPTURABLE_DEVICES", frozenset({"cpu"}))
     fused._module.cache_clear()
     try:

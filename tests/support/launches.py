@@ -55,7 +55,7 @@ class Driver:
 def main() -> None:
     driver.set_active(Driver())
     fused.MODULES["cpu"] = "cuda"
-    cuda.refuse_device = lambda device: ""
+    cuda.unsupported_device_reason = lambda device: None
     params = [torch.nn.Parameter(torch.zeros(n)) for n in (5, 0, 5000)]
     optimizer = optkit.create("adamax", params, lr=0.1, implementation="fused")
     for step in range(STEPS):

@@ -125,7 +125,7 @@ def test_sparse_gradients_are_checked_where_there_are_some(offer: Any) -> None:
 
 
 def test_one_that_is_right_is_listed(offer: Any) -> None:
-    offer(FORLOOP.prepare)
+    offer(FORLOOP.make_launcher)
     assert testing.check("adamax").implementations == ("forloop", "foreach", "fused", "vendor-x")
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 
 import optkit
-from optkit_core.implementations.fused.row_numbers import OtherWayError, RowNumbers
+from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
 from optkit_core.native import reader_library
 from optkit_core.tracing.bodies import Body, fitting, recorded
 from optkit_core.tracing.recording import Program
@@ -90,7 +90,7 @@ def natively(program: Any, numbers: list[float]) -> list[float] | None:
     rows = RowNumbers(body, given, [0], addresses.buffer_info()[0], True, reader)
     try:
         assert rows.compute(None) == 1
-    except OtherWayError:
+    except OtherBranchError:
         return None
     return list(rows.numbers)[:1]
 

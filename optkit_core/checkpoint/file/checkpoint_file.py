@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.metadata import version
 from typing import Any
 
 import attrs
@@ -77,12 +78,10 @@ def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         CheckpointError: the state holds what a file can't; nothing was written.
         CheckpointFileError: the file can't be written.
     """
-    import optkit
-
     state, tensors = encode(checkpoint.state_dict)
     record = {
         "format": FORMAT,
-        "writer": f"optkit {optkit.__version__}",
+        "writer": f"optkit {version('optkit')}",
         "algorithm": checkpoint.algorithm,
         "state_dict": state,
     }

@@ -15,7 +15,7 @@ from optkit_core.checkpoint.load.load_report import Findings
 from optkit_core.checkpoint.schema import dtype_name
 from optkit_core.declaration.buffer_kinds import SCALAR, SHAPED
 from optkit_core.declaration.buffers import STEP, Buffer
-from optkit_core.step.buckets import NATIVE
+from optkit_core.step.bucket_key import PLAIN_TYPES
 
 LARGEST_COUNT = 2**53
 """Up to here every whole number is a float64."""
@@ -130,4 +130,4 @@ def _same_kind(one: torch.dtype, other: torch.dtype) -> bool:
 
 
 def _is_native(tensor: Tensor) -> bool:
-    return type(tensor) in NATIVE
+    return type(tensor) in PLAIN_TYPES

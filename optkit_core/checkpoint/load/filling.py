@@ -17,7 +17,7 @@ from optkit_core.checkpoint.load.value_copies import copied
 from optkit_core.checkpoint.load.verification import Verified
 from optkit_core.declaration.buffer_kinds import JOINT, PER_ELEMENT, SCALAR, SHAPED
 from optkit_core.declaration.buffers import Buffer, joint_dtype
-from optkit_core.step.buckets import NATIVE
+from optkit_core.step.bucket_key import PLAIN_TYPES
 
 BLOCK = 256
 """How many tensors are copied at once; what describes them stays in the processor's cache."""
@@ -40,7 +40,7 @@ class Copies:
     @cached_property
     def are_native(self) -> bool:
         """Whether none of the tensors is of another type, distributed for example."""
-        return {*map(type, self.targets), *map(type, self.sources)} <= set(NATIVE)
+        return {*map(type, self.targets), *map(type, self.sources)} <= set(PLAIN_TYPES)
 
 
 @attrs.frozen(eq=False)

@@ -13,9 +13,8 @@ from optkit_core.checkpoint.load.saved_state import SavedGroup
 from optkit_core.checkpoint.load.value_copies import copied
 from optkit_core.checkpoint.schema import Schema, savable
 from optkit_core.errors import CheckpointError, HyperparameterError
-from optkit_core.optimizer import LIVE
 from optkit_core.param_groups.builtin_values import plain
-from optkit_core.param_groups.group_keys import slip_of
+from optkit_core.param_groups.group_keys import LIVE, slip_of
 
 
 def verify(

@@ -6,25 +6,30 @@ and kept. What a device needs is imported when a bucket on such a device is firs
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
-from optkit_core.selection.selector import Offer
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.selection.offer import Launch, Offer, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 
 MODULES = {"cpu": "cpu", "cuda": "cuda"}
 """The module of this package that runs kernels on a type of device."""
 
 
-def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Callable[[], None]:
-    """Return what steps the bucket, once everything that it needs is there."""
-    launch: Callable[[], None] = _module(bucket.kind.device.type).prepare(
-        algorithm, bucket.under(h), h
-    )
+def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespace | None) -> Launch:
+    """Return what steps the bucket, once everything that it needs is there.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
+        h: hyperparameters of the bucket's only group; None where each group has its own.
+    """
+    launch: Launch = _module(bucket.key.device.type).make_launcher(algorithm, bucket.under(h))
     return launch
 
 
@@ -33,24 +38,39 @@ def holds(bucket: Bucket) -> bool:
     return bucket.kept is not None and bool(bucket.kept.holds(bucket))
 
 
-def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return why no fused kernel can step a kind of bucket, or an empty string."""
-    if kind.device.type not in MODULES:
-        return f"there are fused kernels for {', '.join(MODULES)}, not for {kind.device.type}"
-    if kind.differentiable:
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no fused kernel can step a bucket, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    if key.device.type not in MODULES:
+        return f"there are fused kernels for {', '.join(MODULES)}, not for {key.device.type}"
+    if key.differentiable:
         return "a kernel doesn't record a graph, and differentiable=True needs one"
-    if kind.compiled:
+    if key.compiled:
         return "under torch.compile the compiler writes the kernels"
-    if kind.layout != torch.strided:
+    if key.layout != torch.strided:
         return "a kernel walks dense memory, and the gradients are sparse"
-    if not kind.native:
+    if not key.native:
         return "a tensor subclass needn't have memory that a kernel can walk"
-    return str(_module(kind.device.type).refuse(algorithm, kind, h))
+    reason: str | None = _module(key.device.type).unsupported_reason(algorithm, key, h)
+    return reason
 
 
-def source(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return the source of the kernel that steps a kind of bucket, as far as it is its own."""
-    return str(_module(kind.device.type).source(algorithm, kind, h))
+def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
+    """Return the source of the kernel that steps a bucket, as far as it is its own.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: their hyperparameters as attributes.
+    """
+    return str(_module(key.device.type).source(algorithm, key, h))
 
 
 @lru_cache
@@ -58,4 +78,11 @@ def _module(device_type: str) -> Any:
     return import_module(f"{__name__}.{MODULES[device_type]}")
 
 
-FUSED = Offer("fused", prepare, refuse, holds, skips=frozenset({"cuda"}), spans_groups=True)
+FUSED = Offer(
+    "fused",
+    make_launcher,
+    unsupported_reason,
+    holds,
+    skips=frozenset({"cuda"}),
+    spans_groups=True,
+)

@@ -13,7 +13,7 @@ import torch
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source
-from optkit_core.implementations.fused.table import Table, address
+from optkit_core.implementations.fused.table import AddressTable, address
 from optkit_core.native import cache, cache_dirs
 from optkit_core.native.structures import Job, require_layouts
 from optkit_core.tracing.recording import Program
@@ -44,7 +44,7 @@ class Kernel:
         self.run.argtypes = [ctypes.c_void_p]
         self.run.restype = None
 
-    def job(self, table: Table, sets: array[int], numbers: array[float]) -> KernelJob:
+    def job(self, table: AddressTable, sets: array[int], numbers: array[float]) -> KernelJob:
         """Return the update of every element of a table's rows.
 
         Args:
@@ -59,7 +59,7 @@ class KernelJob:
     """A kernel with what it works on; the contents of the arrays may change between its runs."""
 
     def __init__(
-        self, kernel: Kernel, table: Table, sets: array[int], numbers: array[float]
+        self, kernel: Kernel, table: AddressTable, sets: array[int], numbers: array[float]
     ) -> None:
         """Take the kernel and the arrays."""
         self.rows = table.rows

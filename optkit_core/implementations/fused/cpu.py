@@ -5,47 +5,67 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source, parts
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, kernel
 from optkit_core.implementations.fused.cpp_source import TYPES
-from optkit_core.implementations.fused.parts import Launch, Part
-from optkit_core.implementations.fused.table import Table
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.implementations.fused.parts import Part
+from optkit_core.implementations.fused.table import AddressTable
+from optkit_core.selection.offer import Launch, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.trace import trace
 
-__all__ = ["prepare", "refuse", "source"]
+__all__ = ["make_launcher", "source", "unsupported_reason"]
 
 
-def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
+def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     """Return what steps the bucket, once everything that it needs is there.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
 
     Raises:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
-    return parts.prepare(algorithm, bucket, partial(_launch, algorithm))
+    return parts.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
-def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return why no kernel can step a kind of bucket, or an empty string; compiles one."""
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no kernel can step a bucket, None where one can; compiles one.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     try:
-        dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
+        dtypes = parts.expected_dtypes(algorithm, key, TYPES)
         kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
-    return ""
+    return None
 
 
-def source(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return the C++ source of the loop over a row, without what surrounds it."""
+def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
+    """Return the C++ source of the loop over a row, without what surrounds it.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     return cpp_source.loop(
-        trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, kind, TYPES)
+        trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, key, TYPES)
     )
 
 
-def _launch(algorithm: Any, part: Part) -> Launch:
+def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     """Return what steps the rows of one part, with their numbers computed."""
     table, numbers = part.table, part.numbers
     if numbers is None:
@@ -53,45 +73,47 @@ def _launch(algorithm: Any, part: Part) -> Launch:
     scale = table.bucket.inverse_scale
     numbers.compute(None if scale is None else float(scale))
     if part.run is None:
-        found = kernel(numbers.body.program, table.dtypes, algorithm.__name__)
-        part.run = partial(_run, table, found.job(table, numbers.sets, numbers.numbers))
+        compiled = kernel(numbers.body.program, table.dtypes, algorithm.__name__)
+        part.run = partial(_run, table, compiled.job(table, numbers.sets, numbers.numbers))
     return part.run
 
 
-def _traced(algorithm: Any, table: Table) -> Launch:
+def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
     """Return what steps a table's rows by running the body for each of their groups and counts.
 
     Rows whose bodies differ get tables of their own.
     """
     bucket = table.bucket
     counts = table.next_counts()
-    ways = list(
+    group_steps = list(
         zip(bucket.groups, counts if len(counts) > 1 else [*counts] * table.rows, strict=True)
     )
-    distinct = list(dict.fromkeys(ways))
+    distinct = list(dict.fromkeys(group_steps))
     traces = [
         trace(algorithm, bucket.hyperparameters[index], t, bucket.maximize, bucket.inverse_scale)
         for index, t in distinct
     ]
     if any(program != traces[0][0] for program, _ in traces):
-        return parts.one_after_another(_by_way(algorithm, table, ways))
-    found = kernel(traces[0][0], table.dtypes, algorithm.__name__)
-    place = {way: position for position, way in enumerate(distinct)}
-    sets = array("i", [place[way] for way in ways])
+        return parts.one_after_another(_by_group_step(algorithm, table, group_steps))
+    compiled = kernel(traces[0][0], table.dtypes, algorithm.__name__)
+    positions = {key: position for position, key in enumerate(distinct)}
+    sets = array("i", [positions[key] for key in group_steps])
     numbers = array("d", [float(number) for _, numbers in traces for number in numbers])
-    return partial(_run, table, found.job(table, sets, numbers))
+    return partial(_run, table, compiled.job(table, sets, numbers))
 
 
-def _run(table: Table, job: KernelJob) -> None:
+def _run(table: AddressTable, job: KernelJob) -> None:
     table.advance()
     job.run()
 
 
-def _by_way(algorithm: Any, table: Table, ways: Sequence[tuple[int, float]]) -> list[Launch]:
+def _by_group_step(
+    algorithm: type[UpdateBody], table: AddressTable, group_steps: Sequence[tuple[int, float]]
+) -> list[Launch]:
     launches = []
     table.bucket.refresh()
-    for way in dict.fromkeys(ways):
-        rows = [row for row, other in enumerate(ways) if other == way]
-        part = Table(table.bucket.subset(rows), tuple(algorithm.buffers), None)
+    for key in dict.fromkeys(group_steps):
+        rows = [row for row, other in enumerate(group_steps) if other == key]
+        part = AddressTable(table.bucket.subset(rows), tuple(algorithm.buffers), None)
         launches.append(_traced(algorithm, part))
     return launches

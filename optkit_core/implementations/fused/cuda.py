@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -17,15 +18,17 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations import step_counters
 from optkit_core.implementations.fused import parts, triton_source
 from optkit_core.implementations.fused.device_table import numbers_on_device, on_device
-from optkit_core.implementations.fused.parts import Launch, Part
-from optkit_core.implementations.fused.table import Table
+from optkit_core.implementations.fused.parts import Part
+from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.implementations.fused.triton_kernel import compiled
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.selection.offer import Launch, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.recording import Program
 from optkit_core.tracing.trace import trace
 
-__all__ = ["prepare", "refuse", "source"]
+__all__ = ["make_launcher", "source", "unsupported_reason"]
 
 OLDEST = (7, 5)
 """The compute capability from which on Triton compiles for a device."""
@@ -52,48 +55,66 @@ class Pass(NamedTuple):
     sets: array[int]
 
 
-Way = tuple[int, float | None]
+GroupStep = tuple[int, float | None]
 """A group's index and the step that a row of it takes, None where the device counts."""
 
 
-def prepare(algorithm: Any, bucket: Bucket, h: Any) -> Launch:
+def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     """Return what steps the bucket, once everything that it needs is there.
+
+    Args:
+        algorithm: the class with its update body.
+        bucket: the parameters, gradients and states.
 
     Raises:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
     _settle_counters(bucket)
-    return parts.prepare(algorithm, bucket, partial(_launch, algorithm))
+    return parts.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
-def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return why no kernel can step a kind of bucket, or an empty string."""
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no kernel can step a bucket, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
     try:
-        parts.expected_dtypes(algorithm, kind, TYPES)
-        trace(algorithm, h, None if kind.capturable else 1.0)
+        parts.expected_dtypes(algorithm, key, TYPES)
+        trace(algorithm, h, None if key.capturable else 1.0)
     except UnavailableError as error:
         return str(error)
-    return refuse_device(kind.device)
+    return unsupported_device_reason(key.device)
 
 
-def source(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return the Triton source of the kernel that steps a kind of bucket."""
-    dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
-    program, numbers = trace(algorithm, h, None if kind.capturable else 1.0)
+def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
+    """Return the Triton source of the kernel that steps a bucket.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    dtypes = parts.expected_dtypes(algorithm, key, TYPES)
+    program, numbers = trace(algorithm, h, None if key.capturable else 1.0)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
 
 
 @cache
-def refuse_device(device: torch.device) -> str:
-    """Return why Triton's kernels can't run on a device, or an empty string."""
+def unsupported_device_reason(device: torch.device) -> str | None:
+    """Return why Triton's kernels can't run on a device, None where they can."""
     if torch.version.hip:
         return "the kernels are for CUDA; how ROCm rounds in them is unknown"
     if find_spec("triton") is None:
         return "Triton isn't installed; pip install triton"
-    found = torch.cuda.get_device_capability(device)
-    if found < OLDEST:
-        return f"Triton compiles for compute capability {OLDEST} and newer, not for {found}"
-    return ""
+    capability = torch.cuda.get_device_capability(device)
+    if capability < OLDEST:
+        return f"Triton compiles for compute capability {OLDEST} and newer, not for {capability}"
+    return None
 
 
 def _settle_counters(bucket: Bucket) -> None:
@@ -103,8 +124,8 @@ def _settle_counters(bucket: Bucket) -> None:
         UnavailableError: they are of several dtypes.
     """
     if bucket.kept is not None and bucket.found_inf is None:
-        return
-    device, steps = bucket.kind.device, bucket.steps
+        return  # they were settled when the parts were made
+    device, steps = bucket.key.device, bucket.steps
     is_away = [step.device != device for step in steps]
     if any(is_away) and (bucket.found_inf is not None or not all(is_away)):
         for state in bucket.states:
@@ -114,8 +135,8 @@ def _settle_counters(bucket: Bucket) -> None:
         raise UnavailableError("the step counters are of several dtypes")
 
 
-def _launch(algorithm: Any, part: Part) -> Launch:
-    """Return what steps the rows of a part: one launch for all whose bodies go the same way."""
+def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
+    """Return what steps the rows of a part: one launch for each branch of the body."""
     parts.require_known(part.table.dtypes, TYPES)
     passes = _traced(algorithm, part.table) if part.numbers is None else [_recorded(part)]
     return partial(_run, part.table, passes)
@@ -132,24 +153,24 @@ def _recorded(part: Part) -> Pass:
     return _pass(table, numbers.body.program, sets, table.ends, numbers.sets)
 
 
-def _traced(algorithm: Any, table: Table) -> list[Pass]:
-    """Return the launches for rows whose bodies are run: one for each way that they go."""
-    ways = _ways(table)
-    traces = {way: _trace(algorithm, table.bucket, way) for way in dict.fromkeys(ways)}
-    together: dict[Any, list[Way]] = {}
-    for way, (program, given) in traces.items():
-        together.setdefault((program, _dtypes(given)), []).append(way)
+def _traced(algorithm: type[UpdateBody], table: AddressTable) -> list[Pass]:
+    """Return the launches for rows whose bodies are run: one for each branch that they take."""
+    group_steps = _group_steps(table)
+    traces = {key: _trace(algorithm, table.bucket, key) for key in dict.fromkeys(group_steps)}
+    together: dict[Any, list[GroupStep]] = {}
+    for key, (program, given) in traces.items():
+        together.setdefault((program, _dtypes(given)), []).append(key)
     passes = []
     for alike in together.values():
-        place = {way: position for position, way in enumerate(alike)}
-        chosen = [place.get(way, -1) for way in ways]
-        numbers = [traces[way][1] for way in alike]
+        positions = {key: position for position, key in enumerate(alike)}
+        chosen = [positions.get(key, -1) for key in group_steps]
+        numbers = [traces[key][1] for key in alike]
         ends, sets = _ends(table, chosen), array("i", [max(0, position) for position in chosen])
         passes.append(_pass(table, traces[alike[0]][0], numbers, ends, sets))
     return passes
 
 
-def _ways(table: Table) -> list[Way]:
+def _group_steps(table: AddressTable) -> list[GroupStep]:
     groups = table.bucket.groups
     if _counted_on_device(table.bucket):
         return [(group, None) for group in groups]
@@ -158,22 +179,24 @@ def _ways(table: Table) -> list[Way]:
     return list(zip(groups, each, strict=True))
 
 
-def _trace(algorithm: Any, bucket: Bucket, way: Way) -> tuple[Program, list[Any]]:
-    index, t = way
+def _trace(
+    algorithm: type[UpdateBody], bucket: Bucket, key: GroupStep
+) -> tuple[Program, list[Any]]:
+    index, t = key
     h = bucket.hyperparameters[index]
     program, numbers = trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
-    return program, [on(bucket.kind.device, number) for number in numbers]
+    return program, [on(bucket.key.device, number) for number in numbers]
 
 
 def _pass(
-    table: Table,
+    table: AddressTable,
     program: Program,
     given: Sequence[Sequence[Any]],
     ends: array[int],
     sets: array[int],
 ) -> Pass:
     """Return one launch, for which each set of numbers is given."""
-    bucket, device = table.bucket, table.bucket.kind.device
+    bucket, device = table.bucket, table.bucket.key.device
     is_tabled = len(given) > 1 and bool(given[0])
     numbers = list(given[0])
     signature = Signature(
@@ -184,21 +207,21 @@ def _pass(
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
     )
-    found = compiled(signature, device) if program.stores else None
+    kernel = compiled(signature, device) if program.stores else None
     if is_tabled:
         numbers = [_tabled(given, device)]
-    return Pass(found, numbers, ends, sets if is_tabled else array("i"))
+    return Pass(kernel, numbers, ends, sets if is_tabled else array("i"))
 
 
 def _tabled(given: Sequence[Sequence[Any]], device: torch.device) -> Tensor:
     """Return sets of numbers on the device, float64; those that lie there needn't be read."""
     plain = (0.0 if isinstance(number, Tensor) else number for each in given for number in each)
     table = numbers_on_device(array("d", plain), device)
-    for place, column in enumerate(zip(*given, strict=True)):
+    for column_index, column in enumerate(zip(*given, strict=True)):
         if isinstance(column[0], Tensor):
             is_same = all(number is column[0] for number in column)
             values = column[0] if is_same else torch.stack([n.reshape(()) for n in column])
-            table[place :: len(given[0])] = values
+            table[column_index :: len(given[0])] = values
     return table
 
 
@@ -207,8 +230,8 @@ def _dtypes(numbers: Sequence[Any]) -> tuple[torch.dtype | None, ...]:
     return tuple([number.dtype if isinstance(number, Tensor) else None for number in numbers])
 
 
-def _run(table: Table, passes: Sequence[Pass]) -> None:
-    device, found_inf = table.bucket.kind.device, table.bucket.found_inf
+def _run(table: AddressTable, passes: Sequence[Pass]) -> None:
+    device, found_inf = table.bucket.key.device, table.bucket.found_inf
     flag = [] if found_inf is None else [found_inf.to(device, non_blocking=True)]
     with torch.accelerator.device_index(device.index):
         _advance(table, flag)
@@ -220,7 +243,7 @@ def _run(table: Table, passes: Sequence[Pass]) -> None:
                 kernel[total, 1, 1](*arguments)
 
 
-def _advance(table: Table, flag: Sequence[Tensor]) -> None:
+def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
     """Add one to every step counter, unless the device says that the step is skipped."""
     steps = table.bucket.steps
     if flag:
@@ -234,20 +257,25 @@ def _advance(table: Table, flag: Sequence[Tensor]) -> None:
 def _counted_on_device(bucket: Bucket) -> bool:
     """Return whether a kernel reads the step counters, which the host then doesn't know."""
     on_host: bool = bucket.states[0][STEP].is_cpu
-    return bucket.kind.capturable or bucket.found_inf is not None or not on_host
+    return bucket.key.capturable or bucket.found_inf is not None or not on_host
 
 
-def _ends(table: Table, chosen: Sequence[int]) -> array[int]:
+def _ends(table: AddressTable, chosen: Sequence[int]) -> array[int]:
     """Return the ends of the rows that are chosen, as if the others had no elements."""
     if min(chosen) >= 0:
         return table.ends
     sizes = [end - begin for begin, end in zip([0, *table.ends], table.ends, strict=False)]
-    alike = (size * (place >= 0) for size, place in zip(sizes, chosen, strict=True))
+    alike = (size * (position >= 0) for size, position in zip(sizes, chosen, strict=True))
     return array("q", accumulate(alike))
 
 
 def on(device: torch.device, number: Any) -> Any:
-    """Return a number as a launch takes it: on the host, or in the memory of the device."""
+    """Return a number as a launch takes it: on the host, or in the memory of the device.
+
+    Args:
+        device: where the kernel runs.
+        number: a Python number, or a tensor of one element.
+    """
     if not isinstance(number, Tensor):
         return float(number)
     if number.is_cpu and device.type != "cpu":

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from optkit_core.implementations.fused.table import WORD, Table
+from optkit_core.implementations.fused.table import WORD, AddressTable
 from optkit_core.implementations.fused.triton_source import CHUNK
 
 KEPT = 64
@@ -21,7 +21,7 @@ KEPT = 64
 
 
 def on_device(
-    table: Table, ends: array[int], sets: array[int] | None = None
+    table: AddressTable, ends: array[int], sets: array[int] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the two tables of a launch on the current stream.
 
@@ -40,7 +40,7 @@ def on_device(
     """
     content = bytes(WORD) + ends.tobytes() + table.memory.tobytes()
     content += array("q", sets or ()).tobytes()
-    device, rows = table.bucket.kind.device, table.rows
+    device, rows = table.bucket.key.device, table.rows
     if is_captured(device):
         words = written(content, device)
         return words, chunks(words[: rows + 1], count(content, rows))

@@ -12,20 +12,20 @@ from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.row_layout import sorted_rows
-from optkit_core.implementations.fused.row_numbers import OtherWayError, RowNumbers
-from optkit_core.implementations.fused.table import Table
-from optkit_core.implementations.layout_copies import Copies, packed
+from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
+from optkit_core.implementations.fused.table import AddressTable
+from optkit_core.implementations.layout_copies import BucketCopy, packed
 from optkit_core.native.reader import Reader
 from optkit_core.native.reader_library import reader
-from optkit_core.step.buckets import Bucket, Kind
+from optkit_core.selection.offer import Launch, UpdateBody
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
 from optkit_core.step.collector import uncollected
 from optkit_core.tracing.bodies import Body, fitting, recorded
 from optkit_core.tracing.settings import Settings, settings
 
-Launch = Callable[[], None]
-
-MOST_DETOURS = 16
-"""How often a bucket's rows are sorted anew since their body goes another way than before."""
+MOST_RETRIES = 2
+"""How often a bucket's rows are sorted anew since their body takes another branch than before."""
 
 
 class Part:
@@ -39,7 +39,7 @@ class Part:
         run: what steps these rows once their numbers are computed, if that stays the same.
     """
 
-    def __init__(self, table: Table, numbers: RowNumbers | None = None) -> None:
+    def __init__(self, table: AddressTable, numbers: RowNumbers | None = None) -> None:
         """Keep both."""
         self.table = table
         self.numbers = numbers
@@ -57,9 +57,13 @@ class Parts:
     """
 
     def __init__(
-        self, algorithm: Any, bucket: Bucket, exactly: bool = False, records: bool = True
+        self,
+        algorithm: type[UpdateBody],
+        bucket: Bucket,
+        exactly: bool = False,
+        records: bool = True,
     ) -> None:
-        """Sort the rows by how their tensors lie, and by the ways that their bodies go."""
+        """Sort the rows by how their tensors lie, and by the branches that their bodies take."""
         self.names = tuple(algorithm.buffers)
         self.is_scaled = bucket.inverse_scale is not None
         alike, odd = sorted_rows(bucket, self.names)
@@ -69,7 +73,7 @@ class Parts:
             subset = bucket.subset(rows)
             found = _reader_of(subset) if records else None
             if found is None:
-                self.parts.append(Part(Table(subset, self.names, _reader_of(subset))))
+                self.parts.append(Part(AddressTable(subset, self.names, _reader_of(subset))))
             else:
                 self.parts += _recorded_parts(algorithm, subset, found, exactly)
         bucket.changed.clear()
@@ -97,29 +101,32 @@ class Parts:
         return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
 
 
-def prepare(algorithm: Any, bucket: Bucket, launch: Callable[[Part], Launch]) -> Launch:
+def launcher_of_parts(
+    algorithm: type[UpdateBody], bucket: Bucket, launch: Callable[[Part], Launch]
+) -> Launch:
     """Return what steps the bucket; its parts are kept for the steps to come.
 
     Args:
         algorithm: the class with its update body.
-        bucket: parameters of one kind.
+        bucket: the parameters, gradients and states.
         launch: returns what steps the rows of one part.
 
     Raises:
         UnavailableError: a kernel can't step some of the rows.
     """
-    detours = 0
+    retries = 0
     while True:
         if bucket.kept is None:
             with uncollected():
-                bucket.kept = Parts(algorithm, bucket, detours > 0, detours < MOST_DETOURS)
+                bucket.kept = Parts(algorithm, bucket, retries > 0, retries < MOST_RETRIES)
         parts: Parts = bucket.kept
         try:
             launches = [launch(part) for part in parts.parts]
-        except OtherWayError:
+        except OtherBranchError:
+            # The first retry looks at the count of every row, the last one records no body.
             bucket.kept = None
             bucket.refresh()
-            detours = MOST_DETOURS if detours else 1
+            retries += 1
             continue
         if parts.odd is not None:
             launches += _copied(parts.odd, parts.names, launch)
@@ -127,9 +134,14 @@ def prepare(algorithm: Any, bucket: Bucket, launch: Callable[[Part], Launch]) ->
 
 
 def expected_dtypes(
-    algorithm: Any, kind: Kind, known: Container[torch.dtype]
+    algorithm: type[UpdateBody], key: BucketKey, known: Container[torch.dtype]
 ) -> tuple[torch.dtype, ...]:
-    """Return the dtypes of parameter, gradient and buffers of a kind of bucket.
+    """Return the dtypes of parameter, gradient and buffers of a bucket.
+
+    Args:
+        algorithm: the class with its buffers.
+        key: what the bucket's parameters have in common.
+        known: the dtypes that kernels know.
 
     Raises:
         UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
@@ -139,14 +151,18 @@ def expected_dtypes(
             raise UnavailableError(
                 f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
             )
-    own = kind.dtype.to_real()
-    dtypes = (own, own, *(buffer.dtype or own for buffer in algorithm.buffers.values()))
+    dtype = key.dtype.to_real()
+    dtypes = (dtype, dtype, *(buffer.dtype or dtype for buffer in algorithm.buffers.values()))
     require_known(dtypes, known)
     return dtypes
 
 
 def require_known(dtypes: Iterable[torch.dtype], known: Container[torch.dtype]) -> None:
     """Raise unless kernels know all dtypes.
+
+    Args:
+        dtypes: of all tensors of a row.
+        known: the dtypes that kernels know.
 
     Raises:
         UnavailableError: naming the one that they don't.
@@ -161,21 +177,23 @@ def one_after_another(launches: Sequence[Launch]) -> Launch:
     return launches[0] if len(launches) == 1 else partial(_run_all, launches)
 
 
-def _recorded_parts(algorithm: Any, bucket: Bucket, found: Reader, exactly: bool) -> list[Part]:
-    """Return the parts of rows that lie alike, one for each way that bodies go."""
+def _recorded_parts(
+    algorithm: type[UpdateBody], bucket: Bucket, found: Reader, exactly: bool
+) -> list[Part]:
+    """Return the parts of rows that lie alike, one for each branch of the body."""
     given = {index: settings(bucket.hyperparameters[index]) for index in set(bucket.groups)}
     ways = _ways(algorithm, bucket, given, exactly)
     parts = []
     for body in dict.fromkeys(ways):
         rows = [row for row, way in enumerate(ways) if way is body]
         part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
-        table = Table(part, tuple(algorithm.buffers), found)
+        table = AddressTable(part, tuple(algorithm.buffers), found)
         parts.append(Part(table, _numbers(body, given, table, found)))
     return parts
 
 
 def _numbers(
-    body: Body | None, given: Mapping[int, Settings | None], table: Table, found: Reader
+    body: Body | None, given: Mapping[int, Settings | None], table: AddressTable, found: Reader
 ) -> RowNumbers | None:
     if body is None:
         return None
@@ -185,7 +203,7 @@ def _numbers(
 
 
 def _ways(
-    algorithm: Any, bucket: Bucket, given: Mapping[int, Settings | None], exactly: bool
+    algorithm: type[UpdateBody], bucket: Bucket, given: Mapping[int, Settings | None], exactly: bool
 ) -> list[Body | None]:
     """Return the body that each row goes through, None where it can't be recorded."""
     steps, scale = bucket.steps, bucket.inverse_scale
@@ -204,7 +222,7 @@ def _ways(
 
 
 def _way(
-    algorithm: Any,
+    algorithm: type[UpdateBody],
     bucket: Bucket,
     index: int,
     own: Settings,
@@ -227,14 +245,14 @@ def _reader_of(bucket: Bucket) -> Reader | None:
 
 
 def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
-    copies = Copies(odd, names, packed)
+    copies = BucketCopy(odd, names, packed)
     alike, left = sorted_rows(copies.bucket, names)
     if left:
         raise UnavailableError(
             f"{len(left)} of its parameters lie otherwise than their gradients and state do, even "
             "when all are packed"
         )
-    tables = [Table(copies.bucket.subset(rows), names, None) for rows in alike]
+    tables = [AddressTable(copies.bucket.subset(rows), names, None) for rows in alike]
     launches = [launch(Part(table)) for table in tables]
     return [*launches, copies.copy_back, odd.grads.clear]
 

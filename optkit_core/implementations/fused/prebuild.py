@@ -15,7 +15,7 @@ from optkit_core.implementations.fused.cpp_kernel import compiled
 from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.native import cache, reader_library
 from optkit_core.native.libraries import with_layouts
-from optkit_core.step.buckets import Kind
+from optkit_core.step.bucket_key import BucketKey
 from optkit_core.tracing.recording import Program
 from optkit_core.tracing.trace import trace
 
@@ -48,8 +48,8 @@ def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
         cache.library(with_layouts(source), title, portable)
     if not issubclass(algorithm, Elementwise):
         return len(brought)
-    kind = Kind(torch.device("cpu"), dtype)
-    dtypes = parts.expected_dtypes(algorithm, kind, TYPES)
+    key = BucketKey(torch.device("cpu"), dtype)
+    dtypes = parts.expected_dtypes(algorithm, key, TYPES)
     reader_library.compiled(portable)
     programs = dict.fromkeys(_programs(algorithm))
     for program in programs:

@@ -16,7 +16,7 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
     """Return the positions of rows that can be walked together, and of those that can't.
 
     Args:
-        bucket: parameters of one kind.
+        bucket: the parameters, gradients and states.
         names: the buffers that a kernel takes.
 
     Returns:
@@ -45,7 +45,7 @@ def _is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
     """
     columns = [[state[name] for state in bucket.states] for name in names]
     columns = [bucket.params, bucket.grads, *columns]
-    if bucket.kind.dtype.is_complex or not all(map(_is_plain, columns)):
+    if bucket.key.dtype.is_complex or not all(map(_is_plain, columns)):
         return False
     devices = {tensor.device for column in columns for tensor in column}
     is_counted_alike = len({state[STEP].dtype for state in bucket.states}) == 1
@@ -69,9 +69,12 @@ def lie_alike(tensors: Sequence[Tensor]) -> bool:
     Their elements are then found at the same offsets, from 0 to their count.
     """
     first = tensors[0]
-    shape, own = first.shape, first.stride()
+    shape, stride = first.shape, first.stride()
     return (first.is_contiguous() or is_dense(first)) and all(
-        [t.shape == shape and (t.stride() == own or _same_strides(t, first)) for t in tensors[1:]]
+        [
+            t.shape == shape and (t.stride() == stride or _same_strides(t, first))
+            for t in tensors[1:]
+        ]
         + [_is_resolved(t, first) for t in tensors]
     )
 

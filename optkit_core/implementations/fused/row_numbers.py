@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core.errors import UnavailableError
+from optkit_core.implementations.fused.table import address
 from optkit_core.native.reader import Reader
 from optkit_core.native.structures import Line, Numbers
 from optkit_core.step.buckets import Change
@@ -25,8 +26,8 @@ from optkit_core.tracing.settings import (
 WORD = 8
 
 
-class OtherWayError(UnavailableError):
-    """The body goes another way in this step than it was recorded on."""
+class OtherBranchError(UnavailableError):
+    """The body takes another branch in this step than when it was recorded."""
 
 
 class RowNumbers:
@@ -53,13 +54,13 @@ class RowNumbers:
         """Lay the settings out for the compiled code."""
         self.body, self._reader = body, reader
         scalars, rows = body.scalars, len(groups)
-        self._local = {index: place for place, index in enumerate(dict.fromkeys(groups))}
+        self._local = {index: row for row, index in enumerate(dict.fromkeys(groups))}
         self._width = len(given[groups[0]].numbers)
         self._settings = array("d", [x for index in self._local for x in given[index].numbers])
         self._tensors = [
-            (self._width * self._local[index] + place, tensor)
+            (self._width * self._local[index] + offset, tensor)
             for index in self._local
-            for place, tensor in given[index].tensors
+            for offset, tensor in given[index].tensors
         ]
         self._slots = {slot.name: slot for slot in body.slots}
         before = [*[0.0] * scalars.inputs, *scalars.constants]
@@ -71,20 +72,20 @@ class RowNumbers:
         self.numbers = array("d", bytes(WORD * rows * max(1, len(scalars.results))))
         self._asked = Numbers(
             rows,
-            _place(self._groups),
+            address(self._groups),
             counters,
             is_wide,
-            _place(self._settings),
+            address(self._settings),
             self._width,
             len(self._values),
             len(scalars.constants),
             len(scalars.lines),
             ctypes.addressof(self._lines),
             len(scalars.results),
-            _place(self._results),
-            _place(self._values),
-            _place(self.sets),
-            _place(self.numbers),
+            address(self._results),
+            address(self._values),
+            address(self.sets),
+            address(self.numbers),
         )
         self._address = ctypes.addressof(self._asked)
 
@@ -92,15 +93,15 @@ class RowNumbers:
         """Compute the numbers of the step to come; return how many sets of them there are.
 
         Raises:
-            OtherWayError: the body would go another way than it was recorded on.
+            OtherBranchError: the body would take another branch than when it was recorded.
         """
-        for place, tensor in self._tensors:
-            self._settings[place] = float(tensor)
+        for offset, tensor in self._tensors:
+            self._settings[offset] = float(tensor)
         if inverse_scale is not None:
             self._values[self._width + 1] = inverse_scale
         count: int = self._reader.compute(self._address)
         if not count:
-            raise OtherWayError("the update body goes another way than before")
+            raise OtherBranchError("the update body takes another branch than before")
         return count
 
     def take_in(self, changed: Iterable[Change]) -> bool:
@@ -116,12 +117,8 @@ class RowNumbers:
         if type(value) is float and slot.length == SINGLE and not self._tensors:
             self._settings[start] = value
             return True
-        found = None if self._tensors or isinstance(value, Tensor) else numbers_of(value)
-        if slot.length == FIXED or found is None or len(found) != abs(slot.length):
+        numbers = None if self._tensors or isinstance(value, Tensor) else numbers_of(value)
+        if slot.length == FIXED or numbers is None or len(numbers) != abs(slot.length):
             return False
-        self._settings[start : start + len(found)] = array("d", found)
+        self._settings[start : start + len(numbers)] = array("d", numbers)
         return True
-
-
-def _place(values: array[Any]) -> int:
-    return values.buffer_info()[0]

@@ -21,7 +21,7 @@ from optkit_core.step.buckets import Bucket
 WORD = 8
 
 
-class Table:
+class AddressTable:
     """The addresses of a bucket's tensors: operand by operand, and row by row in each.
 
     Every tensor of a row lies like its parameter, and all rows have the same dtypes.
@@ -29,7 +29,7 @@ class Table:
     Args:
         bucket: the parameters, gradients and states; the order of its rows is kept.
         names: the buffers that a kernel takes, in its order; the step counters come last.
-        reader: what notices changes, if there is one here.
+        reader: what notices changes; None where there is no compiled code that does.
     """
 
     def __init__(self, bucket: Bucket, names: Sequence[str], reader: Reader | None) -> None:
@@ -40,7 +40,7 @@ class Table:
         columns = self._columns()
         self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
         self.is_wide = columns[-1][0].dtype == torch.float64
-        parts = 2 if bucket.kind.dtype.is_complex else 1
+        parts = 2 if bucket.key.dtype.is_complex else 1
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
         self.memory = array(
             "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in columns)
@@ -56,7 +56,7 @@ class Table:
 
     @property
     def counters(self) -> int:
-        """Where the addresses of the step counters stand."""
+        """Where the addresses of the step counters begin."""
         return address(self.memory) + WORD * self.rows * (1 + len(self.names))
 
     def refresh(self) -> bool:
@@ -81,11 +81,11 @@ class Table:
 class Watched:
     """A table's tensors as the native reader knows them."""
 
-    def __init__(self, table: Table, reader: Reader) -> None:
+    def __init__(self, table: AddressTable, reader: Reader) -> None:
         """Note what is to stay as it is."""
         bucket, self._table, self.reader = table.bucket, table, reader
         self._tensors = [state[name] for state in bucket.states for name in table.names]
-        # A gradient of one element may be yet to be negated or conjugated, unseen by its strides.
+        # A gradient of one element may have a lazy negation or conjugation, unseen by its strides.
         self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
         self._handles = reader.handles(self._tensors)
@@ -118,15 +118,15 @@ class Watched:
             near,
             address(table.memory),
         )
-        self._place = ctypes.addressof(self.plan)
-        self._is_readable = bool(reader.note(reader.api, self._place))
+        self._address = ctypes.addressof(self.plan)
+        self._is_readable = bool(reader.note(reader.api, self._address))
         self._counters = (table.counters, table.rows, int(table.is_wide))
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
         if not self._is_readable or any(map(_is_lazy, self._uncertain)):
             return False
-        return bool(self.reader.refresh(self.reader.api, self._place))
+        return bool(self.reader.refresh(self.reader.api, self._address))
 
     def next_counts(self) -> Sequence[float]:
         """Return what each row's step counter will say: one number where all agree."""
@@ -139,7 +139,7 @@ class Watched:
 
 
 def address(values: array[Any]) -> int:
-    """Return where an array's elements stand."""
+    """Return where an array's elements begin."""
     return values.buffer_info()[0]
 
 
@@ -149,6 +149,6 @@ def real_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def _is_lazy(parameter: Tensor) -> bool:
-    """Return whether a gradient's memory doesn't hold its values: it is yet to be conjugated."""
+    """Return whether a gradient is yet to be conjugated or negated in memory."""
     g = parameter.grad
     return g is not None and (g.is_conj() or g.is_neg())

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from optkit_core import Elements, Kind, UnavailableError, joint_dtype
+from optkit_core import BucketKey, Elements, UnavailableError, joint_dtype
 from optkit_plugins.lbfgs.hessian.history import Aim, History, Move
 from optkit_plugins.lbfgs.hessian.rows import Rows
 from optkit_plugins.lbfgs.solve.line import Trial
@@ -25,17 +25,17 @@ GRAIN = 1 << 17
 """How many elements are worth a thread of their own."""
 
 
-def refuse(algorithm: Any, kind: Kind, h: Any) -> str:
-    """Return why the passes can't be used for a kind of parameters, or ``""``; compiles them."""
-    if kind.device.type != "cpu" or not kind.native:
+def unsupported_reason(algorithm: Any, key: BucketKey, h: Any) -> str | None:
+    """Return why the passes can't be used, None where they can; compiles them."""
+    if key.device.type != "cpu" or not key.native:
         return "there are compiled passes for plain tensors on the CPU only"
     if getattr(h, "history_dtype", None) is not None:
         return "history_dtype keeps the pairs in another dtype than the vectors"
     try:
-        library(joint_dtype([kind.dtype]))
+        library(joint_dtype([key.dtype]))
     except UnavailableError as error:
         return str(error)
-    return ""
+    return None
 
 
 @attrs.define(eq=False)

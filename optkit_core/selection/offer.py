@@ -1,0 +1,115 @@
+"""An offer: an implementation of an algorithm, and where it can run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import attrs
+
+from optkit_core.declaration.buffers import Buffer
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.buckets import Bucket
+
+Launch = Callable[[], None]
+"""Steps a bucket in place."""
+
+MakeLauncher = Callable[[Any, Bucket, Any], Launch]
+UnsupportedReason = Callable[[Any, BucketKey, Any], str | None]
+
+
+@attrs.frozen(eq=False, init=False)
+class Offer:
+    """An implementation and where it can run.
+
+    Args:
+        name: ``"forloop"``, ``"foreach"``, ``"fused"``, or a name of a plugin's own.
+        make_launcher: called as ``make_launcher(algorithm, bucket, hyperparameters)``, returns a
+            function that steps the bucket in place; changes nothing itself, and raises
+            `UnavailableError` where the bucket can't be stepped after all. None for an
+            algorithm that isn't elementwise.
+        unsupported_reason: called as ``unsupported_reason(algorithm, key, hyperparameters)``,
+            returns why it can't run buckets of a key, or None when it can.
+        holds: called with a bucket that it has stepped, returns whether the bucket is as it
+            was apart from its values, and has taken in the gradients of now; without it,
+            each parameter is looked at.
+        skips: the types of devices on which it sees for itself that a gradient isn't finite,
+            and changes nothing; elsewhere `GradScaler`'s answer is waited for.
+        spans_groups: whether a bucket may hold parameters of several groups, with the
+            hyperparameters of each in ``bucket.hyperparameters``, and None for `make_launcher`;
+            otherwise it holds those of one group, whose hyperparameters are given.
+        vector_class: what stores the vectors of an algorithm that isn't elementwise; the
+            algorithm itself makes objects of it.
+        **deprecated: ``prepare`` and ``refuse``, as `make_launcher` and `unsupported_reason` were
+            called before.
+    """
+
+    name: str
+    make_launcher: MakeLauncher | None
+    unsupported_reason: UnsupportedReason
+    holds: Callable[[Bucket], bool] | None
+    skips: frozenset[str]
+    spans_groups: bool
+    vector_class: type[Any] | None
+
+    def __init__(
+        self,
+        name: str,
+        make_launcher: MakeLauncher | None = None,
+        unsupported_reason: UnsupportedReason | None = None,
+        holds: Callable[[Bucket], bool] | None = None,
+        skips: frozenset[str] = frozenset(),
+        spans_groups: bool = False,
+        vector_class: type[Any] | None = None,
+        **deprecated: Any,
+    ) -> None:
+        make_launcher = _renamed(deprecated, "prepare", "make_launcher", make_launcher)
+        reason = _renamed(deprecated, "refuse", "unsupported_reason", unsupported_reason)
+        if deprecated or reason is None:
+            given = next(iter(deprecated), None)
+            raise TypeError(
+                f"Offer takes no {given!r}."
+                if given
+                else f"the offer {name!r} needs unsupported_reason, a function."
+            )
+        self.__attrs_init__(name, make_launcher, reason, holds, skips, spans_groups, vector_class)
+
+    @property
+    def prepare(self) -> Any:
+        """What `make_launcher` or `vector_class` was called before."""
+        message = "Offer.prepare is called make_launcher or vector_class now."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.make_launcher or self.vector_class
+
+    @property
+    def refuse(self) -> UnsupportedReason:
+        """What `unsupported_reason` was called before."""
+        message = "Offer.refuse is called unsupported_reason now."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.unsupported_reason
+
+
+class Algorithm(Protocol):
+    """What the selector needs of an algorithm's class."""
+
+    offers: ClassVar[tuple[Offer, ...]]
+
+
+class UpdateBody(Algorithm, Protocol):
+    """What the implementations need of an elementwise algorithm's class."""
+
+    buffers: ClassVar[Mapping[str, Buffer]]
+    update_sparse: ClassVar[Callable[..., None] | None]
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        """Update one parameter in place."""
+
+
+def _renamed(given: dict[str, Any], old: str, new: str, value: Any) -> Any:
+    """Take what was given by a name of before, with a warning, and `value` otherwise."""
+    if old not in given:
+        return value
+    warnings.warn(f"Offer({old}=...) is called {new}= now.", DeprecationWarning, stacklevel=3)
+    return given.pop(old)

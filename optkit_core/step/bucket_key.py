@@ -1,0 +1,82 @@
+"""What the parameters of a bucket have in common, by which they are sorted into buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+"""The types of tensors whose elements lie where they say; a subclass may keep them elsewhere."""
+
+
+@attrs.frozen
+class BucketKey:
+    """What all parameters of a bucket have in common.
+
+    Args:
+        device: where they are.
+        dtype: of the parameters.
+        layout: of their gradients.
+        native: whether they are plain tensors, not of a subclass.
+        differentiable: whether autograd records the step.
+        capturable: whether their step counters are on the device.
+        compiled: whether compiled code calls the step.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    layout: torch.layout = torch.strided
+    native: bool = True
+    differentiable: bool = False
+    capturable: bool = False
+    compiled: bool = False
+
+    @property
+    def special(self) -> str:
+        """The layout, and what sets the bucket apart beside it: ``"strided capturable"``."""
+        words = [str(self.layout).removeprefix("torch.")]
+        words += [] if self.native else ["tensor subclass"]
+        words += [
+            mode for mode in ("differentiable", "capturable", "compiled") if getattr(self, mode)
+        ]
+        return " ".join(words)
+
+    def __str__(self) -> str:
+        special = self.special.removeprefix("strided").lstrip()
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"{self.device} {dtype} {special}".rstrip()
+
+
+def bucket_key_of(
+    group: Mapping[str, Any],
+    parameter: Tensor,
+    layout: torch.layout = torch.strided,
+    is_compiled: bool = False,
+    is_native: bool | None = None,
+) -> BucketKey:
+    """Return the key of the bucket that a parameter steps in.
+
+    Args:
+        group: the parameter's group.
+        parameter: of any shape.
+        layout: of its gradient. Default: dense.
+        is_compiled: whether compiled code calls the step. Default: False.
+        is_native: whether parameter and gradient are plain tensors. Default: None, the
+            parameter's type says it.
+
+    >>> print(bucket_key_of({"capturable": True}, torch.ones(2)))
+    cpu float32 capturable
+    """
+    return BucketKey(
+        parameter.device,
+        parameter.dtype,
+        layout,
+        type(parameter) in PLAIN_TYPES if is_native is None else is_native,
+        bool(group.get("differentiable", False)),
+        bool(group.get("capturable", False)),
+        is_compiled,
+    )

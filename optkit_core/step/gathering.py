@@ -1,0 +1,73 @@
+"""Sorting the parameters of an optimizer into buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from torch import Tensor
+
+from optkit_core.selection import requests
+from optkit_core.step.bucket_key import PLAIN_TYPES, bucket_key_of
+from optkit_core.step.buckets import Bucket
+from optkit_core.step.grad_scaler import Scaling
+
+
+def gather(
+    param_groups: Sequence[Mapping[str, Any]],
+    hyperparameters: Mapping[int, SimpleNamespace],
+    scaling: Scaling | None = None,
+    is_compiled: bool = False,
+    only_with_gradient: bool = True,
+) -> list[Bucket]:
+    """Sort parameters into buckets, as yet without state.
+
+    Args:
+        param_groups: the optimizer's groups.
+        hyperparameters: those of each group by its index.
+        scaling: the scale of the gradients.
+        is_compiled: whether compiled code calls the step.
+        only_with_gradient: whether parameters without a gradient are left out; otherwise they
+            are where they would be with a dense one.
+
+    Returns:
+        The buckets, in the order in which their first parameter comes.
+    """
+    buckets: dict[Any, Bucket] = {}
+    shared = scaling or Scaling()
+    for index, group in enumerate(param_groups):
+        modes = modes_of(group)
+        for p in group["params"]:
+            g = p.grad
+            if g is None and only_with_gradient:
+                continue
+            layout = p.layout if g is None else g.layout
+            # Subclasses of different types may compute differently, and don't step together.
+            types = () if _is_native(p, g) else (type(p), type(g))
+            key = (p.device, p.dtype, layout, types, modes)
+            bucket = buckets.get(key)
+            if bucket is None:
+                common = bucket_key_of(group, p, layout, is_compiled, not types)
+                maximize = bool(group.get("maximize", False))
+                bucket = Bucket(common, maximize, shared, hyperparameters=hyperparameters)
+                buckets[key] = bucket
+            bucket.params.append(p)
+            bucket.groups.append(index)
+            if g is not None:
+                bucket.grads.append(g)
+    return list(buckets.values())
+
+
+def modes_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return those options of a group that parameters of one bucket must agree in."""
+    return (
+        requests.request_key(group),
+        bool(group.get("maximize", False)),
+        bool(group.get("differentiable", False)),
+        bool(group.get("capturable", False)),
+    )
+
+
+def _is_native(p: Tensor, g: Tensor | None) -> bool:
+    return type(p) in PLAIN_TYPES and (g is None or type(g) in PLAIN_TYPES)
