@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.errors import ConfigError
-from optkit_core.implementations import forloop, step_counters
+from optkit_core.implementations import forloop, kept_buckets, step_counters
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype
 from optkit_core.implementations.state_view import StateView
@@ -57,6 +57,7 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
         bucket: the parameters, gradients and states.
         h: hyperparameters of the bucket's only group; None where each group has its own.
     """
+    kept_buckets.keep(algorithm, bucket)
     return partial(run, algorithm, bucket.under(h), limit(bucket.key.device.type))
 
 
@@ -133,4 +134,4 @@ def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) ->
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
 
 
-FOREACH = Offer("foreach", make_launcher, unsupported_reason, spans_groups=True)
+FOREACH = Offer("foreach", make_launcher, unsupported_reason, kept_buckets.holds, spans_groups=True)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import torch
 
-from optkit_core.implementations import step_counters
+from optkit_core.implementations import kept_buckets, step_counters
 from optkit_core.implementations.autograd import Recorded
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype, widened
@@ -29,6 +29,7 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
         bucket: the parameters, gradients and states.
         h: hyperparameters of the bucket's only group; None where each group has its own.
     """
+    kept_buckets.keep(algorithm, bucket)
     return partial(run, algorithm, bucket.under(h))
 
 
@@ -112,4 +113,4 @@ def _run_capturable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
             algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
 
 
-FORLOOP = Offer("forloop", make_launcher, unsupported_reason, spans_groups=True)
+FORLOOP = Offer("forloop", make_launcher, unsupported_reason, kept_buckets.holds, spans_groups=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from optkit_core.errors import ConfigError, UnavailableError
 from optkit_core.native import cache as kernels
-from optkit_core.native import reader_trial
+from optkit_core.native import cache_dirs, compiler, reader_trial
 from optkit_core.native.reader import Reader
 
 TITLE = "native reader"
@@ -41,12 +41,20 @@ def unavailable_reason() -> str | None:
 
 def state() -> Reader | str:
     """Return the native reader, or why it can't be used."""
-    return f"{SWITCH} switches it off" if _is_switched_off() else loaded()
+    if _is_switched_off():
+        return f"{SWITCH} switches it off"
+    return loaded(*map(os.environ.get, (cache_dirs.VARIABLE, compiler.VARIABLE)))
 
 
 @cache
-def loaded() -> Reader | str:
-    """Return what `state` does while nothing switches the reader off."""
+def loaded(folder: str | None, command: str | None) -> Reader | str:
+    """Return what `state` does while nothing switches the reader off.
+
+    Args:
+        folder: the cache that the environment names, if it does; whoever mends a setting that
+            kept the reader from being compiled isn't told the old reason.
+        command: likewise the compiler.
+    """
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "this Python runs without the lock that it relies on"
     try:

@@ -14,9 +14,9 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.row_layout import sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
 from optkit_core.implementations.fused.table import AddressTable
+from optkit_core.implementations.kept_buckets import reader_of
 from optkit_core.implementations.layout_copies import BucketCopy, packed
 from optkit_core.native.reader import Reader
-from optkit_core.native.reader_library import reader
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -71,9 +71,9 @@ class Parts:
         self.parts: list[Part] = []
         for rows in alike:
             subset = bucket.subset(rows)
-            found = _reader_of(subset) if records else None
+            found = reader_of(subset) if records else None
             if found is None:
-                self.parts.append(Part(AddressTable(subset, self.names, _reader_of(subset))))
+                self.parts.append(Part(_table(subset, self.names, reader_of(subset))))
             else:
                 self.parts += _recorded_parts(algorithm, subset, found, exactly)
         bucket.changed.clear()
@@ -187,9 +187,17 @@ def _recorded_parts(
     for body in dict.fromkeys(ways):
         rows = [row for row, way in enumerate(ways) if way is body]
         part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
-        table = AddressTable(part, tuple(algorithm.buffers), found)
+        table = _table(part, tuple(algorithm.buffers), found)
         parts.append(Part(table, _numbers(body, given, table, found)))
     return parts
+
+
+def _table(bucket: Bucket, names: Sequence[str], found: Reader | None) -> AddressTable:
+    """Return the addresses of rows, whose gradients are from here on looked up by them alone."""
+    table = AddressTable(bucket, names, found)
+    if table.watched:
+        bucket.grads.clear()
+    return table
 
 
 def _numbers(
@@ -236,12 +244,6 @@ def _way(
         return found
     h = bucket.hyperparameters[index]
     return recorded(algorithm, h, own, t, bucket.maximize, inverse)
-
-
-def _reader_of(bucket: Bucket) -> Reader | None:
-    """Return the native reader, where it can read the step counters of a bucket."""
-    step = bucket.steps[0]
-    return reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None
 
 
 def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:

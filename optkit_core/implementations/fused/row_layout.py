@@ -23,7 +23,7 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
         Rows whose tensors lie alike, in one list for each combination of dtypes, that of
         the step counter included; and rows that must be copied first.
     """
-    if _is_uniform(bucket, names):
+    if is_uniform(bucket, names):
         return [list(range(len(bucket)))], []
     alike: dict[tuple[torch.dtype, ...], list[int]] = {}
     odd = []
@@ -38,7 +38,7 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
     return list(alike.values()), odd
 
 
-def _is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
+def is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
     """Return whether all rows lie alike in the plainest way: looked at column by column.
 
     Their tensors are of one shape: whoever plans a step sees to that.

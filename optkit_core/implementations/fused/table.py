@@ -46,8 +46,6 @@ class AddressTable:
             "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in columns)
         )
         self.watched = Watched(self, reader) if reader else None
-        if self.watched:  # from here on gradients are looked up anew, and none is kept
-            bucket.grads.clear()
 
     def _columns(self) -> list[list[Tensor]]:
         states = self.bucket.states

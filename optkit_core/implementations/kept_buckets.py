@@ -1,0 +1,71 @@
+"""Buckets that forloop and foreach step again as they are, which the native reader tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from optkit_core.declaration.buffer_kinds import PER_ELEMENT
+from optkit_core.declaration.buffers import STEP
+from optkit_core.implementations.fused.row_layout import is_uniform
+from optkit_core.implementations.fused.table import AddressTable
+from optkit_core.native.reader import Reader
+from optkit_core.native.reader_library import reader
+from optkit_core.step.buckets import Bucket
+
+
+class KeptBucket:
+    """A bucket whose tensors are noted once it has come to a second step unchanged.
+
+    Noting takes twice the time of sorting parameters into buckets anew, which is what happens
+    in each step where nothing is noted.
+
+    Args:
+        names: the buffers of its algorithm.
+        reader: what notices changes.
+    """
+
+    def __init__(self, names: tuple[str, ...], reader: Reader) -> None:
+        """Note nothing yet."""
+        self._names = names
+        self._reader = reader
+        self._table: AddressTable | None = None
+
+    def holds(self, bucket: Bucket) -> bool:
+        """Return whether the bucket is as it was; it has the gradients of now then."""
+        bucket.changed.clear()  # hyperparameters are looked up in each step
+        if self._table is None:
+            if not self._can_be_noted(bucket):
+                return False
+            self._table = AddressTable(bucket, self._names, self._reader)
+        if not self._table.refresh():
+            return False
+        bucket.grads = [p.grad for p in bucket.params if p.grad is not None]
+        return True
+
+    def _can_be_noted(self, bucket: Bucket) -> bool:
+        whole = all(name in state for state in bucket.states for name in (*self._names, STEP))
+        return whole and bucket.refresh() and is_uniform(bucket, self._names)
+
+
+def keep(algorithm: Any, bucket: Bucket) -> None:
+    """Let a bucket be kept for the steps to come, if it is one whose changes are noticed."""
+    key = bucket.key
+    is_plain = key.layout == torch.strided and key.native and not key.dtype.is_complex
+    if bucket.kept is not None or not is_plain or key.differentiable or key.capturable:
+        return
+    if all(buffer.kind == PER_ELEMENT for buffer in algorithm.buffers.values()):
+        found = reader_of(bucket)
+        bucket.kept = None if found is None else KeptBucket(tuple(algorithm.buffers), found)
+
+
+def holds(bucket: Bucket) -> bool:
+    """Return whether a bucket can be stepped again as it is; it has the gradients of now then."""
+    return isinstance(bucket.kept, KeptBucket) and bucket.kept.holds(bucket)
+
+
+def reader_of(bucket: Bucket) -> Reader | None:
+    """Return the native reader, where it can read the step counters of a bucket."""
+    step = bucket.steps[0]
+    return reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None
