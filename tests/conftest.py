@@ -12,7 +12,7 @@ import torch
 
 import optkit
 from optkit_core import torch_private
-from optkit_core.native import reader_library
+from optkit_core.native import reader_loader
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 LACKING = {
@@ -84,9 +84,9 @@ def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for name in LACKING[request.param]:
         nothing = 0 if name == "implementation_of" else None
         monkeypatch.setattr(torch_private, name, lambda *_, nothing=nothing: nothing)
-    reader_library.loaded.cache_clear()
-    assert (reader_library.reader() is None) == (request.param == "Python"), (
-        reader_library.unavailable_reason()
+    reader_loader.forget()
+    assert (reader_loader.reader() is None) == (request.param == "Python"), (
+        reader_loader.unavailable_reason()
     )
     yield request.param
-    reader_library.loaded.cache_clear()
+    reader_loader.forget()

@@ -16,9 +16,9 @@ from optkit_core.elementwise import Elementwise
 from optkit_core.errors import PluginError, UnavailableError
 from optkit_core.implementations.fused import prebuild
 from optkit_core.implementations.fused.cpp_source import TYPES
-from optkit_core.native import cache, cache_dirs, reader_library, sealed_library
+from optkit_core.native import cache, cache_dirs, checksum, reader_loader
 from optkit_core.optimizer import Optimizer
-from optkit_core.tracing.vocabulary import UntraceableError
+from optkit_core.tracing.operations.lookup import UntraceableError
 
 DTYPES = ("float32", "bfloat16")
 
@@ -105,9 +105,9 @@ def print_entries(found: Sequence[Entry]) -> None:
 
 
 def _reader(found: Sequence[Entry]) -> str:
-    if not any(entry.title == reader_library.TITLE for entry in found):
+    if not any(entry.title == reader_loader.TITLE for entry in found):
         return "The native reader isn't there yet; the first fused step compiles it."
-    reason = reader_library.unavailable_reason()
+    reason = reader_loader.unavailable_reason()
     return "The native reader is in use." if reason is None else f"No native reader: {reason}."
 
 
@@ -126,7 +126,7 @@ def print_built(built: Sequence[Built]) -> None:
 
 def _entry(path: Any) -> Entry:
     facts = path.stat()
-    label = sealed_library.label(path)
+    label = checksum.read_label(path)
     title, _, compiler = (label or "not whole: to be compiled anew\n").partition("\n")
     return Entry(title, compiler, facts.st_size, datetime.fromtimestamp(facts.st_mtime))
 
@@ -136,7 +136,7 @@ def _places() -> str:
     if found:
         return ", ".join(map(str, found))
     first = cache_dirs.candidates()[0]
-    why_not = cache_dirs.complaint(first) if os.path.lexists(first) else "not there yet"
+    why_not = cache_dirs.distrust_reason(first) if os.path.lexists(first) else "not there yet"
     return f"{first} ({why_not})"
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core.implementations.operators import FACTORS, Operators, is_in_place, replaced
+from optkit_core.implementations.operators import Operators, is_in_place, replaced
+from optkit_core.tracing.operations.lookup import FACTORS
 
 
 class Recorded(Operators):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from optkit_core.implementations.operators import FACTORS, Operators, is_in_place, replaced
+from optkit_core.implementations.operators import Operators, is_in_place, replaced
+from optkit_core.tracing.operations.lookup import FACTORS
 
 REDUCTIONS = frozenset({"max", "norm"})
 """Names under which torch has a reduction of each tensor, not the elementwise method."""
 
-WITH_TENSOR = frozenset({"add", "add_", "mul", "mul_", "div", "div_"})
+WITH_TENSOR = frozenset({"add", "mul", "div"})
 """Methods of which torch's multi-tensor operation takes a single tensor as an argument."""
 
 REFLECTED = {"add": "__radd__", "sub": "__rsub__", "mul": "__rmul__", "div": "__rtruediv__"}
@@ -27,6 +28,9 @@ class Bundle(Operators):
     A factor that is itself a tensor (``value=`` and ``alpha=`` take numbers only) is
     multiplied into an argument first, so that nothing waits for the device.
 
+    Args:
+        tensors: the list; in-place methods update these very tensors.
+
     >>> import torch
     >>> pair = Bundle([torch.ones(2), torch.zeros(1)])
     >>> pair.add_(Bundle([torch.ones(2), torch.ones(1)]), alpha=3).tensors
@@ -34,7 +38,7 @@ class Bundle(Operators):
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        """Wrap a list of tensors; in-place methods update these very tensors."""
+        """Wrap a list of tensors."""
         self.tensors = list(tensors)
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
@@ -44,16 +48,24 @@ class Bundle(Operators):
             arguments, keywords = _with_factor(keyword, keywords[keyword], arguments)
         elif method in ("add", "add_") and isinstance(arguments[0], Tensor):
             keywords = {"alpha": 1}  # without it torch takes the tensor's number, and waits
-        kernel = _kernel(method, arguments)
-        if kernel is None or keywords.keys() - {keyword}:
+        operation = _multi_tensor_operation(method, arguments)
+        if operation is None or keywords.keys() - {keyword}:
             results = self._one_by_one(method, arguments, keywords)
         else:
-            results = kernel(self.tensors, *map(_plain, arguments), **keywords)
+            results = operation(self.tensors, *map(_unwrap, arguments), **keywords)
         return self if is_in_place(method) else Bundle(results)
 
     @classmethod
-    def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
-        """Call a function of torch for each position."""
+    def call(
+        cls, function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> Any:
+        """Call a function of torch with the tensors at each index.
+
+        Args:
+            function: ``torch.where``, for example.
+            arguments: its positional arguments.
+            keywords: its keyword arguments.
+        """
         reflected = REFLECTED.get(function.__name__)
         if reflected and len(arguments) == 2 and not keywords:
             return getattr(arguments[1], reflected)(arguments[0])
@@ -68,23 +80,28 @@ class Bundle(Operators):
             return self.apply("__rpow__", base)
         return Bundle(torch._foreach_pow(base, self.tensors))
 
-    def _one_by_one(self, method: str, arguments: Any, keywords: Any) -> list[Tensor]:
+    def _one_by_one(
+        self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> list[Tensor]:
         return [
             getattr(tensor, method)(*_at(arguments, i), **_at(keywords, i))
             for i, tensor in enumerate(self.tensors)
         ]
 
 
-def _kernel(method: str, arguments: Any) -> Any:
+def _multi_tensor_operation(method: str, arguments: Sequence[Any]) -> Callable[..., Any] | None:
     """Return torch's multi-tensor operation for a method with these arguments, if it has one."""
     if method in REDUCTIONS:
         return None
-    if method not in WITH_TENSOR and any(isinstance(argument, Tensor) for argument in arguments):
+    has_tensor = any(isinstance(argument, Tensor) for argument in arguments)
+    if has_tensor and method.removesuffix("_") not in WITH_TENSOR:
         return None
     return getattr(torch, f"_foreach_{method}", None)
 
 
-def _with_factor(keyword: str, factor: Any, arguments: Any) -> tuple[Any, dict[str, Any]]:
+def _with_factor(
+    keyword: str, factor: Any, arguments: tuple[Any, ...]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(factor, Tensor) and factor.is_cpu:
         factor = factor.item()
     if isinstance(factor, (Tensor, Bundle)):
@@ -92,10 +109,10 @@ def _with_factor(keyword: str, factor: Any, arguments: Any) -> tuple[Any, dict[s
     return arguments, {keyword: factor}
 
 
-def _plain(value: Any) -> Any:
+def _unwrap(value: Any) -> Any:
     return value.tensors if isinstance(value, Bundle) else value
 
 
-def _at(values: Any, position: int) -> Any:
-    """Return positional or keyword arguments with each bundle's tensor at a position."""
-    return replaced(values, lambda v: v.tensors[position] if isinstance(v, Bundle) else v)
+def _at(values: Any, index: int) -> Any:
+    """Return positional or keyword arguments with each bundle's tensor at an index."""
+    return replaced(values, lambda v: v.tensors[index] if isinstance(v, Bundle) else v)

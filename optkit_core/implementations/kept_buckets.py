@@ -11,7 +11,7 @@ from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations.fused.row_layout import is_uniform
 from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.native.reader import Reader
-from optkit_core.native.reader_library import reader
+from optkit_core.native.reader_loader import reader
 from optkit_core.step.buckets import Bucket
 
 

@@ -5,15 +5,41 @@ So does ``torch.add(a, b)``: a function of torch that is a tensor method too is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-FACTORS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
-"""Methods that scale their first argument, and the keyword that says by how much."""
+METHODS_OF_OPERATORS = {
+    "__neg__": "neg",
+    "__abs__": "abs",
+    "__add__": "add",
+    "__radd__": "add",
+    "__iadd__": "add_",
+    "__sub__": "sub",
+    "__isub__": "sub_",
+    "__mul__": "mul",
+    "__rmul__": "mul",
+    "__imul__": "mul_",
+    "__truediv__": "div",
+    "__itruediv__": "div_",
+    "__floordiv__": "floor_divide",
+    "__mod__": "remainder",
+    "__pow__": "pow",
+    "__rpow__": "__rpow__",
+    "__lt__": "lt",
+    "__le__": "le",
+    "__gt__": "gt",
+    "__ge__": "ge",
+    "__eq__": "eq",
+    "__ne__": "ne",
+    "__invert__": "bitwise_not",
+    "__and__": "bitwise_and",
+    "__or__": "bitwise_or",
+}
+"""The tensor method that each of Python's operators is."""
 
 
 class Operators:
@@ -29,13 +55,25 @@ class Operators:
         raise AttributeError(method)
 
     @classmethod
-    def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
-        """Call a function of torch, such as ``torch.where``, with values among its arguments."""
+    def call(
+        cls, function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> Any:
+        """Call a function of torch with values among its arguments.
+
+        Args:
+            function: ``torch.where``, for example.
+            arguments: its positional arguments.
+            keywords: its keyword arguments.
+        """
         return NotImplemented
 
     @classmethod
     def __torch_function__(
-        cls, function: Any, types: Any, arguments: Any = (), keywords: Any = None
+        cls,
+        function: Callable[..., Any],
+        types: Iterable[type],
+        arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] | None = None,
     ) -> Any:
         """Answer torch, which found one of these values among a function's arguments."""
         if arguments and isinstance(arguments[0], cls) and _is_method(function):
@@ -57,91 +95,31 @@ class Operators:
             "branch on h and t, or use where(), maximum() and the like."
         )
 
-    def __neg__(self) -> Any:
-        return self.apply("neg")
-
-    def __abs__(self) -> Any:
-        return self.apply("abs")
-
-    def __add__(self, other: Any) -> Any:
-        return self.apply("add", other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Any:
-        return self.apply("sub", other)
-
     def __rsub__(self, other: Any) -> Any:
         return self.apply("neg").apply("add_", other)
-
-    def __mul__(self, other: Any) -> Any:
-        return self.apply("mul", other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Any:
-        return self.apply("div", other)
 
     def __rtruediv__(self, other: Any) -> Any:
         return self.apply("reciprocal").apply("mul_", other)
 
-    def __pow__(self, other: Any) -> Any:
-        return self.apply("pow", other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return self.apply("__rpow__", other)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return self.apply("floor_divide", other)
-
-    def __mod__(self, other: Any) -> Any:
-        return self.apply("remainder", other)
-
-    def __iadd__(self, other: Any) -> Any:
-        return self.apply("add_", other)
-
-    def __isub__(self, other: Any) -> Any:
-        return self.apply("sub_", other)
-
-    def __imul__(self, other: Any) -> Any:
-        return self.apply("mul_", other)
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self.apply("div_", other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self.apply("lt", other)
-
-    def __le__(self, other: Any) -> Any:
-        return self.apply("le", other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self.apply("gt", other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self.apply("ge", other)
-
-    def __eq__(self, other: Any) -> Any:
-        return self.apply("eq", other)
-
-    def __ne__(self, other: Any) -> Any:
-        return self.apply("ne", other)
-
     __hash__ = object.__hash__
 
-    def __invert__(self) -> Any:
-        return self.apply("bitwise_not")
 
-    def __and__(self, other: Any) -> Any:
-        return self.apply("bitwise_and", other)
+@overload
+def replaced(values: Mapping[str, Any], unwrap: Callable[[Any], Any]) -> dict[str, Any]: ...
 
-    def __or__(self, other: Any) -> Any:
-        return self.apply("bitwise_or", other)
+
+@overload
+def replaced(values: Sequence[Any], unwrap: Callable[[Any], Any]) -> list[Any]: ...
 
 
 def replaced(values: Any, unwrap: Callable[[Any], Any]) -> Any:
-    """Return positional or keyword arguments with each one unwrapped."""
-    if isinstance(values, dict):
+    """Return positional or keyword arguments with each one unwrapped.
+
+    Args:
+        values: a sequence of arguments, or a dict of keyword arguments.
+        unwrap: what is done to each argument.
+    """
+    if isinstance(values, Mapping):
         return {name: unwrap(value) for name, value in values.items()}
     return [unwrap(value) for value in values]
 
@@ -151,7 +129,7 @@ def is_in_place(method: str) -> bool:
     return method.endswith("_") and not method.endswith("__")
 
 
-def _is_method(function: Any) -> bool:
+def _is_method(function: Callable[..., Any]) -> bool:
     """Return whether a function of torch is a method of its first argument too.
 
     ``torch.where`` isn't: its first argument is the condition, that of the method a value.
@@ -174,3 +152,5 @@ def _tensor_method(name: str) -> Callable[..., Any]:
 for _name in dir(Tensor):
     if not _name.startswith("__") and callable(getattr(Tensor, _name)):
         setattr(Operators, _name, _tensor_method(_name))
+for _operator, _name in METHODS_OF_OPERATORS.items():
+    setattr(Operators, _operator, _tensor_method(_name))

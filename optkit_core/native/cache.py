@@ -1,9 +1,11 @@
 """The cache of compiled kernels: a directory of optkit's own, safe to share and to lose.
 
-A library is written beside its place and renamed into it, and is compiled by one process
-while others wait. Its name says for which source, processor and compiler it holds. Without a
-compiler, those of any compiler serve, and those that were built for any processor. Nothing
-is removed but what is called as a library or an unfinished one.
+A library is written beside its final path and renamed to it, which replaces a file at once: a
+process that looks meanwhile finds the whole library or none, and one that has loaded the file
+that was keeps it. It is compiled by one process while others wait. Its name says for which
+source, processor and compiler it holds. Without a compiler, those of any compiler serve, and
+those that were built for any processor. Nothing is removed but what is called as a library or an
+unfinished one.
 """
 
 from __future__ import annotations
@@ -13,15 +15,40 @@ import re
 import secrets
 import shlex
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from optkit_core.errors import UnavailableError
-from optkit_core.native import cache_dirs, compile_lock, compiler, sealed_library
+from optkit_core.native import cache_dirs, checksum, compile_lock, compiler, refusals
 
 SUFFIX = ".so"
 LIBRARY = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{20}){2}\.so")
 UNFINISHED = re.compile(r"unfinished-[0-9a-f]{20}")
+
+
+class LibraryRequest(NamedTuple):
+    """A library that is to be had.
+
+    Args:
+        source: the C++ text.
+        title: what it is, for `optkit kernels list`.
+        target: the processors that it is for.
+    """
+
+    source: str
+    title: str
+    target: compiler.Target
+
+    @property
+    def stem(self) -> str:
+        """The part of a file's name that stands for the source, flags and processor."""
+        flags = " ".join((*compiler.FLAGS, *self.target.flags))
+        return f"{_hash(self.source)}-{_hash(flags + self.target.processor())}"
+
+    @property
+    def label(self) -> str:
+        """What stands in the file: the title, and the compiler's command."""
+        return f"{self.title}\n{shlex.join(compiler.command())}"
 
 
 def library(source: str, title: str = "", portable: bool = False) -> Path:
@@ -36,20 +63,16 @@ def library(source: str, title: str = "", portable: bool = False) -> Path:
         UnavailableError: it isn't there and can't be compiled, or no directory can be used.
         ConfigError: the compiler's limit isn't a number of seconds.
     """
-    patience = compiler.patience()
-    target = compiler.PORTABLE if portable else compiler.NATIVE
+    timeout = compiler.timeout()
+    request = LibraryRequest(source, title, compiler.PORTABLE if portable else compiler.NATIVE)
     try:
-        name = f"{_stem(source, target)}-{_short(compiler.identity())}{SUFFIX}"
-        label = f"{title}\n{shlex.join(compiler.command())}"
-        found = _found(name) or _build(source, label, target, name, patience)
+        name = f"{request.stem}-{_hash(compiler.identity())}{SUFFIX}"
+        return _find(name) or _build(request, name, timeout)
     except UnavailableError:
-        targets = [target for target in compiler.TARGETS if target.runs_here()]
-        others = (_found(f"{_stem(source, target)}-*{SUFFIX}") for target in targets)
-        other = next(filter(None, others), None)
-        if other is None or portable:
+        substitute = None if portable else _find_substitute(request)
+        if substitute is None:
             raise
-        return other
-    return found
+        return substitute
 
 
 def files() -> list[Path]:
@@ -63,91 +86,91 @@ def clear() -> int:
     Raises:
         UnavailableError: one can't be removed; says why.
     """
-    compile_lock.forget()
-    found = _libraries()
+    refusals.forget_all()
+    libraries = _libraries()
     try:
-        for path in found:
+        for path in libraries:
             path.unlink(missing_ok=True)
-        for folder in filter(_unfinished, cache_dirs.readable()):
-            with compile_lock.unless_taken(folder) as is_mine:
-                if is_mine:
-                    _sweep(folder)
+        for directory in filter(_unfinished, cache_dirs.readable()):
+            with compile_lock.try_hold(directory) as is_held:
+                if is_held:
+                    _remove_unfinished(directory)
     except OSError as error:
         raise UnavailableError(f"{error.filename} can't be removed: {error.strerror}") from error
-    return len(found)
+    return len(libraries)
 
 
 def _libraries() -> list[Path]:
-    """Return every file, whole or not, that is called as a library is."""
-    paths = (path for folder in cache_dirs.readable() for path in folder.glob(f"*{SUFFIX}"))
+    """Return every file, intact or not, that is called as a library is."""
+    paths = (path for directory in cache_dirs.readable() for path in directory.glob(f"*{SUFFIX}"))
     return [p for p in paths if LIBRARY.fullmatch(p.name) and p.is_file() and not p.is_symlink()]
 
 
-def _found(pattern: str) -> Path | None:
-    paths = (path for folder in cache_dirs.readable() for path in sorted(folder.glob(pattern)))
-    return next(filter(sealed_library.is_whole, paths), None)
+def _find(pattern: str) -> Path | None:
+    directories = cache_dirs.readable()
+    paths = (path for directory in directories for path in sorted(directory.glob(pattern)))
+    return next(filter(checksum.is_intact, paths), None)
 
 
-def _stem(source: str, target: compiler.Target) -> str:
-    """Return the part of a file's name that stands for the source, flags and processor."""
-    flags = " ".join((*compiler.FLAGS, *target.flags))
-    return f"{_short(source)}-{_short(flags + target.processor())}"
+def _find_substitute(request: LibraryRequest) -> Path | None:
+    """Return a library of the same source by another compiler, or for more processors."""
+    targets = [target for target in compiler.TARGETS if target.runs_here()]
+    stems = (LibraryRequest(request.source, request.title, target).stem for target in targets)
+    return next(filter(None, (_find(f"{stem}-*{SUFFIX}") for stem in stems)), None)
 
 
-def _build(source: str, label: str, target: compiler.Target, name: str, patience: float) -> Path:
-    """Compile a source to a file, unless another process has done so meanwhile."""
-    folder, who = cache_dirs.writable(), compiler.identity()
-    path = folder / name
-    compile_lock.check(name, who, str(folder))
+def _build(request: LibraryRequest, name: str, timeout: float) -> Path:
+    """Compile a library to a file, unless another process has done so meanwhile."""
+    directory, compiler_identity = cache_dirs.writable(), compiler.identity()
+    path = directory / name
+    refusals.raise_if_refused(name, compiler_identity, str(directory))
     try:
-        with compile_lock.turn(folder, patience) as turn:
-            if not sealed_library.is_whole(path):
-                turn.check(name, who)
-                _sweep(folder)
-                _compile(source, label, target.flags, path, turn)
+        with compile_lock.hold(directory, timeout) as lock:
+            if not checksum.is_intact(path):
+                lock.raise_if_refused(name, compiler_identity)
+                _remove_unfinished(directory)
+                _compile(request, path, lock)
     except OSError as error:
-        compile_lock.refuse(name, cache_dirs.complaint_of(folder, error))
-        compile_lock.check(name)
+        refusals.remember(name, cache_dirs.os_error_reason(directory, error))
+        refusals.raise_if_refused(name)
     return path
 
 
-def _compile(
-    source: str, label: str, flags: Sequence[str], path: Path, turn: compile_lock.Turn
-) -> None:
+def _compile(request: LibraryRequest, path: Path, lock: compile_lock.CompileLock) -> None:
     try:
-        _write(source, label, flags, path)
-    except compiler.StuckError as error:
-        turn.refuse(compiler.identity(), str(error))
+        _write(request, path)
+    except compiler.CompilerTimeoutError as error:
+        lock.remember_refusal(compiler.identity(), str(error))
         raise
     except UnavailableError as error:
-        turn.refuse(path.name, str(error))
+        lock.remember_refusal(path.name, str(error))
         raise
 
 
-def _write(source: str, label: str, flags: Sequence[str], path: Path) -> None:
-    beside = path.with_name(f"unfinished-{secrets.token_hex(10)}")
-    beside.mkdir(mode=0o700)
+def _write(request: LibraryRequest, path: Path) -> None:
+    temporary = path.with_name(f"unfinished-{secrets.token_hex(10)}")
+    temporary.mkdir(mode=0o700)
     try:
-        made = beside / "library"
-        compiler.compile_to(source, made, flags)
-        sealed_library.seal(made, label)
-        made.chmod(0o644)
-        made.replace(path)
+        unfinished = temporary / "library"
+        compiler.compile_to(request.source, unfinished, request.target.flags)
+        checksum.append_checksum(unfinished, request.label)
+        unfinished.chmod(0o644)
+        unfinished.replace(path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _unfinished(folder: Path) -> list[Path]:
+def _unfinished(directory: Path) -> list[Path]:
     """Return where libraries are being written, or were when their process died."""
-    found = (path for path in folder.glob("*") if UNFINISHED.fullmatch(path.name))
-    return [path for path in found if path.is_dir()]
+    paths = (path for path in directory.glob("*") if UNFINISHED.fullmatch(path.name))
+    return [path for path in paths if path.is_dir()]
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes left behind that died; whoever calls this keeps others from writing."""
-    for left in _unfinished(folder):
-        shutil.rmtree(left, ignore_errors=True)
+def _remove_unfinished(directory: Path) -> None:
+    """Remove what processes left behind that died; whoever calls this holds the lock."""
+    for path in _unfinished(directory):
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _short(text: str) -> str:
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -1,4 +1,8 @@
-"""Where compiled kernels may lie: in optkit's own directories, that nobody else can write to."""
+"""Where compiled kernels may lie: in optkit's own directories, that nobody else can write to.
+
+A library is code that this process runs; whoever can write to its directory could run anything
+in the name of this user.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,16 @@ from optkit_core.errors import ConfigError, UnavailableError
 
 VARIABLE = "OPTKIT_CACHE_DIR"
 
-OWN = "optkit-kernels"
+SUBDIRECTORY = "optkit-kernels"
 """What optkit's directory is called below the one that the variable names."""
 
-READABLE = 0o755
-"""The rights that a directory may take over from the one that it is made in."""
+INHERITABLE_MODE = 0o755
+"""The permissions that a directory may take over from the one that it is made in."""
 
 
 def readable() -> list[Path]:
     """Return the directories that are there and may be loaded from, the preferred first."""
-    return [folder for folder in candidates() if os.path.isdir(folder) and not complaint(folder)]
+    return [d for d in candidates() if os.path.isdir(d) and distrust_reason(d) is None]
 
 
 def writable() -> Path:
@@ -31,15 +35,15 @@ def writable() -> Path:
         UnavailableError: there is none; says why, and the way out.
     """
     reasons = []
-    for folder in candidates():
+    for directory in candidates():
         try:
-            reason = _making(folder)
+            reason = _make(directory)
         except OSError as error:
-            reasons.append(complaint_of(folder, error))
+            reasons.append(os_error_reason(directory, error))
             continue
-        if not reason and os.access(folder, os.W_OK):
-            return folder
-        reasons.append(reason or f"{folder} can't be written to; name another in {VARIABLE}")
+        if reason is None and os.access(directory, os.W_OK):
+            return directory
+        reasons.append(reason or f"{directory} can't be written to; name another in {VARIABLE}")
     raise UnavailableError(f"compiled kernels can't be kept: {'; '.join(reasons)}")
 
 
@@ -47,30 +51,35 @@ def candidates() -> list[Path]:
     """Return one below that of ``OPTKIT_CACHE_DIR``; without it the user's own, and a spare one."""
     named = _named()
     if named:
-        return [named / OWN]
+        return [named / SUBDIRECTORY]
     base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
-    spare = Path(tempfile.gettempdir()) / f"{OWN}-{_user()}"
+    spare = Path(tempfile.gettempdir()) / f"{SUBDIRECTORY}-{_user()}"
     try:
         return [Path(base).expanduser() / "optkit" / "kernels", spare]
-    except RuntimeError:
+    except RuntimeError:  # this user has no home
         return [spare]
 
 
-def complaint(folder: Path) -> str:
-    """Return why what lies in a directory can't be trusted, and the way out, or ``""``.
+def distrust_reason(directory: Path) -> str | None:
+    """Return why what lies in a directory can't be trusted, and the way out, or None.
 
     Nor can it where others could exchange it, in the directory that the variable names.
     """
     named = _named()
-    return (_complaint(named) if named else "") or _complaint(folder)
+    return (_distrust_reason(named) if named else None) or _distrust_reason(directory)
 
 
-def complaint_of(folder: Path, error: OSError) -> str:
-    """Return what the system says about a directory, and the way out."""
-    return f"{folder} can't be used: {error.strerror}; name another in {VARIABLE}"
+def os_error_reason(directory: Path, error: OSError) -> str:
+    """Return what the system says about a directory, and the way out.
+
+    Args:
+        directory: the one that was to be used.
+        error: what came of it.
+    """
+    return f"{directory} can't be used: {error.strerror}; name another in {VARIABLE}"
 
 
-def refusal_to_load(error: OSError) -> str:
+def load_error_reason(error: OSError) -> str:
     """Return what to do where the system refuses to load a compiled library."""
     return (
         f"the compiled kernel can't be loaded: {error}; where the system forbids it, name another "
@@ -87,32 +96,36 @@ def _named() -> Path | None:
         raise ConfigError(f"{VARIABLE} is {given!r}, and there is no such home: {error}") from error
 
 
-def _making(folder: Path) -> str:
-    """Make a directory where there is none; return why it can't be trusted, or ``""``."""
+def _make(directory: Path) -> str | None:
+    """Make a directory where there is none; return why it can't be trusted, or None.
+
+    Its permissions are the owner's alone, unless the one that the variable names is there for
+    others to read: a team then shares what one of it has compiled.
+    """
     named = _named()
     if named:
         named.mkdir(mode=0o700, parents=True, exist_ok=True)
-    reason = _complaint(named) if named else ""
-    if not reason:
+    reason = _distrust_reason(named) if named else None
+    if reason is None:
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700, parents=True)
+            directory.mkdir(mode=0o700, parents=True)
             if named:
-                folder.chmod(stat.S_IMODE(named.stat().st_mode) & READABLE)
-    return reason or _complaint(folder)
+                directory.chmod(stat.S_IMODE(named.stat().st_mode) & INHERITABLE_MODE)
+    return reason or _distrust_reason(directory)
 
 
-def _complaint(folder: Path) -> str:
-    facts = folder.lstat()
+def _distrust_reason(directory: Path) -> str | None:
+    facts = directory.lstat()  # of a link itself, which may lead anywhere tomorrow
     if not stat.S_ISDIR(facts.st_mode):
-        return f"{folder} isn't a directory of its own; name another in {VARIABLE}"
+        return f"{directory} isn't a directory of its own; name another in {VARIABLE}"
     if facts.st_uid not in (_user(), 0):
-        return f"{folder} belongs to another user; name another in {VARIABLE}"
+        return f"{directory} belongs to another user; name another in {VARIABLE}"
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return (
-            f"others than its owner can write to {folder}; take that right away "
+            f"others than its owner can write to {directory}; take that right away "
             f"(chmod go-w), or name another in {VARIABLE}"
         )
-    return ""
+    return None
 
 
 def _user() -> int:

@@ -1,7 +1,9 @@
-"""Turns: one process at a time compiles, and those that wait learn why it couldn't.
+"""The lock of a cache directory: one process at a time compiles, and tells those that wait.
 
-Nobody asks a compiler twice that gave up or never ended: what it refused is remembered in this
-process, and stands in the lock's file for the process that has the next turn.
+The system itself frees a lock (``flock``) whose process dies, so that none is ever left behind;
+a file that merely exists would be. The lock's file is never removed: a process could then hold
+the lock of the file that was, and another one that of the file that is. In it stands who holds
+the lock, and what was refused to whom held it before.
 """
 
 from __future__ import annotations
@@ -15,145 +17,125 @@ from pathlib import Path
 from typing import IO, Any
 
 from optkit_core.errors import UnavailableError
-from optkit_core.native import cache_dirs
+from optkit_core.native import cache_dirs, refusals
 
-PAUSE = 0.02
-"""Seconds between two looks at the lock."""
+POLL_INTERVAL = 0.02
+"""Seconds between two attempts to get the lock."""
 
 GRACE = 10.0
-"""Seconds that a turn may last beyond the compiler's limit, for all that isn't the compiler's."""
-
-_refused: dict[str, str] = {}
+"""Seconds that a lock may be held beyond the compiler's limit, for all that is done besides."""
 
 
-class Turn:
-    """The right to compile in a directory.
+class CompileLock:
+    """The lock while this process holds it.
 
     Args:
         file: the lock's file, locked.
-        waited: whether another process had it before.
+        waited: whether another process held it before.
     """
 
     def __init__(self, file: IO[str], waited: bool) -> None:
         """Take over what the process before has noted, if this one waited for it."""
         self._file = file
-        self._before = _noted(file) if waited else {}
-        self._note()
+        self._previous = _read_note(file) if waited else {}
+        self._write_note()
 
-    def check(self, *subjects: str) -> None:
+    def raise_if_refused(self, *subjects: str) -> None:
         """Raise if the process that this one waited for was refused one of the subjects.
 
         Raises:
             UnavailableError: with its reason, which the next process learns too.
         """
-        subject = self._before.get("subject")
+        subject = self._previous.get("subject")
         if subject in subjects:
-            self.refuse(subject, str(self._before.get("reason")))
-            check(subject)
+            self.remember_refusal(subject, str(self._previous.get("reason")))
+            refusals.raise_if_refused(subject)
 
-    def refuse(self, subject: str, reason: str) -> None:
-        """Remember a refusal, in this process and for the one that has the next turn."""
-        refuse(subject, reason)
-        self._note(subject=subject, reason=reason)
+    def remember_refusal(self, subject: str, reason: str) -> None:
+        """Remember a refusal, in this process and for the one that gets the lock next.
 
-    def _note(self, **facts: str) -> None:
+        Args:
+            subject: what was asked: a compiler, or for a library.
+            reason: what came of it.
+        """
+        refusals.remember(subject, reason)
+        self._write_note(subject=subject, reason=reason)
+
+    def _write_note(self, **facts: str) -> None:
         self._file.seek(0)
         self._file.truncate()
-        json.dump({"turn": secrets.token_hex(8), **facts}, self._file)
+        json.dump({"holder": secrets.token_hex(8), **facts}, self._file)
         self._file.flush()
 
 
 @contextmanager
-def turn(folder: Path, patience: float) -> Iterator[Turn]:
-    """Compile in a directory while no other process does; one that dies gives its turn back.
+def hold(directory: Path, timeout: float) -> Iterator[CompileLock]:
+    """Hold a directory's lock, once no other process does.
 
     Args:
-        folder: the directory.
-        patience: how many seconds a compiler may take.
+        directory: that of compiled libraries.
+        timeout: how many seconds a compiler may take.
 
     Raises:
-        UnavailableError: another process doesn't give its turn back.
+        UnavailableError: another process doesn't give the lock back.
         OSError: the directory knows no locks.
     """
-    with (folder / "lock").open("a+") as file:
-        waited = _wait(file, folder, patience + GRACE)
+    with (directory / "lock").open("a+") as file:
+        waited = _wait(file, directory, timeout + GRACE)
         try:
-            yield Turn(file, waited)
+            yield CompileLock(file, waited)
         finally:
             _unlock(file)
 
 
 @contextmanager
-def unless_taken(folder: Path) -> Iterator[bool]:
-    """Keep others from compiling in a directory, and say whether that is so: somebody may."""
-    with (folder / "lock").open("a+") as file:
-        is_mine = _locked(file)
+def try_hold(directory: Path) -> Iterator[bool]:
+    """Hold a directory's lock if it is free, and say whether it was."""
+    with (directory / "lock").open("a+") as file:
+        is_held = _try_lock(file)
         try:
-            yield is_mine
+            yield is_held
         finally:
-            if is_mine:
+            if is_held:
                 _unlock(file)
 
 
-def refuse(subject: str, reason: str) -> None:
-    """Remember in this process why there is no use in asking again.
+def _wait(file: IO[str], directory: Path, timeout: float) -> bool:
+    """Wait for the lock; return whether anybody held it.
 
-    Args:
-        subject: what was asked: a compiler, for a library, or to wait for a directory.
-        reason: what came of it.
+    The time limit is that of one holder, however many come before this process.
     """
-    _refused[subject] = reason
-
-
-def check(*subjects: str) -> None:
-    """Raise if one of the subjects was refused before.
-
-    Raises:
-        UnavailableError: with the reason of then.
-    """
-    for subject in subjects:
-        if subject in _refused:
-            raise UnavailableError(_refused[subject])
-
-
-def forget() -> None:
-    """Ask every compiler again."""
-    _refused.clear()
-
-
-def _wait(file: IO[str], folder: Path, patience: float) -> bool:
-    """Wait for the lock, however many have it in turn; return whether anybody had it."""
     holder, begin, waited = "", time.monotonic(), False
-    while not _locked(file):
+    while not _try_lock(file):
         waited = True
-        found = _noted(file).get("turn", holder)
-        if found != holder:
-            holder, begin = found, time.monotonic()
-        if time.monotonic() - begin > patience:
-            refuse(str(folder), _impatience(folder, patience))
-            check(str(folder))
-        time.sleep(PAUSE)
+        current = _read_note(file).get("holder", holder)
+        if current != holder:
+            holder, begin = current, time.monotonic()
+        if time.monotonic() - begin > timeout:
+            refusals.remember(str(directory), _timeout_reason(directory, timeout))
+            refusals.raise_if_refused(str(directory))
+        time.sleep(POLL_INTERVAL)
     return waited
 
 
-def _impatience(folder: Path, patience: float) -> str:
+def _timeout_reason(directory: Path, timeout: float) -> str:
     return (
-        f"another process compiles in {folder} and hasn't finished in {patience:g} s; end it, "
+        f"another process compiles in {directory} and hasn't finished in {timeout:g} s; end it, "
         f"or name another directory in {cache_dirs.VARIABLE}"
     )
 
 
-def _noted(file: IO[str]) -> dict[str, Any]:
+def _read_note(file: IO[str]) -> dict[str, Any]:
     """Return what the lock's file says; nothing while it is being written, or if it is old."""
     file.seek(0)
     try:
-        found = json.loads(file.read())
+        note = json.loads(file.read())
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return note if isinstance(note, dict) else {}
 
 
-def _locked(file: IO[str]) -> bool:
+def _try_lock(file: IO[str]) -> bool:
     try:
         import fcntl
 
@@ -166,7 +148,10 @@ def _locked(file: IO[str]) -> bool:
 
 
 def _unlock(file: IO[str]) -> None:
-    """Give the lock back, also where a child that was forked meanwhile has the file open."""
+    """Give the lock back, also where a child that was forked meanwhile has the file open.
+
+    To close the file wouldn't do: ``flock`` belongs to the open file, which the child shares.
+    """
     import fcntl
 
     fcntl.flock(file, fcntl.LOCK_UN)

@@ -31,10 +31,15 @@ FLAGS = (
     "-fno-exceptions",
     "-fno-rtti",
 )
-"""What every kernel is compiled with; none of these changes what an operation returns."""
+"""What every kernel is compiled with; none of these changes what an operation returns.
 
-LIMIT = "OPTKIT_COMPILER_TIMEOUT"
-PATIENCE = 60.0
+``-ffp-contract=off`` keeps the compiler from rounding a product and a sum once where torch rounds
+twice; ``-ffast-math`` and its parts would lose not-a-number, infinities and signed zeros. Without
+``errno`` and trapping a square root and a comparison become vector instructions.
+"""
+
+TIMEOUT_VARIABLE = "OPTKIT_COMPILER_TIMEOUT"
+DEFAULT_TIMEOUT = 60.0
 """Seconds after which a compiler counts as stuck; a kernel takes it less than one."""
 
 GRACE = 5.0
@@ -43,7 +48,7 @@ GRACE = 5.0
 IS_X86 = platform.machine() in ("x86_64", "AMD64")
 
 
-class StuckError(UnavailableError):
+class CompilerTimeoutError(UnavailableError):
     """A compiler didn't end in time; it would take as long for another source."""
 
 
@@ -63,9 +68,12 @@ class Target(NamedTuple):
         return self.features is None or self.features <= set(_features().split())
 
     def processor(self) -> str:
-        """Return what tells these processors from others."""
-        own = f" {_features()}" if self.features is None else ""
-        return f"{platform.system()} {platform.machine()}{own}"
+        """Return what tells these processors from others.
+
+        All features of this one count: a cache may be shared by machines of several kinds.
+        """
+        features = f" {_features()}" if self.features is None else ""
+        return f"{platform.system()} {platform.machine()}{features}"
 
 
 NATIVE = Target(("-march=native",) if IS_X86 else ("-mcpu=native",))
@@ -90,17 +98,15 @@ def command() -> list[str]:
         raise UnavailableError(f"{VARIABLE} names {given[0]!r}, which isn't a program here")
     if given:
         return given
-    for name in CANDIDATES:
-        found = shutil.which(name)
-        if found:
-            return [found]
+    for path in filter(None, map(shutil.which, CANDIDATES)):
+        return [path]
     raise UnavailableError(
         f"there is no C++ compiler ({', '.join(CANDIDATES)}); install one, or name it in {VARIABLE}"
     )
 
 
 def identity() -> str:
-    """Return what tells this compiler from others.
+    """Return what tells this compiler from others, without running it.
 
     That is its command, and the size and date of each program in it, since ``ccache g++``
     names two.
@@ -109,28 +115,28 @@ def identity() -> str:
         UnavailableError: there is no compiler.
     """
     words = command()
-    programs = [Path(found).resolve() for found in map(shutil.which, words) if found]
+    programs = [Path(path).resolve() for path in map(shutil.which, words) if path]
     facts = [(path, path.stat()) for path in programs]
     described = (f"{path} {fact.st_size} {fact.st_mtime_ns}" for path, fact in facts)
     return " ".join([shlex.join(words), *described])
 
 
-def patience() -> float:
+def timeout() -> float:
     """Return how many seconds a compiler may take: as ``OPTKIT_COMPILER_TIMEOUT`` says, or 60.
 
     Raises:
         ConfigError: the variable holds no number of seconds.
     """
-    given = os.environ.get(LIMIT, "").strip()
+    given = os.environ.get(TIMEOUT_VARIABLE, "").strip()
     try:
-        seconds = float(given or PATIENCE)
+        seconds = float(given or DEFAULT_TIMEOUT)
     except ValueError:
         seconds = math.nan
     if 0 < seconds < math.inf:
         return seconds
     raise ConfigError(
-        f"{LIMIT} must be a number of seconds above 0, got {given!r}; "
-        f"where it isn't set a compiler may take {PATIENCE:g}."
+        f"{TIMEOUT_VARIABLE} must be a number of seconds above 0, got {given!r}; "
+        f"where it isn't set a compiler may take {DEFAULT_TIMEOUT:g}."
     )
 
 
@@ -144,7 +150,7 @@ def compile_to(source: str, path: Path, flags: Sequence[str]) -> None:
 
     Raises:
         UnavailableError: the compiler can't be run, or refused; carries its first error.
-        StuckError: it didn't end in time.
+        CompilerTimeoutError: it didn't end in time.
     """
     words = [*command(), *FLAGS, *flags, "-x", "c++", "-", "-o", str(path), "-lm"]
     text, log = path.with_name("source"), path.with_name("log")
@@ -152,8 +158,8 @@ def compile_to(source: str, path: Path, flags: Sequence[str]) -> None:
     status = _run(words, text, log)
     if status or not path.exists():
         lines = log.read_text(errors="replace").splitlines()
-        said = next((x for x in lines if "error" in x), (lines or ["it said nothing"])[0])
-        raise UnavailableError(f"the compiler {words[0]!r} failed: {said.strip():.200}")
+        message = next((x for x in lines if "error" in x), (lines or ["it said nothing"])[0])
+        raise UnavailableError(f"the compiler {words[0]!r} failed: {message.strip():.200}")
 
 
 def _run(words: Sequence[str], text: Path, log: Path) -> int:
@@ -161,20 +167,21 @@ def _run(words: Sequence[str], text: Path, log: Path) -> int:
 
     It speaks to files, since a pipe stays open as long as anything that it has started.
     """
-    seconds = patience()
+    seconds = timeout()
     try:
-        with text.open("rb") as source, log.open("wb") as said:
+        with text.open("rb") as source, log.open("wb") as output:
+            # In a session of its own, so that `_end` ends all that it has started too.
             process = subprocess.Popen(
-                words, stdin=source, stdout=said, stderr=said, start_new_session=True
+                words, stdin=source, stdout=output, stderr=output, start_new_session=True
             )
     except OSError as error:
         raise UnavailableError(f"the compiler {words[0]!r} can't be run: {error}") from error
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired as error:
-        raise StuckError(
+        raise CompilerTimeoutError(
             f"the compiler {words[0]!r} didn't end within {seconds:g} s, and was ended; "
-            f"{LIMIT} sets another limit"
+            f"{TIMEOUT_VARIABLE} sets another limit"
         ) from error
     finally:
         _end(process)
@@ -192,7 +199,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 @cache
 def _features() -> str:
     """Return the features of this machine's processor, as far as the system tells."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text(errors="replace").splitlines() if known.exists() else []
-    found = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
-    return found.partition(":")[2]
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.exists() else []
+    # "flags" on x86, "Features" on ARM.
+    line = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
+    return line.partition(":")[2]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from array import array
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from optkit_core.native.structures import Elements as Wanted
+from optkit_core.native.structures import ElementsStruct
 from optkit_core.step.bucket_key import PLAIN_TYPES
 from optkit_core.step.changes import identities, native_reader
 
@@ -17,9 +18,9 @@ Address = ctypes.c_void_p
 
 
 class Elements:
-    """Where the elements of some parameters on the CPU begin, and those of their gradients.
+    """The addresses of the elements of some parameters on the CPU, or of their gradients.
 
-    They are looked for each time, since anybody may give a parameter other memory or another
+    They are looked up each time, since anybody may give a parameter other memory or another
     gradient. Only what lies as compiled code expects it is found: ordinary tensors, each of the
     size that it had, with elements of one dtype, one after the other.
 
@@ -27,13 +28,18 @@ class Elements:
         params: the parameters.
         dtype: of the elements.
 
+    Attributes:
+        addresses: where each parameter's elements begin, or those of its gradient; None for a
+            gradient that is missing. Written by `find` and `find_gradients`.
+        sizes: how many elements each parameter has.
+
     Example:
         >>> import torch
         >>> p = torch.nn.Parameter(torch.ones(3))
         >>> elements = Elements([p], torch.float32)
-        >>> elements.find(), elements.places[0] == p.data_ptr()
+        >>> elements.find(), elements.addresses[0] == p.data_ptr()
         (True, True)
-        >>> elements.find_gradients(), elements.places[0]
+        >>> elements.find_gradients(), elements.addresses[0]
         (True, None)
         >>> p.data = torch.ones(6)[::2]
         >>> elements.find()
@@ -44,45 +50,52 @@ class Elements:
         """Note which parameters there are."""
         self.params, self.dtype = list(params), dtype
         self.sizes = array("q", [p.numel() for p in params])
-        self.places = (Address * len(params))()
+        self.addresses = (Address * len(params))()
         self._example = torch.empty(0, dtype=dtype, device="cpu")
         self._reader = native_reader()
         if self._reader is not None:
             self._objects = identities(self.params)
-            self._wanted = Wanted(
+            self._struct = ElementsStruct(
                 len(params),
                 self._objects.buffer_info()[0],
                 id(self._example),
                 self.sizes.buffer_info()[0],
                 self.address,
             )
-            self._place = ctypes.addressof(self._wanted)
+            self._struct_address = ctypes.addressof(self._struct)
 
     @property
     def address(self) -> int:
-        """Where the places stand, one after another."""
-        return ctypes.addressof(self.places)
+        """Where `addresses` itself begins, for compiled code that reads it."""
+        return ctypes.addressof(self.addresses)
+
+    @property
+    def places(self) -> ctypes.Array[Address]:
+        """The former name of `addresses`."""
+        warnings.warn("Elements.places is now Elements.addresses", DeprecationWarning, stacklevel=2)
+        return self.addresses
 
     def find(self) -> bool:
         """Write down where the elements of the parameters begin; whether all are found."""
-        if self._reader is not None and self._reader.find(self._reader.api, self._place, 0):
-            return True
-        return self._ask(self.params)
+        return self._read(gradients=False) or self._look_up(self.params)
 
     def find_gradients(self) -> bool:
         """Do the same for the gradients; None stands for one that is missing."""
-        if self._reader is not None and self._reader.find(self._reader.api, self._place, 1):
-            return True
-        return self._ask([p.grad for p in self.params])
+        return self._read(gradients=True) or self._look_up([p.grad for p in self.params])
 
-    def _ask(self, tensors: Sequence[Tensor | None]) -> bool:
-        """Do the same through Python."""
+    def _read(self, gradients: bool) -> bool:
+        """Have the native reader do it; False where it can't, or where one isn't as expected."""
+        reader = self._reader
+        return reader is not None and bool(reader.find(reader.api, self._struct_address, gradients))
+
+    def _look_up(self, tensors: Sequence[Tensor | None]) -> bool:
+        """Do it in Python, where there is no reader or where it met something unexpected."""
         found: list[Address | int | None] = []
         for tensor, size in zip(tensors, self.sizes, strict=True):
             if tensor is not None and not self._is_expected(tensor, size):
                 return False
             found.append(None if tensor is None else tensor.data_ptr())
-        self.places[:] = found
+        self.addresses[:] = found
         return True
 
     def _is_expected(self, tensor: Tensor, size: int) -> bool:

@@ -20,9 +20,10 @@ def compiled_library(
     Args:
         source: the C++ text.
         title: what it is, for ``optkit kernels list``.
-        structures: a tuple of those that both sides declare, by the same name. The source says
-            how it lays each one out, by ``LAYOUT(Name, AT(Name, first), AT(Name, second), ...)``
-            with all fields in order; see `with_layouts`. Default: none.
+        structures: a tuple of those that both sides declare, by the same name, or by that of the
+            class attribute ``cpp_name``. The source says how it lays each one out, by
+            ``LAYOUT(Name, AT(Name, first), AT(Name, second), ...)`` with all fields in order;
+            see `with_layouts`. Default: none.
 
     Returns:
         The library, whose functions are its attributes.
@@ -39,7 +40,7 @@ def compiled_library(
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
-        raise UnavailableError(cache_dirs.refusal_to_load(error)) from error
+        raise UnavailableError(cache_dirs.load_error_reason(error)) from error
     layouts.require_layouts(library, structures)
     return library
 

@@ -39,8 +39,8 @@ def is_expanded(tensor: Tensor) -> bool:
     """
     if tensor.is_contiguous():
         return False
-    places = zip(tensor.shape, tensor.stride(), strict=True)
-    return tensor.numel() > 0 and any(size > 1 and stride == 0 for size, stride in places)
+    dims = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.numel() > 0 and any(size > 1 and stride == 0 for size, stride in dims)
 
 
 def overlapping(tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
@@ -52,7 +52,7 @@ def overlapping(tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
     spans = sorted(
         ((t.data_ptr(), t.numel() * t.itemsize, t) for t in dense), key=lambda span: span[0]
     )
-    for (start, size, one), (next_start, _, other) in pairwise(spans):
+    for (start, size, tensor), (next_start, _, next_tensor) in pairwise(spans):
         if start + size > next_start:
-            return one, other
+            return tensor, next_tensor
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,14 +13,14 @@ from torch import Tensor
 from optkit_core import torch_private
 from optkit_core.errors import UnavailableError
 from optkit_core.native.structures import (
-    Api,
-    Elements,
+    ApiStruct,
+    ElementsStruct,
     ExchangeTable,
-    Groups,
-    Line,
-    Numbers,
-    Operand,
-    Plan,
+    GroupsStruct,
+    LineStruct,
+    NumbersStruct,
+    OperandStruct,
+    PlanStruct,
     require_layouts,
 )
 
@@ -55,9 +55,24 @@ DLPACK_MAJOR = 1
 
 Address = ctypes.c_void_p
 
+STRUCTURES = (
+    ApiStruct,
+    OperandStruct,
+    PlanStruct,
+    GroupsStruct,
+    ElementsStruct,
+    LineStruct,
+    NumbersStruct,
+)
+"""What the library and Python both declare."""
+
 
 class Reader:
-    """The compiled functions, each called while Python's lock is held."""
+    """The compiled functions, each called while Python's lock is held.
+
+    Args:
+        library: the compiled reader; ``PyDLL`` keeps the lock during its calls.
+    """
 
     def __init__(self, library: ctypes.PyDLL) -> None:
         """Take the library, and the addresses of what it calls.
@@ -65,27 +80,29 @@ class Reader:
         Raises:
             UnavailableError: one of these isn't there; says which.
         """
-        require_layouts(library, (Api, Operand, Plan, Groups, Elements, Line, Numbers))
+        require_layouts(library, STRUCTURES)
         exported = torch_private.exported([*SHIMS, RELEASE])
         missing: list[int | None] = [None] * (len(SHIMS) + 1)
         *shims, release = exported or missing
         self.release: int | None = release
         gradient = torch_private.gradient_function() if exported else None
         names = (sys.intern("grad"), sys.intern("is_neg"))
-        objects = (None, False, *names, Tensor, torch.nn.Parameter)
+        objects = (None, False, *names, Tensor, torch.nn.Parameter)  # in ApiStruct's order
         functions = [*_python_functions(), _view(), *shims, gradient]
-        self._api = Api(*functions, *map(id, objects))
+        self._api = ApiStruct(*functions, *map(id, objects))
         self.api = ctypes.addressof(self._api)
-        take, index, value = Address, ctypes.c_longlong, ctypes.py_object
-        self.note = _function(library, "note", take, take)
-        self.refresh = _function(library, "refresh", take, take)
-        self.find = _function(library, "find", take, take, ctypes.c_int)
-        self.compare_groups = _function(library, "compare_groups", take, take, result=index)
-        self.same_values = _function(library, "same_values", take, value, take, index)
-        self.open_capsules = _function(library, "open_capsules", take, value, take, result=None)
-        self.compute = _function(library, "compute", take, result=index)
-        self.next_counts = _function(library, "next_counts", take, index, index, take)
-        self.advance = _function(library, "advance", take, index, index, result=None)
+        address, index, value = Address, ctypes.c_longlong, ctypes.py_object
+        self.note = _function(library, "note", address, address)
+        self.refresh = _function(library, "refresh", address, address)
+        self.find = _function(library, "find", address, address, ctypes.c_int)
+        self.compare_groups = _function(library, "compare_groups", address, address, result=index)
+        self.same_values = _function(library, "same_values", address, value, address, index)
+        self.open_capsules = _function(
+            library, "open_capsules", address, value, address, result=None
+        )
+        self.compute = _function(library, "compute", address, result=index)
+        self.next_counts = _function(library, "next_counts", address, index, index, address)
+        self.advance = _function(library, "advance", address, index, index, result=None)
 
     def handles(self, tensors: Sequence[Tensor]) -> Handles | None:
         """Return references to tensors for as long as they are needed, None without torch's."""
@@ -94,13 +111,18 @@ class Reader:
         capsules = torch_private.handles(tensors)
         if capsules is None:
             return None
-        found = (Address * len(capsules))()
-        self.open_capsules(self.api, capsules, ctypes.addressof(found))
-        return Handles(found, self.release)
+        references = (Address * len(capsules))()
+        self.open_capsules(self.api, capsules, ctypes.addressof(references))
+        return Handles(references, self.release)
 
 
 class Handles:
-    """References to tensors in the form in which torch's exported functions take them."""
+    """References to tensors in the form in which torch's exported functions take them.
+
+    Args:
+        references: the handles, which this object owns.
+        release: the address of torch's function that gives one back.
+    """
 
     def __init__(self, references: ctypes.Array[Address], release: int) -> None:
         """Own these references until this object goes."""
@@ -109,7 +131,7 @@ class Handles:
 
     @property
     def address(self) -> int:
-        """Where the references stand, one after another."""
+        """The address of the references, one after another."""
         return ctypes.addressof(self.array)
 
     def __del__(self) -> None:
@@ -117,7 +139,9 @@ class Handles:
             self._release(handle)
 
 
-def _function(library: Any, name: str, *arguments: Any, result: Any = ctypes.c_int) -> Any:
+def _function(
+    library: ctypes.PyDLL, name: str, *arguments: type, result: type | None = ctypes.c_int
+) -> Callable[..., Any]:
     function = library[name]
     function.argtypes, function.restype = arguments, result
     return function
@@ -129,10 +153,10 @@ def _python_functions() -> list[int | None]:
 
 def _view() -> int:
     """Return the address of DLPack's function that looks at a tensor without owning it."""
-    place = torch_private.exchange_api()
-    if place is None:
+    address = torch_private.exchange_api()
+    if address is None:
         raise UnavailableError("this release of torch has no table of DLPack's functions for C")
-    table = ExchangeTable.from_address(place)
+    table = ExchangeTable.from_address(address)
     if table.major != DLPACK_MAJOR:
         raise UnavailableError(f"torch's table of DLPack's functions is of version {table.major}")
     view: int = table.view

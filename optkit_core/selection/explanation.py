@@ -137,7 +137,7 @@ def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
 
 def _noticing() -> str:
     # Imported late: the reader brings the compiler and the cache of kernels along.
-    from optkit_core.native.reader_library import unavailable_reason
+    from optkit_core.native.reader_loader import unavailable_reason
 
     reason = unavailable_reason()
     if reason is None:

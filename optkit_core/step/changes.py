@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core.native.reader import Reader
-from optkit_core.native.structures import Groups
+from optkit_core.native.structures import GroupsStruct
 
 
 class WatchedGroups:
@@ -44,7 +44,7 @@ class WatchedGroups:
             identities(self._lacking),
             self.changed,
         )
-        self._noted = Groups(
+        self._noted = GroupsStruct(
             len(self._dicts),
             len(self._lacking),
             id(param_groups),
@@ -100,6 +100,6 @@ def identities(objects: Sequence[Any]) -> array[int]:
 def native_reader() -> Reader | None:
     """Return what notices changes in nanoseconds, or None where it can't be used."""
     # Imported with the first plan: the compiler and the cache of kernels come along.
-    from optkit_core.native.reader_library import reader
+    from optkit_core.native.reader_loader import reader
 
     return reader()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.torch_compile.tensor_operations import apply
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.program import Program
 
 
 class Work(NamedTuple):
@@ -68,13 +68,15 @@ class _Run:
         self.shared = {-i: joined(row) for i, row in enumerate(numbers, start=1)}
         for row in inputs[program.step :]:
             self.shared[program.step] = joined([step.to(torch.float64) for step in row])
-        for value, line in enumerate(program.lines, start=len(program.inputs)):
-            if all(operand in self.shared for operand in line.operands):
-                operands = self._aligned([self.shared[operand] for operand in line.operands])
-                self.shared[value] = apply(line.operation, operands)
+        for value, (operation, values) in enumerate(
+            program.instructions, start=len(program.inputs)
+        ):
+            if all(operand in self.shared for operand in values):
+                operands = self._aligned([self.shared[operand] for operand in values])
+                self.shared[value] = apply(operation, operands)
             else:
-                operands = [self._element(operand) for operand in line.operands]
-                self.elements[value] = apply(line.operation, operands)
+                operands = [self._element(operand) for operand in values]
+                self.elements[value] = apply(operation, operands)
 
     def finish(self) -> None:
         """Store the results; one that is another input's old value is copied in time."""

@@ -17,7 +17,7 @@ from optkit_core.step.buckets import Bucket
 from optkit_core.step.group_values import GroupValues
 from optkit_core.step.plans import BucketOptimizer, PlannedBucket
 from optkit_core.torch_compile.execution import Work
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
 
 

@@ -1,185 +1,191 @@
-"""Recordings: the calls of an update body as the lines of a program.
+"""Recordings: the calls of an update body as the instructions of a program.
 
-A body makes the same calls step after step. Each call is therefore kept behind the one that it
-came after, with what it records: a body that goes a known way gives its numbers, and is recorded
-in a third of the time.
+A body makes the same calls step after step. Calls are therefore kept in a tree, each below the
+one that it came after, with what it records: a body that makes known calls only gives its
+numbers, and is recorded in a third of the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
-from optkit_core.tracing.scalars import Scalar
-from optkit_core.tracing.vocabulary import (
-    CONDITIONS,
-    POWERS,
-    UntraceableError,
-    operation,
-)
+from optkit_core.tracing.operations import OPERATIONS
+from optkit_core.tracing.operations.lookup import POWERS, UntraceableError, operation_of
+from optkit_core.tracing.program import Instruction, Program
+from optkit_core.tracing.scalar_program import TracedScalar
+
+Number = float | Tensor | TracedScalar
+"""A number that a body gives to an operation."""
 
 
-class Line(NamedTuple):
-    """One operation; its result is the next value. A negative operand is a number's place."""
-
-    operation: str
-    operands: tuple[int, ...]
-
-
-class Program(NamedTuple):
-    """What a body does, apart from the numbers that it is given: the identity of a kernel.
-
-    Args:
-        inputs: names of the values that come from memory: ``p``, ``g``, the buffers, ``t``.
-        lines: the operations in order.
-        stores: ``(input, value)`` for each input that the body updates.
-        numbers: how many numbers the lines refer to, by -1, -2 and so on.
-    """
-
-    inputs: tuple[str, ...]
-    lines: tuple[Line, ...]
-    stores: tuple[tuple[int, int], ...]
-    numbers: int
-
-    @property
-    def step(self) -> int:
-        """The number of the value that stands for the count of steps."""
-        return len(self.inputs) - 1
-
-    @property
-    def operands(self) -> int:
-        """How many inputs are tensors of the parameter's shape."""
-        return len(self.inputs) - 1
-
-
-class Operand:
-    """Stands for a tensor: for the value of that number."""
+class TracedTensor:
+    """Stands for a tensor in a trace; `value` is the index of its value in the program."""
 
     value: int
 
 
-class Number(float):
-    """A number among the operands of a call that is made for the first time."""
+class PositionedNumber(float):
+    """A number that knows its position among the operands of a call.
+
+    A method's arguments may be reordered on the way to an instruction; by the positions the same
+    is done to the numbers of later calls.
+    """
 
     position: int
 
     @classmethod
-    def at(cls, position: int, value: Any) -> Number:
-        """Return the number at a position; that of a tensor isn't looked at."""
-        known = value.value if isinstance(value, Scalar) else value
-        number = cls("nan" if isinstance(value, Tensor) else known)
+    def at(cls, position: int, operand: Any) -> PositionedNumber:
+        """Return a number at its position.
+
+        Args:
+            position: among the operands of the call, the tensor being the first.
+            operand: the number; that of a tensor isn't read, since it may be on a device.
+        """
+        known = operand.value if isinstance(operand, TracedScalar) else operand
+        number = cls("nan" if isinstance(operand, Tensor) else known)
         number.position = position
         return number
 
 
-class Call:
+class CallNode:
     """A call that a body makes after certain others, with what it records.
 
-    A body makes the same calls in every step, so that all but their numbers is known.
-
     Args:
-        value: the number of the value that it results in.
-        lines: what it appends to the program.
-        numbers: the positions of the numbers among its operands, in the lines' order.
+        value: the index of the value that it results in.
+        instructions: what it appends to the program.
+        numbers: the positions of the numbers among its operands, in the instructions' order.
+
+    Attributes:
+        children: the calls that came after it, by their keys.
+        programs: the programs that ended with it, by their stores.
     """
 
-    __slots__ = ("lines", "numbers", "programs", "then", "value")
+    __slots__ = ("children", "instructions", "numbers", "programs", "value")
 
-    def __init__(self, value: int, lines: Sequence[Line] = (), numbers: Sequence[int] = ()) -> None:
+    def __init__(
+        self, value: int, instructions: Sequence[Instruction] = (), numbers: Sequence[int] = ()
+    ) -> None:
         """Begin without calls that follow."""
         self.value = value
-        self.lines = lines
+        self.instructions = instructions
         self.numbers = numbers
-        self.then: dict[Any, Call] = {}
-        self.programs: dict[Any, Program] = {}
+        self.children: dict[Hashable, CallNode] = {}
+        self.programs: dict[tuple[tuple[int, int], ...], Program] = {}
 
 
 class Recording:
-    """A body's lines while they are recorded, and the numbers that it gives them."""
+    """A body's instructions while they are recorded, and the numbers that it gives them.
+
+    Args:
+        inputs: the names of the values that come from memory.
+    """
 
     def __init__(self, inputs: tuple[str, ...]) -> None:
         """Begin with a body that reads these inputs."""
         self.inputs = inputs
-        self.lines: list[Line] = []
-        self.numbers: list[Any] = []
-        self._last = _beginning(inputs)
+        self.instructions: list[Instruction] = []
+        self.numbers: list[Number] = []
+        self._last_call = _root(inputs)
 
     def call(self, method: str, operands: Sequence[Any], names: tuple[str, ...] = ()) -> int:
-        """Record a call of a tensor method; return the number of its value.
+        """Record a call of a tensor method; return the index of its value.
 
         Args:
             method: without a trailing underscore.
             operands: the tensor, then the other arguments.
             names: of the last of them, where they are given by keyword.
         """
-        if method == "pow":  # some exponents are operations of their own
-            operands = [float(o) if isinstance(o, Scalar) else o for o in operands]
-        key = (method, names, *[_sort(operand) for operand in operands])
-        call = self._last.then.get(key)
+        if method == "pow":  # which operation it is depends on the exponent: see `POWERS`
+            operands = [float(o) if isinstance(o, TracedScalar) else o for o in operands]
+        key = (method, names, *[_key(operand) for operand in operands])
+        call = self._last_call.children.get(key)
         if call is None:
-            call = self._last.then[key] = self._first_call(method, operands, names)
-        self._last = call
-        self.lines.extend(call.lines)
+            call = self._first_call(method, operands, names)
+            self._last_call.children[key] = call
+        self._last_call = call
+        self.instructions.extend(call.instructions)
         self.numbers.extend([operands[position] for position in call.numbers])
         return call.value
 
     def program(self, stores: tuple[tuple[int, int], ...]) -> Program:
         """Return what has been recorded, given which values the inputs take."""
-        known = self._last.programs
-        if stores not in known:
-            known[stores] = Program(self.inputs, tuple(self.lines), stores, len(self.numbers))
-        return known[stores]
+        programs = self._last_call.programs
+        if stores not in programs:
+            instructions = tuple(self.instructions)
+            programs[stores] = Program(self.inputs, instructions, stores, len(self.numbers))
+        return programs[stores]
 
-    def _first_call(self, method: str, operands: Sequence[Any], names: tuple[str, ...]) -> Call:
+    def _first_call(self, method: str, operands: Sequence[Any], names: tuple[str, ...]) -> CallNode:
         new = Recording(self.inputs)
-        new.lines, new.numbers = list(self.lines), list(self.numbers)
-        marked = [Number.at(i, o) if _is_number(o) else o for i, o in enumerate(operands)]
-        named = len(operands) - len(names)
-        keywords = dict(zip(names, marked[named:], strict=True))
-        value = new.result(method, marked[0], marked[1:named], keywords)
-        numbers = [number.position for number in new.numbers[len(self.numbers) :]]
-        return Call(value, new.lines[len(self.lines) :], numbers)
+        new.instructions, new.numbers = list(self.instructions), list(self.numbers)
+        marked = [PositionedNumber.at(i, o) if _is_number(o) else o for i, o in enumerate(operands)]
+        positional = len(operands) - len(names)
+        keywords = dict(zip(names, marked[positional:], strict=True))
+        value = new.record_call(method, marked[0], marked[1:positional], keywords)
+        added = new.numbers[len(self.numbers) :]
+        numbers = [number.position for number in added if isinstance(number, PositionedNumber)]
+        return CallNode(value, new.instructions[len(self.instructions) :], numbers)
 
-    def result(self, method: str, first: Any, arguments: Sequence[Any], keywords: Any) -> int:
-        """Record a call; return the number of its value."""
+    def record_call(
+        self, method: str, tensor: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> int:
+        """Record a call that isn't known yet; return the index of its value.
+
+        Args:
+            method: without a trailing underscore.
+            tensor: the one whose method is called.
+            arguments: the positional arguments.
+            keywords: the keyword arguments.
+        """
         if method == "clone":
-            return int(first.value)
+            return int(tensor.value)
         if method == "type_as":
-            return self.record("constant", [first])
+            return self.append("constant", [tensor])
         if method in ("copy", "fill"):
             source = (*arguments, *keywords.values())[0]
-            if isinstance(source, Operand):
-                return source.value
-            return self.record("constant", [source])
-        if method == "__rpow__":
-            return self.record("rpow", [first, *arguments])
-        name, operands = operation(method, arguments, keywords)
-        exponent = operands[0] if name == "pow" else None
+            is_traced = isinstance(source, TracedTensor)
+            return source.value if is_traced else self.append("constant", [source])
+        operation, operands = operation_of(method, arguments, keywords)
+        exponent = operands[0] if operation.name == "pow" else None
         if isinstance(exponent, float) and exponent in POWERS:
-            name, operands = POWERS[exponent], []
-        return self.record(name, [first, *operands])
+            return self.append(POWERS[exponent], [tensor])
+        return self.append(operation.name, [tensor, *operands])
 
-    def record(self, name: str, operands: Sequence[Any]) -> int:
-        """Append a line and return the number of its value."""
-        values = operands if name != "where" else (operands[0], operands[2])
-        if name not in ("constant", *CONDITIONS) and all(map(self._is_logical, values)):
+    def append(self, operation: str, operands: Sequence[Any]) -> int:
+        """Append an instruction and return the index of its value.
+
+        Args:
+            operation: its name.
+            operands: the tensor, then its other operands.
+
+        Raises:
+            UntraceableError: its operands don't determine the dtype of its result.
+        """
+        # The number that where() chooses has the dtype of the other choice, not of the condition.
+        values = operands if operation != "where" else (operands[0], operands[2])
+        has_dtype = operation == "constant" or OPERATIONS[operation].is_condition
+        if not has_dtype and all(map(self._is_number_or_condition, values)):
             raise UntraceableError(
-                f"the update body computes {name} of nothing but numbers, true and false, whose "
-                "dtype is torch's default; begin with mask.type_as(g), or give where() a tensor"
+                f"the update body computes {operation} of nothing but numbers, true and false, "
+                "whose dtype is torch's default; begin with mask.type_as(g), or give where() a "
+                "tensor"
             )
-        self.lines.append(Line(name, tuple([self._place(operand) for operand in operands])))
-        return len(self.inputs) + len(self.lines) - 1
+        indices = tuple([self._operand_index(operand) for operand in operands])
+        self.instructions.append(Instruction(operation, indices))
+        return len(self.inputs) + len(self.instructions) - 1
 
-    def _is_logical(self, operand: Any) -> bool:
-        """Return whether an operand is a number, or true or false in each element."""
-        line = operand.value - len(self.inputs) if isinstance(operand, Operand) else None
-        return line is None or (line >= 0 and self.lines[line].operation in CONDITIONS)
+    def _is_number_or_condition(self, operand: Any) -> bool:
+        if not isinstance(operand, TracedTensor):
+            return True
+        index = operand.value - len(self.inputs)
+        return index >= 0 and OPERATIONS[self.instructions[index].operation].is_condition
 
-    def _place(self, operand: Any) -> int:
-        if isinstance(operand, Operand):
+    def _operand_index(self, operand: Any) -> int:
+        if isinstance(operand, TracedTensor):
             return operand.value
         if isinstance(operand, float):
             self.numbers.append(operand)
@@ -188,20 +194,23 @@ class Recording:
 
 
 @cache
-def _beginning(inputs: tuple[str, ...]) -> Call:
-    """Return what the first calls of bodies with these inputs follow."""
-    return Call(len(inputs) - 1)
+def _root(inputs: tuple[str, ...]) -> CallNode:
+    """Return what the first calls of bodies with these inputs come after."""
+    return CallNode(len(inputs) - 1)
 
 
-def _sort(operand: Any) -> Any:
-    """Return what makes a call another one: which value it takes, or which special number."""
-    if isinstance(operand, Operand):
+def _key(operand: Any) -> int | str | type:
+    """Return what makes a call another one: which value it takes, or an exponent of `POWERS`.
+
+    All other numbers are alike: they change from step to step.
+    """
+    if isinstance(operand, TracedTensor):
         return operand.value
     if isinstance(operand, (float, int)):
-        return POWERS.get(operand, Number)
-    return Number if _is_number(operand) else type(operand)
+        return POWERS.get(operand, PositionedNumber)
+    return PositionedNumber if _is_number(operand) else type(operand)
 
 
 def _is_number(operand: Any) -> bool:
-    is_plain = isinstance(operand, (float, int, Scalar))
+    is_plain = isinstance(operand, (float, int, TracedScalar))
     return is_plain or (isinstance(operand, Tensor) and not operand.dim())

@@ -1,4 +1,4 @@
-"""Traces: what an update body does to one element, recorded by symbols as a list of lines.
+"""Traces: what an update body does to one element, recorded by symbols as a program.
 
 Symbols answer tensor methods. Numbers that the body computes on the host, a learning rate
 divided by a bias correction for example, become the kernel's arguments: neither a schedule
@@ -7,29 +7,39 @@ nor the count of steps makes another kernel, and a branch of the body does.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from optkit_core.implementations.operators import Operators, is_in_place
 from optkit_core.implementations.state_view import StateView
-from optkit_core.tracing.recording import Operand, Program, Recording
-from optkit_core.tracing.vocabulary import UntraceableError
+from optkit_core.selection.offer import UpdateBody
+from optkit_core.tracing.operations.lookup import UntraceableError
+from optkit_core.tracing.program import Program
+from optkit_core.tracing.recording import Number, Recording, TracedTensor
+from optkit_core.tracing.scalar_program import TracedScalar
 
 PARAMETER, GRADIENT = 0, 1
-"""The numbers of the first two values; those of the buffers follow, then the step's."""
+"""The indices of the first two values; those of the buffers follow, then the step's."""
 
 
-class Symbol(Operand, Operators):
-    """Stands for a tensor in a trace: what its methods do is recorded."""
+class Symbol(TracedTensor, Operators):
+    """Stands for a tensor in a trace: what its methods do is recorded.
 
-    def __init__(self, trace: Recording, value: int, fixed: bool = False) -> None:
-        """Stand for the value of that number, for good if `fixed`."""
-        self.trace = trace
+    Args:
+        recording: what records them.
+        value: the index of the value that it stands for.
+        fixed: whether it stands for that value for good, and no method may work in place.
+    """
+
+    def __init__(self, recording: Recording, value: int, fixed: bool = False) -> None:
+        """Stand for a value."""
+        self.recording = recording
         self.value = value
         self.fixed = fixed
 
-    def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+    def apply(self, method: str, *arguments: Any, **keywords: Any) -> Symbol:
         """Record a tensor method; an in-place one changes what this symbol stands for."""
         if method == "detach":
             return self
@@ -38,22 +48,30 @@ class Symbol(Operand, Operators):
         in_place = is_in_place(method)
         operands = (self, *arguments, *keywords.values())
         name = method.removesuffix("_") if in_place else method
-        value = self.trace.call(name, operands, tuple(keywords))
+        value = self.recording.call(name, operands, tuple(keywords))
         if not in_place:
-            return Symbol(self.trace, value)
+            return Symbol(self.recording, value)
         if self.fixed:
             raise UntraceableError("the update body changes its gradient in place")
         self.value = value
         return self
 
     @classmethod
-    def call(cls, function: Any, arguments: Any, keywords: Any) -> Any:
-        """Record a function of torch as the method of its first argument that it is."""
+    def call(
+        cls, function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> Symbol:
+        """Record a function of torch as the method of its first argument that it is.
+
+        Args:
+            function: one that isn't a method of a symbol itself, such as ``torch.where``.
+            arguments: its positional arguments.
+            keywords: its keyword arguments.
+        """
         if function is torch.where and len(arguments) == 3:
             arguments = (arguments[1], arguments[0], arguments[2])
-        recorded = next(value.trace for value in arguments if isinstance(value, Symbol))
+        recording = next(value.recording for value in arguments if isinstance(value, Symbol))
         operands = (*arguments, *keywords.values())
-        return Symbol(recorded, recorded.call(function.__name__, operands, tuple(keywords)))
+        return Symbol(recording, recording.call(function.__name__, operands, tuple(keywords)))
 
     def __bool__(self) -> bool:
         raise UntraceableError("the update body branches on the values of a tensor")
@@ -69,8 +87,12 @@ class Symbol(Operand, Operators):
 
 
 def trace(
-    algorithm: Any, h: Any, t: Any, maximize: bool = False, inverse_scale: Any = None
-) -> tuple[Program, list[Any]]:
+    algorithm: type[UpdateBody],
+    h: Any,
+    t: float | TracedScalar | None,
+    maximize: bool = False,
+    inverse_scale: Number | None = None,
+) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with these hyperparameters.
 
     Args:
@@ -87,17 +109,19 @@ def trace(
         UntraceableError: the body does something that no kernel can be written for.
     """
     inputs = ("p", "g", *algorithm.buffers, "t")
-    recorded = Recording(inputs)
-    symbols = [Symbol(recorded, value, value == GRADIENT) for value in range(len(inputs))]
+    recording = Recording(inputs)
+    symbols = [Symbol(recording, value, value == GRADIENT) for value in range(len(inputs))]
     g = symbols[GRADIENT]
     if inverse_scale is not None:
-        g = g.mul(inverse_scale)
+        g = g.apply("mul", inverse_scale)
+    if maximize:
+        g = g.apply("neg")
     view = StateView()
     view.show(dict(zip(algorithm.buffers, symbols[2:-1], strict=True)))
     count = symbols[-1] if t is None else t
     try:
-        algorithm.update(symbols[PARAMETER], g.neg() if maximize else g, view, h, count)
+        algorithm.update(symbols[PARAMETER], g, view, h, count)
     except (AttributeError, TypeError) as error:
         raise UntraceableError(f"the update body can't be traced: {error}") from error
     stores = tuple((i, s.value) for i, s in enumerate(symbols[:-1]) if s.value != i)
-    return recorded.program(stores), recorded.numbers
+    return recording.program(stores), recording.numbers

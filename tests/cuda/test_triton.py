@@ -177,8 +177,8 @@ def test_neither_a_schedule_nor_the_count_of_steps_makes_another_kernel() -> Non
         params[0].grad = torch.ones(5)
         optimizer.step()
         if step == 0:
-            made = triton_kernel.kernel.cache_info().misses
-    assert triton_kernel.kernel.cache_info().misses == made
+            made = triton_kernel.kernel_function.cache_info().misses
+    assert triton_kernel.kernel_function.cache_info().misses == made
 
 
 def test_tables_are_copied_only_when_something_has_moved() -> None:

@@ -76,11 +76,11 @@ def test_what_depends_on_the_count_alone_is_computed_once_in_float64() -> None:
 def test_every_chunk_of_every_row_has_a_program(sizes: list[int]) -> None:
     ends = torch.tensor([0, *accumulate(sizes)])
     wanted = [(row, k) for row, size in enumerate(sizes) for k in range(-(-size // CHUNK))]
-    found = device_table.chunks(ends, len(wanted))
+    found = device_table.chunk_table(ends, len(wanted))
     assert found.dtype == torch.int32
     assert list(zip(*found.tolist(), strict=True)) == wanted
     content = ends.numpy().tobytes()
-    assert device_table.count(content, len(sizes)) == len(wanted)
+    assert device_table.chunk_count(content, len(sizes)) == len(wanted)
 
 
 def test_a_table_in_a_graph_is_the_same_table() -> None:
@@ -88,8 +88,8 @@ def test_a_table_in_a_graph_is_the_same_table() -> None:
     words = torch.tensor([0, 1, 2**47 - 1, 2**62 + 1, 140_000_000_000_016])
     content = words.numpy().tobytes()
     device = torch.device("cpu")
-    assert torch.equal(device_table.written(content, device), words)
-    assert torch.equal(device_table.copied(content, device), words)
+    assert torch.equal(device_table.write_on_device(content, device), words)
+    assert torch.equal(device_table.copy_to_device(content, device), words)
 
 
 def compiling(script: str, cache: Path) -> Any:

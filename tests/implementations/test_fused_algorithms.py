@@ -480,9 +480,9 @@ print(len(found), any("optkit" in line or ".so" in line for line in lines))
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return how many kernels have been compiled since the test began."""
     monkeypatch.setenv("OPTKIT_CACHE_DIR", str(tmp_path))
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     yield lambda: len(cache.files())
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
 
 
 def test_neither_schedule_nor_step_compiles_anew(counted: Any) -> None:

@@ -22,7 +22,7 @@ from processes import python
 import optkit
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_kernel
-from optkit_core.native import cache, cache_dirs, compile_lock, compiler
+from optkit_core.native import cache, cache_dirs, compile_lock, compiler, refusals
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -82,7 +82,7 @@ def stuck(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: 
     """Let the compiler never end, nor a child of it that has all that it has open."""
     text = f"exec 3> {tmp_path}/alive\necho x >> {tmp_path}/asked\nsleep 120 &\necho x >&3\nwait"
     monkeypatch.setenv(compiler.VARIABLE, str(script(tmp_path / "stuck", text)))
-    monkeypatch.setenv(compiler.LIMIT, "0.5")
+    monkeypatch.setenv(compiler.TIMEOUT_VARIABLE, "0.5")
     return folder
 
 
@@ -174,20 +174,22 @@ def test_another_compiler_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_limit_that_is_none_is_one_clear_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    monkeypatch.setenv(compiler.LIMIT, value)
+    monkeypatch.setenv(compiler.TIMEOUT_VARIABLE, value)
     optimizer = optimizer_for_fused()
     with pytest.raises(optkit.OptkitError) as raised:
         optimizer.step()
-    assert str(raised.value).startswith(f"{compiler.LIMIT} must be a number of seconds above 0")
+    assert str(raised.value).startswith(
+        f"{compiler.TIMEOUT_VARIABLE} must be a number of seconds above 0"
+    )
     assert repr(value) in str(raised.value)
     assert all(torch.equal(p, torch.ones(5000)) for p in optimizer.param_groups[0]["params"])
-    monkeypatch.setenv(compiler.LIMIT, " 1e2 ")
+    monkeypatch.setenv(compiler.TIMEOUT_VARIABLE, " 1e2 ")
     optimizer.step()
     assert optimizer.plan[0].name == "fused"
 
 
 class Waiting:
-    """A thread that asks for a library, and says when it has begun to wait for its turn."""
+    """A thread that asks for a library, and says when it has begun to wait for the lock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.waits = threading.Event()
@@ -217,10 +219,10 @@ class Waiting:
             self.reasons.append(str(error))
 
 
-def someone_else(turn: compile_lock.Turn, subject: str, reason: str) -> None:
+def someone_else(lock: compile_lock.CompileLock, subject: str, reason: str) -> None:
     """Note a refusal as another process does, which this process knows nothing of."""
-    turn.refuse(subject, reason)
-    compile_lock.forget()
+    lock.remember_refusal(subject, reason)
+    refusals.forget_all()
 
 
 @pytest.mark.parametrize("about", ["compiler", "kernel"])
@@ -229,18 +231,18 @@ def test_who_waits_for_a_compiler_that_is_stuck_does_not_ask_it_again(
 ) -> None:
     with pytest.raises(UnavailableError):
         cache.library(SOURCE)
-    (name,) = compile_lock._refused
-    compile_lock.forget()
+    (name,) = refusals._reasons
+    refusals.forget_all()
     before = asked()
     subject = compiler.identity() if about == "compiler" else name
     waiting = Waiting(monkeypatch)
-    with compile_lock.turn(failing, 60) as turn, waiting:
-        someone_else(turn, subject, "it never ended")
-        compile_lock._unlock(turn._file)
+    with compile_lock.hold(failing, 60) as lock, waiting:
+        someone_else(lock, subject, "it never ended")
+        compile_lock._unlock(lock._file)
     assert waiting.reasons == ["it never ended"]
     # The next one learns it from this one; who comes later and waits for nobody asks.
     assert json.loads((failing / "lock").read_text())["reason"] == "it never ended"
-    compile_lock.forget()
+    refusals.forget_all()
     with pytest.raises(UnavailableError, match="error: no"):
         cache.library(SOURCE)
     assert asked() == before + 1
@@ -250,18 +252,18 @@ def test_another_compilers_trouble_is_no_reason(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = Waiting(monkeypatch)
-    with compile_lock.turn(folder, 60) as turn, waiting:
-        someone_else(turn, "another compiler", "it never ended")
-        compile_lock._unlock(turn._file)
+    with compile_lock.hold(folder, 60) as lock, waiting:
+        someone_else(lock, "another compiler", "it never ended")
+        compile_lock._unlock(lock._file)
     assert waiting.reasons == [] and len(cache.files()) == 1
 
 
-def test_a_turn_that_is_never_given_back_has_an_end(
+def test_a_lock_that_is_never_given_back_has_an_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compile_lock, "GRACE", 0.1)
-    monkeypatch.setenv(compiler.LIMIT, "0.1")
-    with compile_lock.turn(folder, 60):
+    monkeypatch.setenv(compiler.TIMEOUT_VARIABLE, "0.1")
+    with compile_lock.hold(folder, 60):
         choice = stepped()
         assert choice.name == "forloop"
         reason = dict(choice.rejected)["fused"]
@@ -274,9 +276,9 @@ def test_a_turn_that_is_never_given_back_has_an_end(
 class Clock:
     """Seconds that pass while one sleeps, and a lock that goes from one process to the next."""
 
-    def __init__(self, seconds_each: float, turns_before: int) -> None:
+    def __init__(self, seconds_each: float, holders_before: int) -> None:
         self.now = 0.0
-        self.seconds_each, self.end = seconds_each, seconds_each * turns_before
+        self.seconds_each, self.end = seconds_each, seconds_each * holders_before
 
     def monotonic(self) -> float:
         return self.now
@@ -284,27 +286,27 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def locked(self, file: Any) -> bool:
+    def try_lock(self, file: Any) -> bool:
         return self.now >= self.end
 
-    def noted(self, file: Any) -> dict[str, Any]:
-        return {"turn": str(self.now // self.seconds_each)}
+    def read_note(self, file: Any) -> dict[str, Any]:
+        return {"holder": str(self.now // self.seconds_each)}
 
 
 @pytest.mark.parametrize(
-    ("seconds_each", "turns_before", "goes_on"), [(9, 5, True), (9, 1, True), (11, 1, False)]
+    ("seconds_each", "holders_before", "goes_on"), [(9, 5, True), (9, 1, True), (11, 1, False)]
 )
-def test_the_limit_is_that_of_one_turn_however_many_wait(
+def test_the_limit_is_that_of_one_holder_however_many_wait(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     seconds_each: float,
-    turns_before: int,
+    holders_before: int,
     goes_on: bool,
 ) -> None:
-    clock = Clock(seconds_each, turns_before)
+    clock = Clock(seconds_each, holders_before)
     monkeypatch.setattr(compile_lock, "time", clock)
-    monkeypatch.setattr(compile_lock, "_locked", clock.locked)
-    monkeypatch.setattr(compile_lock, "_noted", clock.noted)
+    monkeypatch.setattr(compile_lock, "_try_lock", clock.try_lock)
+    monkeypatch.setattr(compile_lock, "_read_note", clock.read_note)
     if goes_on:
         assert compile_lock._wait(None, folder, 10.0)  # type: ignore[arg-type]
         assert clock.now == pytest.approx(clock.end, abs=1)
@@ -313,7 +315,7 @@ def test_the_limit_is_that_of_one_turn_however_many_wait(
             compile_lock._wait(None, folder, 10.0)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '"turn"', "\udcff", '{"subject": 3}'])
+@pytest.mark.parametrize("content", ["", "[]", "{", '"holder"', "\udcff", '{"subject": 3}'])
 def test_whatever_stands_in_the_locks_file(folder: Path, content: str) -> None:
     (folder / "lock").write_bytes(content.encode(errors="surrogateescape"))
     assert cache.library(SOURCE).exists()
@@ -324,20 +326,20 @@ import os, pathlib
 from optkit_core.native import compile_lock
 folder = pathlib.Path({folder!r})
 reading, writing = os.pipe()
-with compile_lock.turn(folder, 60):
+with compile_lock.hold(folder, 60):
     child = os.fork()
     if not child:
         os.close(writing)
         os.read(reading, 1)
         os._exit(0)
-with compile_lock.unless_taken(folder) as is_mine:
-    print(is_mine)
+with compile_lock.try_hold(folder) as is_held:
+    print(is_held)
 os.close(writing)
 os.waitpid(child, 0)
 """
 
 
-def test_a_child_that_was_forked_meanwhile_does_not_keep_the_turn(folder: Path) -> None:
+def test_a_child_that_was_forked_meanwhile_does_not_keep_the_lock(folder: Path) -> None:
     assert python(FORKED.format(folder=str(folder))) == "True\n"
 
 
@@ -347,7 +349,7 @@ def test_the_command_line_says_so_in_one_line(capsys: Any) -> None:
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert err.startswith("optkit: error: the compiler ") and "didn't end within 0.5 s" in err
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     assert main(["kernels", "list"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("0 in ") and err == ""

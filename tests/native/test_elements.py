@@ -60,7 +60,7 @@ def parameters() -> list[Parameter]:
 
 
 def begins(elements: Elements, tensors: list[Tensor | None]) -> bool:
-    return list(elements.places) == [None if t is None else t.data_ptr() for t in tensors]
+    return list(elements.addresses) == [None if t is None else t.data_ptr() for t in tensors]
 
 
 @pytest.mark.parametrize("change", FOUND)
@@ -108,3 +108,9 @@ def test_nobody_is_kept_from_exchanging_tensors(reading: str) -> None:
     torch.utils.swap_tensors(params[0], other)
     assert elements.find() and begins(elements, list(params))
     assert params[0][0] == 7.0
+
+
+def test_the_former_name_of_the_addresses_warns() -> None:
+    elements = Elements(parameters(), torch.float32)
+    with pytest.warns(DeprecationWarning, match=r"is now Elements\.addresses"):
+        assert elements.places is elements.addresses

@@ -20,7 +20,7 @@ from processes import completed, python
 
 import optkit
 from optkit_core.errors import UnavailableError
-from optkit_core.native import cache, cache_dirs, compile_lock, compiler, sealed_library
+from optkit_core.native import cache, cache_dirs, checksum, compile_lock, compiler, refusals
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -37,7 +37,7 @@ AS_ROOT = hasattr(os, "getuid") and os.getuid() == 0
 @pytest.fixture
 def folder(named: Path) -> Path:
     """Return where optkit's kernels will lie in it."""
-    return named / cache_dirs.OWN
+    return named / cache_dirs.SUBDIRECTORY
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_damaged_files_are_compiled_anew(
             cache.library(SOURCE)
     assert cache.library(SOURCE) == compiled
     assert len(compilations) == 1
-    assert sealed_library.label(compiled) == sealed_library.label(compiled) is not None
+    assert checksum.read_label(compiled) == checksum.read_label(compiled) is not None
 
 
 def test_a_directory_in_the_place_of_a_file(compiled: Path) -> None:
@@ -245,7 +245,7 @@ def test_cxx_may_have_arguments(
     wrapper = script(tmp_path / "wrapper", 'exec "$@"')
     monkeypatch.setenv(compiler.VARIABLE, f"{wrapper} {inner} -DANSWER=1")
     first = cache.library(SOURCE)
-    assert sealed_library.label(first) == f"\n{wrapper} {inner} -DANSWER=1"
+    assert checksum.read_label(first) == f"\n{wrapper} {inner} -DANSWER=1"
     assert cache.library(SOURCE) == first
     script(inner, f'exec {real} "$@" # newer')
     assert cache.library(SOURCE) != first
@@ -324,7 +324,7 @@ def test_a_read_only_home(shared: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 def test_a_read_only_cache_serves_without_a_compiler(shared: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv(cache_dirs.VARIABLE, str(shared))
-    compile_lock.forget()
+    refusals.forget_all()
     built = cache.library(SOURCE)
     shared.chmod(0o555)
     built.parent.chmod(0o555)
@@ -357,7 +357,10 @@ def test_processes_that_start_together_compile_once(named: Path, tmp_path: Path)
     printed = python(code, CXX=str(script(tmp_path / "c++", text)), OPTKIT_CACHE_DIR=str(named))
     assert printed.strip() == str([0] * 16)
     assert log.read_text() == "x\n"
-    assert sorted(path.suffix for path in (named / cache_dirs.OWN).iterdir()) == ["", ".so"]
+    assert sorted(path.suffix for path in (named / cache_dirs.SUBDIRECTORY).iterdir()) == [
+        "",
+        ".so",
+    ]
 
 
 def killed_while_compiling(named: Path, tmp_path: Path) -> None:
@@ -387,7 +390,7 @@ def test_what_a_killed_process_left_is_swept(
 def test_what_another_process_is_writing_stays(folder: Path, named: Path, tmp_path: Path) -> None:
     killed_while_compiling(named, tmp_path)
     before = names(folder)
-    with compile_lock.turn(folder, 1):
+    with compile_lock.hold(folder, 1):
         assert cache.clear() == 0
         assert names(folder) == before
     cache.clear()
@@ -424,7 +427,7 @@ STRANGERS: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.usefixtures("wide")
-@pytest.mark.parametrize("below", [".", cache_dirs.OWN])
+@pytest.mark.parametrize("below", [".", cache_dirs.SUBDIRECTORY])
 def test_whatever_optkit_did_not_make_stays(
     capsys: Any, named: Path, folder: Path, below: str
 ) -> None:
@@ -437,7 +440,7 @@ def test_whatever_optkit_did_not_make_stays(
     cleared = f"{len(cache.files())} compiled kernel"
     assert shown(capsys, "kernels", "clear").startswith(cleared)
     assert cache.files() == []
-    made = {cache_dirs.OWN, f"{cache_dirs.OWN}/lock"}
+    made = {cache_dirs.SUBDIRECTORY, f"{cache_dirs.SUBDIRECTORY}/lock"}
     after = {name: content for name, content in contents(named).items() if name not in made}
     assert after == {name: content for name, content in before.items() if name not in made}
 

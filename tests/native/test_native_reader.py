@@ -16,10 +16,10 @@ from processes import python
 import optkit
 from optkit_core import ConfigError, UnavailableError, torch_private
 from optkit_core.implementations.fused import cpp_kernel, cpp_source
-from optkit_core.native import cache, reader_library, reader_trial, structures
-from optkit_core.native.reader import Reader
+from optkit_core.native import cache, reader_loader, reader_self_test, structures
+from optkit_core.native.reader import STRUCTURES, Reader
 
-FOLDER = Path(reader_library.__file__).parent
+FOLDER = Path(reader_loader.__file__).parent
 
 
 def optimizer_of(count: int = 3) -> Any:
@@ -32,14 +32,15 @@ def optimizer_of(count: int = 3) -> Any:
 @pytest.fixture
 def anew() -> Any:
     """Load the reader anew in this test, and after it."""
-    reader_library.loaded.cache_clear()
+    reader_loader.forget()
     yield
-    reader_library.loaded.cache_clear()
+    reader_loader.forget()
 
 
 def test_it_is_used_here_and_says_so() -> None:
     assert (
-        isinstance(reader_library.state(), Reader) and reader_library.unavailable_reason() is None
+        isinstance(reader_loader.reader_or_reason(), Reader)
+        and reader_loader.unavailable_reason() is None
     )
     optimizer = optimizer_of()
     assert str(optimizer.explain()).endswith("noticed by the native reader")
@@ -47,25 +48,25 @@ def test_it_is_used_here_and_says_so() -> None:
 
 @pytest.mark.parametrize("value", ["0", "off", "False"])
 def test_the_environment_switches_it_off(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(reader_library.SWITCH, value)
+    monkeypatch.setenv(reader_loader.SWITCH, value)
     optimizer = optimizer_of()
     assert str(optimizer.explain()).endswith(
         "not by the native reader: OPTKIT_NATIVE_READER switches it off"
     )
     for _ in range(3):
         optimizer.step()
-    assert reader_library.reader() is None
+    assert reader_loader.reader() is None
     assert optimizer.plan[0].name == "fused"
 
 
 @pytest.mark.parametrize("value", ["", "1", "on", "TRUE"])
 def test_it_stays_on(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(reader_library.SWITCH, value)
-    assert reader_library.reader() is not None
+    monkeypatch.setenv(reader_loader.SWITCH, value)
+    assert reader_loader.reader() is not None
 
 
 def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(reader_library.SWITCH, "maybe")
+    monkeypatch.setenv(reader_loader.SWITCH, "maybe")
     with pytest.raises(ConfigError, match="OPTKIT_NATIVE_READER must be 1 or 0, got 'maybe'"):
         optimizer_of().step()
 
@@ -74,15 +75,17 @@ def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_python_without_its_lock_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     assert (
-        reader_library.unavailable_reason() == "this Python runs without the lock that it relies on"
+        reader_loader.unavailable_reason() == "this Python runs without the lock that it relies on"
     )
     optimizer_of().step()
 
 
 @pytest.mark.usefixtures("anew")
-def test_a_reader_that_fails_its_trial_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_trial, "passes", lambda reader: False)
-    assert reader_library.unavailable_reason() == "it failed its trial with this release of torch"
+def test_a_reader_that_fails_its_self_test_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_self_test, "passes", lambda reader: False)
+    assert (
+        reader_loader.unavailable_reason() == "it failed its self-test with this release of torch"
+    )
     optimizer_of().step()
 
 
@@ -90,7 +93,7 @@ def shifted(reader: Any) -> None:
     refresh = reader.refresh
 
     def wrong(api: int, place: int) -> int:
-        plan = structures.Plan.from_address(place)
+        plan = structures.PlanStruct.from_address(place)
         result: int = refresh(api, place)
         (ctypes.c_uint64 * 1).from_address(plan.memory)[0] += 4
         return result
@@ -104,11 +107,11 @@ def blind(reader: Any) -> None:
 
 
 @pytest.mark.parametrize("fault", [shifted, blind], ids=lambda fault: fault.__name__)
-def test_the_trial_finds_a_fault(fault: Callable[[Any], None]) -> None:
-    reader = Reader(ctypes.PyDLL(str(reader_library.compiled())))
-    assert reader_trial.passes(reader)
+def test_the_self_test_finds_a_fault(fault: Callable[[Any], None]) -> None:
+    reader = Reader(ctypes.PyDLL(str(reader_loader.compile_reader())))
+    assert reader_self_test.passes(reader)
     fault(reader)
-    assert not reader_trial.passes(reader)
+    assert not reader_self_test.passes(reader)
 
 
 @pytest.mark.usefixtures("anew")
@@ -119,31 +122,20 @@ def test_another_version_of_dlpacks_table_is_not_used(
     table = structures.ExchangeTable(major=version)
     monkeypatch.setattr(torch_private, "exchange_api", lambda: ctypes.addressof(table))
     assert (
-        reader_library.unavailable_reason()
+        reader_loader.unavailable_reason()
         == f"torch's table of DLPack's functions is of version {version}"
     )
     optimizer_of().step()
 
 
-SHARED = [
-    structures.Api,
-    structures.Operand,
-    structures.Plan,
-    structures.Groups,
-    structures.Elements,
-    structures.Line,
-    structures.Numbers,
-]
-
-
 def reader_source() -> str:
-    return "".join((FOLDER / name).read_text() for name in reader_library.SOURCES)
+    return "".join((FOLDER / name).read_text() for name in reader_loader.SOURCES)
 
 
-@pytest.mark.parametrize("structure", SHARED, ids=lambda structure: structure.__name__)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=lambda structure: structure.cpp_name)
 def test_a_structure_that_differs_is_noticed(structure: Any) -> None:
     """The compiled library is asked: one whose source has a further field is refused."""
-    name = structure.__name__
+    name = structure.cpp_name
     source = reader_source().replace(f"struct {name} {{", f"struct {name} {{ Index further;")
     assert source != reader_source()
     library = ctypes.PyDLL(str(cache.library(source, f"changed {name}")))
@@ -165,10 +157,10 @@ def test_a_kernels_structure_is_compared_too(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         cpp_source, "_frame", lambda: frame.replace("struct Job {", "struct Job { Index x;")
     )
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     optimizer = optimizer_of()
     optimizer.step()
-    cpp_kernel.kernel.cache_clear()
+    cpp_kernel.load_kernel.cache_clear()
     assert optimizer.plan[0].name == "forloop"
     assert "structure Job isn't laid out" in dict(optimizer.plan[0].rejected)["fused"]
 

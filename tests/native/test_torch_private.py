@@ -21,7 +21,7 @@ import optkit
 import optkit_core
 import optkit_plugins
 from optkit_core import torch_hooks, torch_private
-from optkit_core.native import reader, reader_library
+from optkit_core.native import reader, reader_loader
 
 HERE = Path(__file__).parents[1] / "support"
 
@@ -80,10 +80,10 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 def fresh() -> Iterator[None]:
     """Forget what has been looked up and compiled."""
     torch._dynamo.list_backends()  # imports what compiling needs, with all names
-    reader_library.loaded.cache_clear()
+    reader_loader.forget()
     torch._dynamo.reset()
     yield
-    reader_library.loaded.cache_clear()
+    reader_loader.forget()
     torch._dynamo.reset()
 
 

@@ -13,7 +13,7 @@ import optkit_core
 from optkit.cli import main
 from optkit_core import BucketKey
 from optkit_core.implementations import fused
-from optkit_core.implementations.fused.cpp_kernel import kernel
+from optkit_core.implementations.fused.cpp_kernel import load_kernel
 
 ELEMENTWISE = ["adagrad", "adamax"]
 
@@ -79,7 +79,7 @@ def test_without_a_compiler_auto_goes_on_and_says_so(
 ) -> None:
     monkeypatch.setenv("OPTKIT_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler")
-    kernel.cache_clear()  # what this process has loaded needs no compiler
+    load_kernel.cache_clear()  # what this process has loaded needs no compiler
     optimizer = optkit.create("adamax", parameters(*[(64, 64)] * 8))
     (bucket,) = optimizer.explain().buckets
     assert bucket.implementation == "forloop"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from optkit_core import Elementwise
 from optkit_core.implementations.fused import cuda, device_table
-from optkit_core.native import reader_library
+from optkit_core.native import reader_loader
 from optkit_core.step.grad_scaler import Scaling
 
 HAS_GPU = torch.cuda.is_available() and not torch.version.hip and not interpreted.IS_ON
@@ -46,7 +46,7 @@ def standing(
         yield torch.device("cuda", 0)
         return
     if request.param == "unread":
-        monkeypatch.setenv(reader_library.SWITCH, "0")
+        monkeypatch.setenv(reader_loader.SWITCH, "0")
     with contextmanager(interpreted.standing_in)(monkeypatch):
         yield torch.device("cpu")
 
@@ -61,13 +61,13 @@ def skipping(monkeypatch: pytest.MonkeyPatch) -> None:
 def noted_launches(monkeypatch: pytest.MonkeyPatch) -> list[list[list[int]]]:
     """Note for each launch the ends of its rows, and which numbers each row takes."""
     noted: list[list[list[int]]] = []
-    on_device = device_table.on_device
+    launch_tables = device_table.launch_tables
 
     def noting(table: Any, ends: Any, sets: Any) -> Any:
         noted.append([list(ends), list(sets)])
-        return on_device(table, ends, sets)
+        return launch_tables(table, ends, sets)
 
-    monkeypatch.setattr(cuda, "on_device", noting)
+    monkeypatch.setattr(cuda, "launch_tables", noting)
     return noted
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,13 +19,15 @@ import pytest
 import torch
 
 from optkit_core.implementations import fused, step_counters
+from optkit_core.tracing.operations import OPERATIONS
 
-FUNCTIONS = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tanh"]
-FUNCTIONS += ["atan", "erf", "floor", "ceil", "trunc", "pow", "atan2", "copysign", "hypot"]
-
+CALLED = {
+    name
+    for operation in OPERATIONS.values()
+    for name in re.findall(r"libdevice\.(\w+)", operation.triton or "")
+}
 LIBRARY: dict[str, Callable[..., torch.Tensor]] = {
-    "rint": torch.round,
-    **{name: getattr(torch, name) for name in FUNCTIONS},
+    name: torch.round if name == "rint" else getattr(torch, name) for name in CALLED
 }
 """What stands in for each function of ``triton.language.extra.libdevice``."""
 

@@ -11,7 +11,7 @@ import torch
 
 import optkit
 from optkit_core.implementations.fused import cpp_kernel
-from optkit_core.native import cache_dirs, compile_lock, compiler
+from optkit_core.native import cache_dirs, compiler, refusals
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
 
@@ -31,8 +31,8 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """Let this process know neither kernels nor refusals."""
-    cpp_kernel.kernel.cache_clear()
-    compile_lock.forget()
+    cpp_kernel.load_kernel.cache_clear()
+    refusals.forget_all()
 
 
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:

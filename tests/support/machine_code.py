@@ -16,7 +16,7 @@ from triton.compiler import ASTSource, make_backend
 from triton.runtime.jit import MockTensor, create_function_from_signature
 
 import optkit
-from optkit_core.implementations.fused.triton_kernel import OPTIONS, kernel
+from optkit_core.implementations.fused.triton_kernel import OPTIONS, kernel_function
 from optkit_core.implementations.fused.triton_source import Signature
 from optkit_core.tracing.trace import trace
 
@@ -52,10 +52,10 @@ def name(dtype: torch.dtype) -> str:
 def compiled(algorithm: Any, dtype: torch.dtype, capability: int) -> Any:
     program, numbers = trace(algorithm, H, 3.0)
     dtypes = MIXED if algorithm is Mixed else (dtype,) * program.operands
-    found = kernel(Signature(program, dtypes, numbers=(None,) * len(numbers)))
+    found = kernel_function(Signature(program, dtypes, numbers=(None,) * len(numbers)))
     types = {argument: TYPES.get(argument, "fp64") for argument in found.arg_names}
     target = GPUTarget("cuda", capability, 32)
-    options = {**OPTIONS, "num_warps": 4 if len(program.lines) < 20 else 32}
+    options = {**OPTIONS, "num_warps": 4 if len(program.instructions) < 20 else 32}
     return triton.compile(ASTSource(found, types, {}), target=target, options=options)
 
 
@@ -78,7 +78,9 @@ def specializations() -> list[str]:
     """Return what Triton would compile one kernel for, given arguments of several values."""
     program, numbers = trace(optkit.get("adamax"), H, 3.0)
     places = (torch.float32, *(None for _ in numbers[1:]))
-    found = kernel(Signature(program, (torch.float32,) * 4, torch.float32, places, torch.float32))
+    found = kernel_function(
+        Signature(program, (torch.float32,) * 4, torch.float32, places, torch.float32)
+    )
     binder = create_function_from_signature(
         found.signature, found.params, make_backend(GPUTarget("cuda", 90, 32))
     )

@@ -12,9 +12,9 @@ import torch
 
 from optkit_core import Buffer
 from optkit_core.tracing import recording
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.operations.lookup import UntraceableError
+from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
-from optkit_core.tracing.vocabulary import UntraceableError
 
 Body = Callable[[Any, Any, Any, Any, Any], Any]
 TENSOR = torch.tensor(0.5)
@@ -48,9 +48,9 @@ BODIES: list[Body] = [
 
 @pytest.fixture(autouse=True)
 def nothing_known() -> Iterator[None]:
-    recording._beginning.cache_clear()
+    recording._root.cache_clear()
     yield
-    recording._beginning.cache_clear()
+    recording._root.cache_clear()
 
 
 def traced(body: Body, t: float) -> tuple[Program, list[Any]]:
@@ -59,13 +59,13 @@ def traced(body: Body, t: float) -> tuple[Program, list[Any]]:
 
 
 def anew(body: Body, t: float) -> tuple[Program, list[Any]]:
-    recording._beginning.cache_clear()
+    recording._root.cache_clear()
     return traced(body, t)
 
 
 def test_whatever_was_recorded_before_makes_no_difference() -> None:
     wanted = {(number, t): anew(b, t) for number, b in enumerate(BODIES) for t in (3.0, 5.0)}
-    recording._beginning.cache_clear()
+    recording._root.cache_clear()
     for order in (wanted, reversed(wanted), wanted):
         for number, t in order:
             assert traced(BODIES[number], t) == wanted[number, t]
@@ -82,7 +82,7 @@ def test_bodies_differ() -> None:
 def test_a_known_call_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     body = BODIES[0]
     first = traced(body, 3.0)
-    monkeypatch.setattr(recording.Recording, "record", None)
+    monkeypatch.setattr(recording.Recording, "append", None)
     again = traced(body, 5.0)
     assert again == first
     assert again[0] is first[0]

@@ -16,22 +16,20 @@ from patience import PATIENT
 
 import optkit
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
-from optkit_core.native import reader_library
-from optkit_core.tracing.bodies import Body, fitting, recorded
-from optkit_core.tracing.recording import Program
-from optkit_core.tracing.scalars import OPERATIONS, Recorder
-from optkit_core.tracing.settings import Settings, namespace
-from optkit_core.tracing.settings import settings as settings_of
+from optkit_core.native import reader_loader
+from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten, unflatten
+from optkit_core.tracing.program import Program
+from optkit_core.tracing.recorded_body import RecordedBody, matching_body, record_body
+from optkit_core.tracing.scalar_program import COMPARISONS, SCALAR_OPERATIONS, ScalarRecorder
 
-CALLS = {**OPERATIONS, "pow": operator.pow}
-COMPARING = ("lt", "le", "gt", "ge", "eq", "ne")
+CALLS = {**SCALAR_OPERATIONS, "pow": operator.pow}
 FLOATS = st.floats(-1e3, 1e3, allow_nan=False).map(lambda x: round(x, 3))
 
 
 @st.composite
 def expressions(draw: st.DrawFn, depth: int = 4) -> Any:
     """Return a function of a list of numbers, made of what can be recorded."""
-    kind = draw(st.sampled_from(["input", "constant", *OPERATIONS])) if depth else "input"
+    kind = draw(st.sampled_from(["input", "constant", *SCALAR_OPERATIONS])) if depth else "input"
     if kind == "input":
         place = draw(st.integers(0, 2))
         return lambda x: x[place]
@@ -40,7 +38,7 @@ def expressions(draw: st.DrawFn, depth: int = 4) -> Any:
         return lambda x: number
     left, right = draw(expressions(depth - 1)), draw(expressions(depth - 1))
     call = CALLS[kind]
-    if kind in COMPARING:
+    if kind in COMPARISONS:
         other = draw(expressions(depth - 1))
         return lambda x: left(x) if call(left(x), right(x)) else other(x)
     return lambda x: call(left(x), right(x))
@@ -59,12 +57,12 @@ def computed(function: Any, numbers: list[float]) -> float | None:
 def test_recorded_numbers_are_pythons(function: Any, first: Any, second: Any) -> None:
     """Bit for bit, in Python and in compiled code, for the numbers recorded and for others."""
     assume(computed(function, first) is not None)
-    recorder = Recorder(first)
+    recorder = ScalarRecorder(first)
     try:
         program = recorder.program([function(recorder.inputs)])
     except ValueError:
         assume(False)  # a complex number on the way
-    assert recorder.is_whole
+    assert recorder.is_complete
     assume(program.numbers(first) is not None)  # a number on the way may be infinite
     for numbers in (first, second[:3]):
         wanted = computed(function, numbers)
@@ -77,15 +75,15 @@ def test_recorded_numbers_are_pythons(function: Any, first: Any, second: Any) ->
 
 def natively(program: Any, numbers: list[float]) -> list[float] | None:
     """Return the numbers as compiled code computes them, the last input being the count."""
-    slots = settings_of(SimpleNamespace(a=0.0, b=0.0))
+    slots = flatten(SimpleNamespace(a=0.0, b=0.0))
     assert slots is not None
-    body = Body(Program((), (), (), 1), program, slots.slots)
+    body = RecordedBody(Program((), (), (), 1), program, slots.slots)
     counter = array("d", [numbers[2] - 1])
     if counter[0] + 1 != numbers[2]:
         return program.numbers(numbers)
     addresses = array("Q", [counter.buffer_info()[0]])
-    given = {0: Settings(slots.slots, numbers[:2], ())}
-    reader = reader_library.reader()
+    given = {0: FlatHyperparameters(slots.slots, numbers[:2], ())}
+    reader = reader_loader.reader()
     assert reader is not None
     rows = RowNumbers(body, given, [0], addresses.buffer_info()[0], True, reader)
     try:
@@ -112,14 +110,14 @@ def natively(program: Any, numbers: list[float]) -> list[float] | None:
     ids=str,
 )
 def test_a_number_that_escapes_is_noticed(escape: Any) -> None:
-    recorder = Recorder([2.0])
-    assert recorder.is_whole
+    recorder = ScalarRecorder([2.0])
+    assert recorder.is_complete
     escape(recorder.inputs[0])
-    assert not recorder.is_whole
+    assert not recorder.is_complete
 
 
 def test_a_condition_is_part_of_what_is_recorded() -> None:
-    recorder = Recorder([0.5])
+    recorder = ScalarRecorder([0.5])
     (x,) = recorder.inputs
     result = min(x, 1.0) * 2 if x else 3.0
     program = recorder.program([result])
@@ -133,21 +131,21 @@ def test_a_condition_is_part_of_what_is_recorded() -> None:
 def test_every_shipped_body_is_recorded_once(name: str) -> None:
     algorithm: Any = optkit.get(name)
     h = SimpleNamespace(**{n: algorithm.default_values[n] for n in algorithm.hyperparameter_names})
-    own = settings_of(h)
+    own = flatten(h)
     assert own is not None
-    body = recorded(algorithm, h, own, 1.0)
+    body = record_body(algorithm, h, own, 1.0)
     assert body is not None
-    assert fitting([body], own, 1000.0, None) is body
+    assert matching_body([body], own, 1000.0, None) is body
     h.weight_decay = 0.1
-    decayed = settings_of(h)
+    decayed = flatten(h)
     assert decayed is not None
-    assert fitting([body], decayed, 2.0, None) is None
+    assert matching_body([body], decayed, 2.0, None) is None
 
 
-def test_settings_come_back_as_they_were() -> None:
+def test_hyperparameters_come_back_as_they_were() -> None:
     h = SimpleNamespace(lr=0.1, betas=(0.9, 0.99), nesterov=True, mode="x", limit=None, count=3)
-    own = settings_of(h)
+    own = flatten(h)
     assert own is not None and own.numbers == [0.1, 0.9, 0.99, 3.0]
-    assert namespace(own.slots, own.numbers) == h
-    assert settings_of(SimpleNamespace(lr=[0.1])) is None
-    assert settings_of(SimpleNamespace(lr=torch.ones(1, device="meta").sum())) is None
+    assert unflatten(own.slots, own.numbers) == h
+    assert flatten(SimpleNamespace(lr=[0.1])) is None
+    assert flatten(SimpleNamespace(lr=torch.ones(1, device="meta").sum())) is None

@@ -15,8 +15,8 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source
 from optkit_core.implementations.fused.table import AddressTable, address
 from optkit_core.native import cache, cache_dirs
-from optkit_core.native.structures import Job, require_layouts
-from optkit_core.tracing.recording import Program
+from optkit_core.native.structures import JobStruct, require_layouts
+from optkit_core.tracing.program import Program
 
 MIN_ELEMENTS_PER_THREAD = 1 << 19
 """How many elements are worth a thread of their own: 0.7 ms of work.
@@ -27,7 +27,11 @@ where others used the second core, since a step waits for all of its threads.
 
 
 class Kernel:
-    """One compiled program, for one combination of dtypes."""
+    """One compiled program, for one combination of dtypes.
+
+    Args:
+        path: of the library.
+    """
 
     def __init__(self, path: str) -> None:
         """Load the library.
@@ -37,10 +41,10 @@ class Kernel:
         """
         try:
             library = ctypes.CDLL(path)
-            require_layouts(library, (Job,))
+            require_layouts(library, (JobStruct,))
             self.run = library.run
         except OSError as error:
-            raise UnavailableError(cache_dirs.refusal_to_load(error)) from error
+            raise UnavailableError(cache_dirs.load_error_reason(error)) from error
         self.run.argtypes = [ctypes.c_void_p]
         self.run.restype = None
 
@@ -56,27 +60,35 @@ class Kernel:
 
 
 class KernelJob:
-    """A kernel with what it works on; the contents of the arrays may change between its runs."""
+    """A kernel with what it works on; the contents of the arrays may change between its runs.
+
+    Args:
+        kernel: what updates the elements.
+        table: where the rows lie.
+        sets: for each row, which set of numbers it takes.
+        numbers: the sets, one after another.
+    """
 
     def __init__(
         self, kernel: Kernel, table: AddressTable, sets: array[int], numbers: array[float]
     ) -> None:
-        """Take the kernel and the arrays."""
+        """Lay the arrays' addresses out for the compiled code."""
         self.rows = table.rows
+        # Kept here, since the structure holds nothing but their addresses.
         self._arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
         self._run = kernel.run
-        self._job = Job(table.rows, *(address(values) for values in self._arrays), 1)
-        self._place = ctypes.addressof(self._job)
+        self._job = JobStruct(table.rows, *(address(values) for values in self._arrays), 1)
+        self._address = ctypes.addressof(self._job)
         self._most_threads = max(1, table.ends[-1] // MIN_ELEMENTS_PER_THREAD)
 
     def run(self) -> None:
         """Update every element."""
         self._job.threads = min(torch.get_num_threads(), self._most_threads)
-        self._run(self._place)
+        self._run(self._address)
 
 
 @lru_cache(maxsize=1024)
-def kernel(program: Program, dtypes: tuple[torch.dtype, ...], name: str) -> Kernel:
+def load_kernel(program: Program, dtypes: tuple[torch.dtype, ...], name: str) -> Kernel:
     """Return the kernel of a program, compiled unless the cache has it.
 
     Args:
@@ -87,10 +99,10 @@ def kernel(program: Program, dtypes: tuple[torch.dtype, ...], name: str) -> Kern
     Raises:
         UnavailableError: it can't be had; says why.
     """
-    return Kernel(str(compiled(program, dtypes, name)))
+    return Kernel(str(compile_kernel(program, dtypes, name)))
 
 
-def compiled(
+def compile_kernel(
     program: Program, dtypes: Sequence[torch.dtype], name: str, portable: bool = False
 ) -> Path:
     """Return the library of a program, compiled unless the cache has it.
@@ -104,6 +116,6 @@ def compiled(
     Raises:
         UnavailableError: it can't be had; says why.
     """
-    kinds = dict.fromkeys(str(dtype).removeprefix("torch.") for dtype in dtypes)
-    title = f"{name} {'/'.join(kinds)}, {len(program.lines)} operations"
+    dtype_names = dict.fromkeys(str(dtype).removeprefix("torch.") for dtype in dtypes)
+    title = f"{name} {'/'.join(dtype_names)}, {len(program.instructions)} operations"
     return cache.library(cpp_source.source(program, dtypes), title, portable)

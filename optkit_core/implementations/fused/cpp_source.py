@@ -2,6 +2,7 @@
 
 The source needs no header. It keeps to what torch's own operations compute for not-a-number,
 infinities, denormal numbers and signed zeros, so nothing in it may be compiled with fast-math.
+Its text is the key of the kernel cache: another letter, and every user compiles anew.
 """
 
 from __future__ import annotations
@@ -13,73 +14,9 @@ from pathlib import Path
 import torch
 
 from optkit_core.native.libraries import with_layouts
-from optkit_core.tracing.recording import Line, Program
-from optkit_core.tracing.vocabulary import CONDITIONS
-
-OPERATIONS = {
-    "constant": "{0}",
-    "add": "{0} + {1}",
-    "add_alpha": "multiply_add({1}, {2}, {0})",
-    "sub": "{0} - {1}",
-    "sub_alpha": "multiply_add({1}, -{2}, {0})",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
-    "neg": "-{0}",
-    "abs": "absolute({0})",
-    "sign": "C({0} > 0) - C({0} < 0)",
-    "square": "{0} * {0}",
-    "cube": "{0} * {0} * {0}",
-    "sqrt": "square_root({0})",
-    "rsqrt": "C(1) / square_root({0})",
-    "reciprocal": "C(1) / {0}",
-    "pow_minus_2": "C(1) / ({0} * {0})",
-    "pow": "power({0}, {1})",
-    "rpow": "power({1}, {0})",
-    "exp": "exponential({0})",
-    "exp2": "exponential2({0})",
-    "expm1": "exponential_m1({0})",
-    "log": "logarithm({0})",
-    "log2": "logarithm2({0})",
-    "log10": "logarithm10({0})",
-    "log1p": "logarithm_1p({0})",
-    "sin": "sine({0})",
-    "cos": "cosine({0})",
-    "tanh": "hyperbolic_tangent({0})",
-    "atan": "arc_tangent({0})",
-    "atan2": "arc_tangent2({0}, {1})",
-    "sigmoid": "C(1) / (C(1) + exponential(-{0}))",
-    "erf": "error_function({0})",
-    "floor": "round_down({0})",
-    "ceil": "round_up({0})",
-    "trunc": "cut_off({0})",
-    "round": "round_to_even({0})",
-    "lerp": "interpolated({0}, {1}, {2})",
-    "addcmul": "multiply_add({1}, {2}, {0})",
-    "addcmul_value": "multiply_add({3} * {1}, {2}, {0})",
-    "addcdiv": "{0} + {1} / {2}",
-    "addcdiv_value": "{0} + {3} * {1} / {2}",
-    "maximum": "larger({0}, {1})",
-    "minimum": "smaller({0}, {1})",
-    "clamp_min": "at_least({0}, {1})",
-    "clamp_max": "at_most({0}, {1})",
-    "clamp_min_max": "at_most(at_least({0}, {1}), {2})",
-    "copysign": "with_sign({0}, {1})",
-    "hypot": "hypotenuse({0}, {1})",
-    "lt": "{0} < {1}",
-    "le": "{0} <= {1}",
-    "gt": "{0} > {1}",
-    "ge": "{0} >= {1}",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
-    "isnan": "{0} != {0}",
-    "isinf": "absolute({0}) == C(__builtin_inf())",
-    "isfinite": "absolute({0}) < C(__builtin_inf())",
-    "logical_not": "{0} == 0",
-    "logical_and": "({0} != 0) & ({1} != 0)",
-    "logical_or": "({0} != 0) | ({1} != 0)",
-    "where": "{1} ? {0} : {2}",
-}
-"""How each operation is written in C++, for operands of the type ``C`` that is computed in."""
+from optkit_core.tracing.operations import OPERATIONS
+from optkit_core.tracing.operations.lookup import expression
+from optkit_core.tracing.program import Instruction, Program
 
 TYPES = {
     torch.float32: "float",
@@ -113,34 +50,40 @@ def source(program: Program, dtypes: Sequence[torch.dtype]) -> str:
 
 
 def loop(program: Program, dtypes: Sequence[torch.dtype]) -> str:
-    """Return the part of the source that is the program's own: the loop over one row."""
+    """Return the part of the source that is the program's own: the loop over one row.
+
+    Args:
+        program: what to do with an element.
+        dtypes: of the parameter, the gradient and each buffer, in the program's order.
+    """
     operands = range(program.operands)
     numbers = [
         f"    const C a{i + 1} = (C)job.numbers[{program.numbers} * job.set[r] + {i}];"
         for i in range(program.numbers)
     ]
     pointers = [
-        f"    {TYPES[dtypes[i]]} *__restrict {name(program, i)} = "
+        f"    {TYPES[dtypes[i]]} *__restrict {_memory(program, i)} = "
         f"({TYPES[dtypes[i]]} *)job.memory[{i} * job.rows + r];"
         for i in operands
     ]
-    read = {value for line in program.lines for value in line.operands}
-    read |= {value for _, value in program.stores}
+    read = program.read_values
     loads = [
-        f"        const C v{i} = (C)get({name(program, i)}[i]);" for i in operands if i in read
+        f"        const C v{i} = (C)get({_memory(program, i)}[i]);" for i in operands if i in read
     ]
-    first = len(program.inputs)
-    lines = [f"        {written(line, first + k)}" for k, line in enumerate(program.lines)]
-    stores = [f"        put({name(program, i)}[i], (C)v{value});" for i, value in program.stores]
+    definitions = [
+        f"        {_definition(value, instruction)}"
+        for value, instruction in program.definitions.items()
+    ]
+    stores = [f"        put({_memory(program, i)}[i], (C)v{value});" for i, value in program.stores]
     return "\n".join(
         [
             "static void row(const Job &job, Index r, Index begin, Index end) {",
             *numbers,
             *pointers,
-            "#pragma GCC ivdep",
+            "#pragma GCC ivdep",  # no element depends on another, though GCC can't know it
             "    for (Index i = begin; i < end; i++) {",
             *loads,
-            *lines,
+            *definitions,
             *stores,
             "    }",
             "}",
@@ -149,14 +92,15 @@ def loop(program: Program, dtypes: Sequence[torch.dtype]) -> str:
     )
 
 
-def written(line: Line, value: int) -> str:
-    """Return a line of a program as a definition of its value."""
-    kind = "bool" if line.operation in CONDITIONS else "C"
-    operands = [f"v{o}" if o >= 0 else f"a{-o}" for o in line.operands]
-    return f"const {kind} v{value} = {OPERATIONS[line.operation].format(*operands)};"
+def _definition(value: int, instruction: Instruction) -> str:
+    """Return an instruction as the definition of its value."""
+    operation, operands = instruction
+    kind = "bool" if OPERATIONS[operation].is_condition else "C"
+    names = [f"v{operand}" if operand >= 0 else f"a{-operand}" for operand in operands]
+    return f"const {kind} v{value} = {expression(operation, 'cpp', names)};"
 
 
-def name(program: Program, operand: int) -> str:
+def _memory(program: Program, operand: int) -> str:
     """Return the C++ name of an operand's memory: the body's own, which may be a keyword."""
     return f"{program.inputs[operand]}_"
 

@@ -17,15 +17,15 @@ from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import step_counters
 from optkit_core.implementations.fused import parts, triton_source
-from optkit_core.implementations.fused.device_table import numbers_on_device, on_device
+from optkit_core.implementations.fused.device_table import launch_tables, numbers_on_device
 from optkit_core.implementations.fused.parts import Part
 from optkit_core.implementations.fused.table import AddressTable
-from optkit_core.implementations.fused.triton_kernel import compiled
+from optkit_core.implementations.fused.triton_kernel import compile_kernel
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
 
 __all__ = ["make_launcher", "source", "unsupported_reason"]
@@ -207,7 +207,7 @@ def _pass(
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
     )
-    kernel = compiled(signature, device) if program.stores else None
+    kernel = compile_kernel(signature, device) if program.stores else None
     if is_tabled:
         numbers = [_tabled(given, device)]
     return Pass(kernel, numbers, ends, sets if is_tabled else array("i"))
@@ -236,7 +236,7 @@ def _run(table: AddressTable, passes: Sequence[Pass]) -> None:
     with torch.accelerator.device_index(device.index):
         _advance(table, flag)
         for kernel, numbers, ends, sets in passes:
-            addresses, chunks = on_device(table, ends, sets)
+            addresses, chunks = launch_tables(table, ends, sets)
             total = chunks.shape[1]
             if total and kernel:
                 arguments = (chunks, total, addresses, table.rows, *flag, *numbers)

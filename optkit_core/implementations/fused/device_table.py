@@ -1,7 +1,8 @@
 """What a kernel on a device reads to find its work: the rows' addresses, and their chunks.
 
 Both are made anew only where something has changed, and are never written to afterwards: a
-kernel that still runs, on whatever stream, keeps what it was given.
+kernel that still runs, on whatever stream, keeps what it was given. The copies are kept per
+stream, since another stream could read them before they have arrived.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from torch import Tensor
 from optkit_core.implementations.fused.table import WORD, AddressTable
 from optkit_core.implementations.fused.triton_source import CHUNK
 
-KEPT = 64
+CACHED_TABLES = 64
 """How many tables are kept; a bucket needs one, or one for each count of steps in it."""
 
 
-def on_device(
+def launch_tables(
     table: AddressTable, ends: array[int], sets: array[int] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the two tables of a launch on the current stream.
@@ -42,16 +43,21 @@ def on_device(
     content += array("q", sets or ()).tobytes()
     device, rows = table.bucket.key.device, table.rows
     if is_captured(device):
-        words = written(content, device)
-        return words, chunks(words[: rows + 1], count(content, rows))
+        words = write_on_device(content, device)
+        return words, chunk_table(words[: rows + 1], chunk_count(content, rows))
     stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
     return _words(content, device, stream), _chunks(content[: WORD * (rows + 1)], device, stream)
 
 
 def numbers_on_device(numbers: array[float], device: torch.device) -> Tensor:
-    """Return numbers on the device, float64; part of the graph while one is captured."""
-    words = (written if is_captured(device) else copied)(numbers.tobytes(), device)
-    return words.view(torch.float64)
+    """Return numbers on the device, float64; part of the graph while one is captured.
+
+    Args:
+        numbers: those of the host.
+        device: where they are to be.
+    """
+    put = write_on_device if is_captured(device) else copy_to_device
+    return put(numbers.tobytes(), device).view(torch.float64)
 
 
 def is_captured(device: torch.device) -> bool:
@@ -59,22 +65,35 @@ def is_captured(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
-def copied(content: bytes, device: torch.device) -> Tensor:
-    """Return words on the device, copied without waiting for it."""
+def copy_to_device(content: bytes, device: torch.device) -> Tensor:
+    """Return words on the device, copied without waiting for it.
+
+    Args:
+        content: 64-bit words.
+        device: where they are to be.
+    """
     words = torch.frombuffer(bytearray(content), dtype=torch.int64)
     if device.type == "cuda":
-        words = words.pin_memory()
+        words = words.pin_memory()  # from pageable memory a copy waits for the device
     return words.to(device, non_blocking=True)
 
 
-def written(content: bytes, device: torch.device) -> Tensor:
-    """Return words on the device that kernels write, each word an argument of one."""
+def write_on_device(content: bytes, device: torch.device) -> Tensor:
+    """Return words on the device that kernels write, each word an argument of one.
+
+    A graph that is captured keeps arguments of kernels, while it would read the host's memory
+    anew in each replay.
+
+    Args:
+        content: 64-bit words.
+        device: where they are to be.
+    """
     words = torch.zeros(len(content) // WORD, dtype=torch.int64, device=device)
     torch._foreach_add_(list(words.unbind()), array("q", content).tolist())
     return words
 
 
-def chunks(ends: Tensor, total: int) -> Tensor:
+def chunk_table(ends: Tensor, total: int) -> Tensor:
     """Return the row of each chunk, and its number within the row.
 
     Args:
@@ -88,17 +107,22 @@ def chunks(ends: Tensor, total: int) -> Tensor:
     return torch.stack([row, number]).to(torch.int32)
 
 
-def count(content: bytes, rows: int) -> int:
-    """Return how many chunks there are."""
+def chunk_count(content: bytes, rows: int) -> int:
+    """Return how many chunks there are.
+
+    Args:
+        content: zero, then the elements up to the end of each row, as 64-bit words.
+        rows: how many rows there are.
+    """
     ends = array("q", content[: WORD * (rows + 1)])
     return sum(-(-(end - begin) // CHUNK) for begin, end in pairwise(ends))
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_TABLES)
 def _words(content: bytes, device: torch.device, stream: int) -> Tensor:
-    return copied(content, device)
+    return copy_to_device(content, device)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_TABLES)
 def _chunks(ends: bytes, device: torch.device, stream: int) -> Tensor:
-    return chunks(copied(ends, device), count(ends, len(ends) // WORD - 1))
+    return chunk_table(copy_to_device(ends, device), chunk_count(ends, len(ends) // WORD - 1))

@@ -10,9 +10,13 @@ static inline unsigned bits_of(float x) { unsigned bits; __builtin_memcpy(&bits,
 
 static inline float get(float x) { return x; }
 static inline double get(double x) { return x; }
+// bfloat16 is the upper half of a float32.
 static inline float get(bfloat16 x) { return of_bits((unsigned)x.bits << 16); }
-// Denormal halves are numbers that float32 holds well; no step here has a denormal float32,
-// which a thread may be set to take for zero.
+// float16 has 5 bits of exponent above 10 of mantissa, biased by 15; float32 has 8 above 23, biased
+// by 127. Shifted by 13 the mantissas agree, and the exponent lacks 112, which is 0x38 << 24; that
+// of an infinity or NaN, all ones, lacks it twice. A denormal number is a multiple of 2^-24: with
+// the exponent of 2^-14 put before it, it is that much too large. Its value is a normal float32,
+// and no step here has a denormal one, which a thread may be set to take for zero.
 static inline float get(float16 x) {
     unsigned magnitude = ((unsigned)x.bits & 0x7fffu) << 13;
     unsigned normal = magnitude + (magnitude < 0x0f800000u ? 0x38000000u : 0x70000000u);
@@ -24,11 +28,17 @@ static inline float get(float16 x) {
 static inline void put(float &to, float x) { to = x; }
 static inline void put(float &to, double x) { to = (float)x; }
 static inline void put(double &to, double x) { to = x; }
+// To the nearest, and of two as near to the even one: half a unit less one is added, and one more
+// where the last bit that stays is set. A carry moves on into the exponent, up to infinity; a NaN
+// could become one too, so that it is set apart.
 static inline void put(bfloat16 &to, float x) {
     unsigned bits = bits_of(x);
     unsigned rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     to.bits = (unsigned short)(x != x ? 0x7fc0u : rounded);
 }
+// Likewise. A result that is denormal in float16 is rounded by an addition: next to 0.5 a unit in
+// the last place is 2^-24, that of denormal numbers. From 65536 on, which is 0x478 << 20, there is
+// infinity; what lies between it and the largest number, 65504, is carried there or rounded down.
 static inline void put(float16 &to, float x) {
     unsigned bits = bits_of(x), magnitude = bits & 0x7fffffffu;
     unsigned special = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
@@ -38,6 +48,7 @@ static inline void put(float16 &to, float x) {
     half = magnitude >= 0x47800000u ? special : half;
     to.bits = (unsigned short)(half | (bits >> 16 & 0x8000u));
 }
+// From double by way of float, as torch converts: rounded twice.
 static inline void put(bfloat16 &to, double x) { put(to, (float)x); }
 static inline void put(float16 &to, double x) { put(to, (float)x); }
 
@@ -78,10 +89,12 @@ static inline double multiply_add(double x, double y, double z) { return __built
 static inline C multiply_add(C x, C y, C z) { return x * y + z; }
 #endif
 
+// As in torch a NaN on either side is the result: where x isn't one, and y is, no comparison holds.
 static inline C larger(C x, C y) { return x > y || x != x ? x : y; }
 static inline C smaller(C x, C y) { return x < y || x != x ? x : y; }
 static inline C at_least(C x, C bound) { return x < bound || bound != bound ? bound : x; }
 static inline C at_most(C x, C bound) { return x > bound || bound != bound ? bound : x; }
+// From the end that is nearer, as in torch, so that a weight of 1 gives exactly the end.
 static inline C interpolated(C x, C end, C weight) {
     bool near = absolute(weight) < C(0.5);
     return multiply_add(near ? weight : weight - C(1), end - x, near ? x : end);
@@ -118,7 +131,7 @@ __attribute__((always_inline)) static inline void fetch(const Job &job, Ahead &a
         for (Index k = 0; k < OPERANDS; k++) {
             const char *memory = (const char *)job.memory[k * job.rows + ahead.r];
             Index end = (stop - start) * WIDTHS[k];
-            for (Index i = (ahead.position - start) * WIDTHS[k]; i < end; i += 64)
+            for (Index i = (ahead.position - start) * WIDTHS[k]; i < end; i += 64)  // a line of cache
                 __builtin_prefetch(memory + i);
         }
         ahead.position = stop;
@@ -126,6 +139,7 @@ __attribute__((always_inline)) static inline void fetch(const Job &job, Ahead &a
     }
 }
 
+// Steps the elements from one to another, counted through all rows; the first row by bisection.
 static void share(const Job &job, Index begin, Index end) {
     Index low = 0, high = job.rows;
     while (low < high) {
@@ -144,6 +158,9 @@ static void share(const Job &job, Index begin, Index end) {
     }
 }
 
+// The OpenMP runtime that torch has loaded, and its threads; weak, so that a process without one
+// can load the library too, and use one thread. The library itself is linked to none: two of them
+// in one process would have twice the threads.
 extern "C" {
 __attribute__((weak)) void GOMP_parallel(void (*)(void *), void *, unsigned, unsigned);
 __attribute__((weak)) int omp_get_thread_num(void);
@@ -153,7 +170,7 @@ __attribute__((weak)) int omp_get_num_threads(void);
 static void work(void *given) {
     const Job &job = *(const Job *)given;
     Index total = job.ends[job.rows - 1];
-    Index each = (total / omp_get_num_threads() + 64) & ~(Index)63;
+    Index each = (total / omp_get_num_threads() + 64) & ~(Index)63;  // whole blocks
     Index begin = each * omp_get_thread_num();
     share(job, begin, begin + each < total ? begin + each : total);
 }

@@ -21,8 +21,8 @@ from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.collector import uncollected
-from optkit_core.tracing.bodies import Body, fitting, recorded
-from optkit_core.tracing.settings import Settings, settings
+from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten
+from optkit_core.tracing.recorded_body import RecordedBody, matching_body, record_body
 
 MOST_RETRIES = 2
 """How often a bucket's rows are sorted anew since their body takes another branch than before."""
@@ -181,7 +181,7 @@ def _recorded_parts(
     algorithm: type[UpdateBody], bucket: Bucket, found: Reader, exactly: bool
 ) -> list[Part]:
     """Return the parts of rows that lie alike, one for each branch of the body."""
-    given = {index: settings(bucket.hyperparameters[index]) for index in set(bucket.groups)}
+    given = {index: flatten(bucket.hyperparameters[index]) for index in set(bucket.groups)}
     ways = _ways(algorithm, bucket, given, exactly)
     parts = []
     for body in dict.fromkeys(ways):
@@ -201,7 +201,10 @@ def _table(bucket: Bucket, names: Sequence[str], found: Reader | None) -> Addres
 
 
 def _numbers(
-    body: Body | None, given: Mapping[int, Settings | None], table: AddressTable, found: Reader
+    body: RecordedBody | None,
+    given: Mapping[int, FlatHyperparameters | None],
+    table: AddressTable,
+    found: Reader,
 ) -> RowNumbers | None:
     if body is None:
         return None
@@ -211,13 +214,16 @@ def _numbers(
 
 
 def _ways(
-    algorithm: type[UpdateBody], bucket: Bucket, given: Mapping[int, Settings | None], exactly: bool
-) -> list[Body | None]:
+    algorithm: type[UpdateBody],
+    bucket: Bucket,
+    given: Mapping[int, FlatHyperparameters | None],
+    exactly: bool,
+) -> list[RecordedBody | None]:
     """Return the body that each row goes through, None where it can't be recorded."""
     steps, scale = bucket.steps, bucket.inverse_scale
     inverse = None if scale is None else float(scale)
-    known: dict[Any, Body | None] = {}
-    bodies: list[Body | None] = []
+    known: dict[Any, RecordedBody | None] = {}
+    bodies: list[RecordedBody | None] = []
     for row, index in enumerate(bucket.groups):
         key = (index, steps[row].item() if exactly else None)
         if key not in known:
@@ -233,17 +239,17 @@ def _way(
     algorithm: type[UpdateBody],
     bucket: Bucket,
     index: int,
-    own: Settings,
+    own: FlatHyperparameters,
     t: float,
     inverse: float | None,
-    known: Mapping[Any, Body | None],
-) -> Body | None:
+    known: Mapping[Any, RecordedBody | None],
+) -> RecordedBody | None:
     candidates = [body for body in dict.fromkeys(known.values()) if body is not None]
-    found = fitting(candidates, own, t, inverse)
+    found = matching_body(candidates, own, t, inverse)
     if found is not None:
         return found
     h = bucket.hyperparameters[index]
-    return recorded(algorithm, h, own, t, bucket.maximize, inverse)
+    return record_body(algorithm, h, own, t, bucket.maximize, inverse)
 
 
 def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:

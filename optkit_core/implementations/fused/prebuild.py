@@ -11,22 +11,23 @@ import torch
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import OptkitError
 from optkit_core.implementations.fused import parts
-from optkit_core.implementations.fused.cpp_kernel import compiled
+from optkit_core.implementations.fused.cpp_kernel import compile_kernel
 from optkit_core.implementations.fused.cpp_source import TYPES
-from optkit_core.native import cache, reader_library
+from optkit_core.native import cache, reader_loader
 from optkit_core.native.libraries import with_layouts
+from optkit_core.optimizer import Optimizer
 from optkit_core.step.bucket_key import BucketKey
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
 
-COUNTS = (1.0, 2.0, 1e6)
-"""Numbers of steps to trace: a body may begin otherwise than it goes on."""
+STEP_COUNTS = (1.0, 2.0, 1e6)
+"""Numbers of steps to trace: a body may begin otherwise than it goes on, and change late."""
 
 TURNED_ON = {float: 0.01, int: 1, bool: True}
 """Values for hyperparameters that are off by default, such as a ``weight_decay`` of zero."""
 
 
-def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
+def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False) -> int:
     """Put the kernels of an algorithm into the cache.
 
     Built is one for each branch of the update body that shows when hyperparameters which are
@@ -43,33 +44,35 @@ def build(algorithm: Any, dtype: torch.dtype, portable: bool = False) -> int:
     Raises:
         UnavailableError: one can't be built; says why.
     """
-    brought = algorithm.libraries(dtype)
-    for source, title in brought:
+    libraries = algorithm.libraries(dtype)
+    for source, title in libraries:
         cache.library(with_layouts(source), title, portable)
     if not issubclass(algorithm, Elementwise):
-        return len(brought)
+        return len(libraries)
     key = BucketKey(torch.device("cpu"), dtype)
     dtypes = parts.expected_dtypes(algorithm, key, TYPES)
-    reader_library.compiled(portable)
+    reader_loader.compile_reader(portable)
     programs = dict.fromkeys(_programs(algorithm))
     for program in programs:
-        compiled(program, dtypes, algorithm.__name__, portable)
-    return len(brought) + len(programs)
+        compile_kernel(program, dtypes, algorithm.__name__, portable)
+    return len(libraries) + len(programs)
 
 
-def _programs(algorithm: Any) -> Iterator[Program]:
-    for h, t, maximize, scale in product(_variants(algorithm), COUNTS, (False, True), (None, 0.5)):
+def _programs(algorithm: type[Elementwise]) -> Iterator[Program]:
+    for h, t, maximize, scale in product(
+        _variants(algorithm), STEP_COUNTS, (False, True), (None, 0.5)
+    ):
         yield trace(algorithm, h, t, maximize, scale)[0]
 
 
-def _variants(algorithm: Any) -> Iterable[Any]:
+def _variants(algorithm: type[Elementwise]) -> Iterable[Any]:
     """Return the defaults with every choice of what is off by default turned on."""
     defaults = {name: algorithm.default_values[name] for name in algorithm.hyperparameter_names}
     off = [name for name, value in defaults.items() if type(value) in TURNED_ON and not value]
     for choice in product((False, True), repeat=len(off)):
-        turned = [name for name, is_on in zip(off, choice, strict=True) if is_on]
-        values = {name: TURNED_ON[type(defaults[name])] for name in turned}
+        turned_on = [name for name, is_on in zip(off, choice, strict=True) if is_on]
+        values = {name: TURNED_ON[type(defaults[name])] for name in turned_on}
         try:
             yield algorithm.Hyperparameters(**{**defaults, **values})
-        except OptkitError:
+        except OptkitError:  # these options exclude each other
             continue

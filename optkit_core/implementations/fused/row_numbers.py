@@ -12,16 +12,16 @@ from torch import Tensor
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.table import address
 from optkit_core.native.reader import Reader
-from optkit_core.native.structures import Line, Numbers
+from optkit_core.native.structures import LineStruct, NumbersStruct
 from optkit_core.step.buckets import Change
-from optkit_core.tracing.bodies import Body
-from optkit_core.tracing.settings import (
+from optkit_core.tracing.flat_hyperparameters import (
     FIXED,
     SINGLE,
-    Settings,
+    FlatHyperparameters,
     Slot,
     numbers_of,
 )
+from optkit_core.tracing.recorded_body import RecordedBody
 
 WORD = 8
 
@@ -44,8 +44,8 @@ class RowNumbers:
 
     def __init__(
         self,
-        body: Body,
-        given: Mapping[int, Settings],
+        body: RecordedBody,
+        given: Mapping[int, FlatHyperparameters],
         groups: Sequence[int],
         counters: int,
         is_wide: bool,
@@ -64,13 +64,15 @@ class RowNumbers:
         ]
         self._slots = {slot.name: slot for slot in body.slots}
         before = [*[0.0] * scalars.inputs, *scalars.constants]
-        self._values = array("d", [*before, *[0.0] * len(scalars.lines)])
-        self._lines = (Line * len(scalars.lines))(*(Line(*line) for line in scalars.lines))
+        self._values = array("d", [*before, *[0.0] * len(scalars.instructions)])
+        self._lines = (LineStruct * len(scalars.instructions))(
+            *(LineStruct(*line) for line in scalars.instructions)
+        )
         self._results = array("i", scalars.results)
         self._groups = array("i", [self._local[index] for index in groups])
         self.sets = array("i", bytes(4 * rows))
         self.numbers = array("d", bytes(WORD * rows * max(1, len(scalars.results))))
-        self._asked = Numbers(
+        self._asked = NumbersStruct(
             rows,
             address(self._groups),
             counters,
@@ -79,7 +81,7 @@ class RowNumbers:
             self._width,
             len(self._values),
             len(scalars.constants),
-            len(scalars.lines),
+            len(scalars.instructions),
             ctypes.addressof(self._lines),
             len(scalars.results),
             address(self._results),

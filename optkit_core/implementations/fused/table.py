@@ -15,7 +15,7 @@ from optkit_core import torch_private
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import step_counters
 from optkit_core.native.reader import Reader
-from optkit_core.native.structures import Operand, Plan
+from optkit_core.native.structures import OperandStruct, PlanStruct
 from optkit_core.step.buckets import Bucket
 
 WORD = 8
@@ -89,7 +89,7 @@ class Watched:
         self._handles = reader.handles(self._tensors)
         self._entries = [entry for state in bucket.states for entry in state.values()]
         columns = 1 + len(table.names)
-        self._operands = (Operand * (columns + 1))()
+        self._operands = (OperandStruct * (columns + 1))()
         self._arrays = (
             array("Q", map(id, bucket.params)),
             array("Q", map(torch_private.implementation_of, bucket.params)),
@@ -103,7 +103,7 @@ class Watched:
             array("Q", bytes(WORD * table.rows * (columns + 2))),
         )
         params, impls, tokens, states, *others, near = map(address, self._arrays)
-        self.plan = Plan(
+        self.plan = PlanStruct(
             table.rows,
             len(table.names),
             params,

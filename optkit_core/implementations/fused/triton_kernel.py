@@ -21,7 +21,7 @@ CUDA's mathematical library keep denormal numbers, both as in torch.
 
 
 @lru_cache(maxsize=1024)
-def compiled(signature: Signature, device: torch.device) -> Any:
+def compile_kernel(signature: Signature, device: torch.device) -> Any:
     """Return the kernel of a signature, ready to be launched on a device.
 
     What Triton has compiled is launched as it is: to look at every argument once more takes
@@ -34,28 +34,33 @@ def compiled(signature: Signature, device: torch.device) -> Any:
     Raises:
         UnavailableError: Triton can't compile it; says why.
     """
-    found = kernel(signature)
-    each = [0.0 if dtype is None else dtype for dtype in signature.numbers]
-    numbers = [torch.float64] if signature.is_tabled else each
-    flag = [] if signature.found_inf is None else [signature.found_inf]
-    arguments = (torch.int32, 0, torch.int64, 0, *flag, *numbers)
+    function = kernel_function(signature)
     try:
         with torch.accelerator.device_index(device.index):
-            built = found.warmup(*arguments, grid=(1,), **OPTIONS)
-            if built is not None:
-                built[1, 1, 1]  # loads it
-    except Exception as error:
+            compiled = function.warmup(*_argument_types(signature), grid=(1,), **OPTIONS)
+            if compiled is not None:
+                compiled[1, 1, 1]  # loads it
+    except Exception as error:  # Triton, its compiler and its driver have errors of their own
         raise UnavailableError(f"Triton can't compile the kernel: {error}") from error
-    return found if built is None else built
+    return function if compiled is None else compiled
+
+
+def _argument_types(signature: Signature) -> list[torch.dtype | int | float]:
+    """Return what stands for the arguments: a dtype for a pointer, a number for a number."""
+    numbers: list[torch.dtype | float] = [torch.float64]
+    if not signature.is_tabled:
+        numbers = [0.0 if dtype is None else dtype for dtype in signature.numbers]
+    flag = [] if signature.found_inf is None else [signature.found_inf]
+    return [torch.int32, 0, torch.int64, 0, *flag, *numbers]
 
 
 @lru_cache(maxsize=1024)
-def kernel(signature: Signature) -> Any:
+def kernel_function(signature: Signature) -> Any:
     """Return the function that is launched, which Triton compiles for each device anew."""
-    return module(source(signature))["fused"]
+    return run_source(source(signature))["fused"]
 
 
-def module(text: str) -> dict[str, Any]:
+def run_source(text: str) -> dict[str, Any]:
     """Run generated source as a module and return what it defines.
 
     Triton reads the functions' source through `linecache`, as tracebacks do, and takes their

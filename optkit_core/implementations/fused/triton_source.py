@@ -8,20 +8,16 @@ compiler reads 16 bytes at once, others element by element.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
 import torch
 
-from optkit_core.implementations.fused.triton_operations import (
-    as_number,
-    defining,
-    is_condition,
-    written,
-)
-from optkit_core.tracing.recording import Program
+from optkit_core.tracing.operations import OPERATIONS
+from optkit_core.tracing.operations.lookup import expression
+from optkit_core.tracing.program import Instruction, Program
 
 CHUNK = 4096
 """Elements of a row that one program steps."""
@@ -68,20 +64,20 @@ class Signature(NamedTuple):
     @property
     def scalars(self) -> set[int]:
         """The values that are the same for all elements of a row."""
-        found = {self.program.step}
-        for value, line in defining(self.program).items():
-            if all(operand < 0 or operand in found for operand in line.operands):
-                found.add(value)
-        return found
+        shared = {self.program.step}
+        for value, instruction in self.program.definitions.items():
+            if all(operand < 0 or operand in shared for operand in instruction.operands):
+                shared.add(value)
+        return shared
 
     @property
     def needed(self) -> list[int]:
         """What the computation of an element needs from outside: values, and numbers as -1, -2."""
-        made = defining(self.program).keys() - self.scalars
-        lines = defining(self.program)
-        used = [operand for value in lines if value in made for operand in lines[value].operands]
-        used += [value for _, value in self.program.stores]
-        return sorted({value for value in used if value not in made})
+        definitions, scalars = self.program.definitions, self.scalars
+        per_element = {value: line for value, line in definitions.items() if value not in scalars}
+        used = {operand for line in per_element.values() for operand in line.operands}
+        used |= {value for _, value in self.program.stores}
+        return sorted(used - per_element.keys())
 
 
 def source(signature: Signature) -> str:
@@ -91,15 +87,50 @@ def source(signature: Signature) -> str:
 
 def _element(signature: Signature) -> str:
     """Return the function that computes the new values of elements from the old ones."""
-    program = signature.program
+    program, computed = signature.program, signature.computed
     lines = [
-        f"v{value} = {written(program, line, _names(line.operands), signature.computed)}"
-        for value, line in defining(program).items()
+        f"v{value} = {_expression(program, instruction, _names(instruction.operands), computed)}"
+        for value, instruction in program.definitions.items()
         if value not in signature.scalars
     ]
-    results = [as_number(program, v, _name(v), signature.computed) for _, v in program.stores]
+    results = [_number(program, value, _name(value), computed) for _, value in program.stores]
     head = ["@triton.jit", f"def element({', '.join(_names(signature.needed))}):"]
     return "\n".join([*head, *_indented([*lines, f"return {', '.join(results)}"])])
+
+
+def _expression(
+    program: Program, instruction: Instruction, names: Sequence[str], type_name: str
+) -> str:
+    """Return an instruction as an expression.
+
+    Args:
+        program: what it belongs to.
+        instruction: the operation and its operands.
+        names: of the operands.
+        type_name: Triton's name of the type that is computed in.
+    """
+    operation, operands = instruction
+    conditions = OPERATIONS[operation].condition_operands
+    return expression(
+        operation,
+        "triton",
+        [
+            _condition(program, value, name)
+            if position in conditions
+            else _number(program, value, name, type_name)
+            for position, (value, name) in enumerate(zip(operands, names, strict=True))
+        ],
+    )
+
+
+def _condition(program: Program, value: int, name: str) -> str:
+    """Return a value as a condition: whether a number isn't zero."""
+    return name if program.is_condition(value) else f"({name} != 0)"
+
+
+def _number(program: Program, value: int, name: str, type_name: str) -> str:
+    """Return a value as a number: a condition becomes 0 or 1."""
+    return f"{name}.to({type_name})" if program.is_condition(value) else name
 
 
 def _kernel(signature: Signature) -> str:
@@ -108,16 +139,17 @@ def _kernel(signature: Signature) -> str:
     flag = [] if signature.found_inf is None else ["found_inf"]
     arguments = ["chunks", 'total: "i64"', "table", 'rows: "i64"', *flag, *numbers]
     names = [argument.split(":")[0] for argument in arguments]
-    touched = [name(program, operand) for operand in _touched(signature)]
-    aligned = " | ".join(f"{operand}at" for operand in touched)
+    pointers = [_memory(program, operand) for operand in _touched(signature)]
+    addresses = " | ".join(f"{pointer}at" for pointer in pointers)
     return "\n".join(
         [
+            # Triton would compile a kernel anew for values that are 1 or multiples of 16.
             f"@triton.jit(do_not_specialize={names})",
             f"def fused({', '.join(arguments)}):",
-            *_indented(_beginning(signature)),
+            *_indented(_find_chunk(signature)),
             *_indented(_scalars(signature)),
-            *_indented([f"if (left == {CHUNK}) & (({aligned}) % 16 == 0):"]),
-            *_indented([f"{n} = tl.multiple_of({n}, 16)" for n in touched], 2),
+            *_indented([f"if (left == {CHUNK}) & (({addresses}) % 16 == 0):"]),
+            *_indented([f"{p} = tl.multiple_of({p}, 16)" for p in pointers], 2),
             *_indented(_loop(signature, f"range(0, {CHUNK}, {BLOCK})", ""), 2),
             *_indented(["else:"]),
             *_indented(_loop(signature, f"range(0, left, {BLOCK})", ", offsets < left"), 2),
@@ -127,12 +159,12 @@ def _kernel(signature: Signature) -> str:
 
 def _number_arguments(signature: Signature) -> list[str]:
     return [
-        f'x{place}: "fp64"' if dtype is None else f"x{place}"
-        for place, dtype in enumerate(signature.numbers, start=1)
+        f'x{index}: "fp64"' if dtype is None else f"x{index}"
+        for index, dtype in enumerate(signature.numbers, start=1)
     ]
 
 
-def _beginning(signature: Signature) -> list[str]:
+def _find_chunk(signature: Signature) -> list[str]:
     """Return the lines that find a program's chunk and the memory of its row."""
     lines = [
         "chunk = tl.program_id(0)",
@@ -144,9 +176,9 @@ def _beginning(signature: Signature) -> list[str]:
     if signature.found_inf is not None:
         lines.append("left = tl.where(tl.load(found_inf) == 0, left, 0)")
     for operand in _touched(signature):
-        at, element = name(signature.program, operand), TYPES[signature.dtypes[operand]]
-        lines.append(f"{at}at = tl.load(table + {_place(operand)})")
-        lines.append(f"{at} = {at}at.to(tl.pointer_type({element})) + begin")
+        pointer, dtype = _memory(signature.program, operand), TYPES[signature.dtypes[operand]]
+        lines.append(f"{pointer}at = tl.load(table + {_offset(operand)})")
+        lines.append(f"{pointer} = {pointer}at.to(tl.pointer_type({dtype})) + begin")
     return lines
 
 
@@ -154,16 +186,14 @@ def _scalars(signature: Signature) -> list[str]:
     """Return the lines that compute what all elements of a row share, in float64."""
     program, wide = signature.program, TYPES[torch.float64]
     lines = _numbers(signature)
-    lines_of = defining(program)
-    read = {operand for line in program.lines for operand in line.operands}
-    if program.step in read | {value for _, value in program.stores}:
-        at = f"tl.load(table + {_place(program.step)})"
+    definitions = program.definitions
+    if program.step in program.read_values:
+        address = f"tl.load(table + {_offset(program.step)})"
         pointer = f"tl.pointer_type({TYPES[signature.step]})"
-        lines.append(f"s{program.step} = tl.load({at}.to({pointer})).to({wide})")
-    for value in sorted(signature.scalars & lines_of.keys()):
-        line = lines_of[value]
-        operands = _names(line.operands, "s", "n")
-        lines.append(f"s{value} = {written(program, line, operands, wide)}")
+        lines.append(f"s{program.step} = tl.load({address}.to({pointer})).to({wide})")
+    for value in sorted(signature.scalars & definitions.keys()):
+        operands = _names(definitions[value].operands, "s", "n")
+        lines.append(f"s{value} = {_expression(program, definitions[value], operands, wide)}")
     shared = [v for v in signature.needed if v < 0 or v in signature.scalars]
     return lines + [f"{_name(v)} = {_narrowed(signature, v)}" for v in shared]
 
@@ -171,36 +201,40 @@ def _scalars(signature: Signature) -> list[str]:
 def _numbers(signature: Signature) -> list[str]:
     """Return the lines that read a row's numbers, each float64."""
     wide, count = TYPES[torch.float64], len(signature.numbers)
-    places = range(1, count + 1)
+    indices = range(1, count + 1)
     if signature.is_tabled:
-        first = f"set = tl.load(table + {_place(signature.program.step + 1)}) * {count}"
-        return [first, *(f"n{i} = tl.load(numbers + set + {i - 1})" for i in places)]
+        first = f"set = tl.load(table + {_offset(signature.program.step + 1)}) * {count}"
+        return [first, *(f"n{i} = tl.load(numbers + set + {i - 1})" for i in indices)]
     return [
-        f"n{place} = tl.full((), x{place}, {wide})"
-        if dtype is None
-        else f"n{place} = tl.load(x{place}).to({wide})"
-        for place, dtype in zip(places, signature.numbers, strict=True)
+        f"n{i} = tl.full((), x{i}, {wide})" if dtype is None else f"n{i} = tl.load(x{i}).to({wide})"
+        for i, dtype in zip(indices, signature.numbers, strict=True)
     ]
 
 
 def _narrowed(signature: Signature, value: int) -> str:
     """Return a shared number in the type that elements are computed in."""
-    if is_condition(signature.program, value):
+    if signature.program.is_condition(value):
         return _name(value, "s", "n")
     return f"{_name(value, 's', 'n')}.to({signature.computed})"
 
 
 def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
-    """Return the loop over the blocks of a chunk."""
+    """Return the loop over the blocks of a chunk.
+
+    Args:
+        signature: the kernel's.
+        blocks: the range of their first elements.
+        mask: what follows an offset where a block may end beyond the row.
+    """
     program = signature.program
     loads = [
-        f"v{i} = tl.load({name(program, i)} + offsets{mask}).to({signature.computed})"
+        f"v{i} = tl.load({_memory(program, i)} + offsets{mask}).to({signature.computed})"
         for i in signature.needed
         if 0 <= i < program.operands
     ]
     results = [f"w{operand}" for operand, _ in program.stores]
     stores = [
-        f"tl.store({name(program, i)} + offsets, w{i}{_narrowing(signature, i)}{mask})"
+        f"tl.store({_memory(program, i)} + offsets, w{i}{_narrowing(signature, i)}{mask})"
         for i, _ in program.stores
     ]
     call = f"{', '.join(results)} = element({', '.join(_names(signature.needed))})"
@@ -209,12 +243,16 @@ def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
 
 
 def _narrowing(signature: Signature, operand: int) -> str:
-    """Return the conversion before a store, which itself rounds to the type in memory."""
+    """Return the conversion before a store, which itself rounds to the type in memory.
+
+    Half types are rounded from float32, as torch does it: a float64 rounded to one directly could
+    come out as another number.
+    """
     return ".to(tl.float32)" if signature.dtypes[operand].itemsize == 2 else ""
 
 
-def _place(operand: int) -> str:
-    """Return where a row's address stands in the table, behind a zero and the rows' ends."""
+def _offset(operand: int) -> str:
+    """Return the offset of a row's address in the table, behind a zero and the rows' ends."""
     return f"1 + {1 + operand} * rows + row"
 
 
@@ -225,7 +263,7 @@ def _touched(signature: Signature) -> list[int]:
     return sorted({*read, *stored})
 
 
-def name(program: Program, operand: int) -> str:
+def _memory(program: Program, operand: int) -> str:
     """Return the name of an operand's memory: the body's own, which may be a word of Python."""
     return f"{program.inputs[operand]}_"
 

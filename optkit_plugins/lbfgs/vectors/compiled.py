@@ -160,7 +160,7 @@ class FusedBlock(Block):
             self.passes.compare(self.job, slot, origin, last)
             return
         # The same sums wherever the elements are: the pass compares the start with itself.
-        self.elements.places[:] = [piece.data_ptr() for piece in self.parts(START)]
+        self.elements.addresses[:] = [piece.data_ptr() for piece in self.parts(START)]
         self.passes.compare(self.job, slot, origin, last)
         self.places[EXTRA].fill_(self.has_moved())
 

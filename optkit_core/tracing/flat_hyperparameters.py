@@ -1,4 +1,4 @@
-"""Settings: a group's hyperparameters as a row of numbers, and what isn't a number beside it."""
+"""Flat hyperparameters: a group's as a row of numbers, and what isn't a number beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Slot(NamedTuple):
 
     Args:
         name: the hyperparameter's.
-        start: the place of its first number.
+        start: the index of its first number.
         length: how many numbers a tuple has, `SINGLE` or `FIXED`.
         fixed: the value of one that isn't numbers.
     """
@@ -28,13 +28,13 @@ class Slot(NamedTuple):
     fixed: Any = None
 
 
-class Settings(NamedTuple):
+class FlatHyperparameters(NamedTuple):
     """A group's hyperparameters.
 
     Args:
         slots: what stands where; the same for groups that differ in numbers alone.
         numbers: the row.
-        tensors: the places of numbers that are read from a tensor before each step.
+        tensors: the numbers that are read from a tensor before each step, by their index.
     """
 
     slots: tuple[Slot, ...]
@@ -42,44 +42,53 @@ class Settings(NamedTuple):
     tensors: tuple[tuple[int, Tensor], ...]
 
 
-def settings(h: Any) -> Settings | None:
+def flatten(h: Any) -> FlatHyperparameters | None:
     """Return a group's hyperparameters as numbers, None where one of them can't be followed.
 
     Args:
         h: the hyperparameters as attributes.
 
-    >>> settings(SimpleNamespace(lr=0.1, betas=(0.9, 0.99), nesterov=True)).numbers
+    >>> flatten(SimpleNamespace(lr=0.1, betas=(0.9, 0.99), nesterov=True)).numbers
     [0.1, 0.9, 0.99]
     """
     slots: list[Slot] = []
-    numbers: list[float] = []
+    row: list[float] = []
     tensors: list[tuple[int, Tensor]] = []
     for name, value in vars(h).items():
-        start, found = len(numbers), numbers_of(value)
+        start, numbers = len(row), numbers_of(value)
         if isinstance(value, Tensor):
             tensors.append((start, value))
-        if found is None:
-            if not _is_plain(value):
-                return None
+        if numbers is not None:
+            row += numbers
+            slots.append(Slot(name, start, len(numbers) if isinstance(value, tuple) else SINGLE))
+        elif value is None or isinstance(value, (bool, str)):
             slots.append(Slot(name, start, FIXED, value))
         else:
-            numbers += found
-            slots.append(Slot(name, start, len(found) if isinstance(value, tuple) else SINGLE))
-    return Settings(tuple(slots), numbers, tuple(tensors))
+            return None
+    return FlatHyperparameters(tuple(slots), row, tuple(tensors))
+
+
+def unflatten(slots: Sequence[Slot], scalars: Sequence[Any]) -> SimpleNamespace:
+    """Return hyperparameters as attributes again, with scalars in the place of numbers.
+
+    Args:
+        slots: what stands where.
+        scalars: the row, of numbers or of what stands for them.
+
+    >>> h = flatten(SimpleNamespace(lr=0.1, betas=(0.9, 0.99)))
+    >>> unflatten(h.slots, h.numbers)
+    namespace(lr=0.1, betas=(0.9, 0.99))
+    """
+    return SimpleNamespace(**{slot.name: _value(slot, scalars) for slot in slots})
 
 
 def numbers_of(value: Any) -> list[float] | None:
     """Return a hyperparameter's numbers; None where it isn't made of them."""
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor):  # to read a number on a device would wait for it
         return [float(value)] if value.is_cpu and not value.dim() else None
     if isinstance(value, tuple):
         return list(map(float, value)) if value and all(map(_is_number, value)) else None
     return [float(value)] if _is_number(value) else None
-
-
-def namespace(slots: Sequence[Slot], scalars: Sequence[Any]) -> SimpleNamespace:
-    """Return hyperparameters as attributes again, with scalars in the place of numbers."""
-    return SimpleNamespace(**{slot.name: _value(slot, scalars) for slot in slots})
 
 
 def _value(slot: Slot, scalars: Sequence[Any]) -> Any:
@@ -91,8 +100,4 @@ def _value(slot: Slot, scalars: Sequence[Any]) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (float, int)
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, str))
+    return type(value) in (float, int)  # True is an int too, and chooses a way of the body

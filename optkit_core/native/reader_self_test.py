@@ -1,8 +1,12 @@
-"""The reader's trial: whether it finds what torch itself says, and notices what changes."""
+"""The reader's self-test: whether it finds what torch itself says, and notices what changes.
+
+The reader reads memory as it expects this release of torch to lay it out. Where torch does it
+otherwise the test fails here, on tensors that nobody needs, and not in a step.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,36 +23,38 @@ BUFFER = "buffer"
 
 def passes(reader: Reader) -> bool:
     """Return whether a reader can be relied on with this release of torch."""
-    return all(_reads(reader, dtype) and _notices(reader, dtype) for dtype in DTYPES)
+    return all(
+        _finds_addresses(reader, dtype) and _notices_changes(reader, dtype) for dtype in DTYPES
+    )
 
 
-def _reads(reader: Reader, dtype: torch.dtype) -> bool:
+def _finds_addresses(reader: Reader, dtype: torch.dtype) -> bool:
     """Return whether it finds the elements of every tensor, once each has got other memory."""
     bucket = _bucket(dtype)
     table = AddressTable(bucket, (BUFFER,), reader)
-    others = [_exchanged(p) for p in bucket.params[:2]]  # keeps what the reader has noted
+    replaced = [_swap_contents(p) for p in bucket.params[:2]]  # keeps what the reader has noted
     for p, state in zip(bucket.params, bucket.states, strict=True):
         p.data, p.grad = p.data.clone(), p.clone().detach()
         state[BUFFER].data = state[BUFFER].clone()
-    wanted = [p.data_ptr() for p in bucket.params]
-    wanted += [_gradient(p).data_ptr() for p in bucket.params]
-    wanted += [state[name].data_ptr() for name in (BUFFER, STEP) for state in bucket.states]
-    return len(others) == 2 and table.refresh() and table.memory.tolist() == wanted
+    expected = [p.data_ptr() for p in bucket.params]
+    expected += [_gradient(p).data_ptr() for p in bucket.params]
+    expected += [state[name].data_ptr() for name in (BUFFER, STEP) for state in bucket.states]
+    return len(replaced) == 2 and table.refresh() and table.memory.tolist() == expected
 
 
-def _exchanged(parameter: Tensor) -> Tensor:
-    """Return the tensor that stood behind a parameter, in whose place is another one now."""
-    other = torch.nn.Parameter(parameter.detach().clone())
-    torch.utils.swap_tensors(parameter, other)  # type: ignore[no-untyped-call]
-    return other
+def _swap_contents(parameter: Tensor) -> Tensor:
+    """Let a parameter stand for a copy of itself; return what it stood for."""
+    copy = torch.nn.Parameter(parameter.detach().clone())
+    torch.utils.swap_tensors(parameter, copy)  # type: ignore[no-untyped-call]
+    return copy
 
 
-def _notices(reader: Reader, dtype: torch.dtype) -> bool:
-    """Return whether it notices that something isn't as it was."""
-    return not any(_stays(reader, dtype, change) for change in (_resize, _lose, _swap, _replace))
+def _notices_changes(reader: Reader, dtype: torch.dtype) -> bool:
+    changes = (_resize, _lose_gradient, _change_dtype, _replace_buffer)
+    return not any(_overlooks(reader, dtype, change) for change in changes)
 
 
-def _stays(reader: Reader, dtype: torch.dtype, change: Any) -> bool:
+def _overlooks(reader: Reader, dtype: torch.dtype, change: Callable[[Bucket], None]) -> bool:
     bucket = _bucket(dtype)
     table = AddressTable(bucket, (BUFFER,), reader)
     if not table.refresh():
@@ -61,20 +67,21 @@ def _resize(bucket: Bucket) -> None:
     bucket.params[1].data = bucket.params[1].data.new_zeros(3)
 
 
-def _lose(bucket: Bucket) -> None:
+def _lose_gradient(bucket: Bucket) -> None:
     bucket.params[1].grad = None
 
 
-def _swap(bucket: Bucket) -> None:
-    other = torch.nn.Parameter(torch.zeros(2, 2, dtype=torch.float16))
-    torch.utils.swap_tensors(bucket.params[1], other)  # type: ignore[no-untyped-call]
+def _change_dtype(bucket: Bucket) -> None:
+    narrow = torch.nn.Parameter(torch.zeros(2, 2, dtype=torch.float16))
+    torch.utils.swap_tensors(bucket.params[1], narrow)  # type: ignore[no-untyped-call]
 
 
-def _replace(bucket: Bucket) -> None:
+def _replace_buffer(bucket: Bucket) -> None:
     bucket.states[1][BUFFER] = bucket.states[1][BUFFER].clone()
 
 
 def _bucket(dtype: torch.dtype) -> Bucket:
+    # Of three, two and one dimensions, and one that is not contiguous.
     whole = torch.zeros(2, 3, 4, dtype=dtype, device="cpu")
     tensors = [whole.clone(), whole[1].clone(), whole[0, 0].clone(), whole[0].t().clone()]
     params: list[Tensor] = [torch.nn.Parameter(tensor) for tensor in tensors]
