@@ -239,6 +239,16 @@ class Optimizer(StatefulOptimizer):
         raise NotImplementedError(f"{type(self).__name__} defines no advance(closure)")
 
     @classmethod
+    def comparison_options(cls, algorithm: type[torch.optim.Optimizer]) -> Mapping[str, Any]:
+        """Return the options that ``optkit compare`` sets unless the user gives others.
+
+        Args:
+            algorithm: what is compared: this class, one derived from it, or a class that isn't
+                optkit's and has the same name, torch's for example.
+        """
+        return {}
+
+    @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
         """Return the C++ that the algorithm brings along for parameters of a dtype.
 

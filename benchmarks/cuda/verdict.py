@@ -33,11 +33,8 @@ class Verdict(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The line to put into ``PREFERENCE`` in ``optkit_core/selection/selector.py``.
-
-        ``flat`` is one of L-BFGS's ways, which elementwise algorithms don't have.
-        """
-        names = ", ".join(f'"{name}"' for name in ("flat", *self.order))
+        """The line to put into ``PREFERENCE`` in ``optkit_core/selection/selector.py``."""
+        names = ", ".join(f'"{name}"' for name in self.order)
         return f'    "cuda": ({names}),'
 
 

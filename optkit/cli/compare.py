@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -17,9 +17,7 @@ from optkit.cli.picture import draw
 from optkit.cli.records import DataFacts, Report, Settings
 from optkit.cli.training import Contestant, train
 from optkit.cli.user_errors import blamed_on, from_extra
-
-LINE_SEARCHES = ("hager_zhang", "strong_wolfe")
-"""What is taken where there is a choice; the second one is all that torch.optim.LBFGS has."""
+from optkit_core import Optimizer, OptkitError, get
 
 Progress = Callable[[str, float], None]
 
@@ -77,21 +75,21 @@ def _contestant(name: str, network: nn.Module, settings: Settings) -> Contestant
     import optkit
 
     algorithm = optkit.get(name)
-    given = _line_search(algorithm) | dict(settings.overrides.get(name, {}))
+    given = _default_options(algorithm) | dict(settings.overrides.get(name, {}))
     wanted = {"implementation": settings.implementation} if settings.implementation else {}
     with blamed_on(name, "being created"):
         optimizer = optkit.create(name, list(network.parameters()), **{**wanted, **given})
     return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
 
 
-def _line_search(algorithm: Any) -> dict[str, Any]:
-    """Return the hyperparameter that names a line search, of an algorithm that has one."""
-    if "line_search_fn" not in inspect.signature(algorithm).parameters:
-        return {}
-    better, common = LINE_SEARCHES
-    declared = getattr(algorithm, "declarations", {}).get("line_search_fn")
-    has_better = declared is not None and not declared.range.complaint("line_search_fn", better)
-    return {"line_search_fn": better if has_better else common}
+def _default_options(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]:
+    """Return `Optimizer.comparison_options`, for torch's class from optkit's of the same name."""
+    for base in algorithm.__mro__:
+        with suppress(OptkitError):
+            known = base if issubclass(base, Optimizer) else get(base.__name__)
+            if issubclass(known, Optimizer):
+                return dict(known.comparison_options(algorithm))
+    return {}
 
 
 def _needs_closure(algorithm: Any) -> bool:

@@ -27,7 +27,7 @@ ALGORITHMS = "optkit.algorithms"
 def normalized(name: str) -> str:
     """Return a name as it is compared: without case, ``-`` and ``_``.
 
-    >>> normalized("L-BFGS") == normalized("lbfgs")
+    >>> normalized("RMS-prop") == normalized("rmsprop")
     True
     """
     return name.lower().replace("-", "").replace("_", "")

@@ -41,6 +41,8 @@ class Offer:
             otherwise it holds those of one group, whose hyperparameters are given.
         vector_class: what stores the vectors of an algorithm that isn't elementwise; the
             algorithm itself makes objects of it.
+        ahead_of: the names of implementations before all of which ``auto`` tries it. Without
+            one, a name of a plugin's own comes last.
         **deprecated: ``prepare`` and ``refuse``, as `make_launcher` and `unsupported_reason` were
             called before.
     """
@@ -52,6 +54,7 @@ class Offer:
     skips: frozenset[str]
     spans_groups: bool
     vector_class: type[Any] | None
+    ahead_of: frozenset[str]
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Offer:
         skips: frozenset[str] = frozenset(),
         spans_groups: bool = False,
         vector_class: type[Any] | None = None,
+        ahead_of: frozenset[str] = frozenset(),
         **deprecated: Any,
     ) -> None:
         make_launcher = _renamed(deprecated, "prepare", "make_launcher", make_launcher)
@@ -73,7 +77,9 @@ class Offer:
                 if given
                 else f"the offer {name!r} needs unsupported_reason, a function."
             )
-        self.__attrs_init__(name, make_launcher, reason, holds, skips, spans_groups, vector_class)
+        self.__attrs_init__(
+            name, make_launcher, reason, holds, skips, spans_groups, vector_class, ahead_of
+        )
 
     @property
     def prepare(self) -> Any:

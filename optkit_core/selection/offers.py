@@ -84,3 +84,8 @@ def _check(offer: Any, algorithm: type[Algorithm], taken: set[str]) -> None:
             f"optkit_offers for {algorithm.__name__} adds an implementation called "
             f"{offer.name!r}, and there is one; it needs a name of its own."
         )
+    if offer.ahead_of:
+        raise PluginError(
+            f"optkit_offers for {algorithm.__name__} adds the implementation {offer.name!r} with "
+            "ahead_of, but auto prefers no added one; leave it out."
+        )

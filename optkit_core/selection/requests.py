@@ -22,7 +22,7 @@ from optkit_core.selection import offers
 
 AUTO = "auto"
 ANY_DEVICE = "*"
-NAMES = ("auto", "forloop", "foreach", "fused", "flat")
+NAMES = ("auto", "forloop", "foreach", "fused")
 
 ENVIRONMENT = "OPTKIT_IMPLEMENTATION"
 CONFIG_FILE = "OPTKIT_CONFIG"

@@ -14,20 +14,20 @@ from optkit_core.selection.requests import AUTO, Request
 from optkit_core.step.bucket_key import BucketKey
 
 PREFERENCE = {
-    "cpu": ("fused", "flat", "forloop", "foreach"),
-    "cuda": ("flat", "foreach", "forloop", "fused"),
-    "xpu": ("flat", "foreach", "forloop", "fused"),
-    "mtia": ("flat", "foreach", "forloop", "fused"),
+    "cpu": ("fused", "forloop", "foreach"),
+    "cuda": ("foreach", "forloop", "fused"),
+    "xpu": ("foreach", "forloop", "fused"),
+    "mtia": ("foreach", "forloop", "fused"),
 }
 """What ``auto`` tries on a type of device, in this order.
 
 On CUDA fused comes last until it has been measured on such a device.
 """
 
-COMPILED = ("flat", "fused", "foreach", "forloop")
+COMPILED = ("fused", "foreach", "forloop")
 """What it tries where compiled code calls the step, which fused doesn't support."""
 
-ELSEWHERE = ("flat", "forloop", "foreach", "fused")
+ELSEWHERE = ("forloop", "foreach", "fused")
 """What it tries on other devices, and for tensor subclasses, which needn't know foreach."""
 
 
@@ -88,7 +88,7 @@ def select(
     if requested != AUTO:
         return _select_requested(requested, request.source, key, offers, algorithm, h)
     reasons: dict[str, str] = {}
-    candidates = sorted(offers, key=lambda offer: _rank(key, offer.name))
+    candidates = sorted(offers, key=lambda offer: _rank(key, offer))
     for position, offer in enumerate(candidates):
         reason = offer.unsupported_reason(algorithm, key, h)
         if not reason:
@@ -101,10 +101,12 @@ def select(
     raise ImplementationError(f"no implementation can run {algorithm.__name__} on {key}: {why}.")
 
 
-def _rank(key: BucketKey, name: str) -> int:
+def _rank(key: BucketKey, offer: Offer) -> float:
     preferred = COMPILED if key.compiled else PREFERENCE.get(key.device.type, ELSEWHERE)
     order = preferred if key.native else ELSEWHERE
-    return order.index(name) if name in order else len(order)
+    later = [order.index(name) - 0.5 for name in offer.ahead_of if name in order]
+    own = order.index(offer.name) if offer.name in order else len(order)
+    return min([own, *later])
 
 
 def _where(key: BucketKey) -> str:

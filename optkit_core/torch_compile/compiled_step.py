@@ -69,7 +69,7 @@ def step(optimizer: SteppedOptimizer, closure: Callable[[], Any] | None) -> Any:
     """Do one step and return the closure's loss.
 
     The closure is compiled, and `execution.execute`, each on its own. An algorithm with an
-    ``advance`` of its own, L-BFGS for example, steps uncompiled.
+    ``advance`` of its own steps uncompiled.
 
     Args:
         optimizer: what is to step.

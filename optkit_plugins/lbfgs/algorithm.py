@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, SupportsIndex
 
@@ -27,12 +27,18 @@ from optkit_plugins.lbfgs import block_groups
 from optkit_plugins.lbfgs.hyperparameters import TOLERANCE, DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.solve.line import LineSearch
-from optkit_plugins.lbfgs.solve.minimization import Descent
-from optkit_plugins.lbfgs.solve.objective import Closure, Objective, refuse_scaler, required
-from optkit_plugins.lbfgs.solve.stopping import Limits, default_max_eval
+from optkit_plugins.lbfgs.solve.minimization import Minimization
+from optkit_plugins.lbfgs.solve.objective import (
+    Closure,
+    Objective,
+    require_closure,
+    require_unscaled,
+)
+from optkit_plugins.lbfgs.solve.stopping import StepOptions, default_max_eval
 from optkit_plugins.lbfgs.state import persistence
-from optkit_plugins.lbfgs.state.sync import Kept, unshared
+from optkit_plugins.lbfgs.state.sync import StateSync, unshared
 from optkit_plugins.lbfgs.vectors import passes, supported
+from optkit_plugins.lbfgs.vectors.block import Block
 from optkit_plugins.lbfgs.vectors.storage import OFFERS
 
 
@@ -68,32 +74,30 @@ class LBFGS(Optimizer):
             0. Default: None, for ``max_iter * 5 // 4``, with a line search for 4 at least.
         tolerance_grad: the step ends when no element of the gradient is larger; infinity ends
             it after the first evaluation, a negative number never. Default: 1e-7.
-        tolerance_change: the step ends when the loss, or every parameter, changes by no
-            more; likewise. Default: 1e-9.
+        tolerance_change: the step ends when the loss, or every parameter, changes by no more;
+            likewise. Default: 1e-9.
         history_size: number of pairs remembered; at least 1. Default: 100.
         line_search_fn: None takes every step with length `lr`; ``"strong_wolfe"`` searches as
-            torch.optim.LBFGS does, ``"hager_zhang"`` also finds its way where the loss has no
-            digits left; there are ``"more_thuente"`` and ``"backtracking"``, too. Or a record
-            such as ``HagerZhang(curvature=0.5)``, or a function of a `Line` and the first step
-            to try, which returns a `Trial`. Default: None.
-        implementation: how the vectors are stored, see `optkit_core.Optimizer`: ``"flat"``,
-            one vector for each device and group, ``"fused"``, the same with compiled passes,
-            ``"foreach"``, the same with parameters moved by multi-tensor operations, or
-            ``"forloop"``, a vector for each parameter.
+            torch.optim.LBFGS does, ``"hager_zhang"`` also where the loss has no digits left;
+            ``"more_thuente"``, ``"backtracking"``; a record such as ``HagerZhang(curvature=0.5)``;
+            or a function of a `Line` and the first step to try, which returns a `Trial`.
+            Default: None.
+        implementation: how the vectors are stored, see `optkit_core.Optimizer`: one for each
+            device and group (``"flat"``), with compiled passes (``"fused"``) or multi-tensor
+            moves (``"foreach"``), or one for each parameter (``"forloop"``).
         maximize: ascend. Default: False.
         initial_step: the step tried where nothing is known of the curvature:
             ``"bounded"``, :math:`\min(1, 1 / \lVert g \rVert_1)\,\mathrm{lr}`, as torch has
-            it, or ``"unit"``, :math:`\mathrm{lr} / \lVert g \rVert_2`, with which the units of
-            the loss don't matter. Default: None, which stands for ``"bounded"`` where
-            `line_search_fn` is None or ``"strong_wolfe"``, otherwise for ``"unit"``.
+            it, or ``"unit"``, :math:`\mathrm{lr} / \lVert g \rVert_2`, whatever the loss's units.
+            Default: None, for ``"bounded"`` where `line_search_fn` is None or
+            ``"strong_wolfe"``, otherwise for ``"unit"``.
         history_dtype: dtype of the remembered pairs, ``torch.bfloat16`` or ``"bfloat16"`` for
             example; a floating one. Default: None, that of all other vectors.
 
     Attributes:
-        result: a `Result` that says how the last step went and why it ended; None before the
-            first one.
-        callback: a function that is called with a `Progress` after each iteration, and ends
-            the step by returning something true; None calls nobody.
+        result: a `Result`, how the last step went and why it ended; None before the first one.
+        callback: called with a `Progress` after each iteration; returning something true ends
+            the step. None calls nothing.
 
     Returns:
         ``step(closure)`` returns what the closure returned when it was called first, before
@@ -103,9 +107,8 @@ class LBFGS(Optimizer):
         HyperparameterError: a value is outside its range.
         GroupError: groups differ in something else than `lr`.
         ParametersError: a parameter's elements don't go into plain tensors, a DTensor's say.
-        ClosureError: ``step`` got no closure, or one that doesn't return a loss or leaves no
-            gradient; or GradScaler called it. The parameters are where they were before the
-            iteration.
+        ClosureError: ``step`` got no closure, or one that returns no loss or leaves no gradient,
+            or GradScaler called it. The parameters are where they were before the iteration.
 
     Example:
         The closure clears the gradients, computes the loss and calls ``backward``; the step
@@ -183,29 +186,29 @@ class LBFGS(Optimizer):
     n_iter = Buffer(init=0, kind="opaque", doc="number of iterations so far")
     d = Buffer(kind="joint", optional=True, doc="the last direction")
     t = Buffer(kind="opaque", optional=True, doc="the last step length, 0 if it is in the history")
-    old_dirs = Buffer(kind="joint", optional=True, doc="list of changes of the gradient")
-    old_stps = Buffer(kind="joint", optional=True, doc="list of changes of the parameters")
-    ro = Buffer(kind="opaque", optional=True, doc="list of 1 / (change of either, multiplied)")
+    old_dirs = Buffer(kind="joint", optional=True, doc="list of the gradient changes y")
+    old_stps = Buffer(kind="joint", optional=True, doc="list of the steps s")
+    ro = Buffer(kind="opaque", optional=True, doc="list of 1 / s'y")
     H_diag = Buffer(kind="opaque", optional=True, doc="scale of the first inverse Hessian")
     prev_flat_grad = Buffer(kind="joint", optional=True, doc="the gradient before the last step")
     prev_loss = Buffer(kind="opaque", optional=True, doc="the loss before the last step")
-    al = Buffer(kind="opaque", optional=True, doc="torch's, read by nobody")
+    al = Buffer(kind="opaque", optional=True, doc="torch's, not read")
     grad = Buffer(kind="joint", optional=True, doc="the gradient after the last step")
     slot = Buffer(kind="opaque", optional=True, doc="where in the ring the next pair goes")
     scales = Buffer(kind="opaque", optional=True, doc="list of the groups' scales")
-    inverse = Buffer(kind="opaque", optional=True, doc="inverse of the steps' with the changes'")
-    squares = Buffer(kind="opaque", optional=True, doc="products of the changes with each other")
-    curvatures = Buffer(kind="opaque", optional=True, doc="products of each step and its change")
-    products = Buffer(kind="opaque", optional=True, doc="products of all rows with a gradient")
+    inverse = Buffer(kind="opaque", optional=True, doc="inverse of the triangle of S'Y")
+    squares = Buffer(kind="opaque", optional=True, doc="Y'Y")
+    curvatures = Buffer(kind="opaque", optional=True, doc="s'y of each pair")
+    products = Buffer(kind="opaque", optional=True, doc="S'g and Y'g of the last gradient")
     slope = Buffer(kind="opaque", optional=True, doc="the slope where the last step began")
     square = Buffer(kind="opaque", optional=True, doc="the gradient's square there")
-    hint = Buffer(kind="opaque", optional=True, doc="the step to try first, 0 if there is none")
+    hint = Buffer(kind="opaque", optional=True, doc="the step length to try first, or 0")
     evaluated = Buffer(kind="opaque", optional=True, doc="1 if there is a grad, 0 if there is none")
 
-    _kept: Kept | None = None
+    _sync: StateSync | None = None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take the parameters in; what was remembered is of another space then, and forgotten.
+        """Take the parameters in; the remembered pairs are of another space then, and forgotten.
 
         Args:
             param_group: the parameters, and a learning rate of their own.
@@ -226,6 +229,11 @@ class LBFGS(Optimizer):
         super().check_request(group)
 
     @classmethod
+    def comparison_options(cls, algorithm: type[torch.optim.Optimizer]) -> Mapping[str, Any]:
+        """Return a line search, without which L-BFGS wouldn't be compared at its best."""
+        return {"line_search_fn": "hager_zhang" if issubclass(algorithm, LBFGS) else "strong_wolfe"}
+
+    @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
         """Return the compiled passes over vectors of parameters of a dtype."""
         return (passes.source(joint_dtype([dtype])),)
@@ -236,62 +244,58 @@ class LBFGS(Optimizer):
         return persistence.complaint(state)
 
     def publish_state(self) -> None:
-        """Write what the memory holds into the state, torch's keys among it."""
-        if self._kept is not None:
-            self._kept.publish_all(self.state)
+        """Write what the solver's state holds into the optimizer's, under torch's keys."""
+        if self._sync is not None:
+            self._sync.publish_all(self.state)
 
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
-        refuse_scaler(self)
+        require_unscaled(self)
         group = self.param_groups[0]
         block_groups.require_agreement(*self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
         sign = -1 if group["maximize"] else 1
-        objective = Objective(required(closure), params, group["max_eval"], sign)
+        objective = Objective(require_closure(closure), params, group["max_eval"], sign)
         if not any(p.numel() for p in params):
             objective.call()
             return objective.returned
-        kept = self._kept = self._memory(params)
-        kept.begin()
-        limits = Limits.from_groups(self.param_groups)
-        descent = Descent(objective, kept.memory, limits, self.callback, kept.count)
+        sync = self._sync = self._synced(params)
+        sync.begin()
+        options, counts = StepOptions.from_groups(self.param_groups), sync.publish_counts
         try:
-            self.result = descent.run()
+            self.result = Minimization(objective, sync.solver, options, self.callback, counts).run()
         finally:
-            kept.publish(objective.evaluations)
+            sync.publish(objective.evaluations)
         return objective.returned
 
-    def _memory(self, params: list[Tensor]) -> Kept:
-        """Return the memory of the last step, or one that is made from the state."""
+    def _synced(self, params: list[Tensor]) -> StateSync:
+        """Return the solver's state of the last step, or one that is made from the state."""
         self.init_group_state(self.param_groups[0])
         state = self.state[params[0]]
-        if self._kept is not None and self._kept.holds(self.param_groups, params, state):
-            return self._kept
+        if self._sync is not None and self._sync.is_current(self.param_groups, params, state):
+            return self._sync
         self.publish_state()
         require_no_overlap(self.param_groups)
-        return Kept.build(self.param_groups, params, state, self._storage)
+        return StateSync.build(self.param_groups, params, state, self._storage)
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes, and how its history is kept."""
-        values = super().values(group)
-        values.history_dtype = group["history_dtype"]
-        return values
+        return SimpleNamespace(**vars(super().values(group)), history_dtype=group["history_dtype"])
 
-    def _storage(self, group: dict[str, Any], parameter: Tensor) -> Any:
-        return self.choose(
-            group, bucket_key_of(group, parameter), self.values(group)
-        ).offer.vector_class
+    def _storage(self, group: Mapping[str, Any], p: Tensor) -> Callable[..., Block]:
+        choice = self.choose(group, bucket_key_of(group, p), self.values(group))
+        assert choice.offer.vector_class is not None
+        return choice.offer.vector_class
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles take along: the state in place of the memory."""
+        """Return what copies and pickles take along, without the solver's state."""
         self.publish_state()
-        found = super().__getstate__()
-        return {**found, "_kept": None} if "_kept" in found else found
+        attributes = super().__getstate__()
+        return {**attributes, "_sync": None} if "_sync" in attributes else attributes
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        """Return what a pickle holds; tensors of their own in place of views of the memory."""
+        """Return what a pickle holds; tensors of their own in place of views."""
         reduced = super().__reduce_ex__(protocol)
         if isinstance(reduced, tuple) and isinstance(reduced[2], dict):
-            state = {key: unshared(own) for key, own in self.state.items()}
-            reduced[2]["state"] = defaultdict(dict, state)
+            reduced[2]["state"] = defaultdict(dict, unshared(dict(self.state)))
         return reduced

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from optkit_core import GroupError, joint_dtype
 from optkit_plugins.lbfgs.vectors.block import Block
+from optkit_plugins.lbfgs.vectors.storage import SingleBlock
 
 COMMON = (
-    "max_iter",
-    "max_eval",
-    "tolerance_grad",
-    "tolerance_change",
-    "history_size",
-    "line_search_fn",
-    "maximize",
-    "initial_step",
-    "history_dtype",
+    *("max_iter", "max_eval", "tolerance_grad", "tolerance_change", "history_size"),
+    *("line_search_fn", "maximize", "initial_step", "history_dtype"),
 )
 """What all groups share, since they are minimized together."""
+
+Storage: TypeAlias = Callable[[Mapping[str, Any], Tensor], Callable[..., Block]]
+"""Returns the class of a parameter's block, given its group and it."""
 
 
 def require_agreement(*groups: Mapping[str, Any]) -> None:
@@ -42,45 +39,33 @@ def require_agreement(*groups: Mapping[str, Any]) -> None:
                 )
 
 
-def history_dtype(value: str | torch.dtype | None) -> torch.dtype | None:
-    """Return a dtype that is given as one or by its name."""
-    found: torch.dtype | None = getattr(torch, value) if isinstance(value, str) else value
-    return found
-
-
 def scales(groups: Sequence[Mapping[str, Any]]) -> list[float]:
     r"""Return :math:`\sigma` of each group, the root of its learning rate beside the largest."""
-    if len(groups) == 1:
-        return [1.0]
     rates = [float(group["lr"]) for group in groups]
     most = max(rates)
-    return [math.sqrt(rate / most) if most else 1.0 for rate in rates]
+    return [math.sqrt(rate / most) if most and len(rates) > 1 else 1.0 for rate in rates]
 
 
-def blocks(groups: Sequence[Mapping[str, Any]], storage: Callable[..., type[Block]]) -> list[Block]:
+def blocks(groups: Sequence[Mapping[str, Any]], storage: Storage) -> list[Block]:
     """Return blocks for all parameters that have elements.
 
     Args:
         groups: the parameter groups.
-        storage: called with a group and a parameter, returns the class of its block.
+        storage: says how a parameter's vectors are stored.
     """
-    placed: dict[Any, list[Tensor]] = {}
-    for place, group in enumerate(groups):
+    members: dict[Any, list[Tensor]] = {}
+    for position, group in enumerate(groups):
         for p in group["params"]:
             if p.numel():
                 kind = storage(group, p)
-                own = id(p) if kind.takes_one else None
-                placed.setdefault((place, p.device, kind, own), []).append(p)
+                alone = id(p) if kind is SingleBlock else None
+                members.setdefault((position, p.device, kind, alone), []).append(p)
     first, sigma = groups[0], scales(groups)
-    dtype = joint_dtype(p.dtype for members in placed.values() for p in members)
+    dtype = joint_dtype(p.dtype for params in members.values() for p in params)
+    given = first["history_dtype"] or dtype
+    history_dtype = getattr(torch, given) if isinstance(given, str) else given
+    size, sign = first["history_size"], -1 if first["maximize"] else 1
     return [
-        kind(
-            members,
-            dtype,
-            history_dtype(first["history_dtype"]) or dtype,
-            first["history_size"],
-            sigma[place],
-            -1 if first["maximize"] else 1,
-        )
-        for (place, _, kind, _), members in placed.items()
+        kind(params, dtype, history_dtype, size, sigma[position], sign)
+        for (position, _, kind, _), params in members.items()
     ]

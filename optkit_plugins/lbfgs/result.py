@@ -28,10 +28,10 @@ class Result:
             ``"max_iter"``, ``"max_eval"``, ``"line_search"``, ``"non_finite"`` or
             ``"callback"``.
         first_loss: what the closure returned when it was called first.
-        loss: the loss where the parameters are; None if the last move wasn't evaluated, which
+        loss: the loss where the parameters are; None if the last iterate wasn't evaluated, which
             is how a step without a line search ends at `max_iter`.
         gradient: the largest element of the gradient there, None with the loss.
-        iterations: how often the parameters were moved for good.
+        iterations: the number of accepted steps.
         evaluations: how often the closure was called.
         steps: the step length of each iteration.
     """

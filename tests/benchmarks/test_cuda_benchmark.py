@@ -54,7 +54,7 @@ def test_fused_comes_first_where_it_is_never_slower() -> None:
     found = verdict(rows())
     assert found.order == ("fused", "foreach", "forloop")
     assert found.is_decided
-    assert found.line == '    "cuda": ("flat", "fused", "foreach", "forloop"),'
+    assert found.line == '    "cuda": ("fused", "foreach", "forloop"),'
     assert "0.50" in found.reasons[0]
 
 
@@ -112,8 +112,8 @@ def test_where_fused_takes_no_step_the_others_are_ordered() -> None:
 def test_until_measured_the_cautious_order_holds() -> None:
     """The line in the selector is the one that a run without results proposes."""
     undecided = verdict([])
-    assert PREFERENCE["cuda"] == ("flat", *undecided.order)
-    assert undecided.line == '    "cuda": ("flat", "foreach", "forloop", "fused"),'
+    assert PREFERENCE["cuda"] == undecided.order
+    assert undecided.line == '    "cuda": ("foreach", "forloop", "fused"),'
 
 
 def test_tables_are_markdown_of_equal_columns() -> None:

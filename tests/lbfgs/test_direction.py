@@ -11,10 +11,12 @@ from torch import Tensor
 
 from optkit_plugins.lbfgs import LBFGS
 from optkit_plugins.lbfgs.hessian.compact import Compact, Products
-from optkit_plugins.lbfgs.hessian.rows import LINE, matrix
-from optkit_plugins.lbfgs.vectors.block import DIRECTION, EXTRA, LARGEST, Block, ForeachBlock
+from optkit_plugins.lbfgs.vectors.block import DIRECTION, Block
 from optkit_plugins.lbfgs.vectors.compiled import FusedBlock
+from optkit_plugins.lbfgs.vectors.gradient_info import HAS_MOVED, MAX_NORM
+from optkit_plugins.lbfgs.vectors.pair_matrix import CACHE_LINE, aligned_matrix
 from optkit_plugins.lbfgs.vectors.space import Space
+from optkit_plugins.lbfgs.vectors.storage import ForeachBlock
 
 SIZES = (1, 7, 8, 9, 64, 257)
 
@@ -34,19 +36,19 @@ def dense_direction(pairs: list[tuple[Tensor, Tensor]], gradient: Tensor) -> Any
 @pytest.mark.parametrize("size", SIZES)
 def test_the_direction_is_that_of_the_dense_matrix(size: int, count: int) -> None:
     generator = torch.Generator().manual_seed(size + count)
-    room, hessian = 4, torch.linspace(1, 30, size, dtype=torch.float64)
-    compact, pairs = Compact.empty(room), []
-    rows = torch.zeros(2 * room, size, dtype=torch.float64)
+    capacity, hessian = 4, torch.linspace(1, 30, size, dtype=torch.float64)
+    compact, pairs = Compact.empty(capacity), []
+    rows = torch.zeros(2 * capacity, size, dtype=torch.float64)
     for age in range(count):
         s = torch.randn(size, generator=generator, dtype=torch.float64)
-        y, slot = hessian * s, age % room
-        rows[slot], rows[room + slot] = s, y
-        compact.put(slot, Products(rows @ y), float(s @ y))
+        y, slot = hessian * s, age % capacity
+        rows[slot], rows[capacity + slot] = s, y
+        compact.push_pair(slot, Products(rows @ y), float(s @ y))
         pairs.append((s, y))
     gamma = float(pairs[-1][0] @ pairs[-1][1] / pairs[-1][1].square().sum())
     g = torch.randn(size, generator=generator, dtype=torch.float64)
-    found = rows.T @ compact.solve(Products(rows @ g), gamma) - gamma * g
-    wanted = dense_direction(pairs[-room:], g)
+    found = rows.T @ compact.coefficients(Products(rows @ g), gamma) - gamma * g
+    wanted = dense_direction(pairs[-capacity:], g)
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-6, atol=1e-8 * abs(wanted).max())
 
 
@@ -58,18 +60,19 @@ def test_small_matrices_follow_from_the_rows_alone(count: int) -> None:
     for slot in range(count):
         s = torch.randn(40, generator=generator, dtype=torch.float64)
         rows[slot], rows[5 + slot] = s, s * torch.linspace(1, 9, 40, dtype=torch.float64)
-        grown.put(slot, Products(rows @ rows[5 + slot]), float(s @ rows[5 + slot]))
-    made = Compact.of(rows @ rows.T, count)
+        grown.push_pair(slot, Products(rows @ rows[5 + slot]), float(s @ rows[5 + slot]))
+    made = Compact.empty(5)
+    made.load_gram(rows @ rows.T, count)
     for name in ("inverse", "squares", "curvatures"):
         torch.testing.assert_close(getattr(made, name), getattr(grown, name), rtol=1e-9, atol=1e-12)
 
 
-def filled(dtype: torch.dtype, history: torch.dtype, room: int, size: int, used: int) -> Block:
+def filled(dtype: torch.dtype, history: torch.dtype, capacity: int, size: int, used: int) -> Block:
     params = [torch.zeros(size, dtype=dtype)]
-    block = Block(params, dtype, history, room)
-    block.rows.data.copy_(torch.randn(2 * room, size, dtype=torch.float64))
-    block.rows.data[used:room] = torch.nan
-    block.rows.data[room + used :] = torch.nan
+    block = Block(params, dtype, history, capacity)
+    block.pairs.data.copy_(torch.randn(2 * capacity, size, dtype=torch.float64))
+    block.pairs.data[used:capacity] = torch.nan
+    block.pairs.data[capacity + used :] = torch.nan
     block.flat[DIRECTION + 1].copy_(torch.randn(size, dtype=torch.float64))
     return block
 
@@ -82,10 +85,10 @@ def test_products_and_combinations_of_rows_read_those_in_use(
 ) -> None:
     block = filled(torch.float64, history, 5, size, used)
     if used < 5 and history != torch.float64:
-        block.rows.data.nan_to_num_(0.0)
-    rows = block.rows.data.double().nan_to_num()
+        block.pairs.data.nan_to_num_(0.0)
+    rows = block.pairs.data.double().nan_to_num()
     found = torch.zeros(10, dtype=torch.float64)
-    block.look(used, 0, found)
+    block.project(used, 0, found)
     torch.testing.assert_close(found, rows @ block.gradient(0), rtol=1e-9, atol=1e-9)
     coefficients = torch.randn(10, dtype=torch.float64)
     block.combine(used, coefficients, 0, 0.5)
@@ -96,18 +99,18 @@ def test_products_and_combinations_of_rows_read_those_in_use(
 @pytest.mark.parametrize("size", [*SIZES, 1 << 12, 1 << 16])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16], ids=str)
 def test_rows_begin_at_cache_lines_and_not_at_powers_of_two(size: int, dtype: torch.dtype) -> None:
-    rows = matrix(3, size, dtype, torch.device("cpu"))
+    rows = aligned_matrix(3, size, dtype, torch.device("cpu"))
     assert rows.shape == (3, size) and rows.stride(1) == 1
     bytes_between = rows.stride(0) * dtype.itemsize
-    assert bytes_between % LINE == 0 and bytes_between // LINE % 2 == 1
+    assert bytes_between % CACHE_LINE == 0 and bytes_between // CACHE_LINE % 2 == 1
 
 
-def curve(history: str | None, room: int = 6) -> Any:
+def curve(history: str | None, capacity: int = 6) -> Any:
     x = torch.full((40,), 3.0, dtype=torch.float64, requires_grad=True)
     scales = torch.logspace(0, 2, 40, dtype=torch.float64)
     options: dict[str, Any] = {"line_search_fn": "hager_zhang", "tolerance_change": 0.0}
     optimizer = LBFGS(
-        [x], history_size=room, history_dtype=history, max_iter=300, max_eval=900, **options
+        [x], history_size=capacity, history_dtype=history, max_iter=300, max_eval=900, **options
     )
 
     def closure() -> Tensor:
@@ -184,10 +187,10 @@ def test_multi_tensor_moves_are_the_same_bit_for_bit() -> None:
     assert all(map(torch.equal, blocks[0][0], blocks[1][0]))
     for _, block, before in blocks:
         block.compare(0, 0, 0)
-        assert block.numbers[EXTRA]
+        assert block.numbers[HAS_MOVED]
         block.restore()
         block.compare(0, 0, 0)
-        assert all(map(torch.equal, block.params, before)) and not block.numbers[EXTRA]
+        assert all(map(torch.equal, block.params, before)) and not block.numbers[HAS_MOVED]
 
 
 def test_a_move_lands_on_every_element_in_logical_order() -> None:
@@ -240,13 +243,13 @@ def test_the_compiled_measure_is_torchs(dtype: torch.dtype, size: int, bad: floa
     block.measure(1, 0)
     plain.measure(1, 0)
     rtol = 1e-4 if dtype == torch.float32 else 1e-9
-    known = [0, 1, 2, LARGEST]
+    known = [0, 1, 2, MAX_NORM]
     torch.testing.assert_close(
         block.numbers[known], plain.numbers[known].double(), rtol=rtol, atol=100 * rtol
     )
     block.gradient(1)[size // 2] = bad
     block.measure(1, 0)
-    assert not block.numbers[LARGEST].isfinite()
+    assert not block.numbers[MAX_NORM].isfinite()
 
 
 def test_the_coarsest_block_decides_what_is_rounding() -> None:

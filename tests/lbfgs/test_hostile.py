@@ -195,7 +195,7 @@ def test_an_interrupt_between_two_parameters_mixes_no_points(
     def interrupted(block: Block) -> None:
         save(block)
         if len(accepted) == 2:
-            block.parts(0)[-1].fill_(77.0)
+            block.views(0)[-1].fill_(77.0)
             raise KeyboardInterrupt
 
     def callback(progress: Any) -> bool:

@@ -12,18 +12,25 @@ from torch import Tensor
 
 from optkit_core import UnavailableError, compiled_library
 from optkit_plugins.lbfgs import LBFGS
-from optkit_plugins.lbfgs.hessian.history import Move
+from optkit_plugins.lbfgs.hessian.compiled_history import empty_history
+from optkit_plugins.lbfgs.hessian.history import AcceptedStep
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.vectors import passes
-from optkit_plugins.lbfgs.vectors.block import EXTRA, LARGEST, LOSS, Block
-from optkit_plugins.lbfgs.vectors.compiled import FusedBlock, history_of
+from optkit_plugins.lbfgs.vectors.block import Block
+from optkit_plugins.lbfgs.vectors.compiled import FusedBlock
+from optkit_plugins.lbfgs.vectors.gradient_info import (
+    HAS_CHANGED,
+    HAS_MOVED,
+    MAX_NORM,
+    GradientInfo,
+)
 from optkit_plugins.lbfgs.vectors.passes import CHUNK
-from optkit_plugins.lbfgs.vectors.space import Reading, Space
+from optkit_plugins.lbfgs.vectors.space import Space
 
 SIZES = ((1,), (CHUNK - 2,), (3, 5), (2 * CHUNK + 7,), (1, 1), (40, 60))
 """Parameters that begin and end everywhere in the parts that a pass works through."""
 
-KNOWN = [0, 1, 2, LARGEST]
+KNOWN = [0, 1, 2, MAX_NORM]
 
 
 def filled(params: list[Tensor], dtype: torch.dtype, **given: Any) -> tuple[FusedBlock, Block]:
@@ -115,8 +122,8 @@ def test_parameters_move_from_where_they_were(dtype: torch.dtype, layout: str) -
     fused, plain = filled(params, vectors, scale=0.5)
     for step in (0.25, 0.5):
         before = [p.clone() for p in fused.params]
-        fused.follow()
-        plain.follow()
+        fused.save_lazily()
+        plain.save_lazily()
         for trial in (step, step / 2):
             fused.move(trial)
             plain.move(trial)
@@ -130,15 +137,15 @@ def test_parameters_move_from_where_they_were(dtype: torch.dtype, layout: str) -
 def test_a_start_that_follows_is_where_the_parameters_are() -> None:
     fused, _ = filled(parameters(torch.float64), torch.float64)
     before = [p.clone() for p in fused.params]
-    fused.follow()
+    fused.save_lazily()
     fused.restore()
     assert all(map(torch.equal, fused.params, before))
     fused.move(1.0)
     assert not any(map(torch.equal, fused.params, before))
     fused.restore()
     assert all(map(torch.equal, fused.params, before))
-    fused.follow()
-    fused.settle()
+    fused.save_lazily()
+    fused.flush()
     fused.params[0].add_(1.0)
     fused.restore()
     assert all(map(torch.equal, fused.params, before))
@@ -157,7 +164,7 @@ def test_a_change_of_one_element_is_seen(dtype: torch.dtype, what: str, place: i
         elif what == "the gradient":
             block.gradient(1)[place] = torch.nan
         block.compare(1, 0, 2)
-        told.append(block.numbers[EXTRA:LOSS].double())
+        told.append(block.numbers[HAS_MOVED : HAS_CHANGED + 1].double())
         assert [*told[-1].bool()][::2] == [what == "a parameter", what == "the gradient"]
     rtol = 1e-3 if dtype == torch.float32 else 1e-9
     torch.testing.assert_close(told[0][1], told[1][1], rtol=rtol, atol=100 * rtol)
@@ -170,47 +177,47 @@ def test_parameters_may_be_put_on_the_line_while_it_is_made(count: int, scale: f
     for step in (math.nan, 0.75):
         block, _ = filled(parameters(torch.float64), torch.float64, scale=scale)
         before = [p.clone() for p in block.params]
-        history = history_of(Space([block], [1.0]), 2)
-        origin = Trial(0.0, 0.0, -1.0, Reading(0.0, -1.0, 1.0, 1.0), 0)
-        block.rows.data.normal_()
+        history = empty_history(Space([block], [1.0]), 2)
+        origin = Trial(0.0, 0.0, -1.0, GradientInfo(0.0, -1.0, 1.0, 1.0), 0)
+        block.pairs.data.normal_()
         history.count, history.gamma = count, 0.7
         for matrix in (history.compact.inverse, history.compact.squares, history.products.all):
             matrix.fill_(0.1)
-        block.follow()
+        block.save_lazily()
         version = block.params[0]._version
-        aim = history.aim(origin, step)
+        direction = history.direction(origin, step)
         assert (block.params[0]._version == version) == math.isnan(step)
         assert all(map(torch.equal, block.params, before)) == math.isnan(step)
         block.move(0.75)
         moved.append([p.clone() for p in block.params])
         block.restore()
         assert all(map(torch.equal, block.params, before))
-        assert aim.reach > 0
+        assert direction.norm > 0
     assert all(map(torch.equal, *moved))
 
 
 def test_a_pair_that_was_forgotten_before_it_was_made_is_never_made() -> None:
     """As an interruption between taking a pair in and making the direction leaves it."""
     block, _ = filled(parameters(torch.float64), torch.float64)
-    history = history_of(Space([block], [1.0]), 2)
-    origin = Trial(0.0, 1.0, -1.0, Reading(1.0, -1.0, 1.0, 1.0), 0)
+    history = empty_history(Space([block], [1.0]), 2)
+    origin = Trial(0.0, 1.0, -1.0, GradientInfo(1.0, -1.0, 1.0, 1.0), 0)
     products = (0.5, 2.0, 0.0)
-    here = Trial(1.0, 0.5, 1.0, Reading(0.5, 1.0, 2.0, 1.0, products), 1)
-    history.remember(Move(origin, 1.0, None), here)
+    here = Trial(1.0, 0.5, 1.0, GradientInfo(0.5, 1.0, 2.0, 1.0, products), 1)
+    history.update(AcceptedStep(origin, 1.0, None), here)
     history.clear()
-    block.rows.step(0).fill_(1.0)
-    block.rows.change(0).fill_(2.0)
+    block.pairs.s(0).fill_(1.0)
+    block.pairs.y(0).fill_(2.0)
     history.count = 1
-    history.aim(here)
-    assert torch.equal(block.rows.step(0), torch.ones_like(block.direction))
-    assert torch.equal(block.rows.change(0), torch.full_like(block.direction, 2.0))
+    history.direction(here)
+    assert torch.equal(block.pairs.s(0), torch.ones_like(block.direction))
+    assert torch.equal(block.pairs.y(0), torch.full_like(block.direction, 2.0))
 
 
 @pytest.mark.parametrize("change", ["another size", "another dtype"])
 def test_nothing_is_written_where_parameters_were_exchanged(change: str) -> None:
     fused, _ = filled(parameters(torch.float64), torch.float64)
-    fused.follow()
-    fused.settle()
+    fused.save_lazily()
+    fused.flush()
     odd, neighbor = fused.params[3], fused.params[4].clone()
     odd.data = odd.data[:3].clone() if change == "another size" else odd.data.float()
     if change == "another size":
@@ -219,7 +226,7 @@ def test_nothing_is_written_where_parameters_were_exchanged(change: str) -> None
         assert torch.equal(fused.params[4], neighbor)
     else:
         fused.move(1.0)
-        torch.testing.assert_close(odd, (fused.pieces[0][3] + fused.pieces[1][3]).float())
+        torch.testing.assert_close(odd, (fused.shaped[0][3] + fused.shaped[1][3]).float())
 
 
 @pytest.mark.parametrize("storage", ["fused", "flat", "foreach", "forloop"])
@@ -293,7 +300,7 @@ def test_a_callback_that_raises_finds_the_parameters_restored(storage: str) -> N
 
 def test_a_structure_that_differs_is_noticed() -> None:
     source, title = passes.source(torch.float64)
-    changed = source.replace("Index size, room, threads;", "Index room, size, threads;")
+    changed = source.replace("Index size, capacity, threads;", "Index capacity, size, threads;")
     assert changed != source
-    with pytest.raises(UnavailableError, match="structure Job isn't laid out as expected"):
-        compiled_library(changed, title, (passes.Job,))
+    with pytest.raises(UnavailableError, match="structure Workspace isn't laid out as expected"):
+        compiled_library(changed, title, (passes.Workspace,))

@@ -233,3 +233,17 @@ def test_a_taken_name_is_refused(name: str) -> None:
             optkit.create("adamax", [parameter()], implementation="forloop")
     finally:
         optkit_core.unregister_plugin("vendor")
+
+
+def test_an_added_one_may_not_go_ahead_of_others() -> None:
+    class Pushing:
+        @optkit_core.hookimpl
+        def optkit_offers(self, algorithm: Any) -> Any:
+            return [Offer("vendor-x", stepping, refusing, ahead_of=frozenset({"forloop"}))]
+
+    optkit_core.register_plugin(Pushing(), "vendor")
+    try:
+        with pytest.raises(optkit_core.PluginError, match="auto prefers no added one"):
+            optkit.create("adamax", [parameter()], implementation="forloop")
+    finally:
+        optkit_core.unregister_plugin("vendor")

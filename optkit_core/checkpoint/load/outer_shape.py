@@ -18,7 +18,7 @@ NAMES = frozenset({str})
 NUMBERS = frozenset({int})
 
 MOST_LEVELS = 10
-"""How deep lists and dicts may be nested; the state of L-BFGS has two levels."""
+"""How deep lists and dicts may be nested; a buffer that is a list of vectors has two levels."""
 
 
 def require(state_dict: Any) -> None:

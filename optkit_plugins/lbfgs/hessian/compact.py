@@ -1,4 +1,4 @@
-r"""The inverse Hessian's approximation in its compact form, by products of remembered vectors.
+r"""The approximate inverse Hessian in its compact form, by products of remembered vectors.
 
 With the steps :math:`S`, the changes of the gradient :math:`Y`, :math:`R` the upper triangle of
 :math:`S^\top Y` and :math:`D` its diagonal, the approximation is
@@ -18,6 +18,7 @@ iteration, whatever is remembered; everything here is as small as the number of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import attrs
 import torch
@@ -26,21 +27,21 @@ from torch import Tensor
 
 @attrs.define(eq=False)
 class Products:
-    r"""The products of all remembered rows with a vector :math:`v`, in float64 on the CPU.
+    r"""The products of all pairs with a vector :math:`v`, in float64 on the CPU.
 
     Args:
         all: :math:`s_i^\top v` and then :math:`y_i^\top v` for every slot.
-        steps: the first half.
-        changes: the second half.
+        s: the first half.
+        y: the second half.
     """
 
     all: Tensor
-    steps: Tensor = attrs.field(init=False)
-    changes: Tensor = attrs.field(init=False)
+    s: Tensor = attrs.field(init=False)
+    y: Tensor = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Divide what there is."""
-        self.steps, self.changes = self.all.chunk(2)
+        """Make the views."""
+        self.s, self.y = self.all.chunk(2)
 
 
 @attrs.define(eq=False)
@@ -51,63 +52,31 @@ class Compact:
     out the oldest one only takes a row and a column away, since :math:`R` is triangular.
 
     Args:
-        inverse: :math:`R^{-1}`.
-        squares: :math:`Y^\top Y`.
-        curvatures: :math:`D`, :math:`s_i^\top y_i` of each slot.
+        inverse: :math:`R^{-1}`, of shape ``(capacity, capacity)``.
+        squares: :math:`Y^\top Y`, of the same shape.
+        curvatures: :math:`D`, :math:`s_i^\top y_i` of each slot, of shape ``(capacity,)``.
     """
 
     inverse: Tensor
     squares: Tensor
     curvatures: Tensor
-    _lines: dict[str, Sequence[Tensor]] = attrs.field(init=False)
+    _views: tuple[Sequence[Tensor], ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Keep a view of every row and column; making one costs as much as a small product."""
-        self._lines = {
-            "row": list(self.inverse),
-            "column": list(self.inverse.t()),
-            "square": list(self.squares),
-            "square column": list(self.squares.t()),
-            "diagonal": list(self.inverse.diagonal()),
-            "curvature": list(self.curvatures),
-        }
+        """Keep the views that a pair is written through; making them costs as much as a product."""
+        inverse, squares = self.inverse, self.squares
+        matrices = inverse, inverse.t(), inverse.diagonal(), squares, squares.t(), self.curvatures
+        self._views = tuple(zip(*map(list, matrices), strict=True))
 
     @classmethod
-    def empty(cls, room: int) -> Compact:
-        """Return the matrices of no pairs, with room for some."""
-        return cls(
-            *(torch.zeros(shape, dtype=torch.float64, device="cpu")
-              for shape in ((room, room), (room, room), (room,)))
-        )  # fmt: skip
-
-    @classmethod
-    def of(cls, gram: Tensor, count: int) -> Compact:
-        """Return the matrices of pairs that lie in the first slots, the oldest first.
-
-        Args:
-            gram: the products of all steps and then all changes with each other.
-            count: how many pairs there are.
-        """
-        room = gram.shape[0] // 2
-        compact, mixed = cls.empty(room), gram[:count, room : room + count]
-        identity = torch.eye(count, dtype=torch.float64, device="cpu")
-        inverse = torch.linalg.solve_triangular(mixed.triu(), identity, upper=True)
-        compact.inverse[:count, :count] = inverse
-        compact.squares[:] = gram[room:, room:]
-        compact.curvatures[:count] = mixed.diagonal()
-        return compact
-
-    def take(self, inverse: Tensor, squares: Tensor, curvatures: Tensor) -> None:
-        """Copy what another one holds, or a checkpoint, as far as it goes."""
-        self.clear()
-        count = len(curvatures)
-        self.inverse[:count, :count] = inverse
-        self.squares[:count, :count] = squares
-        self.curvatures[:count] = curvatures
+    def empty(cls, capacity: int) -> Self:
+        """Return the matrices of no pairs, and of up to `capacity`."""
+        shapes = (capacity, capacity), (capacity, capacity), (capacity,)
+        return cls(*(torch.zeros(s, dtype=torch.float64, device="cpu") for s in shapes))
 
     @property
-    def room(self) -> int:
-        """The number of pairs there is room for."""
+    def capacity(self) -> int:
+        """The number of pairs that can be held."""
         return self.curvatures.shape[0]
 
     @property
@@ -121,34 +90,61 @@ class Compact:
         for matrix in (self.inverse, self.squares, self.curvatures):
             matrix.zero_()
 
-    def put(self, slot: int, products: Products, curvature: float) -> None:
+    def load(self, inverse: Tensor, squares: Tensor, curvatures: Tensor) -> None:
+        """Copy the matrices of the pairs in the first slots, from a checkpoint for example.
+
+        Args:
+            inverse: of shape ``(count, count)``.
+            squares: of the same shape.
+            curvatures: of shape ``(count,)``.
+        """
+        self.clear()
+        count = len(curvatures)
+        self.inverse[:count, :count] = inverse
+        self.squares[:count, :count] = squares
+        self.curvatures[:count] = curvatures
+
+    def load_gram(self, gram: Tensor, count: int) -> None:
+        """Compute the matrices of pairs that lie in the first slots, the oldest first.
+
+        Args:
+            gram: the products of all rows with each other, see `PairMatrix.gram`.
+            count: how many pairs there are.
+        """
+        s, y = slice(count), slice(self.capacity, self.capacity + count)
+        identity = torch.eye(count, dtype=torch.float64, device="cpu")
+        inverse = torch.linalg.solve_triangular(gram[s, y].triu(), identity, upper=True)
+        self.load(inverse, gram[y, y], gram[s, y].diagonal())
+
+    def push_pair(self, slot: int, products: Products, curvature: float) -> None:
         r"""Put a new pair :math:`(s, y)` into a slot, in place of the oldest one's.
 
         Args:
             slot: where.
-            products: of every row with :math:`y`.
+            products: of every pair with :math:`y`.
             curvature: :math:`s^\top y`, more than 0.
         """
-        line = {name: lines[slot] for name, lines in self._lines.items()}
-        line["row"].zero_()
-        line["column"].zero_()
-        line["column"].copy_(torch.mv(self.inverse, products.steps).div_(-curvature))
-        line["diagonal"].fill_(1.0 / curvature)
-        line["square"].copy_(products.changes)
-        line["square column"].copy_(products.changes)
-        line["curvature"].fill_(curvature)
+        row, column, diagonal, square_row, square_column, own_curvature = self._views[slot]
+        row.zero_()
+        column.zero_()
+        # By the inverse of a triangular matrix with a new last column, whatever slot that has.
+        column.copy_(torch.mv(self.inverse, products.s).div_(-curvature))
+        diagonal.fill_(1.0 / curvature)
+        square_row.copy_(products.y)
+        square_column.copy_(products.y)
+        own_curvature.fill_(curvature)
 
-    def solve(self, products: Products, gamma: float) -> Tensor:
-        r"""Return how :math:`-H g` is made: :math:`c_j` in :math:`\sum_j c_j w_j - \gamma g`.
+    def coefficients(self, products: Products, gamma: float) -> Tensor:
+        r"""Return :math:`c` in :math:`-H g = \sum_j c_j w_j - \gamma g`, with :math:`w_j` the rows.
 
         Args:
-            products: of every row with :math:`g`.
+            products: of every pair with :math:`g`.
             gamma: the scale :math:`\gamma`.
 
         Returns:
             The coefficients of every :math:`s_i`, then of every :math:`y_i`.
         """
-        steps = torch.mv(self.inverse, products.steps)
-        inner = torch.addmv(products.changes, self.squares, steps, beta=-gamma, alpha=gamma)
-        inner.addcmul_(self.curvatures, steps)
-        return torch.cat((torch.mv(self.inverse.t(), inner.neg_()), steps.mul_(gamma)))
+        of_y = torch.mv(self.inverse, products.s)
+        inner = torch.addmv(products.y, self.squares, of_y, beta=-gamma, alpha=gamma)
+        inner.addcmul_(self.curvatures, of_y)
+        return torch.cat((torch.mv(self.inverse.t(), inner.neg_()), of_y.mul_(gamma)))

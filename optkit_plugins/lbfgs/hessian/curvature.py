@@ -2,7 +2,7 @@ r"""Which pairs are remembered: those whose curvature :math:`s^\top y` is one.
 
 A pair makes the inverse Hessian along its step as large as :math:`s^\top s / s^\top y`, so one
 that is as good as zero asks for a step out of all proportion. With a line search the loss has the
-last word on that; without one nobody has. There torch takes a pair if :math:`s^\top y > 10^{-10}`,
+last word on that; without one nothing has. There torch takes a pair if :math:`s^\top y > 10^{-10}`,
 a number with units. So are pairs here, for the sake of torch's iterates, unless they are doubtful
 and ask for too much; and others if they are beyond doubt, for the sake of losses in small units
 and of the last iterations before a minimum.
@@ -16,21 +16,23 @@ those of the loss, change sideways and hardly along the step: there it was 1e-9 
 
 from __future__ import annotations
 
-LEAST = 1e-10
+MIN_FOR_TORCH = 1e-10
 """What torch takes for curvature, whatever the units of the loss are."""
 
-CLEAR = 1e-3
+CLEAR_PART = 1e-3
 """The part of the expected curvature from which on there is no doubt."""
 
-ROUNDINGS = 100
+CLEAR_ROUNDINGS = 100
 """How often a curvature without a doubt exceeds the rounding of the products it comes from."""
 
-GROWTH = 1000
+MAX_GROWTH = 1000
 """How many times as long as the last step the next one may be by a doubtful pair."""
 
 
 def is_positive(curvature: float, along: float, precision: float) -> bool:
     r"""Return whether a curvature is more than rounding, which is enough for a line search.
+
+    It is the curvature condition :math:`s^\top y > 0`, equation 6.7 of Nocedal and Wright.
 
     Args:
         curvature: :math:`s^\top y`.
@@ -49,16 +51,17 @@ def is_clear(curvature: float, along: float, precision: float, expected: float) 
         precision: the relative distance of neighboring numbers.
         expected: :math:`s^\top B s`.
     """
-    return curvature > CLEAR * expected and curvature > ROUNDINGS * precision * along
+    return curvature > CLEAR_PART * expected and curvature > CLEAR_ROUNDINGS * precision * along
 
 
-def is_tolerable(curvature: float, along: float, step: float) -> bool:
+def is_tolerable(curvature: float, along: float, next_length: float) -> bool:
     r"""Return whether a doubtful curvature is one for torch, and the next step not too long.
 
     Args:
         curvature: :math:`s^\top y`.
         along: :math:`|s^\top g|`.
-        step: the step length of the next step, which nobody checks. Along :math:`s`, and from a
-            gradient like the last one, it will be ``step * along / curvature`` times :math:`s`.
+        next_length: the length of the next step, which no line search checks. Along :math:`s`,
+            from a gradient like the last, it will be ``next_length * along / curvature`` times
+            :math:`s`.
     """
-    return curvature > LEAST and step * along <= GROWTH * curvature
+    return curvature > MIN_FOR_TORCH and next_length * along <= MAX_GROWTH * curvature

@@ -1,8 +1,9 @@
-"""The history: what the last few steps did to the gradient, and the direction that follows."""
+"""The history: the remembered curvature pairs, and the direction that follows from them."""
 
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import attrs
 import torch
@@ -12,7 +13,7 @@ from optkit_plugins.lbfgs.hessian.curvature import is_clear, is_positive, is_tol
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.vectors.space import Space
 
-LEAST_CHANGE = 0.1
+MIN_CHANGE = 0.1
 """A change of the gradient that is shorter than this part of it is multiplied anew.
 
 Otherwise its products are differences of products that are known, which saves a pass over the
@@ -21,32 +22,32 @@ memory and costs as many digits as the gradient is longer than its change.
 
 
 @attrs.frozen(eq=False)
-class Move:
-    """A step that was made, and isn't remembered yet.
+class AcceptedStep:
+    """A step that was accepted, and isn't remembered as a pair yet.
 
     Args:
         origin: where it began.
-        step: how far along the direction it led.
-        last: where it led, None if nobody has looked.
+        length: the step length.
+        end: where it led, None if that hasn't been evaluated.
     """
 
     origin: Trial
-    step: float
-    last: Trial | None
+    length: float
+    end: Trial | None
 
 
 @attrs.frozen(eq=False)
-class Aim:
-    r"""What is known of a direction.
+class Direction:
+    r"""What is known of the search direction :math:`d`.
 
     Args:
-        slope: the slope at its start, :math:`g^\top d`.
-        reach: the largest change of a parameter by a step of 1; NaN while nobody has looked,
-            and then the slope too is only what the direction was made to have.
+        slope: :math:`g^\top d` at its start.
+        norm: :math:`\lVert d \rVert_\infty` in units of the parameters; NaN where it hasn't been
+            measured, and then the slope is only what the small matrices say it is.
     """
 
     slope: float
-    reach: float = math.nan
+    norm: float = math.nan
 
 
 @attrs.define(eq=False)
@@ -54,135 +55,148 @@ class History:
     r"""The remembered pairs and the small matrices that belong to them.
 
     Args:
-        space: holds the rows.
+        space: holds the pairs.
         compact: the small matrices.
-        products: the products of the rows with the gradient that the direction starts from.
-        before: the products with the gradient before that one.
-        is_known: whether `products` belong to the rows and the gradient of now.
+        products: the products of the pairs with the gradient that the direction starts from.
+        previous: the products with the gradient before that one.
+        is_projected: whether `products` belong to the pairs and the gradient of now.
         count: the number of pairs.
-        slot: where the next pair goes.
-        gamma: the scale :math:`\gamma` of :math:`H_0 = \gamma I`.
-        curvatures: :math:`s_i^\top y_i` of each slot.
+        slot: where in the ring the next pair goes.
+        gamma: the scale :math:`\gamma` of :math:`H_0 = \gamma I`, equation 7.20 of Nocedal and
+            Wright.
     """
 
     space: Space
     compact: Compact
     products: Products
-    before: Products
-    is_known: bool = False
+    previous: Products
+    is_projected: bool = False
     count: int = 0
     slot: int = 0
     gamma: float = 1.0
-    curvatures: dict[int, float] = attrs.Factory(dict)
 
     @classmethod
-    def empty(cls, space: Space, room: int) -> History:
-        """Return a history without pairs, with room for some."""
-        products, before = torch.zeros(2, 2 * room, dtype=torch.float64, device="cpu")
-        return cls(space, Compact.empty(room), Products(products), Products(before))
+    def empty(cls, space: Space, capacity: int) -> Self:
+        """Return a history without pairs.
+
+        Args:
+            space: holds the pairs.
+            capacity: how many can be remembered.
+        """
+        products, previous = torch.zeros(2, 2 * capacity, dtype=torch.float64, device="cpu")
+        return cls(space, Compact.empty(capacity), Products(products), Products(previous))
 
     @property
-    def room(self) -> int:
-        """The number of pairs there is room for."""
-        return self.compact.room
+    def slots_by_age(self) -> list[int]:
+        """The slots in use, the oldest pair's first."""
+        return [(self.slot + age) % self.count for age in range(self.count)]
 
     def clear(self) -> None:
         """Forget all pairs."""
         self.compact.clear()
         self.products.all.zero_()
-        self.is_known, self.count, self.slot, self.gamma = False, 0, 0, 1.0
+        self.is_projected, self.count, self.slot, self.gamma = False, 0, 0, 1.0
 
-    def look(self, here: Trial) -> None:
-        """Take in where the next direction starts."""
-        self.space.look(self.count, here.slot, self.products.all)
-        self.is_known = True
+    def project(self, point: Trial) -> None:
+        """Multiply the pairs with the gradient from which the next direction starts."""
+        self.space.project(self.count, point.index, self.products.all)
+        self.is_projected = True
 
-    def remember(self, move: Move, here: Trial, unchecked: float | None = None) -> None:
-        r"""Take in a move as a pair :math:`(s, y)`, and where the next direction starts.
+    def update(self, step: AcceptedStep, point: Trial, next_length: float | None = None) -> None:
+        r"""Remember a step as a pair :math:`(s, y)`, and `project` the gradient of now.
 
         A pair whose curvature :math:`s^\top y` isn't one, see `curvature`, is left out.
 
         Args:
-            move: the move; its origin's gradient may be overwritten.
-            here: where it led, with the gradient of now.
-            unchecked: the step length that follows without a line search; None where one looks.
+            step: the step; its origin's gradient may be overwritten.
+            point: where it led, with the gradient of now.
+            next_length: the step length that follows without a line search; None with one.
         """
-        origin, g = move.origin, here.reading
-        is_same = move.last is None or move.last.slot == here.slot
-        curvature = move.step * (g.slope - origin.slope)
-        square = g.square - 2 * g.products[origin.slot] + origin.reading.square
-        is_long = square >= LEAST_CHANGE**2 * origin.reading.square
-        if not (is_same and is_long and (self.is_known or not self.count)):
-            self._remember_carefully(move, here, unchecked)
-            return
-        if not self._is_sound(move, curvature, square, unchecked):
-            self.look(here)
-            return
-        self.count = max(self.count, self.slot + 1)
-        self._take_in(move, here, curvature, square)
-        self._turn(curvature, square)
-
-    def _take_in(self, move: Move, here: Trial, curvature: float, square: float) -> None:
-        """Store a pair whose change is long enough, with its products."""
-        origin = move.origin
-        for block in self.space.blocks:
-            block.store(self.slot, move.step, here.slot, origin.slot)
-        self.products, self.before = self.before, self.products
-        self.look(here)
-        torch.sub(self.products.all, self.before.all, out=self.before.all)
-        self.before.steps[self.slot] = curvature
-        self.before.changes[self.slot] = square
-        self.compact.put(self.slot, self.before, curvature)
-
-    def _remember_carefully(self, move: Move, here: Trial, unchecked: float | None) -> None:
-        """Do what `remember` does with products of the change itself."""
-        y, last = move.origin.slot, move.last or here
-        for block in self.space.blocks:
-            torch.sub(block.gradient(last.slot), block.gradient(y), out=block.gradient(y))
-        change = self.space.read(y, 0.0)
-        curvature = move.step * change.slope
-        if self._is_sound(move, curvature, change.square, unchecked):
+        origin, g = step.origin, point.gradient
+        is_same = step.end is None or step.end.index == point.index
+        curvature = step.length * (g.slope - origin.slope)
+        square = g.square - 2 * g.products[origin.index] + origin.gradient.square
+        is_long = square >= MIN_CHANGE**2 * origin.gradient.square
+        if not (is_same and is_long and (self.is_projected or not self.count)):
+            self._update_carefully(step, point, next_length)
+        elif self._is_acceptable(step, curvature, square, next_length):
             self.count = max(self.count, self.slot + 1)
-            for block in self.space.blocks:
-                block.store(self.slot, move.step, y, None)
-            self.space.look(self.count, y, self.before.all)
-            self.compact.put(self.slot, self.before, curvature)
-            self._turn(curvature, change.square)
-        self.look(here)
+            self.push_pair(step, point, curvature, square)
+            self._advance(curvature, square)
+        else:
+            self.project(point)
 
-    def _is_sound(
-        self, move: Move, curvature: float, square: float, unchecked: float | None
-    ) -> bool:
-        along, precision = abs(move.step * move.origin.slope), self.space.precision
-        if not (0 < square < math.inf and is_positive(curvature, along, precision)):
-            return False
-        if unchecked is None:
-            return True
-        expected = move.step * along if self.count else move.step * along * square / curvature
-        is_doubtful = not is_clear(curvature, along, precision, expected)
-        return not is_doubtful or is_tolerable(curvature, along, unchecked)
-
-    def _turn(self, curvature: float, square: float) -> None:
-        self.gamma = curvature / square
-        self.curvatures[self.slot] = curvature
-        self.slot = (self.slot + 1) % self.room
-
-    def aim(self, here: Trial, step: float = math.nan) -> Aim:
-        """Make the direction for a point that `look` or `remember` was told.
+    def push_pair(self, step: AcceptedStep, end: Trial, curvature: float, square: float) -> None:
+        r"""Store a pair, and project the gradient at its end.
 
         Args:
-            here: the point.
-            step: what will be tried first, so that the parameters may be put there at once.
+            step: the step.
+            end: where it led.
+            curvature: :math:`s^\top y`.
+            square: :math:`y^\top y`, large enough for products that are differences.
+        """
+        for block in self.space.blocks:
+            block.store_pair(self.slot, step.length, end.index, step.origin.index)
+        self.products, self.previous = self.previous, self.products
+        self.project(end)
+        torch.sub(self.products.all, self.previous.all, out=self.previous.all)
+        self.previous.s[self.slot] = curvature
+        self.previous.y[self.slot] = square
+        self.compact.push_pair(self.slot, self.previous, curvature)
+
+    def _update_carefully(
+        self, step: AcceptedStep, point: Trial, next_length: float | None
+    ) -> None:
+        """Do what `update` does with products of the change itself."""
+        y, end = step.origin.index, step.end or point
+        for block in self.space.blocks:
+            torch.sub(block.gradient(end.index), block.gradient(y), out=block.gradient(y))
+        change = self.space.measure(y, 0.0)
+        curvature = step.length * change.slope
+        if self._is_acceptable(step, curvature, change.square, next_length):
+            self.count = max(self.count, self.slot + 1)
+            for block in self.space.blocks:
+                block.store_pair(self.slot, step.length, y, None)
+            self.space.project(self.count, y, self.previous.all)
+            self.compact.push_pair(self.slot, self.previous, curvature)
+            self._advance(curvature, change.square)
+        self.project(point)
+
+    def _is_acceptable(
+        self, step: AcceptedStep, curvature: float, square: float, next_length: float | None
+    ) -> bool:
+        along, precision = abs(step.length * step.origin.slope), self.space.precision
+        if not (0 < square < math.inf and is_positive(curvature, along, precision)):
+            return False
+        if next_length is None:
+            return True
+        expected = step.length * along if self.count else step.length * along * square / curvature
+        return is_clear(curvature, along, precision, expected) or is_tolerable(
+            curvature, along, next_length
+        )
+
+    def _advance(self, curvature: float, square: float) -> None:
+        self.gamma = curvature / square
+        self.slot = (self.slot + 1) % self.compact.capacity
+
+    def direction(self, point: Trial, length: float = math.nan) -> Direction:
+        """Make the direction for a point whose gradient `project` or `update` was told.
+
+        Args:
+            point: the point.
+            length: the step length that will be tried first, so that the parameters may be put
+                there at once; NaN if that isn't known.
         """
         if self.count:
-            return self._quasi_newton(here, step)
+            return self.quasi_newton(point, length)
         for block in self.space.blocks:
-            torch.neg(block.gradient(here.slot), out=block.direction)
-        return Aim(-here.reading.square)
+            torch.neg(block.gradient(point.index), out=block.direction)
+        return Direction(-point.gradient.square)
 
-    def _quasi_newton(self, here: Trial, step: float) -> Aim:
-        coefficients = self.compact.solve(self.products, self.gamma)
+    def quasi_newton(self, point: Trial, length: float) -> Direction:
+        """Make the direction where there are pairs; see `direction`."""
+        coefficients = self.compact.coefficients(self.products, self.gamma)
         for block in self.space.blocks:
-            block.combine(self.count, coefficients, here.slot, self.gamma)
-        along = torch.dot(coefficients, self.products.all).item()
-        return Aim(along - self.gamma * here.reading.square)
+            block.combine(self.count, coefficients, point.index, self.gamma)
+        slope = torch.dot(coefficients, self.products.all).item()
+        return Direction(slope - self.gamma * point.gradient.square)

@@ -66,74 +66,74 @@ class HagerZhang:
         """Return the first trial that satisfies the conditions."""
         line.max_trials = self.max_trials
         try:
-            interval = self.bracket(line, step)
+            interval = self._bracket(line, step)
             while True:
-                interval = self.narrowed(line, interval)
+                interval = self._narrowed(line, interval)
         except Found as found:
             return found.trial
 
-    def accepts(self, line: Line, trial: Trial) -> bool:
-        """Whether a trial satisfies the conditions, either form of them."""
+    def _accepts(self, line: Line, trial: Trial) -> bool:
+        """Whether a trial satisfies the conditions, in the form T1 or T2 of the paper."""
         slope, gain = line.origin.slope, trial.loss - line.origin.loss
         if not trial.is_finite or abs(trial.slope) > -self.curvature * slope:
             return False
         if gain <= self.decrease * trial.step * slope:
             return True
-        return self.is_low(line, trial) and trial.slope <= (2 * self.decrease - 1) * slope
+        return self._is_low(line, trial) and trial.slope <= (2 * self.decrease - 1) * slope
 
-    def is_low(self, line: Line, trial: Trial) -> bool:
+    def _is_low(self, line: Line, trial: Trial) -> bool:
         """Whether a trial is no higher than the start, but for the error."""
         return trial.loss <= line.origin.loss + self.error * abs(line.origin.loss)
 
-    def probe(self, line: Line, step: float) -> Trial:
+    def _probe(self, line: Line, step: float) -> Trial:
         """Try a step; one that satisfies the conditions ends the search."""
         trial = line.try_step(step)
-        if self.accepts(line, trial):
+        if self._accepts(line, trial):
             raise Found(trial)
         return trial
 
-    def bracket(self, line: Line, step: float) -> Interval:
-        """Return an interval whose lower end falls and is low, and whose upper end rises."""
-        trial = self.probe(line, step)
+    def _bracket(self, line: Line, step: float) -> Interval:
+        """Return an interval whose lower end falls and is low, whose upper end rises (B0-B3)."""
+        trial = self._probe(line, step)
         low = line.origin
         while trial.slope < 0:
-            if not self.is_low(line, trial):
-                return self.squeezed(line, low, trial)
+            if not self._is_low(line, trial):
+                return self._squeezed(line, low, trial)
             least = trial.step + self.growth[0] * (trial.step - low.step)
             longer = cubic_minimizer(low, trial, least, self.growth[1] * trial.step)
-            low, trial = trial, self.probe(line, longer)
-        return (low, trial) if trial.is_finite else self.squeezed(line, low, trial)
+            low, trial = trial, self._probe(line, longer)
+        return (low, trial) if trial.is_finite else self._squeezed(line, low, trial)
 
-    def narrowed(self, line: Line, interval: Interval) -> Interval:
-        """Return a smaller interval: by a trial inside, and by halving if that does little."""
+    def _narrowed(self, line: Line, interval: Interval) -> Interval:
+        """Return a smaller interval: by a trial inside, and halved if that does little (L1-L3)."""
         low, high = interval
-        a, b = self.updated(line, interval, self.inside(low, high))
+        a, b = self._updated(line, interval, self._inside(low, high))
         if b.step - a.step > self.shrinkage * (high.step - low.step):
-            a, b = self.updated(line, (a, b), (a.step + b.step) / 2)
+            a, b = self._updated(line, (a, b), (a.step + b.step) / 2)
         if not b.step - a.step < high.step - low.step:
             raise Exhausted  # no number is left between the ends
         return a, b
 
-    def inside(self, low: Trial, high: Trial) -> float:
+    def _inside(self, low: Trial, high: Trial) -> float:
         """Return where to try next within an interval."""
         if abs(high.loss - low.loss) > self.error * max(abs(high.loss), abs(low.loss)):
             return cubic_minimizer(low, high, low.step, high.step)
         return secant(low, high)
 
-    def updated(self, line: Line, interval: Interval, step: float) -> Interval:
-        """Return the part of the interval on one side of a step; all of it for one outside."""
+    def _updated(self, line: Line, interval: Interval, step: float) -> Interval:
+        """Return the interval on one side of a step, all of it for a step outside (U0-U3)."""
         low, high = interval
         if not low.step < step < high.step:
             return interval
-        trial = self.probe(line, step)
+        trial = self._probe(line, step)
         if trial.is_finite and trial.slope >= 0:
             return low, trial
-        if self.is_low(line, trial):
+        if self._is_low(line, trial):
             return trial, high
-        return self.squeezed(line, low, trial)
+        return self._squeezed(line, low, trial)
 
-    def squeezed(self, line: Line, low: Trial, high: Trial) -> Interval:
-        """Return an interval from one whose upper end is too high, or not finite."""
+    def _squeezed(self, line: Line, low: Trial, high: Trial) -> Interval:
+        """Return an interval from one whose upper end is too high, or not finite (U3a-U3c)."""
         interpolates = high.is_finite
         while True:
             width, middle = high.step - low.step, (low.step + high.step) / 2
@@ -142,8 +142,8 @@ class HagerZhang:
                 step = cubic_minimizer(low, high, low.step + 0.1 * width, middle)
             if not low.step < step < high.step:
                 raise Exhausted
-            trial = self.probe(line, step)
+            trial = self._probe(line, step)
             if trial.is_finite and trial.slope >= 0:
                 return low, trial
-            low, high = (trial, high) if self.is_low(line, trial) else (low, trial)
+            low, high = (trial, high) if self._is_low(line, trial) else (low, trial)
             interpolates = not interpolates and high.is_finite

@@ -18,6 +18,12 @@ def cubic_minimizer(a: Trial, b: Trial, least: float, most: float) -> float:
 
     A cubic without a minimum, or one with infinite values, gives the middle of the limits.
 
+    Args:
+        a: a trial.
+        b: another one.
+        least: the shortest step to return.
+        most: the longest.
+
     Source:
         Nocedal and Wright, *Numerical Optimization*, 2nd edition, 2006, equation 3.59.
     """

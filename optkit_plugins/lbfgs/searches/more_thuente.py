@@ -17,10 +17,13 @@ import attrs
 from optkit_plugins.lbfgs.searches.interpolation import clamped
 from optkit_plugins.lbfgs.solve.line import Exhausted, Line, Trial
 
+SHRINKAGE = 0.66
+r"""The :math:`\delta` of section 4, by which two trials have to narrow the interval."""
+
 
 @attrs.frozen(eq=False)
-class End:
-    """One end of the interval: a step, and value and slope of the function worked on."""
+class Endpoint:
+    """An end of the interval: a step, and value and slope of the function worked on."""
 
     step: float
     value: float
@@ -28,11 +31,11 @@ class End:
 
 
 @attrs.define(eq=False)
-class Interval:
+class UncertaintyInterval:
     """The best step so far, the other end, and whether a minimum lies between them."""
 
-    best: End
-    other: End
+    best: Endpoint
+    other: Endpoint
     is_bracket: bool = False
 
 
@@ -57,29 +60,29 @@ class MoreThuente:
     def __call__(self, line: Line, step: float) -> Trial:
         """Return a trial that satisfies the strong Wolfe conditions."""
         line.max_trials = self.max_trials
-        trial, most = self.finite(line, 0.0, step, math.inf)
-        zero = End(0.0, line.origin.loss, line.origin.slope)
-        interval, is_first_stage = Interval(zero, zero), True
+        trial, most = self._finite(line, 0.0, step, math.inf)
+        zero = Endpoint(0.0, line.origin.loss, line.origin.slope)
+        interval, is_first_stage = UncertaintyInterval(zero, zero), True
         widths = math.inf, math.inf
-        while not self.accepts(line, trial):
+        while not self._accepts(line, trial):
             bound = self.decrease * line.origin.slope
             falls = trial.loss <= line.origin.loss + trial.step * bound
             is_first_stage = is_first_stage and not (falls and trial.slope >= 0)
             tilt = bound if is_first_stage and not falls and trial.loss <= line.origin.loss else 0.0
-            step = self.next_step(interval, trial, tilt, most)
-            step, widths = self.halved(interval, step, widths)
-            trial, most = self.finite(line, interval.best.step, step, most)
+            step = self._next_step(interval, trial, tilt, most)
+            step, widths = self._halved(interval, step, widths)
+            trial, most = self._finite(line, interval.best.step, step, most)
             if trial.step in (interval.best.step, interval.other.step):
                 raise Exhausted  # no number is left between the ends
         return trial
 
-    def accepts(self, line: Line, trial: Trial) -> bool:
+    def _accepts(self, line: Line, trial: Trial) -> bool:
         """Whether a trial satisfies the strong Wolfe conditions."""
         origin = line.origin
         falls = trial.loss <= origin.loss + self.decrease * trial.step * origin.slope
         return falls and abs(trial.slope) <= -self.curvature * origin.slope
 
-    def finite(self, line: Line, low: float, step: float, most: float) -> tuple[Trial, float]:
+    def _finite(self, line: Line, low: float, step: float, most: float) -> tuple[Trial, float]:
         """Return a finite trial, nearer to `low` if need be, and the largest step allowed."""
         trial = line.try_step(step)
         while not trial.is_finite:
@@ -87,7 +90,9 @@ class MoreThuente:
             trial = line.try_step(low + 0.5 * (most - low))
         return trial, most
 
-    def next_step(self, interval: Interval, trial: Trial, tilt: float, most: float) -> float:
+    def _next_step(
+        self, interval: UncertaintyInterval, trial: Trial, tilt: float, most: float
+    ) -> float:
         """Take a trial into the interval; return the step to try next.
 
         Args:
@@ -97,7 +102,7 @@ class MoreThuente:
             most: steps from here on aren't finite.
         """
         best, other = (_tilted(end, tilt) for end in (interval.best, interval.other))
-        new = _tilted(End(trial.step, trial.loss, trial.slope), tilt)
+        new = _tilted(Endpoint(trial.step, trial.loss, trial.slope), tilt)
         if interval.is_bracket:
             least, limit = sorted((best.step, other.step))
         else:
@@ -114,8 +119,8 @@ class MoreThuente:
         interval.is_bracket = is_bracket
         return step
 
-    def halved(
-        self, interval: Interval, step: float, widths: tuple[float, float]
+    def _halved(
+        self, interval: UncertaintyInterval, step: float, widths: tuple[float, float]
     ) -> tuple[float, tuple[float, float]]:
         """Return the step, or the middle of an interval that two trials have hardly narrowed."""
         if not interval.is_bracket:
@@ -124,26 +129,28 @@ class MoreThuente:
         least, most = sorted((best, other))
         if most - least <= self.width * most:
             raise Exhausted
-        if abs(other - best) >= 0.66 * widths[1]:
+        if abs(other - best) >= SHRINKAGE * widths[1]:
             step = best + 0.5 * (other - best)
         if not least < step < most:
             step = best + 0.5 * (other - best)
         return step, (abs(other - best), widths[0])
 
 
-def _tilted(end: End, tilt: float) -> End:
-    return End(end.step, end.value - tilt * end.step, end.slope - tilt) if tilt else end
+def _tilted(end: Endpoint, tilt: float) -> Endpoint:
+    return Endpoint(end.step, end.value - tilt * end.step, end.slope - tilt) if tilt else end
 
 
 def _safeguarded(
-    best: End, other: End, new: End, is_bracket: bool, limits: tuple[float, float]
+    best: Endpoint, other: Endpoint, new: Endpoint, is_bracket: bool, limits: tuple[float, float]
 ) -> tuple[float, bool]:
     """Return the next step, by the four cases of section 4, and whether there is a bracket."""
+    # Case 1: a higher value. The minimum is between; of the parabola only the middle is trusted.
     if new.value > best.value:
         cubic, quadratic = _cubic(best, new), _parabola(best, new)
         if abs(cubic - best.step) < abs(quadratic - best.step):
             return cubic, True
         return cubic + (quadratic - cubic) / 2, True
+    # Case 2: slopes of opposite sign. Case 3: a flatter slope. Case 4: one at least as steep.
     secant = _secant(best, new)
     if new.slope * best.slope < 0:
         cubic = _cubic(best, new)
@@ -156,9 +163,9 @@ def _safeguarded(
 
 
 def _decreasing_slope(
-    best: End,
-    other: End,
-    new: End,
+    best: Endpoint,
+    other: Endpoint,
+    new: Endpoint,
     is_bracket: bool,
     limits: tuple[float, float],
     secant: float,
@@ -171,11 +178,11 @@ def _decreasing_slope(
         step = cubic if abs(cubic - new.step) > abs(secant - new.step) else secant
         return clamped(step, *limits)
     step = cubic if abs(cubic - new.step) < abs(secant - new.step) else secant
-    bound = new.step + 0.66 * (other.step - new.step)
+    bound = new.step + SHRINKAGE * (other.step - new.step)
     return min(bound, step) if new.step > best.step else max(bound, step)
 
 
-def _cubic(a: End, b: End) -> float:
+def _cubic(a: Endpoint, b: Endpoint) -> float:
     """Return where the cubic through two ends is lowest, or the middle if it has no minimum."""
     span = b.step - a.step
     theta = 3 * (a.value - b.value) / span + a.slope + b.slope
@@ -185,12 +192,12 @@ def _cubic(a: End, b: End) -> float:
     return b.step - span * (b.slope + gamma - theta) / divisor if divisor else a.step + span / 2
 
 
-def _parabola(a: End, b: End) -> float:
+def _parabola(a: Endpoint, b: Endpoint) -> float:
     """Return where the parabola by both values and the slope at `a` is lowest."""
     span = b.step - a.step
     return a.step + a.slope / ((a.value - b.value) / span + a.slope) / 2 * span
 
 
-def _secant(a: End, b: End) -> float:
+def _secant(a: Endpoint, b: Endpoint) -> float:
     rise = b.slope - a.slope
     return b.step - b.slope * (b.step - a.step) / rise if rise else a.step

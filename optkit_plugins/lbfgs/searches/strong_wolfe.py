@@ -37,19 +37,12 @@ class Bracket:
         return self.second if self.low is self.first else self.first
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """The shorter and the longer step."""
-        steps = self.first.step, self.second.step
-        return min(steps), max(steps)
-
-    @property
     def width(self) -> float:
         """The distance between the ends."""
-        shorter, longer = self.ends
-        return longer - shorter
+        return abs(self.first.step - self.second.step)
 
     def with_ends(self, low: Trial, high: Trial) -> Bracket:
-        """Return the bracket with `low` and `high` in the places of the old ones."""
+        """Return the bracket with its ends replaced, in the order that they have."""
         return Bracket(low, high) if self.low is self.first else Bracket(high, low)
 
 
@@ -58,8 +51,8 @@ class StrongWolfe:
     """The search of torch.optim.LBFGS, by the same constants.
 
     Args:
-        decrease: :math:`c_1`, between 0 and `curvature`.
-        curvature: :math:`c_2`, between `decrease` and 1.
+        decrease: :math:`c_1` of sufficient decrease, between 0 and `curvature`.
+        curvature: :math:`c_2` of the curvature condition, between `decrease` and 1.
         growth: the least and the most by which a step that is too short grows: at least by
             this part of its last growth, and at most to this multiple.
         margin: how close to an end of the bracket a trial may lie, as part of its width.
@@ -80,52 +73,57 @@ class StrongWolfe:
         while True:
             # The first two trials aren't compared with their predecessors, as in torch.
             climbs = count > 1 and trial.loss >= previous.loss
-            if self.too_high(line, trial) or climbs:
+            if not self._has_decreased(line, trial) or climbs:
                 break
-            if self.flat_enough(line, trial):
+            if self._is_flat(line, trial):
                 return trial
             if trial.slope >= 0:
                 break
-            previous, trial = trial, line.try_step(self.longer(previous, trial))
+            previous, trial = trial, line.try_step(self._longer(previous, trial))
             count += 1
-        return self.zoom(line, Bracket(previous, trial))
+        return self._zoom(line, Bracket(previous, trial))
 
-    def too_high(self, line: Line, trial: Trial) -> bool:
-        """Whether the trial violates the first condition, sufficient decrease."""
-        return trial.loss > line.origin.loss + self.decrease * trial.step * line.origin.slope
+    def _has_decreased(self, line: Line, trial: Trial) -> bool:
+        """Whether there is sufficient decrease, equation 3.7a."""
+        return trial.loss <= line.origin.loss + self.decrease * trial.step * line.origin.slope
 
-    def flat_enough(self, line: Line, trial: Trial) -> bool:
-        """Whether the trial fulfills the second condition, a much smaller slope."""
+    def _is_flat(self, line: Line, trial: Trial) -> bool:
+        """Whether the curvature condition holds in its strong form, equation 3.7b."""
         return abs(trial.slope) <= -self.curvature * line.origin.slope
 
-    def longer(self, previous: Trial, trial: Trial) -> float:
+    def _longer(self, previous: Trial, trial: Trial) -> float:
         """Return the step to try after one that is too short."""
         least = trial.step + self.growth[0] * (trial.step - previous.step)
         return cubic_minimizer(previous, trial, least, self.growth[1] * trial.step)
 
-    def zoom(self, line: Line, bracket: Bracket) -> Trial:
-        """Return a trial within the bracket that satisfies both conditions."""
+    def _zoom(self, line: Line, bracket: Bracket) -> Trial:
+        """Return a trial within the bracket that satisfies both conditions, by algorithm 3.6.
+
+        Args:
+            line: the line.
+            bracket: it holds such a step.
+        """
         cramped = False
-        while bracket.width * line.reach >= line.tolerance and bracket.width > 0:
-            step, cramped = self.inside(bracket, cramped)
+        while bracket.width * line.direction_norm >= line.tolerance and bracket.width > 0:
+            step, cramped = self._inside(bracket, cramped)
             trial = line.try_step(step)
             low, high = bracket.low, bracket.high
-            if self.too_high(line, trial) or trial.loss >= low.loss:
+            if not self._has_decreased(line, trial) or trial.loss >= low.loss:
                 bracket = bracket.with_ends(low, trial)
-            elif self.flat_enough(line, trial):
+            elif self._is_flat(line, trial):
                 return trial
             else:
                 beyond = trial.slope * (high.step - low.step) >= 0
                 bracket = bracket.with_ends(trial, low if beyond else high)
         return bracket.low
 
-    def inside(self, bracket: Bracket, cramped: bool) -> tuple[float, bool]:
+    def _inside(self, bracket: Bracket, cramped: bool) -> tuple[float, bool]:
         """Return the next step, and whether it lies close to an end for the first time.
 
         Steps that keep falling next to an end hardly shrink the bracket; the second one in a
         row, or one at the very end, is moved inward.
         """
-        left, right = bracket.ends
+        left, right = sorted((bracket.first.step, bracket.second.step))
         step = cubic_minimizer(bracket.first, bracket.second, left, right)
         margin = self.margin * (right - left)
         if right - step >= margin and step - left >= margin:

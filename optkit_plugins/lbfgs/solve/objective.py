@@ -11,7 +11,6 @@ from torch import Tensor
 
 from optkit_core import OptkitError
 from optkit_plugins.lbfgs.solve import replicas
-from optkit_plugins.lbfgs.vectors.space import Asked, Reading, Space, nothing
 
 Closure: TypeAlias = Callable[[], Any]
 
@@ -41,8 +40,8 @@ class Objective:
     evaluations: int = 0
     returned: Any = None
     is_running: bool = False
-    _replicas: list[Any] = attrs.Factory(list)
-    _gradients_on: Any = attrs.Factory(torch.enable_grad)
+    _replicas: list[replicas.ProcessGroup] = attrs.Factory(list)
+    _gradients_on: torch.enable_grad = attrs.Factory(torch.enable_grad)
 
     @property
     def is_spent(self) -> bool:
@@ -59,66 +58,50 @@ class Objective:
         with self._gradients_on:
             returned = self.closure() if self.evaluations else self._first()
         self.evaluations += 1
-        loss = checked(returned)
-        if not any(p.grad is not None for p in self.params) and self._is_movable():
+        loss = checked_loss(returned)
+        has_gradient = any(p.grad is not None for p in self.params)
+        if not has_gradient and any(p.requires_grad and p.numel() for p in self.params):
             raise ClosureError(
                 "After the closure of LBFGS no parameter has a gradient, so there is no way to go. "
                 "Call loss.backward() in it, after optimizer.zero_grad()."
             )
         if self._replicas:
-            loss = replicas.averaged(loss, self._replicas)
+            loss = replicas.average(loss, self._replicas)
         self.is_running = False
         return loss if self.sign == 1 else -loss
 
     def _first(self) -> Any:
-        with replicas.replicas(self.params) as self._replicas:
+        with replicas.observed(self.params) as self._replicas:
             self.returned = self.closure()
         return self.returned
 
-    def _is_movable(self) -> bool:
-        return any(p.requires_grad and p.numel() for p in self.params)
 
-    def measure(
-        self, space: Space, slot: int, asked: Asked = nothing, other: int | None = None
-    ) -> Reading:
-        """Call the closure once, and read what is known of the gradient that it leaves.
-
-        Args:
-            space: takes the gradient.
-            slot: where.
-            asked: see `Space.read`.
-            other: see `Space.read`.
-        """
-        return space.receive(slot, self.call(), asked, other)
-
-
-def checked(returned: Any) -> float | Tensor:
+def checked_loss(returned: Any) -> float | Tensor:
     """Return a loss as a real number, or as a tensor of one.
 
     Raises:
         ClosureError: it isn't one.
     """
+    error: Exception | None = None
     if isinstance(returned, Tensor):
         if returned.numel() == 1 and not returned.is_complex():
             return returned
-        what = f"a {'complex ' if returned.is_complex() else ''}tensor of shape"
-        raise _not_a_loss(f"{what} {tuple(returned.shape)}")
-    if isinstance(returned, complex):
-        raise _not_a_loss(repr(returned))
-    try:
-        return float(returned)
-    except (TypeError, ValueError) as error:
-        raise _not_a_loss(f"{returned!r:.80}") from error
-
-
-def _not_a_loss(what: str) -> ClosureError:
-    return ClosureError(
+        kind = "complex tensor" if returned.is_complex() else "tensor"
+        what = f"a {kind} of shape {tuple(returned.shape)}"
+    else:
+        what = f"{returned!r:.80}"
+        try:
+            if not isinstance(returned, complex):
+                return float(returned)
+        except (TypeError, ValueError) as cause:
+            error = cause
+    raise ClosureError(
         "The closure of LBFGS must return the loss, a real number or a tensor of one element, "
         f"got {what}. End it with `return loss`."
-    )
+    ) from error
 
 
-def required(closure: Closure | None) -> Closure:
+def require_closure(closure: Closure | None) -> Closure:
     """Return a closure, which there has to be.
 
     Raises:
@@ -133,7 +116,7 @@ def required(closure: Closure | None) -> Closure:
     return closure
 
 
-def refuse_scaler(optimizer: Any) -> None:
+def require_unscaled(optimizer: torch.optim.Optimizer) -> None:
     """Raise if ``torch.amp.GradScaler`` calls the step; it leaves an attribute then.
 
     Raises:

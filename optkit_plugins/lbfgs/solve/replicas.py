@@ -9,48 +9,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+if TYPE_CHECKING:
+    ProcessGroup: TypeAlias = torch.distributed.ProcessGroup
+
 
 @contextmanager
-def replicas(params: Sequence[Tensor]) -> Iterator[list[Any]]:
-    """Notice which replicated models the block calls; it yields their process groups.
+def observed(params: Sequence[Tensor]) -> Iterator[list[ProcessGroup]]:
+    """Notice which replicated models the ``with`` block calls; yield their process groups.
 
     Args:
         params: a model counts if it holds one of these.
     """
-    found: list[Any] = []
-    if not _several_processes():
-        yield found
+    groups: list[ProcessGroup] = []
+    dist = torch.distributed
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        yield groups
         return
-    own = {id(p) for p in params}
+    ids = {id(p) for p in params}
 
     def notice(module: torch.nn.Module, inputs: Any) -> None:
         if isinstance(module, torch.nn.parallel.DistributedDataParallel):
             group = module.process_group
-            if group not in found and any(id(p) in own for p in module.parameters()):
-                found.append(group)
+            if group not in groups and any(id(p) in ids for p in module.parameters()):
+                groups.append(group)
 
     handle = register_module_forward_pre_hook(notice)
     try:
-        yield found
+        yield groups
     finally:
         handle.remove()
 
 
-def averaged(loss: float | Tensor, groups: Sequence[Any]) -> float | Tensor:
+def average(loss: float | Tensor, groups: Sequence[ProcessGroup]) -> float | Tensor:
     """Return the mean of a loss over the processes of every group."""
     for group in groups:
         total = torch.as_tensor(loss).detach().reshape(()).clone()
         torch.distributed.all_reduce(total, group=group)
         loss = total / torch.distributed.get_world_size(group)
     return loss
-
-
-def _several_processes() -> bool:
-    dist = torch.distributed
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -10,15 +10,15 @@ import attrs
 
 from optkit_plugins.lbfgs.searches import SEARCHES
 from optkit_plugins.lbfgs.solve.line import LineSearch, Trial
-from optkit_plugins.lbfgs.vectors.space import Reading
+from optkit_plugins.lbfgs.vectors.gradient_info import GradientInfo
 
 RECORDS = tuple({type(search) for search in SEARCHES.values()})
 
 LIKE_TORCH = (None, "strong_wolfe")
 """The searches that torch has, and whose first step is torch's."""
 
-LEAST_EVALUATIONS = 4
-"""What a line search is left with at least where nobody says how often the closure is called."""
+MIN_EVALUATIONS = 4
+"""What a line search is left with at least where `max_eval` isn't given."""
 
 
 def default_max_eval(group: Mapping[str, Any]) -> int:
@@ -30,23 +30,22 @@ def default_max_eval(group: Mapping[str, Any]) -> int:
     4
     """
     number: int = group["max_iter"] * 5 // 4
-    return number if group["line_search_fn"] is None else max(number, LEAST_EVALUATIONS)
+    return number if group["line_search_fn"] is None else max(number, MIN_EVALUATIONS)
 
 
 @attrs.frozen(eq=False)
-class Limits:
+class StepOptions:
     """The hyperparameters of one step, as the groups hold them at its start."""
 
     lr: float
     max_iter: int
-    max_eval: int
     tolerance_grad: float
     tolerance_change: float
     line_search: LineSearch | None
     initial_step: str
 
     @classmethod
-    def from_groups(cls, groups: Sequence[Mapping[str, Any]]) -> Limits:
+    def from_groups(cls, groups: Sequence[Mapping[str, Any]]) -> StepOptions:
         """Read the hyperparameters of parameter groups, which differ in the learning rate only.
 
         The largest of these counts; the blocks' scales see to the others.
@@ -56,7 +55,6 @@ class Limits:
         return cls(
             lr=max(float(group["lr"]) for group in groups),
             max_iter=group["max_iter"],
-            max_eval=group["max_eval"],
             tolerance_grad=group["tolerance_grad"],
             tolerance_change=group["tolerance_change"],
             line_search=SEARCHES[name] if isinstance(name, str) else name,
@@ -64,22 +62,22 @@ class Limits:
         )
 
     @property
-    def begins_with_first(self) -> bool:
-        """Whether the first step is what will be tried first, which functions may leave aside."""
+    def tries_first_length(self) -> bool:
+        """Whether the first length is sure to be tried first; functions may leave it aside."""
         return self.line_search is None or isinstance(self.line_search, RECORDS)
 
     def is_minimum(self, point: Trial) -> bool:
         """Whether the gradient is as good as zero."""
-        return point.reading.largest <= self.tolerance_grad
+        return point.gradient.max_norm <= self.tolerance_grad
 
-    def first_step(self, gradient: Reading, absolute_sum: Callable[[], float]) -> float:
-        """Return the step to try where nothing is known of the curvature.
+    def first_length(self, gradient: GradientInfo, absolute_sum: Callable[[], float]) -> float:
+        r"""Return the step length to try where nothing is known of the curvature.
 
         Args:
             gradient: what is known of it.
-            absolute_sum: returns the sum of its absolute values.
+            absolute_sum: returns its :math:`\lVert g \rVert_1`.
         """
         if self.initial_step == "bounded":
             return self.lr / max(absolute_sum(), 1.0)
-        length = math.sqrt(gradient.square) or gradient.largest
-        return self.lr / length if length else self.lr
+        norm = math.sqrt(gradient.square) or gradient.max_norm
+        return self.lr / norm if norm else self.lr

@@ -8,11 +8,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from optkit_plugins.lbfgs.hessian.rows import pieces_of
 from optkit_plugins.lbfgs.vectors.block import Block
+from optkit_plugins.lbfgs.vectors.pair_matrix import split_views
 from optkit_plugins.lbfgs.vectors.space import Space
 
 Pick: TypeAlias = Callable[[Block], Tensor]
+"""Returns one of a block's vectors."""
 
 
 def join(space: Space, pick: Pick, params: Sequence[Tensor]) -> Tensor:
@@ -25,17 +26,36 @@ def join(space: Space, pick: Pick, params: Sequence[Tensor]) -> Tensor:
     """
     if is_whole(space):
         return pick(space.blocks[0])
-    pieces = _pieces(space, pick)
-    parts = [pieces[id(p)].reshape(-1) for p in params if id(p) in pieces]
-    return torch.cat([part.to(parts[0].device) for part in parts])
+    vectors = [view.reshape(-1) for view in _in_order(space, pick, params)]
+    return torch.cat([vector.to(vectors[0].device) for vector in vectors])
 
 
 def join_rows(space: Space, rows: Sequence[int], params: Sequence[Tensor]) -> list[Tensor]:
-    """Return some rows of the history as `join` does."""
+    """Return rows of the pairs as `join` does.
+
+    Args:
+        space: the blocks.
+        rows: their numbers.
+        params: all parameters.
+    """
     if is_whole(space):
-        view = space.blocks[0].rows.view
-        return [view(row) for row in rows]
-    return [join(space, _row(row), params) for row in rows]
+        return list(map(space.blocks[0].pairs.row, rows))
+    return [join(space, pick_row(row), params) for row in rows]
+
+
+def split(vector: Tensor, space: Space, pick: Pick, params: Sequence[Tensor]) -> None:
+    """Copy a joint vector into the vectors that `pick` takes from the blocks.
+
+    Args:
+        vector: the joint vector, of shape ``(n,)``.
+        space: the blocks.
+        pick: returns a vector of a block.
+        params: all parameters, in the order of the elements.
+    """
+    targets = _in_order(space, pick, params)
+    parts = split_views(vector, [target.numel() for target in targets])
+    for target, part in zip(targets, parts, strict=True):
+        target.copy_(part.view(target.shape))
 
 
 def is_whole(space: Space) -> bool:
@@ -43,22 +63,15 @@ def is_whole(space: Space) -> bool:
     return len(space.blocks) == 1
 
 
-def split(vector: Tensor, space: Space, pick: Pick, params: Sequence[Tensor]) -> None:
-    """Copy a joint vector into the vectors that `pick` takes from the blocks."""
-    pieces = _pieces(space, pick)
-    wanted = [pieces[id(p)] for p in params if id(p) in pieces]
-    parts = pieces_of(vector, [piece.numel() for piece in wanted])
-    for piece, part in zip(wanted, parts, strict=True):
-        piece.copy_(part.view(piece.shape))
+def pick_row(row: int) -> Pick:
+    """Return what picks a row of the pairs, by its number."""
+    return lambda block: block.pairs.row(row)
 
 
-def _row(row: int) -> Pick:
-    return lambda block: block.rows.view(row)
-
-
-def _pieces(space: Space, pick: Pick) -> dict[int, Tensor]:
-    return {
-        id(p): piece
+def _in_order(space: Space, pick: Pick, params: Sequence[Tensor]) -> list[Tensor]:
+    views = {
+        id(p): view
         for block in space.blocks
-        for p, piece in zip(block.params, block.divided(pick(block)), strict=True)
+        for p, view in zip(block.params, block.as_shaped(pick(block)), strict=True)
     }
+    return [views[id(p)] for p in params if id(p) in views]

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_plugins.lbfgs.hessian.compact import Compact
-from optkit_plugins.lbfgs.hessian.history import History, Move
+from optkit_plugins.lbfgs.hessian.history import AcceptedStep
 from optkit_plugins.lbfgs.solve.line import Trial
-from optkit_plugins.lbfgs.state.joint_vectors import Pick, join, join_rows, split
-from optkit_plugins.lbfgs.state.memory import Memory
-from optkit_plugins.lbfgs.vectors.space import Reading
+from optkit_plugins.lbfgs.state.joint_vectors import join, join_rows, pick_row, split
+from optkit_plugins.lbfgs.state.solver_state import SolverState
+from optkit_plugins.lbfgs.vectors.gradient_info import GradientInfo
 
-LARGEST = 2**53
+MAX_EXACT = 2**53
 """Up to here every whole number is a float64."""
 
 KEYS = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
@@ -23,156 +22,123 @@ KEYS = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "pre
 
 MATRICES = ("inverse", "squares", "curvatures")
 OWN = (*MATRICES, "products", "slot", "scales", "slope", "square", "hint", "evaluated")
-"""What optkit writes beside it, together; and ``grad``, where the last move was evaluated."""
+"""What optkit writes beside it, together; and ``grad``, where the last step was evaluated."""
 
 
-def entries(memory: Memory, params: Sequence[Tensor]) -> dict[str, Any]:
-    """Return what is kept of a memory, views of its tensors where they can be.
+def _point(step: float, loss: float, slope: float, square: float, index: int) -> Trial:
+    return Trial(step, loss, slope, GradientInfo(loss, slope, square, 0.0), index)
+
+
+NO_STEP = AcceptedStep(_point(0.0, 0.0, 0.0, 0.0, 0), 0.0, None)
+"""What is written where the last step is in the history, by its length of 0."""
+
+
+def entries(solver: SolverState, params: Sequence[Tensor]) -> dict[str, Any]:
+    """Return what is kept of a solver's state, views of its tensors where they can be.
 
     Args:
-        memory: one that has made an iteration.
+        solver: one that has made an iteration.
         params: all parameters, in order.
     """
-    history, space, move = memory.history, memory.space, memory.move
-    order, room = _by_age(history.slot, history.count), history.room
-    origin = move.origin if move else None
-    last = move.last if move else None
-    prior = origin.slot if origin else 0
-    found: dict[str, Any] = {
+    history, space, step = solver.history, solver.space, solver.last_step or NO_STEP
+    origin, end, count = step.origin, step.end, history.count
+    compact, products, slots = history.compact, history.products, history.slots_by_age
+    curvatures, known = compact.curvatures.tolist(), count if history.is_projected else 0
+    written: dict[str, Any] = {
         "d": join(space, lambda block: block.direction, params),
-        "t": move.step if move else 0.0,
-        "old_dirs": join_rows(space, [room + slot for slot in order], params),
-        "old_stps": join_rows(space, order, params),
-        "ro": [1.0 / history.curvatures[slot] for slot in order],
+        "t": step.length,
+        "old_dirs": join_rows(space, [compact.capacity + slot for slot in slots], params),
+        "old_stps": join_rows(space, slots, params),
+        "ro": [1.0 / curvatures[slot] for slot in slots],
         "H_diag": history.gamma,
-        "prev_flat_grad": join(space, lambda block: block.gradient(prior), params),
-        "prev_loss": origin.loss if origin else 0.0,
+        "prev_flat_grad": join(space, lambda block: block.gradient(origin.index), params),
+        "prev_loss": origin.loss,
     }
-    if last is not None:
-        found["grad"] = join(space, lambda block: block.gradient(last.slot), params)
-    return found | {
+    if end is not None:
+        written["grad"] = join(space, lambda block: block.gradient(end.index), params)
+    return written | {
         "slot": history.slot,
         "scales": list(space.scales),
-        **_small(history),
-        "slope": origin.slope if origin else 0.0,
-        "square": origin.reading.square if origin else 0.0,
-        "hint": memory.hint or 0.0,
-        "evaluated": int(last is not None),
-    }
-
-
-def _small(history: History) -> dict[str, Tensor]:
-    """Return the small matrices, as far as they are in use."""
-    count, compact, products = history.count, history.compact, history.products
-    known = (products.steps[:count], products.changes[:count]) if history.is_known else ()
-    return {
         "inverse": compact.inverse[:count, :count],
         "squares": compact.squares[:count, :count],
         "curvatures": compact.curvatures[:count],
-        "products": torch.cat(known) if known else torch.zeros(0, dtype=torch.float64),
+        "products": torch.cat((products.s[:known], products.y[:known])),
+        "slope": origin.slope,
+        "square": origin.gradient.square,
+        "hint": solver.retry_length or 0.0,
+        "evaluated": int(end is not None),
     }
 
 
-def adopt(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) -> None:
+def adopt(solver: SolverState, state: Mapping[str, Any], params: Sequence[Tensor]) -> None:
     """Take in what `entries`, or torch, wrote.
 
     Args:
-        memory: a new one.
+        solver: a new one.
         state: the state of the first parameter.
         params: all parameters, in order.
     """
-    memory.iterations = state.get("n_iter", 0)
+    solver.iterations = state.get("n_iter", 0)
     if state.get("d") is None:
         return
-    space, history = memory.space, memory.history
-    steps, changes = (state[key][-history.room :] for key in ("old_stps", "old_dirs"))
-    history.count = len(steps)
-    first = _first_slot(state, history.room)
-    history.slot = (first + len(steps)) % history.room
-    order = [(first + age) % history.room for age in range(len(steps))]
-    for slot, s, y in zip(order, steps, changes, strict=True):
-        split(s, space, _step(slot), params)
-        split(y, space, _change(slot), params)
+    space, history = solver.space, solver.history
+    _adopt_pairs(solver, state, params)
     split(state["d"], space, lambda block: block.direction, params)
     history.gamma = float(state["H_diag"])
-    memory.hint = float(state.get("hint", 0.0)) or None
-    if _fits(state, history.room):
-        _take_small(history, state)
-    else:
-        made = Compact.of(_gram(memory), len(steps))
-        history.compact.take(made.inverse, made.squares, made.curvatures)
-    history.curvatures = dict(enumerate(history.compact.curvatures.tolist()))
-    memory.move = _move(memory, state, params)
-    memory.save()  # a checkpoint goes with the parameters that are there
+    solver.retry_length = float(state.get("hint", 0.0)) or None
+    solver.last_step = _last_step(solver, state, params)
+    solver.save()  # a checkpoint goes with the parameters that are there
     scales = state.get("scales", [1.0] * len(space.scales))
     if scales != space.scales or not history.compact.is_sound:
-        memory.forget()
+        solver.forget()
 
 
-def _fits(state: Mapping[str, Any], room: int) -> bool:
-    """Whether saved small matrices are those of the same pairs in the same slots."""
-    count = len(state["old_stps"])
-    if "inverse" not in state or count > room:
-        return False
-    was_full = state["slot"] < count
-    return not was_full or count == room
+def _adopt_pairs(solver: SolverState, state: Mapping[str, Any], params: Sequence[Tensor]) -> None:
+    """Take in the pairs, as many of the newest as there is room for, and the small matrices."""
+    history, capacity = solver.history, solver.history.compact.capacity
+    steps, changes = (state[key][-capacity:] for key in ("old_stps", "old_dirs"))
+    count, saved = len(steps), len(state["old_stps"])
+    # The ring is taken over as it lies, unless its slots would be others in one of this capacity.
+    is_ring = "inverse" in state and saved <= capacity
+    was_full = is_ring and state["slot"] < saved
+    is_ring = is_ring and (not was_full or saved == capacity)
+    first = int(state["slot"]) if is_ring and was_full else 0
+    history.count, history.slot = count, (first + count) % capacity
+    for age, (s, y) in enumerate(zip(steps, changes, strict=True)):
+        slot = (first + age) % capacity
+        split(s, solver.space, pick_row(slot), params)
+        split(y, solver.space, pick_row(capacity + slot), params)
+    if is_ring:
+        history.compact.load(*(state[key] for key in MATRICES))
+        products = state["products"]
+        history.is_projected = len(products) > 0
+        history.products.s[: len(products) // 2] = products[:count]
+        history.products.y[: len(products) // 2] = products[count:]
+    else:
+        grams = [block.pairs.gram() for block in solver.space.blocks]
+        history.compact.load_gram(torch.stack(grams).sum(0), count)
 
 
-def _first_slot(state: Mapping[str, Any], room: int) -> int:
-    """Return the slot of the oldest pair."""
-    is_turned = _fits(state, room) and state["slot"] < len(state["old_stps"])
-    return int(state["slot"]) if is_turned else 0
-
-
-def _take_small(history: History, state: Mapping[str, Any]) -> None:
-    history.compact.take(*(state[key] for key in MATRICES))
-    products, count = state["products"], history.count
-    history.is_known = len(products) > 0
-    if history.is_known:
-        history.products.steps[:count] = products[:count]
-        history.products.changes[:count] = products[count:]
-
-
-def _move(memory: Memory, state: Mapping[str, Any], params: Sequence[Tensor]) -> Move | None:
-    step = float(state["t"])
-    if not step:
+def _last_step(
+    solver: SolverState, state: Mapping[str, Any], params: Sequence[Tensor]
+) -> AcceptedStep | None:
+    length = float(state["t"])
+    if not length:
         return None
-    space, last = memory.space, None
+    space, end = solver.space, None
     split(state["prev_flat_grad"], space, lambda block: block.gradient(0), params)
     if state.get("evaluated") and state.get("grad") is not None:
         split(state["grad"], space, lambda block: block.gradient(1), params)
-        last = _trial(step, 0.0, 0.0, 0.0, 1)
-    reading = space.read(0, float(state["prev_loss"]))
-    slope, square = state.get("slope", reading.slope), state.get("square", reading.square)
-    return Move(_trial(0.0, reading.loss, slope, square, 0), step, last)
-
-
-def _trial(step: float, loss: float, slope: float, square: float, slot: int) -> Trial:
-    return Trial(step, loss, slope, Reading(loss, slope, square, 0.0), slot)
-
-
-def _gram(memory: Memory) -> Tensor:
-    """Return the products of all remembered rows with each other."""
-    return torch.stack([block.rows.gram() for block in memory.space.blocks]).sum(0)
-
-
-def _step(slot: int) -> Pick:
-    return lambda block: block.rows.step(slot)
-
-
-def _change(slot: int) -> Pick:
-    return lambda block: block.rows.change(slot)
-
-
-def _by_age(slot: int, count: int) -> list[int]:
-    """Return the slots in use, the oldest pair's first."""
-    return [(slot + age) % count for age in range(count)] if count else []
+        end = _point(length, 0.0, 0.0, 0.0, 1)
+    g = space.measure(0, float(state["prev_loss"]))
+    slope, square = state.get("slope", g.slope), state.get("square", g.square)
+    return AcceptedStep(_point(0.0, g.loss, slope, square, 0), length, end)
 
 
 def complaint(state: Mapping[str, Any]) -> str:
     """Return what is wrong with the numbers in saved state, or how they don't belong together."""
     for key in ("func_evals", "n_iter"):
-        if type(state[key]) is not int or not 0 <= state[key] <= LARGEST:
+        if type(state[key]) is not int or not 0 <= state[key] <= MAX_EXACT:
             return f"{key} must be a whole number, got {state[key]!r:.40}"
     lacking = [key for key in KEYS if state.get(key) is None]
     if lacking:
@@ -214,7 +180,7 @@ def _own_complaint(state: Mapping[str, Any], count: int) -> str:
 def _is_number(value: Any) -> bool:
     if isinstance(value, Tensor):
         return _is_real(value, ())
-    return type(value) is float or (type(value) is int and abs(value) <= LARGEST)
+    return type(value) is float or (type(value) is int and abs(value) <= MAX_EXACT)
 
 
 def _is_real(value: Any, shape: tuple[int, ...]) -> bool:

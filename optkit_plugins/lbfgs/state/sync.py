@@ -1,43 +1,43 @@
-"""The memory that an optimizer keeps, beside the state that says what it holds."""
+"""The solver's state beside the optimizer's, which says under torch's keys what it holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 from torch import Tensor
 
 from optkit_plugins.lbfgs import block_groups
+from optkit_plugins.lbfgs.hessian.compiled_history import empty_history
 from optkit_plugins.lbfgs.state import joint_vectors, persistence
-from optkit_plugins.lbfgs.state.memory import Memory
+from optkit_plugins.lbfgs.state.solver_state import SolverState
 from optkit_plugins.lbfgs.vectors import supported
-from optkit_plugins.lbfgs.vectors.compiled import history_of
 from optkit_plugins.lbfgs.vectors.space import Space
 
 COUNTS = ("func_evals", "n_iter")
 
 
 @attrs.define(eq=False)
-class Kept:
-    """A memory, what it was made for, and the state that shows it under torch's keys.
+class StateSync:
+    """A solver's state, what it was made for, and the optimizer's state, kept in accord with it.
 
-    Where one flat tensor holds each vector, the entries of the state are views of the memory.
-    Elsewhere joint vectors are copies, made when somebody asks for the state.
+    Where one flat tensor holds each vector, the entries of the optimizer's state are views of it.
+    Elsewhere joint vectors are copies, made when the state is saved.
 
     Args:
-        memory: the vectors and the history.
+        solver: the vectors and the history.
         params: all parameters.
         state: that of the first parameter.
-        plan: what the memory was made for.
-        shown: the entries that the state has been given.
+        key: what the solver's state was made for.
+        published: the entries that the state has been given.
     """
 
-    memory: Memory
+    solver: SolverState
     params: list[Tensor]
     state: dict[str, Any]
-    plan: tuple[Any, ...]
-    shown: Mapping[str, Any] = attrs.Factory(dict)
+    key: tuple[object, ...]
+    published: Mapping[str, Any] = attrs.Factory(dict)
     _evaluations: int = 0
 
     @classmethod
@@ -46,9 +46,9 @@ class Kept:
         param_groups: Sequence[Mapping[str, Any]],
         params: list[Tensor],
         state: dict[str, Any],
-        storage: Callable[..., Any],
-    ) -> Kept:
-        """Return a memory that holds what the state does.
+        storage: block_groups.Storage,
+    ) -> StateSync:
+        """Return a solver's state that holds what the optimizer's does.
 
         Args:
             param_groups: the optimizer's groups.
@@ -62,59 +62,69 @@ class Kept:
         for group in param_groups:
             supported.require(group)
         space = Space(block_groups.blocks(param_groups, storage), block_groups.scales(param_groups))
-        memory = Memory(space, history_of(space, param_groups[0]["history_size"]))
+        solver = SolverState(space, empty_history(space, param_groups[0]["history_size"]))
         direction = state.get("d")
         size = sum(sum(block.sizes) for block in space.blocks)
         if direction is not None and direction.numel() != size:
-            _hide(state)
-        persistence.adopt(memory, state, params)
-        return cls(memory, params, state, _plan(param_groups, params))
+            _withdraw(state)
+        persistence.adopt(solver, state, params)
+        return cls(solver, params, state, _key(param_groups, params))
 
-    def holds(
+    def is_current(
         self,
         param_groups: Sequence[Mapping[str, Any]],
         params: Sequence[Tensor],
         state: dict[str, Any],
     ) -> bool:
-        """Return whether the memory is still that of these groups and this state."""
+        """Return whether the solver's state is still that of these groups and this state.
+
+        Args:
+            param_groups: the optimizer's groups.
+            params: all parameters.
+            state: that of the first one.
+        """
         return (
             state is self.state
-            and state.get("n_iter") == self.memory.iterations
-            and state.get("old_dirs") is self.shown.get("old_dirs")
-            and self.plan == _plan(param_groups, params)
+            and state.get("n_iter") == self.solver.iterations
+            and state.get("old_dirs") is self.published.get("old_dirs")
+            and self.key == _key(param_groups, params)
         )
 
     def begin(self) -> None:
         """Begin a step."""
         self._evaluations = self.state["func_evals"]
 
-    def count(self, evaluations: int) -> None:
-        """Let the state say how far a step has come, and no more until somebody asks.
+    def publish_counts(self, evaluations: int) -> None:
+        """Write into the state how far a step has come, and nothing else until it is saved.
 
         Args:
             evaluations: how often the step has called the closure.
         """
         self.state["func_evals"] = self._evaluations + evaluations
-        self.state["n_iter"] = self.memory.iterations
-        self._show(False)
+        self.state["n_iter"] = self.solver.iterations
+        self._publish(False)
 
     def publish(self, evaluations: int) -> None:
-        """Let the state say what the memory holds after a step; see `count`."""
-        self.count(evaluations)
-        self._show(joint_vectors.is_whole(self.memory.space))
+        """Write into the state what a step has left, as far as that needs no copies.
+
+        Args:
+            evaluations: how often the step has called the closure.
+        """
+        self.publish_counts(evaluations)
+        self._publish(joint_vectors.is_whole(self.solver.space))
 
     def publish_all(self, states: Mapping[Tensor, dict[str, Any]]) -> None:
-        """Let the state say it all, joint copies included, if it is still this memory's."""
-        own = states.get(self.params[0]) is self.state
-        if own and self.state.get("n_iter") == self.memory.iterations and not self.shown:
-            self._show(True)
+        """Write everything into the state, joint copies included, if it is still this one's."""
+        is_ours = states.get(self.params[0]) is self.state
+        if is_ours and self.state.get("n_iter") == self.solver.iterations and not self.published:
+            self._publish(True)
 
-    def _show(self, entirely: bool) -> None:
-        _hide(self.state)
-        self.shown = {}
-        if entirely and self.memory.iterations:
-            self.shown = persistence.entries(self.memory, self.params)
-            self.state.update(self.shown)
+    def _publish(self, entirely: bool) -> None:
+        _withdraw(self.state)
+        self.published = {}
+        if entirely and self.solver.iterations:
+            self.published = persistence.entries(self.solver, self.params)
+            self.state.update(self.published)
 
 
 def unshared(value: Any) -> Any:
@@ -126,13 +136,13 @@ def unshared(value: Any) -> Any:
     return [unshared(item) for item in value] if isinstance(value, list) else value
 
 
-def _hide(state: dict[str, Any]) -> None:
+def _withdraw(state: dict[str, Any]) -> None:
     state.pop("d", None)  # without it the others count for nothing, should this be interrupted
     for name in state.keys() - set(COUNTS):
         del state[name]
 
 
-def _plan(param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) -> tuple[Any, ...]:
+def _key(param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) -> tuple[object, ...]:
     first = param_groups[0]
     return (
         *[(id(p), p.device, p.dtype, p.shape) for p in params],

@@ -97,31 +97,31 @@ static void multiply_matrix(const double *matrix, Index width, Index count, cons
 
 // What isn't finite shows in the differences, which are 0 for all other numbers, and gives NaN.
 static double largest(const Real *x, Index n) {
-    Real most[LANES] = {}, strange[LANES] = {};
+    Real most[LANES] = {}, differences[LANES] = {};
     Index i = 0;
     for (; i + LANES <= n; i += LANES)
         for (Index l = 0; l < LANES; l++) {
             Real size = x[i + l] < 0 ? -x[i + l] : x[i + l];
             most[l] = size > most[l] ? size : most[l];
-            strange[l] += size - size;
+            differences[l] += size - size;
         }
     for (Index l = 0; i + l < n; l++) {
         Real size = x[i + l] < 0 ? -x[i + l] : x[i + l];
         most[l] = size > most[l] ? size : most[l];
-        strange[l] += size - size;
+        differences[l] += size - size;
     }
-    double found = 0, sum = 0;
+    double greatest = 0, sum = 0;
     for (Index l = 0; l < LANES; l++) {
-        found = most[l] > found ? most[l] : found;
-        sum += strange[l];
+        greatest = most[l] > greatest ? most[l] : greatest;
+        sum += differences[l];
     }
-    return sum == sum ? found : sum;
+    return sum == sum ? greatest : sum;
 }
 
 static bool differ(const Real *x, const Real *y, Index n) {
-    int found = 0;
-    for (Index i = 0; i < n; i++) found |= x[i] != y[i];
-    return found;
+    int is_different = 0;
+    for (Index i = 0; i < n; i++) is_different |= x[i] != y[i];
+    return is_different;
 }
 
 template <class R, class T>
@@ -142,15 +142,15 @@ template <class T> static void store(T *x, typename Packed<T>::Register value) {
 // and is made before that one is stored.
 template <class T>
 static void add_rows(T *sum, const T *const *rows, const T *factors, Index n) {
-    const Index width = Packed<T>::width, rest = n - width;
-    if (rest < 0) {
+    const Index width = Packed<T>::width, tail = n - width;
+    if (tail < 0) {
         for (Index i = 0; i < n; i++) sum[i] = added(sum[i], rows, factors, i);
         return;
     }
-    typename Packed<T>::Register last = added(load(sum + rest), rows, factors, rest);
-    for (Index i = 0; i < rest; i += width)
+    typename Packed<T>::Register last = added(load(sum + tail), rows, factors, tail);
+    for (Index i = 0; i < tail; i += width)
         store(sum + i, added(load(sum + i), rows, factors, i));
-    store(sum + rest, last);
+    store(sum + tail, last);
 }
 
 // The sum of the rows of a matrix, each times its factor.
@@ -159,12 +159,12 @@ static void combine_matrix(const double *matrix, Index width, Index count, const
     for (Index k = 0; k < count; k++) sum[k] = 0;
     for (Index j = 0; j < count; j += ADDED) {
         const double *rows[ADDED];
-        double own[ADDED] = {};
+        double chosen[ADDED] = {};
         for (Index r = 0; r < ADDED; r++) {
             Index last = j + r < count ? j + r : count - 1;
             rows[r] = matrix + last * width;
-            if (j + r < count) own[r] = factors[last];
+            if (j + r < count) chosen[r] = factors[last];
         }
-        add_rows(sum, rows, own, count);
+        add_rows(sum, rows, chosen, count);
     }
 }

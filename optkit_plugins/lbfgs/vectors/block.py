@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import attrs
 import torch
 from torch import Tensor
 
-from optkit_plugins.lbfgs.hessian.rows import (
-    Rows,
+from optkit_plugins.lbfgs.vectors.gradient_info import (
+    DIRECTION_NORM,
+    GRADIENTS,
+    HAS_CHANGED,
+    HAS_MOVED,
+    LOSS,
+    MAX_NORM,
+    ORIGIN_SLOPE,
+)
+from optkit_plugins.lbfgs.vectors.pair_matrix import (
+    PairMatrix,
     add_rows,
-    matrix,
+    aligned_matrix,
     multiply_rows,
-    pieces_of,
-    rows_of,
+    split_views,
+    views_of_rows,
 )
 from optkit_plugins.lbfgs.vectors.readback import read_back
 
-GRADIENTS = 3
-"""Gradients that are held: where a line starts, the best of its trials, and the latest."""
-
-START, DIRECTION, FIRST = 0, 1, 2
-"""Which row of a block's vectors is which; the gradients follow from the third on."""
+START, DIRECTION, FIRST_GRADIENT = 0, 1, 2
+"""Which row of a block's vectors is which."""
 
 ROUNDINGS = 4
 """By how many roundings parameters may differ, and be those that a step has led to."""
-
-LARGEST, EXTRA, LOSS = 1 + GRADIENTS, 2 + GRADIENTS, 5 + GRADIENTS
-"""Places among the numbers that are read back: before `LARGEST` stand the products of a gradient
-with the direction and with all gradients; from `EXTRA` on there is room for three more, and last
-comes the loss."""
 
 
 @attrs.define(eq=False)
@@ -41,44 +40,42 @@ class Block:
         params: the parameters, none of them empty.
         dtype: of the vectors.
         history_dtype: of the remembered pairs.
-        room: the number of pairs that can be remembered.
+        capacity: the number of pairs that can be remembered.
         scale: :math:`\sigma`: the block is minimized over :math:`z = x / \sigma`, so that its
             steps are :math:`\sigma^2` times as long where nothing is known of the curvature.
         sign: -1 to ascend, otherwise 1.
     """
 
-    takes_one: ClassVar[bool] = False
-
     params: list[Tensor]
     dtype: torch.dtype
     history_dtype: torch.dtype
-    room: int
+    capacity: int
     scale: float = 1.0
     sign: int = 1
     shapes: list[torch.Size] = attrs.field(init=False)
     sizes: list[int] = attrs.field(init=False)
-    rows: Rows = attrs.field(init=False)
+    pairs: PairMatrix = attrs.field(init=False)
     vectors: Tensor = attrs.field(init=False)
     flat: list[Tensor] = attrs.field(init=False)
-    pieces: list[list[Tensor]] = attrs.field(init=False)
+    shaped: list[list[Tensor]] = attrs.field(init=False)
     numbers: Tensor = attrs.field(init=False)
-    places: list[Tensor] = attrs.field(init=False)
-    _compared: tuple[Tensor, Tensor] = attrs.field(init=False)
+    scalars: list[Tensor] = attrs.field(init=False)
     products: Tensor = attrs.field(init=False)
+    _multiplied: tuple[Tensor, Tensor] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Allocate every vector that there will ever be."""
         self.shapes = [real(p).shape for p in self.params]
         self.sizes = [shape.numel() for shape in self.shapes]
         size, device = sum(self.sizes), self.device
-        self.rows = Rows(matrix(2 * self.room, size, self.history_dtype, device))
-        self.vectors = matrix(FIRST + GRADIENTS, size, self.dtype, device)
-        self.flat = rows_of(self.vectors)
-        self.pieces = [self.divided(row) for row in self.flat]
+        self.pairs = PairMatrix(aligned_matrix(2 * self.capacity, size, self.history_dtype, device))
+        self.vectors = aligned_matrix(FIRST_GRADIENT + GRADIENTS, size, self.dtype, device)
+        self.flat = views_of_rows(self.vectors)
+        self.shaped = [self.as_shaped(row) for row in self.flat]
         self.numbers = torch.zeros(LOSS + 1, dtype=self.dtype, device=device)
-        self.places = rows_of(self.numbers)
-        self._compared = self.vectors[DIRECTION:], self.numbers[:LARGEST]
-        self.products = torch.zeros(2 * self.room, dtype=self.dtype, device=device)
+        self.scalars = views_of_rows(self.numbers)
+        self._multiplied = self.vectors[DIRECTION:], self.numbers[:MAX_NORM]
+        self.products = torch.zeros(2 * self.capacity, dtype=self.dtype, device=device)
 
     @property
     def device(self) -> torch.device:
@@ -87,75 +84,91 @@ class Block:
 
     @property
     def direction(self) -> Tensor:
-        """The direction, as a flat tensor."""
+        """The search direction, as a flat tensor."""
         return self.vector(DIRECTION)
 
-    def gradient(self, slot: int) -> Tensor:
-        """Return the gradient in a slot, as a flat tensor."""
-        return self.vector(FIRST + slot)
+    def gradient(self, index: int) -> Tensor:
+        """Return one of the gradients, as a flat tensor."""
+        return self.vector(FIRST_GRADIENT + index)
 
     def vector(self, row: int) -> Tensor:
         """Return a vector, as a flat tensor."""
         return self.flat[row]
 
-    def parts(self, row: int) -> list[Tensor]:
+    def views(self, row: int) -> list[Tensor]:
         """Return a vector's views in the shapes of the parameters."""
-        return self.pieces[row]
+        return self.shaped[row]
 
-    def divided(self, vector: Tensor) -> list[Tensor]:
+    def as_shaped(self, vector: Tensor) -> list[Tensor]:
         """Return views of a vector in the shapes of the parameters, complex ones as pairs."""
-        parts = pieces_of(vector, self.sizes)
-        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        views = split_views(vector, self.sizes)
+        return [view.view(shape) for view, shape in zip(views, self.shapes, strict=True)]
 
-    def gather(self, slot: int) -> None:
-        """Copy the gradients of the parameters into a slot; a missing one is zero."""
+    def gather(self, index: int) -> None:
+        """Copy the parameters' gradients into one of the gradients; a missing one is zero."""
         targets, sources = [], []
-        for p, piece in zip(self.params, self.parts(FIRST + slot), strict=True):
+        for p, view in zip(self.params, self.views(FIRST_GRADIENT + index), strict=True):
             if p.grad is None:
-                piece.zero_()
+                view.zero_()
             else:
-                targets.append(piece)
-                sources.append(real(_dense(p.grad)))
+                targets.append(view)
+                is_dense = p.grad.layout == torch.strided
+                sources.append(real(p.grad if is_dense else p.grad.to_dense()))
         if len(targets) == 1:
             targets[0].copy_(sources[0])
         elif targets:
             torch._foreach_copy_(targets, sources)
         factor = self.scale * self.sign
         if factor != 1.0:
-            self.gradient(slot).mul_(factor)
+            self.gradient(index).mul_(factor)
 
-    def scatter(self, slot: int) -> None:
+    def scatter(self, index: int) -> None:
         """Write a gradient into those of the parameters that have one."""
         factor = self.sign / self.scale if self.scale else 0.0
-        for p, piece in zip(self.params, self.parts(FIRST + slot), strict=True):
+        for p, view in zip(self.params, self.views(FIRST_GRADIENT + index), strict=True):
             if p.grad is None:
                 continue
-            value = piece if factor == 1.0 else piece * factor
+            value = view if factor == 1.0 else view * factor
             if p.grad.layout == torch.strided:
                 real(p.grad).copy_(value)
             else:
                 dense = torch.view_as_complex(value) if p.is_complex() else value
                 p.grad = dense.to(p.dtype).to_sparse(p.grad.sparse_dim())
 
-    def receive(self, slot: int, other: int | None = None) -> None:
-        """Put the gradients of the parameters into a slot, and `measure` there."""
-        self.gather(slot)
-        self.measure(slot, other)
+    def receive(self, index: int, other: int | None = None) -> None:
+        """Gather the parameters' gradients and measure them.
 
-    def measure(self, slot: int, other: int | None = None) -> None:
+        Args:
+            index: which of the gradients they become.
+            other: as for `measure`.
+        """
+        self.gather(index)
+        self.measure(index, other)
+
+    def measure(self, index: int, other: int | None = None) -> None:
         r"""Write :math:`g^\top d`, :math:`g^\top g_i` and :math:`\lVert g \rVert_\infty` down.
 
         Args:
-            slot: where :math:`g` is.
-            other: the slot of the one gradient beside :math:`g` that is of interest.
+            index: which gradient :math:`g` is.
+            other: the one gradient beside :math:`g` whose product is of interest.
         """
-        g = self.gradient(slot)
-        vectors, products = self._compared
+        g = self.gradient(index)
+        vectors, products = self._multiplied
         torch.mv(vectors, g, out=products)
-        torch.linalg.vector_norm(g, torch.inf, out=self.places[LARGEST])
+        torch.linalg.vector_norm(g, torch.inf, out=self.scalars[MAX_NORM])
+
+    def measure_direction(self, origin: int) -> None:
+        r"""Write :math:`g^\top d` of a gradient and :math:`\lVert d \rVert_\infty` down.
+
+        Args:
+            origin: the gradient where the line begins.
+        """
+        self.scalars[ORIGIN_SLOPE].copy_(torch.dot(self.gradient(origin), self.direction))
+        norm = torch.linalg.vector_norm(self.direction, torch.inf)
+        self.scalars[DIRECTION_NORM].copy_(norm)
 
     def unscaled(self, norm: float) -> float:
-        """Return the norm of a gradient for the parameters as they are, from that of a slot's."""
+        r"""Return the norm of :math:`\nabla_x f`, from that of :math:`\nabla_z f`."""
         return norm / self.scale if self.scale else 0.0
 
     def read(self, loss: float | Tensor) -> tuple[list[float], float]:
@@ -163,128 +176,106 @@ class Block:
         (numbers,), value = read_back([self.numbers], loss)
         return numbers, value
 
-    def look(self, count: int, slot: int, out: Tensor) -> None:
-        """Write the products of the rows of `count` pairs with a gradient."""
-        multiply_rows(self.rows.data, count, self.gradient(slot), out=out)
+    def project(self, count: int, index: int, out: Tensor) -> None:
+        r"""Write :math:`S^\top g` and :math:`Y^\top g`.
 
-    def combine(self, count: int, coefficients: Tensor, slot: int, gamma: float) -> None:
-        """Make the direction from the rows of `count` pairs and a gradient."""
+        Args:
+            count: the number of pairs.
+            index: which gradient :math:`g` is.
+            out: takes the products, of shape ``(2 * capacity,)``.
+        """
+        multiply_rows(self.pairs.data, count, self.gradient(index), out=out)
+
+    def combine(self, count: int, coefficients: Tensor, index: int, gamma: float) -> None:
+        r"""Make the direction :math:`d = \sum_j c_j w_j - \gamma g`, see `add_rows`.
+
+        Args:
+            count: the number of pairs.
+            coefficients: :math:`c`, of shape ``(2 * capacity,)``.
+            index: which gradient :math:`g` is.
+            gamma: :math:`\gamma`.
+        """
         factors = coefficients.to(self.device, self.dtype)
-        gradient = self.gradient(slot)
-        add_rows(self.rows.data, count, factors, gradient, gamma, out=self.direction)
+        gradient = self.gradient(index)
+        add_rows(self.pairs.data, count, factors, gradient, gamma, out=self.direction)
 
-    def store(self, slot: int, step: float, after: int, before: int | None) -> None:
+    def store_pair(self, slot: int, length: float, after: int, before: int | None) -> None:
         """Remember a step along the direction as a pair.
 
         Args:
             slot: where.
-            step: how far it led.
-            after: the slot of the gradient after it; of the change, if there is no `before`.
-            before: the slot of the gradient before it.
+            length: the step length.
+            after: the gradient after the step; its change, if there is no `before`.
+            before: the gradient before the step.
         """
-        s, y, g = self.rows.step(slot), self.rows.change(slot), self.gradient(after)
+        s, y, g = self.pairs.s(slot), self.pairs.y(slot), self.gradient(after)
         if self.history_dtype != self.dtype:
-            s.copy_(self.direction * step)
+            s.copy_(self.direction * length)
             y.copy_(g if before is None else g - self.gradient(before))
             return
-        torch.mul(self.direction, step, out=s)
+        torch.mul(self.direction, length, out=s)
         if before is None:
             y.copy_(g)
         else:
             torch.sub(g, self.gradient(before), out=y)
 
-    def move(self, step: float) -> None:
+    def move(self, length: float) -> None:
         r"""Put the parameters at :math:`x + t\,\sigma d`, with :math:`x` the start."""
-        factor = step * self.scale
-        pairs = zip(self.params, self.parts(START), self.parts(DIRECTION), strict=True)
-        for p, start, direction in pairs:
+        factor = length * self.scale
+        views = zip(self.params, self.views(START), self.views(DIRECTION), strict=True)
+        for p, start, direction in views:
             torch.add(start, direction, alpha=factor, out=real(p))
 
     def save(self) -> None:
         """Copy the parameters into the start."""
-        for p, piece in zip(self.params, self.parts(START), strict=True):
-            piece.copy_(real(p))
+        for p, start in zip(self.params, self.views(START), strict=True):
+            start.copy_(real(p))
 
-    def follow(self) -> None:
-        """Let the start be where the parameters are, at the latest when they `move`."""
+    def save_lazily(self) -> None:
+        """Let the start be where the parameters are; it may be copied when they `move`."""
         self.save()
 
-    def settle(self) -> None:
-        """Make sure that the start holds what it is said to."""
+    def flush(self) -> None:
+        """Do what `save_lazily` has put off."""
 
     def restore(self) -> None:
         """Put the parameters back to the start, bit for bit."""
-        for p, piece in zip(self.params, self.parts(START), strict=True):
-            real(p).copy_(piece)
+        for p, start in zip(self.params, self.views(START), strict=True):
+            real(p).copy_(start)
 
-    def compare(self, slot: int, origin: int, last: int) -> None:
-        """Write down what has changed since the last move.
+    def compare(self, index: int, origin: int, end: int) -> None:
+        """Write down what has changed since the last step.
 
         These are whether the parameters aren't at the start any more, the slope that the
-        direction has at the move's origin, and whether the gradient isn't what it was.
+        direction has at the step's origin, and whether the gradient isn't what it was.
 
         Args:
-            slot: of the gradient of now.
-            origin: of the gradient where the move began.
-            last: of the gradient where it led.
+            index: the gradient of now.
+            origin: the gradient where the step began.
+            end: the gradient where it led.
         """
-        moved, slope, changed = self.places[EXTRA:LOSS]
-        moved.copy_(self.has_moved())
-        slope.copy_(torch.dot(self.gradient(origin), self.direction))
-        changed.copy_((self.gradient(slot) != self.gradient(last)).any())
+        self.scalars[HAS_MOVED].copy_(self.has_moved())
+        self.scalars[ORIGIN_SLOPE].copy_(torch.dot(self.gradient(origin), self.direction))
+        self.scalars[HAS_CHANGED].copy_((self.gradient(index) != self.gradient(end)).any())
 
     def has_moved(self) -> Tensor:
         """Return whether the parameters aren't at the start any more."""
-        pairs = zip(self.params, self.parts(START), strict=True)
-        return torch.stack([(real(p) != piece).any() for p, piece in pairs]).any()
+        pairs = zip(self.params, self.views(START), strict=True)
+        return torch.stack([(real(p) != start).any() for p, start in pairs]).any()
 
-    def is_near(self, step: float) -> bool:
+    def is_near_start(self, length: float) -> bool:
         """Return whether the parameters are as near to the start as other rounding puts them.
 
         Args:
-            step: how far along the direction the start was reached.
+            length: the length of the step along the direction that led to the start.
         """
         precision = ROUNDINGS * torch.finfo(self.dtype).eps
-        moved = step * self.scale * torch.linalg.vector_norm(self.direction, torch.inf)
-        pairs = zip(self.params, self.parts(START), strict=True)
+        moved = length * self.scale * torch.linalg.vector_norm(self.direction, torch.inf)
+        pairs = zip(self.params, self.views(START), strict=True)
         return all(
             bool(((real(p) - start).abs() <= precision * (start.abs() + moved)).all())
             for p, start in pairs
         )
-
-
-@attrs.define(eq=False)
-class SingleBlock(Block):
-    """A block of one parameter."""
-
-    takes_one: ClassVar[bool] = True
-
-
-@attrs.define(eq=False)
-class ForeachBlock(Block):
-    """A block whose parameters are moved by multi-tensor operations."""
-
-    def move(self, step: float) -> None:
-        r"""Put the parameters at :math:`x + t\,\sigma d`, with :math:`x` the start."""
-        params = [real(p) for p in self.params]
-        torch._foreach_copy_(params, self.parts(START))
-        torch._foreach_add_(params, self.parts(DIRECTION), alpha=step * self.scale)
-
-    def save(self) -> None:
-        """Copy the parameters into the start."""
-        torch._foreach_copy_(self.parts(START), [real(p) for p in self.params])
-
-    def restore(self) -> None:
-        """Put the parameters back to the start, bit for bit."""
-        torch._foreach_copy_([real(p) for p in self.params], self.parts(START))
-
-
-def free_slot(*taken: int | None) -> int:
-    """Return where a gradient can be put without overwriting those that are taken."""
-    slot = 0
-    while slot in taken:
-        slot += 1
-    return slot
 
 
 def real(tensor: Tensor) -> Tensor:
@@ -292,7 +283,3 @@ def real(tensor: Tensor) -> Tensor:
     if not tensor.is_complex():
         return tensor
     return torch.view_as_real(tensor.resolve_conj() if tensor.is_conj() else tensor)
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    return gradient if gradient.layout == torch.strided else gradient.to_dense()

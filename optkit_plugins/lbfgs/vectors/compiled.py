@@ -14,15 +14,12 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from optkit_core import BucketKey, Elements, UnavailableError, joint_dtype
-from optkit_plugins.lbfgs.hessian.history import Aim, History, Move
-from optkit_plugins.lbfgs.hessian.rows import Rows
-from optkit_plugins.lbfgs.solve.line import Trial
-from optkit_plugins.lbfgs.vectors.block import EXTRA, LARGEST, LOSS, START, Block
-from optkit_plugins.lbfgs.vectors.passes import CHUNK, Address, Index, Job, Known, library
-from optkit_plugins.lbfgs.vectors.space import Space
+from optkit_plugins.lbfgs.vectors.block import START, Block
+from optkit_plugins.lbfgs.vectors.gradient_info import HAS_MOVED, LOSS
+from optkit_plugins.lbfgs.vectors.pair_matrix import PairMatrix
+from optkit_plugins.lbfgs.vectors.passes import CHUNK, Address, Index, Workspace, library
 
-GRAIN = 1 << 17
-"""How many elements are worth a thread of their own."""
+MIN_ELEMENTS_PER_THREAD = 1 << 17
 
 
 def unsupported_reason(algorithm: Any, key: BucketKey, h: Any) -> str | None:
@@ -39,203 +36,157 @@ def unsupported_reason(algorithm: Any, key: BucketKey, h: Any) -> str | None:
 
 
 @attrs.define(eq=False)
-class FusedRows(Rows):
-    """Rows in the order in which the passes have put them.
+class FusedPairs(PairMatrix):
+    """Pairs whose rows lie in the order in which the passes have put them.
 
     Args:
         addresses: where each row begins.
-        vectors: the rows of all matrices, by their addresses.
+        vectors: all rows by their addresses.
     """
 
-    addresses: Any = None
-    vectors: Mapping[int, Tensor] = attrs.Factory(dict)
+    addresses: ctypes.Array[ctypes.c_void_p] = attrs.field(kw_only=True)
+    vectors: Mapping[int, Tensor] = attrs.field(kw_only=True)
 
-    def view(self, row: int) -> Tensor:
+    def row(self, number: int) -> Tensor:
         """Return a row."""
-        return self.vectors[self.addresses[row]]
+        return self.vectors[self.addresses[number]]  # type: ignore[index]  # an int to Python
 
 
 @attrs.define(eq=False)
 class FusedBlock(Block):
     """A block on the CPU whose passes over its vectors are compiled.
 
-    The passes exchange a vector and a row instead of copying one into the other; where each of
-    them is, only their job knows.
+    The passes exchange a vector and a row of the pairs instead of copying one into the other;
+    where each of them is, only their workspace knows.
     """
 
-    job: Job = attrs.field(init=False)
+    workspace: Workspace = attrs.field(init=False)
     passes: ctypes.CDLL = attrs.field(init=False)
     coefficients: Tensor = attrs.field(init=False)
     elements: Elements = attrs.field(init=False)
-    _numbers: Any = attrs.field(init=False)
+    _numbers: ctypes.Array[ctypes.c_double] = attrs.field(init=False)
     _vectors: dict[int, Tensor] = attrs.field(init=False)
-    _parts: dict[int, list[Tensor]] = attrs.field(factory=dict, init=False)
-    _kept: list[Any] = attrs.field(init=False)
+    _views: dict[int, list[Tensor]] = attrs.field(factory=dict, init=False)
+    _owned: list[object] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Allocate every vector, and tell the passes where they are."""
         super().__attrs_post_init__()
         self.passes = library(self.dtype)
-        self.numbers, self.products, self.coefficients = (
-            torch.zeros(length, dtype=torch.float64, device="cpu")
-            for length in (LOSS + 1, *[2 * self.room] * 2)
+        size, rows = self.vectors.shape[1], list(self.pairs.data)
+        lengths = LOSS + 1, len(rows), len(rows), -(-size // CHUNK) * max(len(rows), 4)
+        self.numbers, self.products, self.coefficients, sums = (
+            torch.zeros(length, dtype=torch.float64, device="cpu") for length in lengths
         )
-        self.places = list(self.numbers)
-        size, rows = self.vectors.shape[1], list(self.rows.data)
+        self.scalars = list(self.numbers)
+        self._numbers = (ctypes.c_double * len(self.numbers)).from_address(self.numbers.data_ptr())
         self._vectors = {vector.data_ptr(): vector for vector in (*self.flat, *rows)}
         addresses = (Address * len(rows))(*[row.data_ptr() for row in rows])
-        self.rows = FusedRows(self.rows.data, addresses=addresses, vectors=self._vectors)
-        partial = torch.zeros(
-            -(-size // CHUNK) * max(2 * self.room, 4), dtype=torch.float64, device="cpu"
-        )
+        self.pairs = FusedPairs(self.pairs.data, addresses=addresses, vectors=self._vectors)
         ends = (Index * len(self.sizes))(*accumulate(self.sizes))
         self.elements = Elements(self.params, self.dtype)
-        self._numbers = (ctypes.c_double * len(self.numbers)).from_address(self.numbers.data_ptr())
-        self._kept = [addresses, partial, ends]
-        self.job = Job(size=size, room=self.room, pieces=len(self.sizes), fresh=-1, at=math.nan)
-        self.job.vectors[:] = [vector.data_ptr() for vector in self.flat]
-        self.job.rows, self.job.ends = ctypes.addressof(addresses), ctypes.addressof(ends)
-        self.job.places = self.elements.address
-        self.job.partial, self.job.numbers = partial.data_ptr(), self.numbers.data_ptr()
-        self.job.coefficients = self.coefficients.data_ptr()
+        self._owned = [addresses, sums, ends]  # the workspace holds their addresses only
+        self.workspace = Workspace(
+            size=size,
+            capacity=self.capacity,
+            tensors=len(self.sizes),
+            pending=-1,
+            position=math.nan,
+            pairs=ctypes.addressof(addresses),
+            ends=ctypes.addressof(ends),
+            addresses=self.elements.address,
+            sums=sums.data_ptr(),
+            numbers=self.numbers.data_ptr(),
+            coefficients=self.coefficients.data_ptr(),
+        )
+        self.workspace.vectors[:] = [vector.data_ptr() for vector in self.flat]
 
     def vector(self, row: int) -> Tensor:
         """Return a vector, as a flat tensor."""
-        return self._vectors[self.job.vectors[row]]
+        return self._vectors[self.workspace.vectors[row]]
 
-    def parts(self, row: int) -> list[Tensor]:
+    def views(self, row: int) -> list[Tensor]:
         """Return a vector's views in the shapes of the parameters."""
-        address = self.job.vectors[row]
-        if address not in self._parts:
-            self._parts[address] = self.divided(self._vectors[address])
-        return self._parts[address]
+        address = self.workspace.vectors[row]
+        if address not in self._views:
+            self._views[address] = self.as_shaped(self._vectors[address])
+        return self._views[address]
 
-    def look(self, count: int, slot: int, out: Tensor) -> None:
-        """Write the products of the rows of `count` pairs with a gradient, in float64."""
+    def project(self, count: int, index: int, out: Tensor) -> None:
+        """Write the products of `count` pairs with a gradient, in float64."""
         self.set_threads(2 * count)
-        self.passes.look(self.job, slot, count, out.data_ptr())
+        self.passes.project(self.workspace, count, index, out.data_ptr())
 
-    def combine(self, count: int, coefficients: Tensor, slot: int, gamma: float) -> None:
-        """Make the direction from the rows of `count` pairs and a gradient."""
+    def combine(self, count: int, coefficients: Tensor, index: int, gamma: float) -> None:
+        """Make the direction of `count` pairs and a gradient."""
         self.set_threads(2 * count)
         self.coefficients.copy_(coefficients)
-        self.passes.combine(self.job, count, slot, gamma, math.nan)
+        self.passes.combine(self.workspace, count, index, gamma, math.nan)
 
-    def measure(self, slot: int, other: int | None = None) -> None:
-        """Write down what is known of a gradient, by one pass."""
+    def measure(self, index: int, other: int | None = None) -> None:
+        """Write down what `Block.measure` does, by one pass."""
         self.set_threads(4)
-        self.passes.measure(self.job, slot, -1 if other is None else other)
+        self.passes.measure(self.workspace, index, -1 if other is None else other)
 
     def read(self, loss: float | Tensor) -> tuple[list[float], float]:
-        """Return the numbers that were written down, and a loss; nobody need be waited for."""
+        """Return the numbers that were written down, and a loss, without waiting for a device."""
         return self._numbers[:], loss.item() if isinstance(loss, Tensor) else float(loss)
 
-    def receive(self, slot: int, other: int | None = None) -> None:
-        """Copy the gradients of the parameters into a slot while they are measured."""
-        self.job.at = math.nan  # the closure has been called, and may have changed anything
+    def receive(self, index: int, other: int | None = None) -> None:
+        """Gather the parameters' gradients while they are measured."""
+        self.workspace.position = math.nan  # the closure may have changed the parameters
         if not self.elements.find_gradients():
-            super().receive(slot, other)
+            super().receive(index, other)
             return
         self.set_threads(5)
         factor = self.scale * self.sign
-        self.passes.receive(self.job, slot, -1 if other is None else other, factor)
+        self.passes.receive(self.workspace, index, -1 if other is None else other, factor)
 
-    def move(self, step: float) -> None:
-        """Put the parameters at a step, and the start to where they were if it follows them."""
-        if self.job.at == step * self.scale:
+    def move(self, length: float) -> None:
+        """Put the parameters at a step; they may be there, or the start be copied on the way."""
+        if self.workspace.position == length * self.scale:
             return
         if not self.elements.find():
-            self.settle()
-            self.job.at = math.nan
-            super().move(step)
+            self.flush()
+            self.workspace.position = math.nan
+            super().move(length)
             return
         self.set_threads(4)
-        self.passes.move(self.job, step * self.scale)
+        self.passes.move(self.workspace, length * self.scale)
         increment_version(self.params)
 
-    def compare(self, slot: int, origin: int, last: int) -> None:
+    def compare(self, index: int, origin: int, end: int) -> None:
         """Write down what `Block.compare` does, by one pass."""
         self.set_threads(6)
         if self.elements.find():
-            self.passes.compare(self.job, slot, origin, last)
+            self.passes.compare(self.workspace, index, origin, end)
             return
         # The same sums wherever the elements are: the pass compares the start with itself.
-        self.elements.addresses[:] = [piece.data_ptr() for piece in self.parts(START)]
-        self.passes.compare(self.job, slot, origin, last)
-        self.places[EXTRA].fill_(self.has_moved())
+        self.elements.addresses[:] = [view.data_ptr() for view in self.views(START)]
+        self.passes.compare(self.workspace, index, origin, end)
+        self.scalars[HAS_MOVED].fill_(self.has_moved())
 
-    def follow(self) -> None:
+    def save_lazily(self) -> None:
         """Let the start be where the parameters are; it is copied when they move."""
-        self.job.follows, self.job.at = 1, math.nan
+        self.workspace.is_lazy, self.workspace.position = 1, math.nan
 
     def save(self) -> None:
         """Copy the parameters into the start."""
         super().save()
-        self.job.follows, self.job.at = 0, math.nan
+        self.workspace.is_lazy, self.workspace.position = 0, math.nan
 
-    def settle(self) -> None:
-        """Copy the parameters into the start, if it follows them."""
-        if self.job.follows:
+    def flush(self) -> None:
+        """Copy the parameters into the start, if `save_lazily` has put it off."""
+        if self.workspace.is_lazy:
             self.save()
 
     def restore(self) -> None:
-        """Put the parameters back to the start, where they are if it follows them."""
-        self.settle()
-        self.job.at = math.nan
+        """Put the parameters back to the start, where they are if it hasn't been copied."""
+        self.flush()
+        self.workspace.position = math.nan
         super().restore()
 
     def set_threads(self, rows: int) -> None:
         """Let a pass over so many rows take as many threads as it is worth."""
-        most = rows * self.job.size // GRAIN
-        self.job.threads = min(torch.get_num_threads(), most) if most > 1 else 1
-
-
-@attrs.define(eq=False)
-class FusedHistory(History):
-    """The history of a space of one fused block, whose small matrices are compiled work too."""
-
-    def __attrs_post_init__(self) -> None:
-        """Tell the passes where the small matrices are."""
-        job, compact = self.block.job, self.compact
-        job.inverse, job.squares = compact.inverse.data_ptr(), compact.squares.data_ptr()
-        job.curvatures = compact.curvatures.data_ptr()
-        job.products, job.before = self.products.all.data_ptr(), self.before.all.data_ptr()
-
-    @property
-    def block(self) -> FusedBlock:
-        """The only block of the space."""
-        (block,) = self.space.blocks
-        assert isinstance(block, FusedBlock)
-        return block
-
-    def clear(self) -> None:
-        """Forget all pairs."""
-        super().clear()
-        self.block.job.fresh = -1
-
-    def _take_in(self, move: Move, here: Trial, curvature: float, square: float) -> None:
-        origin, block, g = move.origin, self.block, here.reading
-        known = Known(move.step * g.slope, g.square - g.products[origin.slot], curvature, square)
-        block.set_threads(2 * self.count)
-        block.passes.take_in(
-            block.job, self.slot, self.count, move.step, origin.slot, here.slot, known
-        )
-        self.is_known = True
-
-    def _quasi_newton(self, here: Trial, step: float) -> Aim:
-        block = self.block
-        moves = not math.isnan(step) and block.elements.find()
-        block.set_threads(2 * self.count)
-        block.passes.aim(
-            block.job, self.count, here.slot, self.gamma, step * block.scale if moves else math.nan
-        )
-        if moves:
-            increment_version(block.params)
-        numbers, _ = block.read(math.nan)
-        return Aim(numbers[0], numbers[LARGEST] * block.scale)
-
-
-def history_of(space: Space, room: int) -> History:
-    """Return a history without pairs, compiled where the space is one fused block."""
-    is_fused = len(space.blocks) == 1 and isinstance(space.blocks[0], FusedBlock)
-    return (FusedHistory if is_fused else History).empty(space, room)
+        most = rows * self.workspace.size // MIN_ELEMENTS_PER_THREAD
+        self.workspace.threads = min(torch.get_num_threads(), most) if most > 1 else 1

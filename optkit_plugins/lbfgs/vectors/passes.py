@@ -11,34 +11,44 @@ import torch
 from optkit_core import compiled_library
 
 CHUNK = 4096
-"""How many elements of a vector are treated at a time; the same number stands in passes.cpp."""
+"""How many elements of a vector are treated at a time; the same number is in workspace.cpp."""
 
-FILES = ("arithmetic.cpp", "passes.cpp")
-
-PASSES = ("measure", "receive", "move", "compare", "look", "combine", "take_in", "aim")
+FILES = ("arithmetic.cpp", "workspace.cpp", "passes.cpp")
 
 REALS = {torch.float64: "double", torch.float32: "float"}
 
-Address, Index = ctypes.c_void_p, ctypes.c_longlong
+Address, Index, Number = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_double
 
-Known = ctypes.c_double * 4
-"""Of a new pair: the products of its step and its change with the new gradient, and the change's
-with its step and with itself."""
+PairProducts = Number * 4
+r"""Of a new pair: :math:`s^\top g`, :math:`y^\top g`, :math:`s^\top y` and :math:`y^\top y`."""
 
 
-class Job(ctypes.Structure):
-    """What the passes work on; the structure of that name in passes.cpp."""
+class Workspace(ctypes.Structure):
+    """What the passes work on; the structure of that name in workspace.cpp."""
 
     _fields_ = (
-        *((name, Index) for name in ("size", "room", "threads")),
+        *((name, Index) for name in ("size", "capacity", "threads")),
         ("vectors", Address * 5),
-        *((name, Address) for name in ("rows", "inverse", "squares", "curvatures")),
-        *((name, Address) for name in ("products", "before", "coefficients", "partial", "numbers")),
-        ("fresh", Index),
-        *((name, ctypes.c_double) for name in ("step", "at")),
-        *((name, Index) for name in ("follows", "pieces")),
-        *((name, Address) for name in ("ends", "places")),
+        *((name, Address) for name in ("pairs", "inverse", "squares", "curvatures")),
+        *((name, Address) for name in ("products", "previous", "coefficients", "sums", "numbers")),
+        ("pending", Index),
+        *((name, Number) for name in ("pending_length", "position")),
+        *((name, Index) for name in ("is_lazy", "tensors")),
+        *((name, Address) for name in ("ends", "addresses")),
     )
+
+
+ARGUMENTS = {
+    "measure": (Index, Index),
+    "receive": (Index, Index, Number),
+    "move": (Number,),
+    "compare": (Index, Index, Index),
+    "project": (Index, Index, Address),
+    "combine": (Index, Index, Number, Number),
+    "push_pair": (Index, Index, Number, Index, Index, PairProducts),
+    "direct": (Index, Index, Number, Number),
+}
+"""What each pass takes after the workspace."""
 
 
 def source(dtype: torch.dtype) -> tuple[str, str]:
@@ -55,16 +65,9 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
     Raises:
         UnavailableError: they can't be had; says why.
     """
-    found = compiled_library(*source(dtype), (Job,))
-    number, job = ctypes.c_double, ctypes.POINTER(Job)
-    found.measure.argtypes = [job, Index, Index]
-    found.receive.argtypes = [job, Index, Index, number]
-    found.move.argtypes = [job, number]
-    found.compare.argtypes = [job, Index, Index, Index]
-    found.look.argtypes = [job, Index, Index, Address]
-    found.combine.argtypes = [job, Index, Index, number, number]
-    found.take_in.argtypes = [job, Index, Index, number, Index, Index, Known]
-    found.aim.argtypes = [job, Index, Index, number, number]
-    for name in PASSES:
-        getattr(found, name).restype = None
-    return found
+    loaded = compiled_library(*source(dtype), (Workspace,))
+    for name, arguments in ARGUMENTS.items():
+        function = getattr(loaded, name)
+        function.argtypes = [ctypes.POINTER(Workspace), *arguments]
+        function.restype = None
+    return loaded

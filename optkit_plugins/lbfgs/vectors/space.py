@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
 import torch
 from torch import Tensor
 
-from optkit_plugins.lbfgs.vectors.block import EXTRA, GRADIENTS, LARGEST, LOSS, Block
+from optkit_plugins.lbfgs.vectors.block import Block
+from optkit_plugins.lbfgs.vectors.gradient_info import (
+    DIRECTION_NORM,
+    HAS_CHANGED,
+    HAS_MOVED,
+    MAX_NORM,
+    ORIGIN_SLOPE,
+    PRODUCTS,
+    SLOPE,
+    GradientInfo,
+)
 from optkit_plugins.lbfgs.vectors.readback import read_back
 
-Asked: TypeAlias = Callable[[Block], object]
-"""Writes at most three further numbers of a block to where they are read, from `EXTRA` on."""
-
-
-def nothing(block: Block) -> None:
-    """Ask for no further numbers."""
-
-
-@attrs.frozen(eq=False)
-class Reading:
-    r"""What is known of a gradient :math:`g` at a point, in numbers.
-
-    Args:
-        loss: :math:`f(x)`.
-        slope: :math:`g^\top d` for the direction of now.
-        square: :math:`g^\top g`.
-        largest: :math:`\lVert g \rVert_\infty`, for the parameters as they are.
-        products: :math:`g^\top g_i` for the gradient in each slot.
-        extra: what else was asked for, a row for each block.
-    """
-
-    loss: float
-    slope: float
-    square: float
-    largest: float
-    products: Sequence[float] = ()
-    extra: Sequence[Sequence[float]] = ()
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether one can reckon with the point."""
-        return math.isfinite(self.loss) and math.isfinite(self.square)
-
-    def total(self, column: int) -> float:
-        """Return an extra number, added up over the blocks."""
-        return sum(row[column] for row in self.extra)
+Query: TypeAlias = Callable[[Block], object]
+"""Writes further numbers of a block down: calls `measure_direction` or `compare`."""
 
 
 @attrs.define(eq=False)
@@ -70,77 +45,85 @@ class Space:
         self.precision = max(torch.finfo(block.dtype).eps for block in self.blocks)
 
     def receive(
-        self, slot: int, loss: float | Tensor, asked: Asked = nothing, other: int | None = None
-    ) -> Reading:
-        """Take the gradients of the parameters; see `read`, which needs no look at them."""
-        for block in self.blocks:
-            block.receive(slot, other)
-        return self._read(slot, loss, asked)
+        self, index: int, loss: float | Tensor, query: Query | None = None, other: int | None = None
+    ) -> GradientInfo:
+        """Gather the parameters' gradients and return what is known of them, as `measure` does.
 
-    def read(
-        self, slot: int, loss: float | Tensor, asked: Asked = nothing, other: int | None = None
-    ) -> Reading:
+        Args:
+            index: which of the gradients they become.
+            loss: at their point, a number or a tensor of one element.
+            query: writes further numbers down.
+            other: the one gradient beside it whose product with it is of interest.
+        """
+        for block in self.blocks:
+            block.receive(index, other)
+        return self._read(index, loss, query)
+
+    def measure(self, index: int, loss: float | Tensor) -> GradientInfo:
         """Return what is known of a gradient, with one read-back for all numbers.
 
         Args:
-            slot: of the gradient.
-            loss: at the point of the gradient, a number or a tensor of one element.
-            asked: writes down further numbers of a block.
-            other: the slot of the other gradient whose product with this one is of interest.
+            index: which of the gradients.
+            loss: at its point, a number or a tensor of one element.
         """
         for block in self.blocks:
-            block.measure(slot, other)
-        return self._read(slot, loss, asked)
+            block.measure(index)
+        return self._read(index, loss, None)
 
-    def _read(self, slot: int, loss: float | Tensor, asked: Asked) -> Reading:
-        for block in self.blocks:
-            asked(block)
-        if len(self.blocks) == 1:
-            sums, value = self.blocks[0].read(loss)
-            rows, largest = [sums], self.blocks[0].unscaled(sums[LARGEST])
+    def _read(self, index: int, loss: float | Tensor, query: Query | None) -> GradientInfo:
+        blocks = self.blocks
+        if query is not None:
+            for block in blocks:
+                query(block)
+        if len(blocks) == 1:
+            sums, value = blocks[0].read(loss)
+            max_norm = blocks[0].unscaled(sums[MAX_NORM])
+            direction_norm = sums[DIRECTION_NORM] * blocks[0].scale
         else:
-            rows, value = read_back([block.numbers for block in self.blocks], loss)
+            rows, value = read_back([block.numbers for block in blocks], loss)
             sums = [sum(column) for column in zip(*rows, strict=True)]
-            norms = [row[LARGEST] for row in rows]
-            largest = max(b.unscaled(norm) for b, norm in zip(self.blocks, norms, strict=True))
-        extra = [row[EXTRA:LOSS] for row in rows]
-        products = sums[1 : 1 + GRADIENTS]
-        return Reading(value, sums[0], products[slot], largest, products, extra)
+            rows_of = list(zip(blocks, rows, strict=True))
+            max_norm = max(block.unscaled(row[MAX_NORM]) for block, row in rows_of)
+            direction_norm = max(block.scale * row[DIRECTION_NORM] for block, row in rows_of)
+        products = sums[PRODUCTS:MAX_NORM]
+        return GradientInfo(
+            value,
+            sums[SLOPE],
+            products[index],
+            max_norm,
+            products,
+            sums[ORIGIN_SLOPE],
+            direction_norm,
+            sums[HAS_MOVED],
+            sums[HAS_CHANGED],
+        )
 
-    def reach(self, reading: Reading, column: int) -> float:
-        r"""Return the largest change of a parameter by a step of 1, :math:`\lVert d \rVert_\infty`.
+    def move(self, length: float) -> None:
+        """Put the parameters at a step along the direction."""
+        for block in self.blocks:
+            block.move(length)
 
-        Args:
-            reading: what was read, the norm of each block's direction among it.
-            column: where among the extra numbers.
-        """
-        rows = zip(reading.extra, self.blocks, strict=True)
-        return max(row[column] * block.scale for row, block in rows)
-
-    def absolute_sum(self, slot: int) -> float:
-        """Return the sum of the absolute values of a gradient."""
-        norms = [torch.linalg.vector_norm(b.gradient(slot), 1).reshape(1) for b in self.blocks]
+    def absolute_sum(self, index: int) -> float:
+        r"""Return :math:`\lVert g \rVert_1` of a gradient."""
+        norms = [torch.linalg.vector_norm(b.gradient(index), 1).reshape(1) for b in self.blocks]
         rows, _ = read_back(norms, 0.0)
         return sum(row[0] for row in rows)
 
-    def look(self, count: int, slot: int, out: Tensor) -> None:
-        """Write the products of all rows of `count` pairs with a gradient, in float64.
+    def project(self, count: int, index: int, out: Tensor) -> None:
+        """Write the products of `count` pairs with a gradient, in float64.
 
         Args:
             count: how many pairs are remembered.
-            slot: of the gradient.
-            out: takes them, on the CPU.
+            index: which of the gradients.
+            out: takes them, on the CPU, of shape ``(2 * capacity,)``.
         """
-        blocks = self.blocks
-        if (
-            len(blocks) == 1
-            and blocks[0].products.dtype == out.dtype
-            and out.device == blocks[0].device
-        ):
-            blocks[0].look(count, slot, out)
+        first, *others = self.blocks
+        is_alike = first.products.dtype == out.dtype and first.device == out.device
+        if is_alike and not others:
+            first.project(count, index, out)
             return
-        for block in blocks:
-            block.look(count, slot, block.products)
+        for block in self.blocks:
+            block.project(count, index, block.products)
         out.zero_()
-        for block in blocks:
+        for block in self.blocks:
             out.add_(block.products.to("cpu", torch.float64))

@@ -4,9 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+import torch
+
 from optkit_core import BucketKey, Offer
-from optkit_plugins.lbfgs.vectors.block import Block, ForeachBlock, SingleBlock
+from optkit_plugins.lbfgs.vectors.block import DIRECTION, START, Block, real
 from optkit_plugins.lbfgs.vectors.compiled import FusedBlock, unsupported_reason
+
+
+@attrs.define(eq=False)
+class SingleBlock(Block):
+    """A block of one parameter."""
+
+
+@attrs.define(eq=False)
+class ForeachBlock(Block):
+    """A block whose parameters are moved by multi-tensor operations."""
+
+    def move(self, length: float) -> None:
+        r"""Put the parameters at :math:`x + t\,\sigma d`, with :math:`x` the start."""
+        params = [real(p) for p in self.params]
+        torch._foreach_copy_(params, self.views(START))
+        torch._foreach_add_(params, self.views(DIRECTION), alpha=length * self.scale)
+
+    def save(self) -> None:
+        """Copy the parameters into the start."""
+        torch._foreach_copy_(self.views(START), [real(p) for p in self.params])
+
+    def restore(self) -> None:
+        """Put the parameters back to the start, bit for bit."""
+        torch._foreach_copy_([real(p) for p in self.params], self.views(START))
 
 
 def _any(algorithm: Any, key: BucketKey, h: Any) -> None:
@@ -19,7 +46,12 @@ def _native(algorithm: Any, key: BucketKey, h: Any) -> str | None:
 
 OFFERS = (
     Offer("fused", vector_class=FusedBlock, unsupported_reason=unsupported_reason),
-    Offer("flat", vector_class=Block, unsupported_reason=_native),
+    Offer(
+        "flat",
+        vector_class=Block,
+        unsupported_reason=_native,
+        ahead_of=frozenset({"forloop", "foreach"}),
+    ),
     Offer("forloop", vector_class=SingleBlock, unsupported_reason=_any),
     Offer("foreach", vector_class=ForeachBlock, unsupported_reason=_native),
 )

@@ -29,20 +29,20 @@ def require(group: Mapping[str, Any]) -> None:
     Raises:
         ParametersError: there is one; names it and says why.
     """
-    for position, parameter in enumerate(group["params"]):
-        if not _is_usual(parameter):
-            reason = _reason(parameter)
-            if reason:
-                raise _unsupported(group, position, reason)
-
-
-def _is_usual(parameter: Tensor) -> bool:
-    return (
-        type(parameter) in PLAIN
-        and parameter.dtype in DTYPES
-        and parameter.layout == torch.strided
-        and not parameter.is_nested
-    )
+    names = group.get("param_names")
+    for position, p in enumerate(group["params"]):
+        is_usual = type(p) in PLAIN and p.dtype in DTYPES and p.layout == torch.strided
+        reason = "" if is_usual and not p.is_nested else _reason(p)
+        if reason:
+            name = repr(names[position]) if names else f"params[{position}]"
+            raise ParametersError(
+                f"LBFGS can't optimize {name}, a {type(p).__name__} ({p.dtype}, {p.layout}): it "
+                "keeps its vectors in plain tensors, and the elements can't be copied between "
+                f"those and the parameter ({reason}). Leave out what isn't to be optimized, and "
+                "pass plain tensors: those of a model that isn't sharded, replicated by "
+                "DistributedDataParallel where there are several processes; or take another "
+                "algorithm."
+            )
 
 
 def _reason(parameter: Tensor) -> str:
@@ -64,15 +64,3 @@ def _copy(source: Tensor, dtype: torch.dtype) -> None:
     target = source.clone()
     torch.add(vector, vector, alpha=0.0, out=target)
     target.copy_(vector)
-
-
-def _unsupported(group: Mapping[str, Any], position: int, reason: str) -> ParametersError:
-    parameter, names = group["params"][position], group.get("param_names")
-    name = repr(names[position]) if names else f"params[{position}]"
-    return ParametersError(
-        f"LBFGS can't optimize {name}, a {type(parameter).__name__} ({parameter.dtype}, "
-        f"{parameter.layout}): it keeps its vectors in plain tensors, and the elements can't be "
-        f"copied between those and the parameter ({reason}). Leave out what isn't to be "
-        "optimized, and pass plain tensors: those of a model that isn't sharded, replicated by "
-        "DistributedDataParallel where there are several processes; or take another algorithm."
-    )
