@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 import optkit
+from optkit_core import Optimizer
 
 STEPS = 500
 RATES = tuple(base * 10.0**power for power in range(-4, 2) for base in (1.0, 3.0))
 """The learning rates that are tried; the path of the one that ends lowest is shown."""
 
-WITH_CLOSURE = {"max_iter": 1, "line_search_fn": "hager_zhang", "tolerance_change": 0.0}
-"""What an algorithm gets that needs a closure, as far as it declares it: a point for each
-iteration, lengths of steps that are searched for, and no end before the minimum."""
+EACH_ITERATION = {"max_iter": 1, "tolerance_change": 0.0}
+"""What an algorithm gets that makes several iterations in a step: a point for each of them, and no
+end before the minimum."""
 
 
 @attrs.frozen
@@ -58,11 +59,15 @@ SURFACES = (
 
 
 def path(name: str, surface: Surface) -> Path:
-    """Return the path of an algorithm on a surface, with the learning rate that suits it best."""
-    described = {item.name for item in optkit.describe(name).hyperparameters}
-    fixed = {key: value for key, value in WITH_CLOSURE.items() if key in described}
-    is_searched = "line_search_fn" in fixed
-    rates = RATES if "lr" in described and not is_searched else (None,)
+    """Return the path of an algorithm on a surface, with the learning rate that suits it best.
+
+    One that says how it wants to be compared, with a line search for example, is taken at its word.
+    """
+    known = {item.name for item in optkit.describe(name).hyperparameters}
+    algorithm = optkit.get(name)
+    chosen = algorithm.comparison_options(algorithm) if issubclass(algorithm, Optimizer) else {}
+    fixed = {**chosen, **{key: value for key, value in EACH_ITERATION.items() if key in known}}
+    rates = RATES if "lr" in known and not chosen else (None,)
     return min((descend(name, surface, fixed, rate) for rate in rates), key=lambda p: p.loss)
 
 
