@@ -13,9 +13,8 @@ import optkit
 for library in ("typer", "rich", "sklearn", "matplotlib"):
     pytest.importorskip(library)
 
-from optkit.cli.app import DEFAULT_NAMES  # noqa: E402
-
 from optkit.cli import main  # noqa: E402 - it needs the extra
+from optkit.cli.commands import DEFAULT_NAMES  # noqa: E402
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FLOWERS = "width,length,kind\n" + "".join(
