@@ -57,17 +57,26 @@ class Elementwise(Optimizer):
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
     foreach: bool | None = option(
-        default=None, range=FLAG, doc="torch's flag for foreach", kw_only=True, by_position=True
+        default=None,
+        range=FLAG,
+        doc="torch's flag for foreach",
+        kw_only=True,
+        by_position=True,
+        role="request",
     )
-    maximize: bool = option(default=False, range=BOOLEAN, doc="ascend", kw_only=True)
+    maximize: bool = option(default=False, range=BOOLEAN, doc="ascend", kw_only=True, role="step")
     differentiable: bool = option(
-        default=False, range=BOOLEAN, doc="record the step for autograd", kw_only=True
+        default=False,
+        range=BOOLEAN,
+        doc="record the step for autograd",
+        kw_only=True,
+        role="step",
     )
     capturable: bool = option(
-        default=False, range=BOOLEAN, doc="can be captured in a graph", kw_only=True
+        default=False, range=BOOLEAN, doc="can be captured in a graph", kw_only=True, role="step"
     )
     fused: bool | None = option(
-        default=None, range=FLAG, doc="torch's flag for fused", kw_only=True
+        default=None, range=FLAG, doc="torch's flag for fused", kw_only=True, role="request"
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -178,6 +187,7 @@ class Elementwise(Optimizer):
         plan = self._plan
         if plan is not None and plan.holds(self):
             return plan
+        # Looked for when groups have come: those that are there have been looked at.
         if self._group_count != len(self.param_groups):
             groups.require_no_overlap(self.param_groups)
             self._group_count = len(self.param_groups)
@@ -210,7 +220,9 @@ class Elementwise(Optimizer):
         """
         planned = [
             item
-            for bucket in gather(self.param_groups, values, self.scaling, is_compiled)
+            for bucket in gather(
+                self.param_groups, values, self.scaling, is_compiled, step_options=self.step_options
+            )
             for item in self._chosen(bucket)
         ]
         for item in planned:

@@ -26,6 +26,7 @@ class State(defaultdict[Any, dict[str, Any]]):
     def __init__(self, owner: Owner | None, content: Mapping[Any, dict[str, Any]]) -> None:
         """Start with the states that there are already."""
         super().__init__(dict, content)
+        # Weak: a copied state may outlive its optimizer, which else would be kept alive.
         self._owner = (lambda: None) if owner is None else weakref.ref(owner)
 
     def __bool__(self) -> bool:

@@ -70,9 +70,14 @@ class Optimizer(StatefulOptimizer):
         range=requests.ImplementationRange(),
         doc="which implementation to run",
         kw_only=True,
+        role="request",
     )
     eager_state: bool = option(
-        default=False, range=boolean(), doc="allocate the state at construction", kw_only=True
+        default=False,
+        range=boolean(),
+        doc="allocate the state at construction",
+        kw_only=True,
+        role="execution",
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -94,9 +99,9 @@ class Optimizer(StatefulOptimizer):
         checked = parameters.checked(params)
         with groups.restored_on_error(checked if isinstance(checked[0], dict) else ()):
             super().__init__(checked, defaults)
-        self.state = State(self, self.state)
+        self.state = State(self, self.state)  # may hold eagerly allocated state by now
         self._is_created = True
-        entry_points.load_all()
+        entry_points.load_all()  # those that watch optimizers
         hooks.fire("optkit_created", optimizer=self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -120,7 +125,7 @@ class Optimizer(StatefulOptimizer):
             except BaseException:
                 groups.take_back(self, count)
                 raise
-        if self._is_created:
+        if self._is_created:  # torch's constructor adds its groups by this method, too
             hooks.fire("optkit_group_added", optimizer=self, group=param_group)
 
     def _take_in(self, group: dict[str, Any]) -> None:

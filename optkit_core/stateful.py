@@ -115,9 +115,9 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
         """
 
     @classmethod
-    def state_complaint(cls, state: Mapping[str, Any]) -> str:
-        """Return what is wrong with a parameter's saved state as a whole, or ``""``.
+    def state_complaint(cls, state: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with a parameter's saved state as a whole, None if nothing is.
 
         Each declared buffer has been checked; a subclass may know how they belong together.
         """
-        return ""
+        return None

@@ -37,6 +37,7 @@ Copied = TypeVar("Copied", bound=torch.optim.Optimizer)
 def attributes(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return what copies and pickles of an optimizer take along, by name."""
     state: Any = object.__getstate__(optimizer)
+    # A pair where a subclass has slots.
     plain, slots = state if isinstance(state, tuple) else (state, {})
     kept = {
         name: value
@@ -62,6 +63,7 @@ def deep(optimizer: Copied, memo: dict[int, Any]) -> Copied:
         optimizer: what is copied.
         memo: of `copy.deepcopy`.
     """
+    # Noted first: hooks and attributes may refer to the optimizer.
     twin = memo[id(optimizer)] = object.__new__(type(optimizer))
     state = optimizer.__getstate__()
     carried_along = carried(optimizer, state, partial(_deepcopied, memo=memo), "deep copy", AGAIN)
@@ -100,7 +102,7 @@ def carried(
     if lost:
         named = "; ".join(f"{what} ({error})" for what, error in lost.items())
         message = f"a {doing} of {type(optimizer).__name__} goes without {named}. {advice}"
-        warnings.warn(message, CopyWarning, stacklevel=4)
+        warnings.warn(message, CopyWarning, stacklevel=4)  # the line that copies
     return taken
 
 

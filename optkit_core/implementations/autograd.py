@@ -35,6 +35,7 @@ class Recorded(Operators):
         if hasattr(Tensor, method[:-1]):
             self.tensor = getattr(self.tensor, method[:-1])(*plain, **named)
         else:
+            # `copy_` and `fill_`, for example, exist in place only.
             self.tensor = getattr(self.tensor.clone(), method)(*plain, **named)
         return self
 

@@ -40,7 +40,7 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         algorithm: the class with its update body.
         bucket: the parameters, gradients and states.
     """
-    step_counters.advance(bucket.steps)
+    step_counters.advance(bucket.steps)  # the body is told the number of this step, from 1
     if bucket.key.layout != torch.strided:
         assert algorithm.update_sparse is not None
         _call(algorithm.update_sparse, bucket)
@@ -96,7 +96,7 @@ def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         view = StateView()
         view.show(dict(zip(names, values, strict=True)))
         algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, state["step"].item())
-        if wide is not p:
+        if wide is not p:  # the parameter stays the same tensor, in its own dtype
             p.copy_(parameter.tensor)
         for name, value in zip(names, values, strict=True):
             new = value.tensor.to(state[name].dtype)

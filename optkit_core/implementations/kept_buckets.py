@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations.fused.row_layout import is_uniform
 from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.native.reader import Reader
-from optkit_core.native.reader_loader import reader
+from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
+from optkit_core.step.changes import native_reader
 
 
 class KeptBucket:
@@ -49,15 +47,20 @@ class KeptBucket:
         return whole and bucket.refresh() and is_uniform(bucket, self._names)
 
 
-def keep(algorithm: Any, bucket: Bucket) -> None:
-    """Let a bucket be kept for the steps to come, if it is one whose changes are noticed."""
+def keep(algorithm: type[UpdateBody], bucket: Bucket) -> None:
+    """Let a bucket be kept for the steps to come, if it is one whose changes are noticed.
+
+    Args:
+        algorithm: the class with its buffers.
+        bucket: the parameters, gradients and states.
+    """
     key = bucket.key
     is_plain = key.layout == torch.strided and key.native and not key.dtype.is_complex
     if bucket.kept is not None or not is_plain or key.differentiable or key.capturable:
         return
-    if all(buffer.kind == PER_ELEMENT for buffer in algorithm.buffers.values()):
-        found = reader_of(bucket)
-        bucket.kept = None if found is None else KeptBucket(tuple(algorithm.buffers), found)
+    if all(buffer.rules.is_per_element for buffer in algorithm.buffers.values()):
+        reader = reader_of(bucket)
+        bucket.kept = None if reader is None else KeptBucket(tuple(algorithm.buffers), reader)
 
 
 def holds(bucket: Bucket) -> bool:
@@ -68,4 +71,4 @@ def holds(bucket: Bucket) -> bool:
 def reader_of(bucket: Bucket) -> Reader | None:
     """Return the native reader, where it can read the step counters of a bucket."""
     step = bucket.steps[0]
-    return reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None
+    return native_reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None

@@ -89,7 +89,7 @@ def load(entry_point: EntryPoint) -> Any:
         return entry_point.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # a module may call `sys.exit`, which isn't to end the program
         raise PluginError(
             f"{entry_point.group} {entry_point.name!r} = {entry_point.value!r} of distribution "
             f"{provider(entry_point)} can't be imported: {type(error).__name__}: {error}. "

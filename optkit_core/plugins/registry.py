@@ -172,7 +172,7 @@ class Registry:
         return [entry for entry in matching if not entry.is_disabled]
 
     def _declared(self) -> dict[str, list[AlgorithmEntry]]:
-        path = tuple(sys.path)
+        path = tuple(sys.path)  # what is installed depends on it, and a notebook may extend it
         if self._scanned is None or self._scanned[0] != path:
             scanned: dict[str, list[AlgorithmEntry]] = {}
             for entry_point in entry_points(group=ALGORITHMS):

@@ -59,6 +59,7 @@ def watch(optimizer: torch.optim.Optimizer) -> None:
     """
     registered = hooks_of(optimizer, "step_pre_hook")
     watched = any(isinstance(getattr(hook, "__self__", None), Watcher) for hook in registered)
+    # Optkit's own fire the hooks themselves; twice would count a step twice.
     if watched or isinstance(optimizer, Optimizer):
         return
     watcher = Watcher()

@@ -59,7 +59,7 @@ class Chooser:
             ImplementationError: an explicit request can't be met.
         """
         request = self.request_of(group)
-        if request.is_explicit:
+        if request.is_explicit:  # what `auto` takes is seen in the first step
             for key in dict.fromkeys(bucket_key_of(group, p) for p in group["params"]):
                 if key.device.type != "meta":
                     select(request, key, offers_of(self._algorithm), self._algorithm, h)

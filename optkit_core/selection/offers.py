@@ -66,7 +66,7 @@ def _added(algorithm: type[Algorithm]) -> list[Any]:
         return hooks.results("optkit_offers", algorithm=algorithm)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # a plugin may call `sys.exit`, which isn't to end the program
         raise PluginError(
             f"a plugin failed in optkit_offers for {algorithm.__name__}: "
             f"{type(error).__name__}: {error}"

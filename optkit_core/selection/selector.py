@@ -104,9 +104,9 @@ def select(
 def _rank(key: BucketKey, offer: Offer) -> float:
     preferred = COMPILED if key.compiled else PREFERENCE.get(key.device.type, ELSEWHERE)
     order = preferred if key.native else ELSEWHERE
-    later = [order.index(name) - 0.5 for name in offer.ahead_of if name in order]
-    own = order.index(offer.name) if offer.name in order else len(order)
-    return min([own, *later])
+    # A name of a plugin's own comes last: it runs where it is asked for.
+    rank = order.index(offer.name) if offer.name in order else len(order)
+    return min([rank, *(order.index(name) - 0.5 for name in offer.ahead_of if name in order)])
 
 
 def _where(key: BucketKey) -> str:

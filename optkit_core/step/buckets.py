@@ -155,6 +155,7 @@ class Bucket:
             self,
             kept=None,
             params=[real(p) for p in self.params],
+            # `view_as_real` refuses a tensor that is yet to be conjugated.
             grads=[real(g.resolve_conj()) for g in self.grads],
             states=[{key: real(value) for key, value in state.items()} for state in self.states],
         )
@@ -165,7 +166,7 @@ class Bucket:
         size, capacity = 0, limit / self.key.dtype.itemsize
         for position, p in enumerate(self.params):
             size += p.numel()
-            if positions and size > capacity:
+            if positions and size > capacity:  # at least one, however large it is
                 yield self.subset(positions)
                 positions, size = [], p.numel()
             positions.append(position)
@@ -188,6 +189,7 @@ class Bucket:
             kept=None,
             params=[self.params[i] for i in positions],
             grads=[self.grads[i] for i in positions],
+            # What `gather` returns has no states yet.
             states=[self.states[i] for i in positions] if self.states else [],
             shapes=[self.shapes[i] for i in positions] if self.shapes else [],
             groups=[self.groups[i] for i in positions],

@@ -32,6 +32,7 @@ class WatchedGroups:
         self._params = list(chain.from_iterable(self._lists))
         self._lacking = [p for p in self._params if p.grad is None]
         self._ids = identities(self._values)
+        # The reader writes the indices of changed values to its beginning.
         self.changed = array("q", bytes(8 * len(self._values)))
         self._arrays = (
             identities(self._dicts),

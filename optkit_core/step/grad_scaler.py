@@ -21,6 +21,7 @@ class Scaling:
     def update(self, optimizer: object) -> None:
         """Take what the optimizer has been given for the step to come."""
         scale: Tensor | None = getattr(optimizer, "grad_scale", None)
+        # In float64 first, as `GradScaler.unscale_` does it, for the same last bit.
         self.inverse = None if scale is None else scale.double().reciprocal().float()
         self.found_inf = getattr(optimizer, "found_inf", None)
 

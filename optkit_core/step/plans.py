@@ -125,6 +125,7 @@ class StepPlan:
     def release_gradients(self) -> bool:
         """Forget the gradients of the step; return whether the plan may serve another one."""
         for item in self.planned:
+            # Kept here, they would hold their memory beyond `zero_grad(set_to_none=True)`.
             item.bucket.grads.clear()
         return self._watched is not None
 

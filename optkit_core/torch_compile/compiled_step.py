@@ -116,6 +116,7 @@ def _prepared_step(optimizer: BucketOptimizer) -> tuple[PreparedStep, Execute]:
     count = len(optimizer.param_groups)
     if kept is None or kept.groups != count:
         require_no_overlap(optimizer.param_groups)
+        # `replace` makes a code object of its own, by which the compiler tells functions apart.
         execute = FunctionType(execution.execute.__code__.replace(), vars(execution))
         kept = _executions[optimizer] = Execution(execute, count)
     return prepared_step(optimizer), kept.execute

@@ -79,7 +79,7 @@ def _works(algorithm: type[UpdateBody], item: PlannedBucket) -> list[Work]:
             _work(algorithm, part, program, numbers, item.choice.offer is FORLOOP)
             for part, program, numbers in _by_program(algorithm, bucket)
         ]
-    except UnavailableError:
+    except UnavailableError:  # a body that can't be traced steps uncompiled
         return []
 
 
@@ -90,7 +90,7 @@ def _by_program(
 
     Where all rows have the same numbers, those of one are given.
     """
-    counts: list[float | None] = [None] * len(bucket)
+    counts: list[float | None] = [None] * len(bucket)  # None where the device counts
     if not bucket.key.capturable:
         counts = [count + 1 for count in step_counters.read(bucket.steps)]
     group_steps = list(zip(bucket.groups, counts, strict=True))

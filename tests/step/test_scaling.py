@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from algorithms import ELEMENTWISE
 
 import optkit
 import optkit_core
 
-ELEMENTWISE = ["adagrad", "adamax"]
 IMPLEMENTATIONS = ["forloop", "foreach", "fused"]
 SIZES = [(1,), (67,), (33, 5)]
 

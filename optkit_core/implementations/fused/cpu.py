@@ -111,7 +111,7 @@ def _by_group_step(
     algorithm: type[UpdateBody], table: AddressTable, group_steps: Sequence[tuple[int, float]]
 ) -> list[Launch]:
     launches = []
-    table.bucket.refresh()
+    table.bucket.refresh()  # it has no gradients where a reader looks them up
     for key in dict.fromkeys(group_steps):
         rows = [row for row, other in enumerate(group_steps) if other == key]
         part = AddressTable(table.bucket.subset(rows), tuple(algorithm.buffers), None)

@@ -238,7 +238,7 @@ def _run(table: AddressTable, passes: Sequence[Pass]) -> None:
         for kernel, numbers, ends, sets in passes:
             addresses, chunks = launch_tables(table, ends, sets)
             total = chunks.shape[1]
-            if total and kernel:
+            if total and kernel:  # nothing is launched for rows without elements
                 arguments = (chunks, total, addresses, table.rows, *flag, *numbers)
                 kernel[total, 1, 1](*arguments)
 

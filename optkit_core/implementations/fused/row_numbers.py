@@ -100,7 +100,7 @@ class RowNumbers:
         for offset, tensor in self._tensors:
             self._settings[offset] = float(tensor)
         if inverse_scale is not None:
-            self._values[self._width + 1] = inverse_scale
+            self._values[self._width + 1] = inverse_scale  # after settings and count
         count: int = self._reader.compute(self._address)
         if not count:
             raise OtherBranchError("the update body takes another branch than before")
@@ -116,6 +116,7 @@ class RowNumbers:
 
     def _put(self, local: int, slot: Slot, value: Any) -> bool:
         start = self._width * local + slot.start
+        # The usual change, a scheduler's, for each of perhaps a thousand groups.
         if type(value) is float and slot.length == SINGLE and not self._tensors:
             self._settings[start] = value
             return True

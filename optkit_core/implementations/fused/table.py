@@ -40,7 +40,7 @@ class AddressTable:
         columns = self._columns()
         self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
         self.is_wide = columns[-1][0].dtype == torch.float64
-        parts = 2 if bucket.key.dtype.is_complex else 1
+        parts = 2 if bucket.key.dtype.is_complex else 1  # a kernel computes with the real numbers
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
         self.memory = array(
             "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in columns)
