@@ -74,8 +74,13 @@ def run(name: str, measured: Rows) -> None:
 
 def write(name: str, rows: Sequence[dict[str, Any]]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"machine": machine(), "rows": rows}, indent=1)
-    (RESULTS / f"{name}.json").write_text(f"{text}\n")
+    (RESULTS / f"{name}.json").write_text(as_json(machine(), rows), "utf-8")
+
+
+def as_json(machine: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    """Return the text of a file of results, with a line for each row."""
+    lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in rows)
+    return f'{{\n "machine": {json.dumps(machine)},\n "rows": [\n{lines}\n ]\n}}\n'
 
 
 def line(row: dict[str, Any]) -> str:

@@ -11,8 +11,9 @@ from optkit_core.api import (
     register,
     unregister,
 )
-from optkit_core.checkpoint.conversions import importer, migration
-from optkit_core.declaration.buffers import Buffer, joint_dtype
+from optkit_core.checkpoint.conversion_registry import importer, migration
+from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
+from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
 from optkit_core.elementwise import Elementwise

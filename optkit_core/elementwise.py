@@ -57,17 +57,26 @@ class Elementwise(Optimizer):
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
     foreach: bool | None = option(
-        default=None, range=FLAG, doc="torch's flag for foreach", kw_only=True, by_position=True
+        default=None,
+        range=FLAG,
+        doc="torch's flag for foreach",
+        kw_only=True,
+        by_position=True,
+        role="request",
     )
-    maximize: bool = option(default=False, range=BOOLEAN, doc="ascend", kw_only=True)
+    maximize: bool = option(default=False, range=BOOLEAN, doc="ascend", kw_only=True, role="step")
     differentiable: bool = option(
-        default=False, range=BOOLEAN, doc="record the step for autograd", kw_only=True
+        default=False,
+        range=BOOLEAN,
+        doc="record the step for autograd",
+        kw_only=True,
+        role="step",
     )
     capturable: bool = option(
-        default=False, range=BOOLEAN, doc="can be captured in a graph", kw_only=True
+        default=False, range=BOOLEAN, doc="can be captured in a graph", kw_only=True, role="step"
     )
     fused: bool | None = option(
-        default=None, range=FLAG, doc="torch's flag for fused", kw_only=True
+        default=None, range=FLAG, doc="torch's flag for fused", kw_only=True, role="request"
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -211,7 +220,9 @@ class Elementwise(Optimizer):
         """
         planned = [
             item
-            for bucket in gather(self.param_groups, values, self.scaling, is_compiled)
+            for bucket in gather(
+                self.param_groups, values, self.scaling, is_compiled, step_options=self.step_options
+            )
             for item in self._chosen(bucket)
         ]
         for item in planned:

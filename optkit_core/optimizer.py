@@ -70,9 +70,14 @@ class Optimizer(StatefulOptimizer):
         range=requests.ImplementationRange(),
         doc="which implementation to run",
         kw_only=True,
+        role="request",
     )
     eager_state: bool = option(
-        default=False, range=boolean(), doc="allocate the state at construction", kw_only=True
+        default=False,
+        range=boolean(),
+        doc="allocate the state at construction",
+        kw_only=True,
+        role="execution",
     )
 
     def __init_subclass__(cls, **keywords: Any) -> None:

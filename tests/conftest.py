@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from processes import PATIENCE
 
 import optkit
 from optkit_core import torch_private
@@ -31,7 +33,6 @@ SETTINGS = (
     "OPTKIT_DISABLE_PLUGINS",
     "OPTKIT_FOREACH_BYTES",
     "OPTKIT_NATIVE_READER",
-    "OPTKIT_COMPILER_TIMEOUT",
 )
 
 
@@ -49,8 +50,10 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Let all tests share compiled kernels with each other, and with nobody else."""
-    folder = tmp_path_factory.mktemp("kernels")
+    """Let all tests, and all workers of pytest-xdist, share compiled kernels with nobody else."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPTKIT_CACHE_DIR", str(folder))
         yield folder
@@ -60,6 +63,7 @@ def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def clean_start(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPTKIT_COMPILER_TIMEOUT", str(PATIENCE))  # a busy machine isn't a fault
     torch.manual_seed(0)
     torch.set_num_threads(1)
 

@@ -89,7 +89,7 @@ def _page(
     found: Verdict,
     rows: Sequence[dict[str, Any]],
 ) -> str:
-    """Return a section for docs/benchmarks.md."""
+    """Return a section for docs/benchmarks/results.md."""
     facts = ", ".join(
         f"{value}" if name in ("date", "card") else f"{name} {value}"
         for name, value in machine.items()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-import attrs
 
 from benchmarks.lbfgs import applied, ill_behaved, more_garbow_hillstrom
 from benchmarks.lbfgs.problem import Problem
@@ -34,7 +31,8 @@ def collection(name: str, problems: Sequence[Problem], least: int, summed: bool)
     for problem in problems:
         runs = {solver: solve(problem) for solver, solve in solvers().items()}
         table.append(runs)
-        yield row(problem.name, "evaluations", _counts(runs), runs=_details(runs))
+        summary = _summary({solver: [run] for solver, run in runs.items()})
+        yield row(problem.name, "evaluations", _counts(runs), summary=summary)
     solved = _each(lambda runs: sum(run.solved for run in runs), table)
     yield row(f"{name}: solved", "problems", solved, Goal(solved[_first()], least, least=True))
     told = _each(_truths, table)
@@ -61,8 +59,7 @@ def family(name: str, problems: Sequence[Problem]) -> dict[str, Any]:
     medians = {solver: _median(each) for solver, each in runs.items()}
     better = min((m for p in PEERS if (m := medians[p]) is not None), default=None)
     goal = Goal(_share(medians[_first()], better), SHARE_OF_BETTER_PEER)
-    details = [_details({s: each[i] for s, each in runs.items()}) for i in range(len(problems))]
-    return row(name, "evaluations", medians, goal, runs=details)
+    return row(name, "evaluations", medians, goal, summary=_summary(runs))
 
 
 def _first() -> str:
@@ -74,13 +71,17 @@ def _counts(runs: Runs) -> dict[str, Figure]:
     return {name: run.evaluations if run.solved else None for name, run in runs.items()}
 
 
-def _details(runs: Runs) -> dict[str, Any]:
-    return {name: attrs.asdict(run, value_serializer=_json) for name, run in runs.items()}
-
-
-def _json(_: Any, __: Any, value: Any) -> Any:
-    """Return the value, or None for a NaN or an infinity, which JSON doesn't have."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _summary(runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """Return what the runs of each solver came to; the runs themselves aren't kept."""
+    return {
+        solver: {
+            "runs": len(each),
+            "solved": sum(run.solved for run in each),
+            "evaluations": [min(run.evaluations for run in each), max(r.evaluations for r in each)],
+            "says": sorted({run.says for run in each if run.says is not None}),
+        }
+        for solver, each in runs.items()
+    }
 
 
 def _each(figure: Callable[[list[Run]], Figure], table: Sequence[Runs]) -> dict[str, Figure]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 import optkit
-from optkit.cli.user_errors import OptionError, blamed_on
+from optkit.cli.user_errors import OptionError, translate_errors
+from optkit_core.implementations import fused
 from optkit_core.optimizer import Optimizer
 from optkit_core.selection.explanation import Explanation
 from optkit_core.step.bucket_key import BucketKey
@@ -58,7 +59,7 @@ def optimizer_for(
     """
     params = [_parameter(shape, dtype, device) for shape in shapes for _ in range(count)]
     optkit.get(name)
-    with blamed_on(name, "being created"):
+    with translate_errors(name, "being created"):
         optimizer = optkit.create(name, params, implementation=implementation, **settings)
     if isinstance(optimizer, Optimizer):
         return optimizer
@@ -78,8 +79,6 @@ def sources(optimizer: Optimizer) -> list[tuple[str, str]]:
 
 
 def _source(optimizer: Optimizer, key: BucketKey) -> str:
-    from optkit_core.implementations import fused
-
     algorithm: Any = type(optimizer)
     brought = algorithm.libraries(key.dtype)
     if brought:
@@ -89,18 +88,24 @@ def _source(optimizer: Optimizer, key: BucketKey) -> str:
 
 
 def print_explanation(explanation: Explanation, kernels: Sequence[tuple[str, str]]) -> None:
-    """Print an explanation, then the kernels' sources, each below its title."""
+    """Print an explanation, then the kernels' sources, each below its title.
+
+    Args:
+        explanation: what `Optimizer.explain` returns.
+        kernels: titles and sources of kernels, as `sources` returns them.
+    """
     print(explanation)
     for title, source in kernels:
         print(f"\nfused kernel for {title}\n\n{source}")
 
 
 def _parameter(shape: tuple[int, ...], dtype: str, device: str) -> torch.nn.Parameter:
-    found = getattr(torch, dtype, None)
-    if not isinstance(found, torch.dtype) or not (found.is_floating_point or found.is_complex):
+    known = getattr(torch, dtype, None)
+    if not isinstance(known, torch.dtype) or not (known.is_floating_point or known.is_complex):
         raise OptionError(f"--dtype {dtype!r} isn't a dtype of parameters, such as float32.")
     try:
-        return torch.nn.Parameter(torch.empty(shape, dtype=found, device=device))
+        return torch.nn.Parameter(torch.empty(shape, dtype=known, device=device))
+    # torch raises each of these for a device that it can't use.
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise OptionError(

@@ -22,9 +22,9 @@ def kernels_command(context: typer.Context) -> None:
 @app.command("list", short_help="List the compiled kernels.")
 def list_command() -> None:
     """List the compiled kernels: what for, by which compiler, size and date."""
-    from optkit.cli.kernels import entries, print_entries
+    from optkit.cli.kernels import cached_kernels, print_cached
 
-    print_entries(entries())
+    print_cached(cached_kernels())
 
 
 @app.command("build", short_help="Compile kernels ahead of their use.")

@@ -23,7 +23,7 @@ from optkit_core.tracing.operations.lookup import UntraceableError
 DTYPES = ("float32", "bfloat16")
 
 
-class Entry(NamedTuple):
+class CachedKernel(NamedTuple):
     """One compiled library.
 
     Args:
@@ -48,9 +48,9 @@ class Built(NamedTuple):
     reason: str = ""
 
 
-def entries() -> list[Entry]:
+def cached_kernels() -> list[CachedKernel]:
     """Return what the cache holds, oldest first."""
-    return [_entry(path) for path in cache.files()]
+    return [_cached_kernel(path) for path in cache.files()]
 
 
 def build(names: Sequence[str], dtypes: Sequence[str], portable: bool) -> list[Built]:
@@ -66,12 +66,14 @@ def build(names: Sequence[str], dtypes: Sequence[str], portable: bool) -> list[B
         OutputError: no kernel can be compiled or kept; says why.
         UnknownAlgorithmError: no algorithm goes by a name.
     """
-    wanted = [_dtype(text) for text in dict.fromkeys(dtypes)]
+    torch_dtypes = [_dtype(text) for text in dict.fromkeys(dtypes)]
     chosen = [(name, _compilable(name)) for name in dict.fromkeys(names)]
     if not chosen:
-        return list(_registered(wanted, portable))
+        return list(_registered(torch_dtypes, portable))
     return [
-        _built(name, algorithm, dtype, portable) for name, algorithm in chosen for dtype in wanted
+        _built(name, algorithm, dtype, portable)
+        for name, algorithm in chosen
+        for dtype in torch_dtypes
     ]
 
 
@@ -87,25 +89,25 @@ def clear() -> int:
         raise OutputError(str(error)) from error
 
 
-def print_entries(found: Sequence[Entry]) -> None:
+def print_cached(kernels: Sequence[CachedKernel]) -> None:
     """Print a table of compiled libraries, and where they lie."""
     out = console()
-    if found:
+    if kernels:
         table = plain_table()
         table.add_column("For", overflow="fold")
         table.add_column("Compiler", overflow="fold")
         table.add_column("Bytes", justify="right", no_wrap=True)
         table.add_column("Compiled", no_wrap=True)
-        for entry in found:
+        for entry in kernels:
             date = f"{entry.date:%Y-%m-%d %H:%M}"
             table.add_row(entry.title, entry.compiler, str(entry.size), date)
         out.print(table)
-    out.print(f"{len(found)} in {_places()}.")
-    out.print(_reader(found))
+    out.print(f"{len(kernels)} in {_locations()}.")
+    out.print(_reader(kernels))
 
 
-def _reader(found: Sequence[Entry]) -> str:
-    if not any(entry.title == reader_loader.TITLE for entry in found):
+def _reader(kernels: Sequence[CachedKernel]) -> str:
+    if not any(entry.title == reader_loader.TITLE for entry in kernels):
         return "The native reader isn't there yet; the first fused step compiles it."
     reason = reader_loader.unavailable_reason()
     return "The native reader is in use." if reason is None else f"No native reader: {reason}."
@@ -121,20 +123,20 @@ def print_built(built: Sequence[Built]) -> None:
         table.add_row(item.name, item.dtype, item.reason or str(item.kernels))
     out = console()
     out.print(table)
-    out.print(f"In {_places()}.")
+    out.print(f"In {_locations()}.")
 
 
-def _entry(path: Any) -> Entry:
+def _cached_kernel(path: Any) -> CachedKernel:
     facts = path.stat()
     label = checksum.read_label(path)
     title, _, compiler = (label or "not whole: to be compiled anew\n").partition("\n")
-    return Entry(title, compiler, facts.st_size, datetime.fromtimestamp(facts.st_mtime))
+    return CachedKernel(title, compiler, facts.st_size, datetime.fromtimestamp(facts.st_mtime))
 
 
-def _places() -> str:
-    found = cache_dirs.readable()
-    if found:
-        return ", ".join(map(str, found))
+def _locations() -> str:
+    directories = cache_dirs.readable()
+    if directories:
+        return ", ".join(map(str, directories))
     first = cache_dirs.candidates()[0]
     why_not = cache_dirs.distrust_reason(first) if os.path.lexists(first) else "not there yet"
     return f"{first} ({why_not})"
@@ -145,6 +147,7 @@ def _registered(dtypes: Sequence[torch.dtype], portable: bool) -> Iterator[Built
     for name in optkit.available():
         try:
             algorithm = optkit.get(name)
+        # One broken plugin doesn't keep the others' kernels from being built.
         except PluginError as error:
             yield Built(name, "", 0, f"not available: {error}")
             continue
@@ -162,7 +165,7 @@ def _compilable(name: str) -> Any:
     )
 
 
-def _has_kernels(algorithm: Any) -> bool:
+def _has_kernels(algorithm: type[torch.optim.Optimizer]) -> bool:
     if issubclass(algorithm, Elementwise):
         return True
     return issubclass(algorithm, Optimizer) and bool(algorithm.libraries(torch.float32))

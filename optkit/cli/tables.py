@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from optkit_core.plugins.description import Description
+from optkit_core.plugins.description import Description
 
 
 def console(stderr: bool = False) -> Console:

@@ -56,7 +56,7 @@ def from_extra(module: str, needed_by: str) -> Any:
 
 
 @contextmanager
-def blamed_on(name: str, doing: str) -> Iterator[None]:
+def translate_errors(name: str, doing: str) -> Iterator[None]:
     """Turn any error from inside an optimizer into one that names it, ``sys.exit`` included.
 
     Args:

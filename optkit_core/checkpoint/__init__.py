@@ -1,8 +1,11 @@
 """State that can be trusted: what a checkpoint holds, and how it is checked, adapted and loaded.
 
-A room of its own, imported when state is saved or loaded for the first time. A saved state
-goes through these modules: `saved` reads it, `importers` and `migrations` bring it to the
-algorithm's own schema, `matching` pairs its parameters with the optimizer's, `verification`
-compares every value with the `schema`, judging tensors by their `forms`, and only then does
-`loading` copy anything. What was found is a `report`. `collecting` is the way out.
+`save` collects a state dict. `load.loading` takes one in: `load.structure` and `load.parsing` read
+it, `load.identify_algorithm` refuses another algorithm's and has `migrations` and `load.importers`
+bring it to the `schema` of this one, `load.matching` pairs its parameters with the optimizer's,
+`load.verification` and `load.group_options` compare every value with what is declared, and only
+then does `load.convert_and_copy` change anything. `file` writes and reads state dicts as files.
+
+Plugins register migrations and importers in `conversion_registry`, which is imported with optkit;
+the other modules are imported when state is saved or loaded for the first time.
 """

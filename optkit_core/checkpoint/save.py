@@ -1,4 +1,4 @@
-"""Collecting: the way from an optimizer to a dict that torch.optim understands too."""
+"""Saving: an optimizer's state and groups as a dict that torch.optim understands too."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from optkit_core.checkpoint.load.value_copies import copied
+from optkit_core.checkpoint.load.deep_copy import deep_copy
 from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
-from optkit_core.param_groups.builtin_values import OWN, plain
+from optkit_core.param_groups.builtin_values import BUILTIN_TYPES, plain
 from optkit_core.plugins import hooks
 from optkit_core.step import collector
 from optkit_core.torch_hooks import hooks_of
 
-SHARED = frozenset({list, dict, torch.Size, *OWN})
+AS_THEY_ARE = frozenset({list, dict, torch.Size, *BUILTIN_TYPES})
 """Types of values in a group that a state dict hands on as they are, as torch's does."""
 
 
@@ -28,6 +28,7 @@ def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
     """
     for hook in hooks_of(optimizer, "state_dict_pre_hook"):
         hook(optimizer)
+    # The collector would visit the growing number of dicts again and again.
     with collector.uncollected():
         saved = collect(optimizer, shared or not optimizer.reuses_memory)
     for hook in hooks_of(optimizer, "state_dict_post_hook"):
@@ -50,27 +51,29 @@ def collect(optimizer: Any, shared: bool = True) -> dict[str, Any]:
     """
     optimizer.publish_state()
     groups = optimizer.param_groups
-    places: dict[int, int] = {}
-    for place, p in enumerate(chain.from_iterable(group["params"] for group in groups)):
-        places.setdefault(id(p), place)
+    numbers: dict[int, int] = {}
+    for number, p in enumerate(chain.from_iterable(group["params"] for group in groups)):
+        # A parameter that stands twice has its first number, as torch gives it.
+        numbers.setdefault(id(p), number)
     return {
-        "state": _states(optimizer.state, places, shared),
-        "param_groups": _groups(optimizer, places),
+        "state": _states(optimizer.state, numbers, shared),
+        "param_groups": _groups(optimizer, numbers),
     }
 
 
-def _states(state: Any, places: dict[int, int], shared: bool) -> dict[Any, Any]:
-    """Return the states of parameters by their places, and what else there is by its key."""
+def _states(state: Any, numbers: dict[int, int], shared: bool) -> dict[Any, Any]:
+    """Return the states of parameters by their numbers, and what else there is by its key."""
+    # Keys that are no parameters are user code's, and stay as they are.
     if shared:
-        return {places.get(id(key), key): own for key, own in state.items()}
+        return {numbers.get(id(key), key): own for key, own in state.items()}
     return {
-        places.get(id(key), key): copied(own) if id(key) in places else own
+        numbers.get(id(key), key): deep_copy(own) if id(key) in numbers else own
         for key, own in state.items()
     }
 
 
-def _groups(optimizer: Any, places: dict[int, int]) -> list[dict[str, Any]]:
-    """Return the groups with the places of their parameters, and savable values."""
+def _groups(optimizer: Any, numbers: dict[int, int]) -> list[dict[str, Any]]:
+    """Return the groups with the numbers of their parameters, and savable values."""
     algorithm: Any = type(optimizer)
     marks = {TAG: schema_of(algorithm).identity, WRITER: writer_of(algorithm)}
     ranges = savable(algorithm).items()
@@ -78,9 +81,9 @@ def _groups(optimizer: Any, places: dict[int, int]) -> list[dict[str, Any]]:
     for group in optimizer.param_groups:
         own = {**group, **marks}
         for name, value in group.items():
-            if type(value) not in SHARED:
+            if type(value) not in AS_THEY_ARE:
                 own[name] = plain(value)
         own |= {name: range.saved(group[name]) for name, range in ranges if name in group}
-        own["params"] = [places[id(p)] for p in own.pop("params")]
+        own["params"] = [numbers[id(p)] for p in own.pop("params")]
         groups.append(own)
     return groups

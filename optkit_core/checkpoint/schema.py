@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-import torch
 
+from optkit_core.declaration.base import Declared
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.ranges import Savable
 from optkit_core.errors import CheckpointError
@@ -55,7 +55,7 @@ class Schema:
         return frozenset(name for name, item in self.buffers.items() if not item.optional)
 
 
-def schema_of(algorithm: Any) -> Schema:
+def schema_of(algorithm: type[Declared]) -> Schema:
     """Return the schema of an optkit optimizer class."""
     return Schema(
         algorithm.schema_name,
@@ -67,36 +67,34 @@ def schema_of(algorithm: Any) -> Schema:
 
 
 @functools.cache
-def savable(algorithm: Any) -> dict[str, Savable]:
+def savable(algorithm: type[Any]) -> dict[str, Savable]:
     """Return the ranges of those declared values that aren't saved as they are, by name."""
     ranges = {name: item.range for name, item in algorithm.declarations.items()}
     return {name: range for name, range in ranges.items() if isinstance(range, Savable)}
 
 
-def parse(identity: Any) -> tuple[str, int]:
+def parse_identity(identity: Any) -> tuple[str, int]:
     """Return name and version of an identity such as ``"adamax/1"``.
 
     Raises:
         CheckpointError: it isn't one.
 
-    >>> parse("adamax/1")
+    >>> parse_identity("adamax/1")
     ('adamax', 1)
     """
-    found = re.fullmatch(r"([\w.-]{1,100})/([1-9]\d{0,8})", identity if _is_text(identity) else "")
-    if not found:
+    # Bounded lengths: the text may come from a file that anybody has written.
+    text = identity if isinstance(identity, str) else ""
+    match = re.fullmatch(r"([\w.-]{1,100})/([1-9]\d{0,8})", text)
+    if not match:
         raise CheckpointError(
             f"a group's {TAG!r} must be a name and a version such as 'adamax/1', "
             f"got {identity!r:.60}."
         )
-    return found[1], int(found[2])
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return match[1], int(match[2])
 
 
 @functools.cache
-def writer_of(algorithm: Any) -> str:
+def writer_of(algorithm: type[Any]) -> str:
     """Return name and version of the distribution that provides a class, or ``""``.
 
     It is known for classes that the registry knows.
@@ -106,8 +104,3 @@ def writer_of(algorithm: Any) -> str:
         if entry.location == location and entry.entry_point is not None:
             return f"{entry.provider} {entry.version}".rstrip()
     return ""
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Return the name of a dtype without the module's."""
-    return str(dtype).removeprefix("torch.")

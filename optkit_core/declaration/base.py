@@ -10,10 +10,10 @@ from typing import Any, ClassVar, dataclass_transform
 from torch.optim import Optimizer as TorchOptimizer
 
 from optkit_core.declaration import buffers, fields
-from optkit_core.declaration.buffer_arguments import is_number
-from optkit_core.declaration.buffer_kinds import JOINT
+from optkit_core.declaration.buffer_kinds.kind import is_number
 from optkit_core.declaration.buffers import COUNTER, STEP, Buffer
 from optkit_core.declaration.fields import Declaration, hyperparameter, option
+from optkit_core.declaration.roles import OPTIONS, Role
 from optkit_core.errors import DeclarationError, did_you_mean
 
 
@@ -33,6 +33,7 @@ class Declared:
     has_body: ClassVar[bool] = False
     hyperparameter_names: ClassVar[tuple[str, ...]] = ()
     option_names: ClassVar[tuple[str, ...]] = ()
+    step_options: ClassVar[tuple[str, ...]] = ()
     default_values: ClassVar[Mapping[str, Any]] = {}
     positional: ClassVar[tuple[str, ...]] = ()
     schema_name: ClassVar[str] = "optimizer"
@@ -45,20 +46,21 @@ class Declared:
         cls.declarations = dict(fields.in_order(fields.collect(cls)))
         cls.buffers = buffers.collect(cls)
         cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
-        cls.is_joint = any(item.kind == JOINT for item in cls.buffers.values())
+        cls.is_joint = any(item.rules.is_joint for item in cls.buffers.values())
         _check(cls)
         cls.Hyperparameters = fields.CheckedClass()
+        # Bound once: every group is checked again whenever its values may have changed.
         cls.checks = tuple(
             (name, item.default, partial(item.check, name))
             for name, item in cls.declarations.items()
         )
         cls.known_annotations = set()
-        cls.hyperparameter_names = tuple(
-            name for name, item in cls.declarations.items() if not item.is_option
-        )
-        cls.option_names = tuple(name for name, item in cls.declarations.items() if item.is_option)
+        cls.hyperparameter_names = fields.names(cls.declarations, Role.HYPERPARAMETER)
+        cls.option_names = fields.names(cls.declarations, *OPTIONS)
+        cls.step_options = fields.names(cls.declarations, Role.STEP)
         cls.default_values = {name: item.default for name, item in cls.declarations.items()}
         cls.positional = fields.positional(cls.declarations)
+        # A subclass that declares nothing of its own loads its base's checkpoints.
         if "schema_name" not in vars(cls) and _is_algorithm(cls):
             cls.schema_name = cls.__name__.lower()
 
@@ -87,6 +89,7 @@ def _check(cls: type[Declared]) -> None:
                 f"{cls.__name__} sets {name} = {value!r:.40}, but its base class declares "
                 f"{name}; declare it anew with {maker}(...)."
             )
+    # Interpreters call the body without an optimizer: there is no `self` to hand over.
     if "update" in vars(cls) and not isinstance(
         inspect.getattr_static(cls, "update"), staticmethod
     ):
@@ -95,12 +98,14 @@ def _check(cls: type[Declared]) -> None:
 
 def _buffer_complaint(cls: type[Declared], name: str, buffer: Buffer) -> str:
     """Return what is wrong with a buffer in this class, or ``""``."""
+    # A class attribute of that name would hide torch's, `state` or `defaults` for example.
     if name == STEP or hasattr(TorchOptimizer, name):
         return "every optimizer has that attribute."
     if isinstance(buffer.init, str) and buffer.init not in cls.declarations:
         known = ", ".join(cls.declarations)
         close = did_you_mean(buffer.init, cls.declarations)
         return f"init={buffer.init!r} isn't a hyperparameter.{close} There are {known}."
+    # The default stands for all values: a range that lets None or text pass can't be a start.
     start = cls.declarations[buffer.init].default if isinstance(buffer.init, str) else 0
     if not is_number(start):
         return f"init={buffer.init!r} is a hyperparameter whose default, {start!r}, is no number."

@@ -1,31 +1,27 @@
-"""Arguments of `Buffer`: what can't be is refused in the line that declares it."""
+"""Arguments of `Buffer` that no kind of buffer takes: refused in the line that declares it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from optkit_core.declaration.buffer_kinds import JOINT, KINDS, OPAQUE, SHAPED
 from optkit_core.errors import DeclarationError, did_you_mean
-
-if TYPE_CHECKING:
-    from optkit_core.declaration.buffers import Buffer
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """The floating dtypes that torch promotes, and so computes in beside others."""
 
-PLAIN = (bool, int, float, complex, type(None), Tensor)
 
-
-def refuse_unknown(given: Iterable[str], known: Sequence[str]) -> None:
+def require_known(given: Iterable[str], known: Collection[str]) -> None:
     """Raise for a keyword that isn't an argument.
 
+    Args:
+        given: the keywords.
+        known: the arguments.
+
     Raises:
-        DeclarationError: naming it, the close matches and all arguments.
+        DeclarationError: naming the keyword, the close matches and all arguments.
     """
     for name in given:
         if name not in known:
@@ -34,79 +30,44 @@ def refuse_unknown(given: Iterable[str], known: Sequence[str]) -> None:
             )
 
 
-def check(buffer: Buffer) -> None:
-    """Raise for an argument that can't be, or that contradicts another.
+def require_kind(kind: Any, known: Collection[str]) -> None:
+    """Raise for a kind of buffer that doesn't exist.
+
+    Args:
+        kind: what was given.
+        known: the names of all kinds.
 
     Raises:
-        DeclarationError: naming it, its value and what was expected.
+        DeclarationError: naming it, the close matches and all kinds.
     """
-    complaint = next(_complaints(buffer), None)
-    if complaint:
-        raise DeclarationError(f"wrong Buffer: {complaint}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether a buffer can start from a value: from any real number, infinite or not."""
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(value == value)
-
-
-def _complaints(buffer: Buffer) -> Iterator[str]:
-    yield from _of_kind(buffer.kind)
-    yield from _of_init(buffer)
-    yield from _of_types(buffer)
-    yield from _of_pairs(buffer)
-
-
-def _of_kind(kind: Any) -> Iterator[str]:
-    if not isinstance(kind, str):
-        yield f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r:.40}."
-    elif kind not in KINDS:
-        known = ", ".join(map(repr, KINDS))
-        yield f"kind must be one of {known}, got {kind!r:.40}.{did_you_mean(kind, KINDS)}"
-
-
-def _of_init(buffer: Buffer) -> Iterator[str]:
-    init = buffer.init
-    if buffer.kind == OPAQUE and not (isinstance(init, str) or _is_plain(init)):
-        yield f"init must be numbers, None, tensors, lists or dicts of such, got {init!r:.40}."
-    elif buffer.kind != OPAQUE and not (isinstance(init, str) or is_number(init)):
-        yield f"init must be a number or the name of a hyperparameter, got {init!r:.40}."
-
-
-def _of_types(buffer: Buffer) -> Iterator[str]:
-    if not (buffer.dtype is None or buffer.dtype in DTYPES):
-        yield f"dtype must be one of {', '.join(map(str, DTYPES))}, got {buffer.dtype!r:.40}."
-    if type(buffer.since) is not int or buffer.since < 1:
-        yield f"since must be a version of the schema, from 1 on, got {buffer.since!r:.40}."
-    if not isinstance(buffer.doc, str):
-        yield f"doc must be a string, got {buffer.doc!r:.40}."
-    if not isinstance(buffer.optional, bool):
-        yield f"optional must be True or False, got {buffer.optional!r:.40}."
-    if not (buffer.shape is None or callable(buffer.shape)):
-        yield (
-            "shape must be a function of the parameter, as lambda p: p.shape[:1] is, "
-            f"got {buffer.shape!r:.40}."
+    is_text = isinstance(kind, str)
+    if not (is_text and kind in known):
+        raise DeclarationError(
+            f"wrong Buffer: kind must be one of {', '.join(map(repr, known))}, got {kind!r:.40}."
+            f"{did_you_mean(kind, known) if is_text else ''}"
         )
 
 
-def _of_pairs(buffer: Buffer) -> Iterator[str]:
-    """Say which arguments contradict each other."""
-    kind = buffer.kind
-    if kind == SHAPED and buffer.shape is None:
-        yield "kind 'shaped' needs shape=, a function of the parameter."
-    if kind != SHAPED and buffer.shape is not None:
-        yield f"shape= makes a buffer of kind 'shaped', not {kind!r}: leave one of them out."
-    if kind in (JOINT, OPAQUE) and buffer.dtype is not None:
-        yield f"a buffer of kind {kind!r} has a dtype of its own: leave out dtype={buffer.dtype}."
-    if kind == JOINT and not buffer.optional:
-        yield "the algorithm writes what is of kind 'joint', so it needs optional=True."
-    if buffer.optional and buffer.init != 0:
-        yield f"what is optional starts from nothing: leave out init={buffer.init!r:.40}."
+def complaints(dtype: Any, since: Any, doc: Any, optional: Any, shape: Any) -> Iterator[str]:
+    """Say which of these arguments are of a wrong type or value.
 
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return isinstance(value, PLAIN)
+    Args:
+        dtype: a floating dtype, or None.
+        since: a version of the schema, from 1.
+        doc: a phrase.
+        optional: True or False.
+        shape: a function of the parameter, or None.
+    """
+    if not (dtype is None or dtype in DTYPES):
+        yield f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r:.40}."
+    if type(since) is not int or since < 1:
+        yield f"since must be a version of the schema, from 1 on, got {since!r:.40}."
+    if not isinstance(doc, str):
+        yield f"doc must be a string, got {doc!r:.40}."
+    if not isinstance(optional, bool):
+        yield f"optional must be True or False, got {optional!r:.40}."
+    if not (shape is None or callable(shape)):
+        yield (
+            "shape must be a function of the parameter, as lambda p: p.shape[:1] is, "
+            f"got {shape!r:.40}."
+        )

@@ -7,7 +7,6 @@ A declaration is a class attribute, ``exp_avg = Buffer()``. Its name is the key 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
 from typing import Any, Never
 
 import attrs
@@ -15,9 +14,16 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration import buffer_arguments
-from optkit_core.declaration.buffer_kinds import KINDS, PER_ELEMENT, SCALAR, SHAPED, TensorKind
-
-STEP = "step"
+from optkit_core.declaration.buffer_kinds import (
+    KINDS,
+    BufferKind,
+    PerElementKind,
+    ScalarKind,
+    ShapedKind,
+    TensorKind,
+)
+from optkit_core.declaration.buffer_kinds.scalar_kind import STEP as STEP
+from optkit_core.errors import DeclarationError
 
 
 @attrs.frozen(eq=False, init=False)
@@ -45,6 +51,10 @@ class Buffer:
     Raises:
         DeclarationError: an argument is unknown, can't be, or contradicts another.
 
+    Attributes:
+        rules: what `kind` makes of these arguments.
+        name: the attribute that holds it, ``""`` until there is one.
+
     >>> import torch
     >>> Buffer(init=0.5).allocate(torch.zeros(2, dtype=torch.float64), {})
     tensor([0.5000, 0.5000], dtype=torch.float64)
@@ -59,6 +69,7 @@ class Buffer:
     kind: str
     since: int
     optional: bool
+    rules: BufferKind
     name: str = attrs.field(init=False, default="")
 
     def __init__(
@@ -74,75 +85,99 @@ class Buffer:
         **unknown: Never,
     ) -> None:
         """Refuse what can't be."""
-        known = [field.name for field in attrs.fields(Buffer) if field.init]
-        buffer_arguments.refuse_unknown(unknown, known)
-        kind = (PER_ELEMENT if shape is None else SHAPED) if kind is None else kind
-        self.__attrs_init__(init, doc, dtype, shape, kind, since, optional)
-        buffer_arguments.check(self)
+        # `**unknown` lets a misspelled keyword be told what was meant; Python's own error wouldn't.
+        known = [f.name for f in attrs.fields(Buffer) if f.name not in ("rules", "name")]
+        buffer_arguments.require_known(unknown, known)
+        if kind is None:
+            kind = PerElementKind.name if shape is None else ShapedKind.name
+        buffer_arguments.require_kind(kind, KINDS)
+        rules = KINDS[kind](dtype, shape)
+        self.__attrs_init__(init, doc, dtype, shape, kind, since, optional, rules)
+        complaint = next(self._complaints(), None)
+        if complaint:
+            raise DeclarationError(f"wrong Buffer: {complaint}")
+
+    def _complaints(self) -> Iterator[str]:
+        """Say which arguments can't be, or contradict each other."""
+        init_complaint = self.rules.init_complaint(self.init)
+        if init_complaint:
+            yield init_complaint
+        yield from buffer_arguments.complaints(
+            self.dtype, self.since, self.doc, self.optional, self.shape
+        )
+        yield from self.rules.complaints(self.optional)
+        if self.optional and self.init != 0:
+            yield f"what is optional starts from nothing: leave out init={self.init!r:.40}."
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Note the name for messages."""
         object.__setattr__(self, "name", name)
+        self.rules.buffer_name = name
 
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
-        """Return the buffer for `parameter` before its first step."""
+        """Return the buffer for `parameter` before its first step.
+
+        Args:
+            parameter: the parameter.
+            group: its group, which holds the hyperparameters that `init` may name.
+        """
         return self.allocate_all([parameter], group)[0]
 
     def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
         """Return the buffers for parameters of one dtype and group, as `allocate` does."""
         value = group[self.init] if isinstance(self.init, str) else self.init
-        return KINDS[self.kind].allocate_all(self, value, params, group)
+        return self.rules.allocate_all(value, params, group)
 
     def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
-        """Return a tensor without values to be the buffer of `parameter`."""
-        return self._rules.empty(self, parameter, group)
+        """Return a tensor without values to be the buffer of `parameter`.
+
+        Args:
+            parameter: the parameter.
+            group: its group.
+        """
+        return self._tensor_rules.empty(parameter, group)
 
     def shape_for(self, parameter: Tensor) -> torch.Size:
         """Return the shape of the buffer of `parameter`."""
-        return self._rules.shape_of(self, parameter)
+        return self._tensor_rules.shape_of(parameter)
 
     def dtype_for(self, parameter: Tensor) -> torch.dtype:
         """Return the dtype of the buffer of `parameter`."""
-        return self._rules.dtype_of(self, parameter)
+        return self._tensor_rules.dtype_of(parameter)
 
     def device_for(self, parameter: Tensor, group: Mapping[str, Any]) -> torch.device:
-        """Return the device of the buffer of `parameter`."""
-        return self._rules.device_of(parameter, group)
+        """Return the device of the buffer of `parameter`.
+
+        Args:
+            parameter: the parameter.
+            group: its group, which may be ``capturable``.
+        """
+        return self._tensor_rules.device_of(parameter, group)
 
     @property
     def is_tensor(self) -> bool:
         """Whether it is one tensor for each parameter, of known shape, dtype and device."""
-        return isinstance(KINDS[self.kind], TensorKind)
+        return self.rules.is_tensor
 
     @property
-    def _rules(self) -> TensorKind:
-        rules = KINDS[self.kind]
-        assert isinstance(rules, TensorKind)
-        return rules
+    def _tensor_rules(self) -> TensorKind:
+        assert isinstance(self.rules, TensorKind)
+        return self.rules
 
 
-COUNTER = Buffer(doc="number of steps so far", dtype=torch.float64, kind=SCALAR)
+COUNTER = Buffer(doc="number of steps so far", dtype=torch.float64, kind=ScalarKind.name)
 """The step counter of every elementwise algorithm. In torch it is float32, where adding one
 to 2**24 changes nothing; torch.optim takes and continues either."""
 
-
-def joint_dtype(dtypes: Iterable[torch.dtype]) -> torch.dtype:
-    """Return the dtype of a vector over parameters of these dtypes, complex ones as pairs.
-
-    It is float32 at least: the products of long vectors of half precision mean nothing.
-
-    >>> joint_dtype([torch.bfloat16, torch.complex64])
-    torch.float32
-    """
-    return reduce(torch.promote_types, dtypes, torch.float32).to_real()
+COUNTER.__set_name__(Buffer, STEP)
 
 
 def collect(cls: type) -> dict[str, Buffer]:
     """Return the buffers that `cls` and its bases declare, bases first."""
-    found: dict[str, Buffer] = {}
+    declared: dict[str, Buffer] = {}
     for base in reversed(cls.__mro__):
-        found.update({k: v for k, v in vars(base).items() if isinstance(v, Buffer)})
-    return found
+        declared.update({k: v for k, v in vars(base).items() if isinstance(v, Buffer)})
+    return declared
 
 
 def allocate_all(
@@ -152,6 +187,11 @@ def allocate_all(
 
     The parameters are of one dtype and group. Buffers are ordinary tensors in
     `torch.inference_mode` too: later steps may be outside of it.
+
+    Args:
+        buffers: the declared buffers by name.
+        params: the parameters.
+        group: their group.
     """
     names = [name for name, item in buffers.items() if not item.optional]
     with torch.inference_mode(False), torch.no_grad():
@@ -166,6 +206,13 @@ def allocate(
     group: Mapping[str, Any],
     existing: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the required buffers of `parameter` that don't exist yet."""
+    """Return the required buffers of `parameter` that don't exist yet.
+
+    Args:
+        buffers: the declared buffers by name.
+        parameter: the parameter.
+        group: its group.
+        existing: the names of the buffers that exist.
+    """
     lacking = {name: item for name, item in buffers.items() if name not in existing}
     return dict(next(allocate_all(lacking, [parameter], group)))

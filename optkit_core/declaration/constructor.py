@@ -25,6 +25,7 @@ def constructor(common: Any, cls: Any) -> FunctionType:
         common: the constructor that all classes share.
         cls: the class, whose declarations have been read.
     """
+    # A function for each class: one that is shared has one `__signature__` only.
     own = FunctionType(
         common.__code__, common.__globals__, common.__name__, None, common.__closure__
     )

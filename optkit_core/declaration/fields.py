@@ -17,23 +17,50 @@ from typing import Any
 import attrs
 
 from optkit_core.declaration.ranges import Range, converter
-from optkit_core.errors import HyperparameterError, UnknownHyperparameterError, did_you_mean
+from optkit_core.declaration.roles import OPTIONS, Role
+from optkit_core.errors import (
+    DeclarationError,
+    HyperparameterError,
+    UnknownHyperparameterError,
+    did_you_mean,
+)
 
 
 @attrs.frozen(eq=False, repr=False)
 class Declaration:
-    """What one attribute of a class body declares."""
+    """What one attribute of a class body declares.
+
+    Args:
+        default: the value used when neither the constructor nor a group gives one.
+        range: what is allowed.
+        doc: one phrase about it.
+        role: what it says.
+        kw_only: whether the constructor takes it by keyword only.
+        inherits_role: whether a base's option of the same name gives it its role.
+        type: the annotation as it was written.
+        annotation: the type that the annotation names.
+    """
 
     default: Any
     range: Range
     doc: str
-    is_option: bool
+    role: Role
     kw_only: bool
+    inherits_role: bool = False
     type: str = ""
     annotation: Any = Any
 
+    @property
+    def is_option(self) -> bool:
+        """Whether it is something else than a hyperparameter."""
+        return self.role is not Role.HYPERPARAMETER
+
     def check(self, name: str, value: Any) -> Any:
-        """Return what is kept in place of a value.
+        """Return the value as it is kept, one of Python's own types for example.
+
+        Args:
+            name: what the value is called in messages.
+            value: what was given.
 
         Raises:
             HyperparameterError: it isn't allowed.
@@ -60,7 +87,7 @@ def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool =
     >>> optkit.get("adagrad").Hyperparameters(lr=0.5).lr
     0.5
     """
-    return Declaration(_kept(default, range), range, doc, is_option=False, kw_only=kw_only)
+    return Declaration(_converted(default, range), range, doc, Role.HYPERPARAMETER, kw_only)
 
 
 def option(
@@ -70,8 +97,9 @@ def option(
     doc: str = "",
     kw_only: bool = True,
     by_position: bool = False,
+    role: str | None = None,
 ) -> Any:
-    """Declare an option: how a step is carried out.
+    """Declare an option: something about a step that no update body is given.
 
     Args:
         default: the value used when neither the constructor nor a group gives one.
@@ -81,29 +109,57 @@ def option(
             base classes, whose fields would come before the hyperparameters.
         by_position: whether the constructor takes it by position after the
             hyperparameters all the same, as torch does with ``foreach``.
+        role: ``"step"``: what a step does; parameters step together only where their groups
+            agree in it, and a checkpoint restores it. ``"execution"``: how a step is carried out,
+            which a checkpoint leaves as it is. ``"request"``: the same, for what asks for an
+            implementation. None (default): that of a base class's option of the same name, and
+            ``"step"`` where there is none.
 
     Returns:
         A declaration that the class consumes when it is created.
+
+    Raises:
+        DeclarationError: there is no such role.
+
+    >>> from optkit_core import boolean
+    >>> option(default=False, range=boolean(), role="execution").role
+    <Role.EXECUTION: 'execution'>
     """
-    by_keyword = kw_only and not by_position
-    return Declaration(_kept(default, range), range, doc, is_option=True, kw_only=by_keyword)
+    roles = {item.value: item for item in OPTIONS}
+    if role is not None and role not in roles:
+        raise DeclarationError(
+            f"an option's role must be one of {', '.join(map(repr, roles))}, got {role!r:.40}."
+        )
+    return Declaration(
+        _converted(default, range),
+        range,
+        doc,
+        Role.STEP if role is None else roles[role],
+        kw_only and not by_position,
+        inherits_role=role is None,
+    )
 
 
 def take(cls: type) -> dict[str, Declaration]:
     """Take the declarations out of the body of `cls`, with their types."""
-    own = _typed(cls)
+    own = _with_types(cls)
     for name in own:
+        # Left in the body, it would be the value of the attribute on every instance.
         delattr(cls, name)
     return own
 
 
 def collect(cls: type) -> dict[str, Declaration]:
     """Return the declarations of `cls` and of all its bases, bases first."""
-    found: dict[str, Declaration] = {}
+    declared: dict[str, Declaration] = {}
     for base in reversed(cls.__mro__):
         own = vars(base).get("own_declarations")
-        found.update(_typed(base) if own is None else own)
-    return found
+        for name, item in (_with_types(base) if own is None else own).items():
+            inherited = declared.get(name)
+            if item.inherits_role and inherited is not None and inherited.is_option:
+                item = attrs.evolve(item, role=inherited.role)
+            declared[name] = item
+    return declared
 
 
 class CheckedClass:
@@ -128,7 +184,18 @@ class CheckedClass:
 
 def in_order(declared: Mapping[str, Declaration]) -> list[tuple[str, Declaration]]:
     """Return the declarations in the order of the constructor's arguments."""
+    # sorted() is stable: within each kind, the order of the class body stays.
     return sorted(declared.items(), key=lambda pair: (pair[1].kw_only, pair[1].is_option))
+
+
+def names(declared: Mapping[str, Declaration], *roles: Role) -> tuple[str, ...]:
+    """Return the names of the declarations that have one of some roles.
+
+    Args:
+        declared: the declarations by name.
+        *roles: the roles.
+    """
+    return tuple(name for name, item in declared.items() if item.role in roles)
 
 
 def positional(declared: Mapping[str, Declaration]) -> tuple[str, ...]:
@@ -138,6 +205,11 @@ def positional(declared: Mapping[str, Declaration]) -> tuple[str, ...]:
 
 def refuse_unknown(owner: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     """Raise for the first key of `given` that isn't among `known`.
+
+    Args:
+        owner: the class, for the message.
+        given: the arguments by name.
+        known: the names that are declared.
 
     Raises:
         UnknownHyperparameterError: naming the key, its value, the close matches and all names.
@@ -150,40 +222,52 @@ def refuse_unknown(owner: str, given: Mapping[str, Any], known: tuple[str, ...])
 def unknown(
     owner: str, name: str, value: Any, hint: str, known: Iterable[str]
 ) -> UnknownHyperparameterError:
-    """Return the error for a name that isn't among those that are known."""
+    """Return the error for a name that isn't among those that are known.
+
+    Args:
+        owner: the class, or whatever takes the names.
+        name: the one that isn't known.
+        value: what was given for it.
+        hint: a sentence that says what was probably meant, or ``""``.
+        known: all names that are.
+    """
     return UnknownHyperparameterError(
         f"{owner} takes no {name!r} (got {name}={value!r}).{hint} It takes {', '.join(known)}."
     )
 
 
-def _kept(default: Any, range: Range) -> Any:
-    """Return what is kept of a default; one that isn't allowed is refused with its class."""
+def _converted(default: Any, range: Range) -> Any:
+    """Return a default as it is kept; one that isn't allowed is refused with its class."""
     return default if range.complaint("the default", default) else converter(range)(default)
 
 
-def _typed(cls: type) -> dict[str, Declaration]:
+def _with_types(cls: type) -> dict[str, Declaration]:
     """Return the declarations in the body of `cls`, with their types."""
     types = inspect.get_annotations(cls)
-    found = {name: item for name, item in vars(cls).items() if isinstance(item, Declaration)}
+    declared = {name: item for name, item in vars(cls).items() if isinstance(item, Declaration)}
     return {
         name: attrs.evolve(
-            item, type=_spelled(types.get(name)), annotation=_meant(cls, types.get(name, Any))
+            item,
+            type=_annotation_text(types.get(name)),
+            annotation=_resolved_annotation(cls, types.get(name, Any)),
         )
-        for name, item in found.items()
+        for name, item in declared.items()
     }
 
 
-def _spelled(annotation: Any) -> str:
+def _annotation_text(annotation: Any) -> str:
     if annotation is None or isinstance(annotation, str):
         return annotation or ""
     return inspect.formatannotation(annotation)
 
 
-def _meant(cls: type, annotation: Any) -> Any:
+def _resolved_annotation(cls: type, annotation: Any) -> Any:
     """Return the type that an annotation of a class names; Any where it can't be known yet."""
     if not isinstance(annotation, str):
         return annotation
     try:
+        # Under `from __future__ import annotations` every annotation is text, and builders of
+        # command lines (jsonargparse, Lightning's) need the types.
         return eval(annotation, vars(sys.modules[cls.__module__]))
     except (NameError, AttributeError, KeyError, TypeError, SyntaxError):
         return Any  # a name that is defined later, or for type checkers alone

@@ -25,7 +25,12 @@ class Range(Protocol):
     """What is allowed for one hyperparameter."""
 
     def complaint(self, name: str, value: Any) -> str:
-        """Return what is wrong with `value`, or an empty string."""
+        """Return what is wrong with `value`, or an empty string.
+
+        Args:
+            name: what the value is called in the message.
+            value: anything.
+        """
         ...
 
 
@@ -38,7 +43,12 @@ class Savable(Protocol):
         ...
 
     def restored(self, value: Any, live: Any) -> Any:
-        """Return what a saved value stands for, where the group holds `live`."""
+        """Return what a saved value stands for, where the group holds `live`.
+
+        Args:
+            value: what was saved.
+            live: what the group holds now.
+        """
         ...
 
 
@@ -47,12 +57,12 @@ def converter(range: Range) -> Callable[[Any], Any]:
 
     A range may have a method ``converted(value)`` for it; `plain` does it for the others.
     """
-    found: Callable[[Any], Any] = getattr(range, "converted", plain)
-    return found
+    convert: Callable[[Any], Any] = getattr(range, "converted", plain)
+    return convert
 
 
 @attrs.frozen(eq=False, repr=False)
-class Interval:
+class RealInterval:
     """Real numbers from `low` to `high`; a one-element tensor counts as its number."""
 
     low: float
@@ -64,6 +74,7 @@ class Interval:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
+        # Nearly all values take this way, and whole optimizers are checked again and again.
         if type(value) is float and self.low <= value < self.high:
             return ""
         if isinstance(value, Tensor):
@@ -90,6 +101,7 @@ class Interval:
             )
         if value.is_complex() or value.device.type == "meta":
             return f"{name} must be a real number in {self}, got {value!r}."
+        # On an accelerator this waits for the tensor: its range can't be told otherwise.
         return self.complaint(name, value.item())
 
 
@@ -105,6 +117,7 @@ class Each:
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
+        # NumPy's arrays and tensors aren't registered as sequences.
         is_row = isinstance(value, Sequence) or len(getattr(value, "shape", ())) == 1
         if not is_row or isinstance(value, (str, bytes)) or len(value) != self.length:
             return f"{name} must be {self.length} values, each in {self.range}, {got(value)}"
@@ -158,9 +171,12 @@ class OneOf:
         return self._equal(value)[0]
 
     def _equal(self, value: Any) -> list[Any]:
-        own = plain(value)
+        # Types are compared too, since True == 1 == 1.0 and each may be meant by itself.
+        given = plain(value)
         return [
-            item for item in self.values if own is item or (type(own) is type(item) and own == item)
+            item
+            for item in self.values
+            if given is item or (type(given) is type(item) and given == item)
         ]
 
 
@@ -187,19 +203,32 @@ class Boolean:
 def at_least(low: float, *, infinite: bool = False) -> Range:
     """Allow any finite real number from `low` up, and infinity where `infinite`.
 
+    Args:
+        low: the smallest number that is allowed.
+        infinite: whether infinity is allowed too (default False).
+
     >>> at_least(0.0).complaint("lr", -1.0)
     'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
     """
-    return Interval(low, closed=infinite)
+    return RealInterval(low, closed=infinite)
 
 
 def within(low: float, high: float) -> Range:
-    """Allow real numbers from `low` (included) to `high` (excluded)."""
-    return Interval(low, high)
+    """Allow real numbers from `low` (included) to `high` (excluded).
+
+    Args:
+        low: the smallest number that is allowed.
+        high: the smallest number above that isn't.
+    """
+    return RealInterval(low, high)
 
 
 def each(range: Range, length: int = 2) -> Range:
     """Allow a tuple or list of `length` values, each inside `range`.
+
+    Args:
+        range: what each value must be.
+        length: how many there must be (default 2).
 
     >>> each(within(0.0, 1.0)).complaint("betas", (0.9, 1.0))
     'betas[1] must be in [0, 1), got 1.0. [Invalid beta parameter at index 1: 1.0]'
@@ -208,7 +237,12 @@ def each(range: Range, length: int = 2) -> Range:
 
 
 def whole(low: int, *, optional: bool = False) -> Range:
-    """Allow whole numbers from `low` up, and None where `optional`."""
+    """Allow whole numbers from `low` up, and None where `optional`.
+
+    Args:
+        low: the smallest number that is allowed.
+        optional: whether None is allowed too (default False).
+    """
     return Whole(low, optional)
 
 

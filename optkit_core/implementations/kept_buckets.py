@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations.fused.row_layout import is_uniform
 from optkit_core.implementations.fused.table import AddressTable
@@ -59,7 +58,7 @@ def keep(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     is_plain = key.layout == torch.strided and key.native and not key.dtype.is_complex
     if bucket.kept is not None or not is_plain or key.differentiable or key.capturable:
         return
-    if all(buffer.kind == PER_ELEMENT for buffer in algorithm.buffers.values()):
+    if all(buffer.rules.is_per_element for buffer in algorithm.buffers.values()):
         reader = reader_of(bucket)
         bucket.kept = None if reader is None else KeptBucket(tuple(algorithm.buffers), reader)
 

@@ -1,6 +1,6 @@
 """Plain values: Python's own numbers, texts and containers in place of those of other libraries.
 
-What is kept for a whole run is plain, so that it can be compared, saved and loaded.
+Values in groups are plain, so that they can be compared, saved and loaded for a whole run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-OWN = frozenset({bool, int, float, complex, str, bytes, type(None)})
+BUILTIN_TYPES = frozenset({bool, int, float, complex, str, bytes, type(None)})
 """Types of Python's own values."""
 
 
@@ -28,16 +28,18 @@ def plain(value: Any) -> Any:
     >>> plain([Fraction(1, 4), range(2)])
     [0.25, [0, 1]]
     """
-    if type(value) in OWN or isinstance(value, Tensor):
+    if type(value) in BUILTIN_TYPES or isinstance(value, Tensor):
         return value
     if isinstance(value, str):
         return str.__str__(value)  # an enumerated one calls itself by its member's name
     if isinstance(value, Mapping):
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):
+        # Named tuples, ranges and lists of configuration libraries become what a checkpoint can
+        # hold.
         return (tuple if isinstance(value, tuple) else list)(map(plain, value))
-    found = value.tolist() if is_array(value) else value
-    return plain(found) if type(found) in (list, *OWN) else _number(found)
+    item = value.tolist() if is_array(value) else value
+    return plain(item) if type(item) in (list, *BUILTIN_TYPES) else _number(item)
 
 
 def number(value: Any) -> Any:
@@ -47,8 +49,8 @@ def number(value: Any) -> Any:
 
 def is_array(value: Any) -> bool:
     """Return whether a value is an array or a scalar of NumPy's kind; a tensor isn't."""
-    is_other = isinstance(value, (Tensor, type))
-    return not is_other and hasattr(value, "shape") and hasattr(value, "tolist")
+    is_excluded = isinstance(value, (Tensor, type))
+    return not is_excluded and hasattr(value, "shape") and hasattr(value, "tolist")
 
 
 def is_real(value: Any) -> bool:

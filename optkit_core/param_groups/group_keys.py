@@ -1,4 +1,4 @@
-"""Keys of a parameter group beside the declared ones: annotations, and slips of the pen."""
+"""Keys of a parameter group beside the declared ones: annotations, and misspelled keys."""
 
 from __future__ import annotations
 
@@ -15,45 +15,21 @@ import torch
 
 from optkit_core.declaration.base import Declared
 from optkit_core.declaration.fields import unknown
+from optkit_core.declaration.roles import ANNOTATIONS, role_of
 from optkit_core.errors import UnusedGroupKeyWarning
-from optkit_core.selection import requests
-
-ANNOTATIONS = frozenset(
-    {
-        "params",
-        "param_names",
-        "name",
-        "schema",
-        "writer",
-        "lr_scale",
-        "initial_lr",
-        "min_lr",
-        "max_lr",
-        "swa_lr",
-        "base_momentum",
-        "max_momentum",
-    }
-)
-"""Keys that any group may have beside the declared ones: names, and what schedulers write."""
-
-KNOWN = ANNOTATIONS | requests.SET_ASIDE.keys()
-"""Keys that need no declaration: torch's flags say what runs even where a class has none."""
-
-LIVE = ("implementation", "foreach", "fused", "eager_state")
-"""Options that say how to run; a checkpoint doesn't override them."""
 
 SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 """What other libraries call a hyperparameter, which would have no effect under that name."""
 
-SHORT = 3
-"""Names of no more letters are too alike for another letter in one to be a slip: ``l1``, ``lr``."""
+SHORT_NAME = 3
+"""Names of no more letters, ``lr`` and ``l1``, are too alike to correct one letter to another."""
 
 WITHIN = frozenset({"optkit", "optkit_core", "optkit_plugins", "torch"})
 """Packages whose lines a warning doesn't point to."""
 
 
 def check(owner: type[Declared], group: Mapping[str, Any]) -> None:
-    """Refuse keys that are slips of declared names, and warn once of others that nobody knows.
+    """Refuse keys that are misspelled declared names, and warn once of others that nobody knows.
 
     Args:
         owner: the optimizer's class.
@@ -62,13 +38,13 @@ def check(owner: type[Declared], group: Mapping[str, Any]) -> None:
     Raises:
         UnknownHyperparameterError: a key is almost a declared name.
     """
-    strange = [key for key in group if key not in owner.declarations and key not in KNOWN]
-    for key in strange:
-        meant = slip_of(key, owner.declarations)
+    unknown_keys = [key for key in group if role_of(key, owner.declarations) is None]
+    for key in unknown_keys:
+        meant = misspelled_name(key, owner.declarations)
         if meant:
             name, hint = f"a parameter group of {owner.__name__}", f" Did you mean {meant!r}?"
             raise unknown(name, key, group[key], hint, owner.declarations)
-    new = [key for key in strange if key not in owner.known_annotations]
+    new = [key for key in unknown_keys if key not in owner.known_annotations]
     if new:
         warnings.warn(
             f"a parameter group has {', '.join(map(repr, new))}, which {owner.__name__} keeps "
@@ -76,41 +52,52 @@ def check(owner: type[Declared], group: Mapping[str, Any]) -> None:
             UnusedGroupKeyWarning,
             stacklevel=_stacklevel(),
         )
+        # Once for each class: every optimizer of a sweep has the same keys.
         owner.known_annotations.update(new)
 
 
-def slip_of(key: Any, declared: Iterable[str]) -> str:
-    """Return the declared name that a key is a slip of, or ``""``.
+def misspelled_name(key: Any, declared: Iterable[str]) -> str:
+    """Return the declared name that a key misspells, or ``""``.
 
-    A name made from a declared one is no slip, ``lr_mult`` or ``decoupled_weight_decay``, nor is
-    one that an optimizer of torch's takes, ``etas`` for example.
+    A name made from a declared one, ``lr_mult`` or ``decoupled_weight_decay``, is none, nor is one
+    that an optimizer of torch's takes, ``etas`` for example.
 
-    >>> slip_of("lrr", ["lr", "betas"]), slip_of("lr_mult", ["lr", "betas"])
+    Args:
+        key: a key of a group.
+        declared: the declared names.
+
+    >>> misspelled_name("lrr", ["lr", "betas"]), misspelled_name("lr_mult", ["lr", "betas"])
     ('lr', '')
     """
     if not isinstance(key, str) or key in ANNOTATIONS:
         return ""
     given = key.lower()
-    close = (name for name in declared if SYNONYMS.get(given) == name or is_slip(given, name))
+    close = (
+        name for name in declared if SYNONYMS.get(given) == name or is_misspelling(given, name)
+    )
     meant = next(close, "")
     return "" if meant and key in torchs_arguments() else meant
 
 
-def is_slip(given: str, name: str) -> bool:
+def is_misspelling(given: str, name: str) -> bool:
     """Return whether one letter is missing, too many or another, or two have changed places.
 
-    >>> [is_slip(given, "betas") for given in ("beta", "bettas", "beta1", "beats", "alphas")]
+    Args:
+        given: what somebody wrote.
+        name: what may have been meant.
+
+    >>> [is_misspelling(given, "betas") for given in ("beta", "bettas", "beta1", "beats", "alphas")]
     [True, True, True, True, False]
     """
-    start = _in_common(given, name)
-    end = _in_common(given[start:][::-1], name[start:][::-1])
-    there, here = given[start : len(given) - end], name[start : len(name) - end]
-    if len(there) <= 1 and len(here) <= 1:
-        return not here or len(name) > SHORT
-    return len(here) == 2 and there == here[::-1] and len(name) >= SHORT
+    start = _shared_start(given, name)
+    end = _shared_start(given[start:][::-1], name[start:][::-1])
+    typed, meant = given[start : len(given) - end], name[start : len(name) - end]
+    if len(typed) <= 1 and len(meant) <= 1:
+        return not meant or len(name) > SHORT_NAME
+    return len(meant) == 2 and typed == meant[::-1] and len(name) >= SHORT_NAME
 
 
-def _in_common(one: str, other: str) -> int:
+def _shared_start(one: str, other: str) -> int:
     """Return how many letters two texts have in common at their start."""
     pairs = zip(one, other, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -129,6 +116,7 @@ def torchs_arguments() -> dict[str, list[str]]:
 
 def _stacklevel() -> int:
     """Return the ``stacklevel`` with which the caller's warning points to the user's line."""
+    # warnings.warn has skip_file_prefixes for this from Python 3.12 on.
     frame: FrameType | None = sys._getframe(1)
     level = 1
     while frame and str(frame.f_globals.get("__name__")).partition(".")[0] in WITHIN:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from optkit_core.declaration import fields
 from optkit_core.declaration.base import Declared
+from optkit_core.declaration.roles import REQUESTS
 from optkit_core.errors import GroupError, ParametersError
 from optkit_core.native.memory_layout import is_expanded, overlapping
 from optkit_core.param_groups import group_keys, parameters
@@ -96,7 +97,7 @@ def check_group(owner: type[Declared], group: dict[str, Any]) -> None:
         value = group.get(name, default)
         if value is not default:
             kept[name] = check(value)
-    if not requests.SET_ASIDE.keys().isdisjoint(kept):
+    if not REQUESTS.isdisjoint(kept):
         requests.require_consistent({**group, **kept})
     group.update(kept)
 

@@ -24,13 +24,13 @@ def checked(params: Any) -> list[Any]:
         ParametersError: it can't be one; says what was probably meant.
         GroupError: there is nothing in it.
     """
-    found = _listed(params, "params")
-    if not found:
+    params_list = _listed(params, "params")
+    if not params_list:
         raise GroupError(
             "params is empty; pass model.parameters() of a model that has some. "
             "[optimizer got an empty parameter list]"
         )
-    return found
+    return params_list
 
 
 def entries(params: Any) -> list[Any]:
@@ -42,14 +42,18 @@ def entries(params: Any) -> list[Any]:
     return [params] if isinstance(params, Tensor) else _listed(params, "params of a group")
 
 
-def refuse_wrong_entry(found: list[Any], allow_non_leaf: bool) -> None:
+def refuse_wrong_entry(params_list: list[Any], allow_non_leaf: bool) -> None:
     """Raise for the first entry that can't be optimized; called once torch has refused one.
+
+    Args:
+        params_list: the entries that torch was given.
+        allow_non_leaf: whether results of operations are allowed, as with ``differentiable``.
 
     Raises:
         ParametersError: an entry is neither a tensor nor a ``(name, tensor)`` pair.
         GroupError: an entry is the result of an operation, which nobody can optimize.
     """
-    for position, entry in enumerate(found):
+    for position, entry in enumerate(params_list):
         tensor = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
         if not isinstance(tensor, Tensor):
             raise ParametersError(
@@ -66,6 +70,7 @@ def refuse_wrong_entry(found: list[Any], allow_non_leaf: bool) -> None:
 
 
 def _listed(params: Any, what: str) -> list[Any]:
+    # The order of a set changes from run to run, and with it which saved state is whose.
     if isinstance(params, (set, frozenset)):
         raise ParametersError(f"params must have an order, got a set; use a list. [{ORDERED}]")
     hint = _hint(params)

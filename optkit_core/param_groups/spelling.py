@@ -49,6 +49,7 @@ def _number(text: str) -> str:
     digits, e, exponent = text.partition("e")
     if not e:
         return text
+    # https://yaml.org/type/float.html: a point and the exponent's sign aren't optional.
     point = "" if "." in digits else ".0"
     sign = "" if exponent[0] in "+-" else "+"
     return f"{digits}{point}e{sign}{exponent}"

@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.checkpoint.schema import dtype_name, schema_of
-from optkit_core.declaration.buffer_kinds import KINDS
+from optkit_core.checkpoint.schema import schema_of
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.declaration.tensor_types import dtype_name
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins.registry import AlgorithmEntry
 from optkit_core.selection.offers import OWN_STEP, offers_of
@@ -135,15 +135,14 @@ def _buffers(algorithm: type[Optimizer]) -> tuple[BufferInfo, ...]:
 
 
 def _buffer(name: str, item: Buffer) -> BufferInfo:
-    rules = KINDS[item.kind]
     return BufferInfo(
         name,
         item.kind,
-        rules.dtype if item.dtype is None else dtype_name(item.dtype),
+        item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype),
         "when it is written" if item.optional else str(item.init),
         item.doc,
-        rules.shape,
-        rules.device,
+        item.rules.shape_rule,
+        item.rules.device_rule,
         item.since,
     )
 

@@ -10,7 +10,7 @@ import threading
 import warnings
 from importlib.metadata import EntryPoint, entry_points
 
-from optkit_core.checkpoint import conversions
+from optkit_core.checkpoint import conversion_registry
 from optkit_core.errors import PluginError, PluginWarning
 from optkit_core.plugins import hooks
 from optkit_core.plugins.registry import is_disabled, owner, registry
@@ -71,7 +71,7 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
                 arguments = [registrar][: len(implementation.argnames)]
                 implementation.function(*arguments)
     except BaseException as error:
-        conversions.forget(registrar.conversions)
+        conversion_registry.forget(registrar.conversions)
         hooks.manager.unregister(plugin)
         if isinstance(error, KeyboardInterrupt):
             raise

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from optkit_core.checkpoint import conversions
+from optkit_core.checkpoint import conversion_registry
 
 
 class Add(Protocol):
@@ -45,7 +45,7 @@ class Registrar:
             version: the version that it migrates from.
             function: takes the saved state and changes it.
         """
-        conversions.migration(schema, version)(function)
+        conversion_registry.migration(schema, version)(function)
         self.conversions.append((schema, version))
 
     def importer(self, schema: str, source: str, function: Any) -> None:
@@ -56,5 +56,5 @@ class Registrar:
             source: what wrote the state that it imports.
             function: takes the saved state and changes it.
         """
-        conversions.importer(schema, source)(function)
+        conversion_registry.importer(schema, source)(function)
         self.conversions.append((schema, source))

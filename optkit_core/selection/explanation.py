@@ -86,6 +86,7 @@ class ExplainedOptimizer(GroupOwner, Protocol):
 
     offers: ClassVar[tuple[Offer, ...]]
     has_body: ClassVar[bool]
+    step_options: ClassVar[tuple[str, ...]]
     request: Request
 
     def choose(
@@ -100,7 +101,12 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
     Parameters without a gradient are counted where they would be if they had a dense one.
     """
     values = GroupValues(optimizer)
-    buckets = gather(optimizer.param_groups, values, only_with_gradient=False)
+    buckets = gather(
+        optimizer.param_groups,
+        values,
+        only_with_gradient=False,
+        step_options=optimizer.step_options,
+    )
     choices = [_choice(optimizer, bucket) for bucket in buckets]
     return Explanation(
         type(optimizer).__name__,

@@ -27,12 +27,8 @@ NAMES = ("auto", "forloop", "foreach", "fused")
 ENVIRONMENT = "OPTKIT_IMPLEMENTATION"
 CONFIG_FILE = "OPTKIT_CONFIG"
 
-SET_ASIDE = {
-    "implementation": ("foreach", "fused"),
-    "foreach": ("implementation",),
-    "fused": ("implementation",),
-}
-"""Which options of the constructor a group's own option sets aside."""
+FLAGS = ("foreach", "fused")
+"""torch's options for an implementation; they and ``implementation`` set each other aside."""
 
 
 @attrs.frozen(eq=False)
@@ -183,8 +179,10 @@ def request_key(group: Mapping[str, Any]) -> RequestKey:
 
 def set_aside(own: Mapping[str, Any]) -> list[str]:
     """Return the options of the constructor that a group's own options replace."""
-    given = [key for key in SET_ASIDE if own.get(key) is not None]
-    return [other for key in given for other in SET_ASIDE[key] if own.get(other) is None]
+    replaced = list(FLAGS) if own.get("implementation") is not None else []
+    if any(own.get(flag) is not None for flag in FLAGS):
+        replaced.append("implementation")
+    return [name for name in replaced if own.get(name) is None]
 
 
 class ImplementationRange:

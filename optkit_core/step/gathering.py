@@ -20,6 +20,7 @@ def gather(
     scaling: Scaling | None = None,
     is_compiled: bool = False,
     only_with_gradient: bool = True,
+    step_options: Sequence[str] = (),
 ) -> list[Bucket]:
     """Sort parameters into buckets, as yet without state.
 
@@ -30,6 +31,7 @@ def gather(
         is_compiled: whether compiled code calls the step.
         only_with_gradient: whether parameters without a gradient are left out; otherwise they
             are where they would be with a dense one.
+        step_options: the names of the options that parameters of one bucket must agree in.
 
     Returns:
         The buckets, in the order in which their first parameter comes.
@@ -37,7 +39,7 @@ def gather(
     buckets: dict[Any, Bucket] = {}
     shared = scaling or Scaling()
     for index, group in enumerate(param_groups):
-        modes = modes_of(group)
+        agreed = agreed_options(group, step_options)
         for p in group["params"]:
             g = p.grad
             if g is None and only_with_gradient:
@@ -45,7 +47,7 @@ def gather(
             layout = p.layout if g is None else g.layout
             # Subclasses of different types may compute differently, and don't step together.
             types = () if _is_native(p, g) else (type(p), type(g))
-            key = (p.device, p.dtype, layout, types, modes)
+            key = (p.device, p.dtype, layout, types, agreed)
             bucket = buckets.get(key)
             if bucket is None:
                 common = bucket_key_of(group, p, layout, is_compiled, not types)
@@ -59,14 +61,17 @@ def gather(
     return list(buckets.values())
 
 
-def modes_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return those options of a group that parameters of one bucket must agree in."""
-    return (
-        requests.request_key(group),
-        bool(group.get("maximize", False)),
-        bool(group.get("differentiable", False)),
-        bool(group.get("capturable", False)),
-    )
+def agreed_options(group: Mapping[str, Any], step_options: Sequence[str]) -> tuple[Any, ...]:
+    """Return those options of a group that parameters of one bucket must agree in.
+
+    Args:
+        group: a parameter group.
+        step_options: the names of the options that say what a step does.
+    """
+    values = [group.get(name) for name in step_options]
+    # Flags are compared as they are; what an algorithm of others declares may have no hash.
+    flags = (value if type(value) is bool else str(value) for value in values)
+    return (requests.request_key(group), *flags)
 
 
 def _is_native(p: Tensor, g: Tensor | None) -> bool:

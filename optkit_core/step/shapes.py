@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.errors import ShapeError
 from optkit_core.param_groups import groups
@@ -32,7 +31,7 @@ def require_shapes(
     for name, buffer in buffers.items() if len(bucket.new) < len(bucket) else ():
         column = [state[name] for state in bucket.states]
         shapes = wanted
-        if buffer.kind != PER_ELEMENT:
+        if not buffer.rules.is_per_element:
             shapes = [buffer.shape_for(p) for p in bucket.params]
         _require(bucket, column, shapes, f"buffer {name!r}", param_groups)
     _require(bucket, bucket.grads, wanted, "gradient", param_groups)

@@ -14,23 +14,29 @@ import torch
 
 from optkit_core.api import get
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing import calls, resuming, sparse_gradients, steps, variation
+from optkit_core.testing import (
+    closure_calls,
+    resuming,
+    sparse_gradients,
+    step_requirements,
+    variation,
+)
 from optkit_core.testing.agreement import TOLERANCES, assert_agree
 from optkit_core.testing.check_report import CheckReport
-from optkit_core.testing.failures import NotApplicableError, named
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.subject import Subject
 
 __all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check"]
 
 REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
-    "what has a gradient moves, and nothing else does": steps.step_as_they_should,
-    "implementations agree": steps.agree,
-    "maximize turns the gradients": steps.maximize,
+    "what has a gradient moves, and nothing else does": step_requirements.step_as_they_should,
+    "implementations agree": step_requirements.agree,
+    "maximize turns the gradients": step_requirements.maximize,
     "implementations heed each group's hyperparameters": variation.hyperparameters,
-    "implementations heed a GradScaler's scale": steps.scaled,
-    "autograd can record a step": steps.differentiable,
+    "implementations heed a GradScaler's scale": step_requirements.scaled,
+    "autograd can record a step": step_requirements.differentiable,
     "implementations agree on sparse gradients": sparse_gradients.sparse_gradients,
-    "a step calls its closure as documented": calls.closures,
+    "a step calls its closure as documented": closure_calls.closures,
     "deep copies continue": resuming.deep_copies,
     "pickles continue": resuming.pickles,
     "state dicts continue": resuming.state_dicts,
@@ -83,12 +89,12 @@ def check(
     cls = get(algorithm) if isinstance(algorithm, str) else algorithm
     where = torch.device(device)
     subject = Subject(cls, dtype, where, options, frozenset(constant), min_dim)
-    subject.require_sense()
+    subject.require_checkable()
     held: list[str] = []
     left_out: dict[str, str] = {}
     for title, requirement in REQUIREMENTS.items():
         try:
-            with named(f"{cls.__name__} fails the requirement {title!r}"):
+            with prefix_failures(f"{cls.__name__} fails the requirement {title!r}"):
                 requirement(subject)
             held.append(title)
         except NotApplicableError as error:

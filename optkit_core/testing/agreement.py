@@ -23,71 +23,91 @@ and absolute for values below one."""
 
 
 def assert_agree(
-    found: Sequence[Tensor], wanted: Sequence[Tensor], dtype: torch.dtype | None = None
+    actual: Sequence[Tensor], expected: Sequence[Tensor], dtype: torch.dtype | None = None
 ) -> None:
     """Assert that tensors agree within the tolerance of their dtype.
 
     Args:
-        found: the tensors of one implementation.
-        wanted: those of the reference.
+        actual: the tensors of one implementation.
+        expected: those of the reference.
         dtype: whose tolerance counts, where it isn't the tensors' own.
 
     Raises:
         AssertionError: they don't; says where and by how much.
     """
-    for mine, other in zip(found, wanted, strict=True):
-        assert_close(mine, other, TOLERANCES[dtype or other.dtype])
+    for one, reference in zip(actual, expected, strict=True):
+        assert_close(one, reference, TOLERANCES[dtype or reference.dtype])
 
 
-def assert_close(mine: Tensor, other: Tensor, tolerance: float) -> None:
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
     """Assert that two tensors are of one dtype and shape and differ by no more.
+
+    Args:
+        actual: a tensor.
+        expected: the reference.
+        tolerance: relative to the reference, and absolute too; NaN equals NaN.
 
     Raises:
         AssertionError: they don't; says where and by how much.
     """
     torch.testing.assert_close(
-        mine.detach(), other.detach(), rtol=tolerance, atol=tolerance, equal_nan=True
+        actual.detach(), expected.detach(), rtol=tolerance, atol=tolerance, equal_nan=True
     )
 
 
-def is_same(mine: Any, other: Any) -> bool:
-    """Return whether two entries of a state hold the same values, NaN included."""
-    if isinstance(mine, Tensor) and isinstance(other, Tensor):
-        return mine.shape == other.shape and torch.allclose(
-            mine, other, rtol=0, atol=0, equal_nan=True
+def is_same(actual: Any, expected: Any) -> bool:
+    """Return whether two entries of a state hold the same values, NaN included.
+
+    Args:
+        actual: a tensor, a number, a list or anything that compares.
+        expected: the same.
+    """
+    if isinstance(actual, Tensor) and isinstance(expected, Tensor):
+        return actual.shape == expected.shape and torch.allclose(
+            actual, expected, rtol=0, atol=0, equal_nan=True
         )
-    if isinstance(mine, (list, tuple)):
-        return len(mine) == len(other) and all(map(is_same, mine, other))
-    return bool(mine == other)
+    if isinstance(actual, (list, tuple)):
+        return len(actual) == len(expected) and all(map(is_same, actual, expected))
+    return bool(actual == expected)
 
 
 def tolerance_for(name: str, parameter: Tensor, entry: Tensor) -> float:
-    """Return how far an entry of a parameter's state may differ: counts must not."""
+    """Return how far an entry of a parameter's state may differ: counts must not.
+
+    Args:
+        name: of the entry.
+        parameter: whose state it is in.
+        entry: the entry.
+    """
     if name == STEP:
         return 0.0
     return max(TOLERANCES[parameter.dtype], TOLERANCES.get(entry.dtype, 0.0))
 
 
 def assert_same_state(
-    mine: Mapping[str, Any], other: Mapping[str, Any], parameter: Tensor, is_exact: bool
+    actual: Mapping[str, Any], expected: Mapping[str, Any], parameter: Tensor, is_exact: bool
 ) -> None:
     """Assert that two states of one parameter have the same entries, and that these agree.
 
     Args:
-        mine: the state of one implementation.
-        other: that of the reference.
+        actual: the state of one implementation.
+        expected: that of the reference.
         parameter: whose state it is; its dtype's tolerance counts.
         is_exact: whether they must be equal.
 
     Raises:
         AssertionError: they don't; names the entry.
     """
-    assert mine.keys() == other.keys(), f"has the state {sorted(mine)}, not {sorted(other)}"
-    for name, value in mine.items():
+    assert actual.keys() == expected.keys(), (
+        f"has the state {sorted(actual)}, not {sorted(expected)}"
+    )
+    for name, value in actual.items():
         if is_exact:
-            assert is_same(value, other[name]), f"{name} is {value!r:.80}, not {other[name]!r:.80}"
+            assert is_same(value, expected[name]), (
+                f"{name} is {value!r:.80}, not {expected[name]!r:.80}"
+            )
         elif isinstance(value, Tensor):
             try:
-                assert_close(value, other[name], tolerance_for(name, parameter, value))
+                assert_close(value, expected[name], tolerance_for(name, parameter, value))
             except AssertionError as error:
                 raise AssertionError(f"{name}: {error}") from error

@@ -6,7 +6,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.testing.problem import gradient, is_missing, random
+from optkit_core.testing.problems import gradient, is_missing, random
 
 EPOCH = 3
 """Of so many steps each, losses have another minimum: what is resumed then has a way to go."""
@@ -52,7 +52,12 @@ class Closure:
         return not is_missing(position, self.number)
 
     def gradient(self, position: int, p: Tensor) -> Tensor:
-        """Return the gradient of a parameter; it may lie anyhow."""
+        """Return the gradient of a parameter; it may lie anyhow.
+
+        Args:
+            position: which of the optimizer's parameters it is.
+            p: the parameter.
+        """
         g = gradient(p, position, self.number)
         factor = self.sign * self.scale
         return g if factor == 1 else g * factor
@@ -62,7 +67,7 @@ class Closure:
         return torch.tensor(self.number + 0.5)
 
 
-class Descent(Closure):
+class QuadraticClosure(Closure):
     """Gives the gradients of a loss, as an algorithm needs them that evaluates it anew.
 
     It is a sum of squares with weights from 0.5 to 2, whose minimum stays for an `EPOCH`.

@@ -11,7 +11,7 @@ class NotApplicableError(Exception):
 
 
 @contextmanager
-def named(what: str) -> Iterator[None]:
+def prefix_failures(what: str) -> Iterator[None]:
     """Put a name before what fails within, and make an assertion of whatever it is.
 
     Raises:

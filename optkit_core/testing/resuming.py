@@ -8,17 +8,17 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from optkit_core import state_files
-from optkit_core.testing.failures import NotApplicableError, named
-from optkit_core.testing.outcome import Outcome
+from optkit_core.optimizer import Optimizer
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import take_steps
 from optkit_core.testing.subject import Subject, params_of
 
-MOST_STEPS = 6
+MAX_STEPS = 6
 """How many steps are taken before, and how many after."""
 
 
@@ -42,7 +42,7 @@ def pickles(subject: Subject) -> None:
 def state_dicts(subject: Subject) -> None:
     """Continue from a state dict, in an optimizer of copies of the parameters."""
 
-    def loaded(optimizer: Any, name: str) -> Any:
+    def loaded(optimizer: Optimizer, name: str) -> Optimizer:
         other = subject.optimizer(_copies(subject, optimizer), name)
         other.load_state_dict(optimizer.state_dict())
         return other
@@ -53,7 +53,7 @@ def state_dicts(subject: Subject) -> None:
 def files(subject: Subject) -> None:
     """Continue from a file."""
 
-    def loaded(optimizer: Any, name: str) -> Any:
+    def loaded(optimizer: Optimizer, name: str) -> Optimizer:
         other = subject.optimizer(_copies(subject, optimizer), name)
         with tempfile.TemporaryDirectory() as folder:
             state_files.save(optimizer, Path(folder) / "optimizer.safetensors")
@@ -63,24 +63,25 @@ def files(subject: Subject) -> None:
     _resume(subject, loaded)
 
 
-def _copies(subject: Subject, optimizer: Any) -> list[Tensor]:
+def _copies(subject: Subject, optimizer: Optimizer) -> list[Tensor]:
     """Return parameters of the same values, and the same layouts: sums may depend on these."""
-    params = subject.memory().params
+    params = subject.parameters().params
     return [new.copy_(p) for new, p in zip(params, params_of(optimizer), strict=True)]
 
 
-def _resume(subject: Subject, twin_of: Callable[[Any, str], Any]) -> None:
+def _resume(subject: Subject, twin_of: Callable[[Optimizer, str], Optimizer]) -> None:
     """Take steps, then some more with a twin and with the original; neither notices the other."""
-    half = min(subject.steps, MOST_STEPS)
+    half = min(subject.steps, MAX_STEPS)
     first, then = range(half), range(half, 2 * half)
     for name in subject.implementations:
-        with named(name):
-            optimizer = subject.optimizer(subject.memory().params, name)
+        with prefix_failures(name):
+            # Half of the steps before and half after: the state must matter for what follows.
+            optimizer = subject.optimizer(subject.parameters().params, name)
             take_steps(subject, optimizer, first)
-            before, twin = Outcome.of(optimizer), twin_of(optimizer, name)
+            before, twin = Snapshot.of(optimizer), twin_of(optimizer, name)
             take_steps(subject, twin, then)
-            with named("the original changes with its twin"):
-                Outcome.of(optimizer).assert_agrees(before, subject, is_exact=True)
+            with prefix_failures("the original changes with its twin"):
+                Snapshot.of(optimizer).assert_agrees(before, subject, is_exact=True)
             take_steps(subject, optimizer, then)
-            with named("the twin doesn't go on as the original does"):
-                Outcome.of(twin).assert_agrees(Outcome.of(optimizer), subject, is_exact=True)
+            with prefix_failures("the twin doesn't go on as the original does"):
+                Snapshot.of(twin).assert_agrees(Snapshot.of(optimizer), subject, is_exact=True)

@@ -6,20 +6,29 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from optkit_core.declaration.buffers import STEP
+from optkit_core.optimizer import Optimizer
 from optkit_core.testing.agreement import is_same
-from optkit_core.testing.closures import Closure, Descent
-from optkit_core.testing.failures import named
-from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.closures import Closure, QuadraticClosure
+from optkit_core.testing.failures import prefix_failures
+from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.subject import Subject, params_of
 
 
-def closure_for(subject: Subject, optimizer: Any, number: int, **options: Any) -> Closure:
-    """Return the closure of a step, with options as of `Closure`."""
-    kind = Descent if subject.algorithm.requires_closure else Closure
+def closure_for(subject: Subject, optimizer: Optimizer, number: int, **options: Any) -> Closure:
+    """Return the closure of a step, with options as of `Closure`.
+
+    Args:
+        subject: what is checked.
+        optimizer: one of it.
+        number: of the step, from 0.
+        **options: as of `Closure`.
+    """
+    # A line search needs a loss that fits its gradients; others are content with drawn ones.
+    kind = QuadraticClosure if subject.algorithm.requires_closure else Closure
     return kind(params_of(optimizer), number, **options)
 
 
-def take_step(subject: Subject, optimizer: Any, number: int, **options: Any) -> Closure:
+def take_step(subject: Subject, optimizer: Optimizer, number: int, **options: Any) -> Closure:
     """Take one step, in which only what has a gradient may change, and no gradient may.
 
     Args:
@@ -35,24 +44,31 @@ def take_step(subject: Subject, optimizer: Any, number: int, **options: Any) -> 
         AssertionError: something else changed.
     """
     closure = closure_for(subject, optimizer, number, **options)
-    before = Outcome.of(optimizer)
+    before = Snapshot.of(optimizer)
     if subject.algorithm.requires_closure:
         optimizer.step(closure)
     else:
         closure()
         optimizer.step()
     _assert_gradients_kept(closure)
-    _assert_rest(subject, closure, before, Outcome.of(optimizer))
+    _assert_rest(subject, closure, before, Snapshot.of(optimizer))
     return closure
 
 
 def take_steps(
-    subject: Subject, optimizer: Any, numbers: Iterable[int], **options: Any
+    subject: Subject, optimizer: Optimizer, numbers: Iterable[int], **options: Any
 ) -> list[Closure]:
-    """Take several steps, and return their closures; see `take_step`."""
+    """Take several steps, and return their closures; see `take_step`.
+
+    Args:
+        subject: what is checked.
+        optimizer: one of it.
+        numbers: those of the steps.
+        **options: as of `Closure`.
+    """
     closures = []
     for number in numbers:
-        with named(f"step {number + 1}"):
+        with prefix_failures(f"step {number + 1}"):
             closures.append(take_step(subject, optimizer, number, **options))
     return closures
 
@@ -65,7 +81,7 @@ def _assert_gradients_kept(closure: Closure) -> None:
         )
 
 
-def _assert_rest(subject: Subject, closure: Closure, before: Outcome, after: Outcome) -> None:
+def _assert_rest(subject: Subject, closure: Closure, before: Snapshot, after: Snapshot) -> None:
     """Assert that parameters without a gradient, and what belongs to each of them, rest."""
     for position, p in enumerate(closure.params):
         if closure.has_gradient(position):
@@ -78,16 +94,20 @@ def _assert_rest(subject: Subject, closure: Closure, before: Outcome, after: Out
             assert rests, f"{words} its {name} changed from {old!r:.60} to {new!r:.60}"
 
 
-def assert_counted(closures: Sequence[Closure], outcome: Outcome) -> None:
+def assert_counted(closures: Sequence[Closure], outcome: Snapshot) -> None:
     """Assert that counters say how many gradients each parameter has had.
+
+    Args:
+        closures: one for each step.
+        outcome: a snapshot after the last one.
 
     Raises:
         AssertionError: one doesn't.
     """
     for position, state in enumerate(outcome.states):
         count = sum(closure.has_gradient(position) for closure in closures)
-        found = float(state.get(STEP, 0))
-        assert found == count, (
-            f"the counter of parameter {position} says {found:g} after {count} steps with a "
+        counted = float(state.get(STEP, 0))
+        assert counted == count, (
+            f"the counter of parameter {position} says {counted:g} after {count} steps with a "
             "gradient"
         )

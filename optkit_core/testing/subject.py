@@ -17,8 +17,8 @@ from optkit_core.selection.offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
-from optkit_core.testing.failures import NotApplicableError, named
-from optkit_core.testing.problem import Memory
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.problems import GuardedParameters
 
 REFERENCE = "forloop"
 """The implementation that the others must agree with, where there is one."""
@@ -56,7 +56,7 @@ class Subject:
 
     @property
     def steps(self) -> int:
-        """How many steps are compared: few where roundings add up, in half types or a search."""
+        """How many steps are compared: few where roundings add up, in half precision, say."""
         if self.algorithm.requires_closure:
             return EPOCH
         return 6 if self.dtype.itemsize == 2 else 20
@@ -87,24 +87,31 @@ class Subject:
         reason = "".join(offer.unsupported_reason(self.algorithm, key, h) or "" for offer in offers)
         if reason or not self.is_elementwise:
             return reason
+        # A kernel that can't be compiled says so in the first step, not before.
         p.grad = torch.ones_like(p)
-        with named(name):
+        with prefix_failures(name):
             try:
                 self.optimizer([p], name).step()
             except ImplementationError as error:
                 return str(error)
         return ""
 
-    def memory(self) -> Memory:
-        """Return new parameters, with the memory that they are in."""
-        return Memory(self.dtype, self.device, self.min_dim)
+    def parameters(self) -> GuardedParameters:
+        """Return new parameters, in memory that is watched."""
+        return GuardedParameters(self.dtype, self.device, self.min_dim)
 
     def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Optimizer:
-        """Return an optimizer of the algorithm; `options` come before those of the check."""
+        """Return an optimizer of the algorithm; `options` come before those of the check.
+
+        Args:
+            params: parameters, or groups of them.
+            implementation: its name; `OWN_STEP` (default) where there is none to choose.
+            **options: hyperparameters and options.
+        """
         asked = "auto" if implementation == OWN_STEP else implementation
         return self.algorithm(params, **{**self.options, **options, "implementation": asked})
 
-    def require_sense(self) -> None:
+    def require_checkable(self) -> None:
         """Raise where the caller asks for what can't be checked.
 
         Raises:
@@ -121,7 +128,7 @@ class Subject:
         for buffer in self.constant - self.algorithm.buffers.keys():
             known = ", ".join(self.algorithm.buffers) or "none"
             raise ValueError(f"constant= names {buffer!r}; the buffers of {name} are {known}.")
-        self.optimizer(self.memory().params)
+        self.optimizer(self.parameters().params)
 
     def require_option(self, name: str) -> None:
         """Raise unless the algorithm has an option.
@@ -142,6 +149,6 @@ class Subject:
             raise NotApplicableError(f"{self.algorithm.__name__} isn't elementwise")
 
 
-def params_of(optimizer: Any) -> list[Tensor]:
+def params_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """Return the parameters of all groups, in order."""
     return [p for group in optimizer.param_groups for p in group["params"]]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from optkit_core.errors import OptkitError
-from optkit_core.testing.failures import NotApplicableError, named
-from optkit_core.testing.outcome import Outcome
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import take_steps
 from optkit_core.testing.subject import Subject
 
@@ -33,26 +33,29 @@ def hyperparameters(subject: Subject) -> None:
     for varied in variations:
         reference = _trajectory(subject, first, varied)
         for name in others:
-            with named(f"{name} differs from {first} where half of the parameters have {varied}"):
+            with prefix_failures(
+                f"{name} differs from {first} where half of the parameters have {varied}"
+            ):
                 _trajectory(subject, name, varied).assert_agrees(reference, subject)
 
 
-def _trajectory(subject: Subject, implementation: str, varied: dict[str, Any]) -> Outcome:
+def _trajectory(subject: Subject, implementation: str, varied: dict[str, Any]) -> Snapshot:
     optimizer = subject.optimizer(_groups(subject, varied), implementation)
     take_steps(subject, optimizer, range(STEPS))
-    return Outcome.of(optimizer)
+    return Snapshot.of(optimizer)
 
 
 def _groups(subject: Subject, varied: dict[str, Any]) -> list[dict[str, Any]]:
-    params = subject.memory().params
+    params = subject.parameters().params
     half = len(params) // 2
     return [{"params": params[:half]}, {"params": params[half:], **varied}]
 
 
 def _variations(subject: Subject) -> Iterator[dict[str, Any]]:
     """Yield for each hyperparameter the first value that a group accepts, if there is one."""
-    defaults = subject.optimizer(subject.memory().params).defaults
+    defaults = subject.optimizer(subject.parameters().params).defaults
     for name in subject.algorithm.hyperparameter_names:
+        # Ranges can't be asked for a value, so some are tried until one is allowed.
         for value in _others(defaults[name]):
             if _is_accepted(subject, {name: value}):
                 yield {name: value}

@@ -171,7 +171,7 @@ class LBFGS(Optimizer):
     line_search_fn: str | LineSearch | None = hyperparameter(
         default=None, range=SearchRange(), doc="how to find the step length"
     )
-    maximize: bool = option(default=False, range=boolean(), doc="ascend", kw_only=True)
+    maximize: bool = option(default=False, range=boolean(), doc="ascend", kw_only=True, role="step")
     initial_step: str | None = option(
         default=None,
         range=one_of(None, "bounded", "unit"),

@@ -273,6 +273,7 @@ def test_without_a_gpu_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -
         machine.facts(is_dry=False)
 
 
+@pytest.mark.slow
 def test_a_dry_run(tmp_path: Path) -> None:
     """The quick parts, from a wheel, in an environment of their own, on the CPU."""
     folder, results = tmp_path / "wheels", tmp_path / "results"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -9,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.__main__ import as_json
 from benchmarks.lbfgs import evaluations, ill_behaved, more_garbow_hillstrom, runs
 from benchmarks.lbfgs.bowl import Bowl
 from benchmarks.lbfgs.dispatches import counted
@@ -19,6 +22,7 @@ from benchmarks.lbfgs.runs import Run
 from benchmarks.lbfgs.sides import Side
 from benchmarks.lbfgs.table import Goal, number, row
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 PAPER = {problem.name: problem for problem in more_garbow_hillstrom.PROBLEMS}
 SOLVED = Run(10, 1e-7, 0.0, True, "gradient", True)
 FAILED = Run(99, 1e-2, 0.5, False, "gradient", True)
@@ -96,11 +100,24 @@ def test_a_failed_seed_counts_as_the_longest() -> None:
     assert evaluations._median([SOLVED, FAILED, FAILED]) is None
 
 
-def test_details_are_json() -> None:
-    run = attrs.evolve(FAILED, loss=float("nan"), largest=float("inf"))
-    details = evaluations._details({"torch": run})
-    assert (details["torch"]["loss"], details["torch"]["largest"]) == (None, None)
-    assert details["torch"]["evaluations"] == 99
+def test_runs_are_summed_up() -> None:
+    summary = evaluations._summary({"torch": [SOLVED, FAILED], "scipy": [FAILED]})
+    assert summary["torch"]["evaluations"] == [10, 99]
+    assert [summary[side]["solved"] for side in summary] == [1, 0]
+    assert summary["scipy"]["runs"] == 1
+
+
+def test_results_are_a_line_for_each_row() -> None:
+    rows = [{"what": "α", "ratio": 1.5}, {"what": "b", "ratio": None}]
+    text = as_json({"cores": 2}, rows)
+    assert json.loads(text) == {"machine": {"cores": 2}, "rows": rows}
+    assert len(text.splitlines()) == 5 + len(rows)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_results_stay_small(path: Path) -> None:
+    """Summaries, not raw runs."""
+    assert path.stat().st_size < 50_000
 
 
 def test_goals() -> None:

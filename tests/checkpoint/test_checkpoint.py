@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from problems import TORCH, gradients, parameters, set_gradients
+from algorithms import TORCH
+from problems import gradients, parameters, set_gradients
 
 import optkit
 from optkit_core.testing import assert_agree
@@ -94,18 +95,6 @@ def test_a_pickle_keeps_an_ambient_request(name: str) -> None:
         revived.param_groups[0]["params"][0].grad = torch.ones(3)
         revived.step()
         assert [choice.name for choice in revived.plan] == ["foreach"]
-
-
-@pytest.mark.parametrize("name", TORCH)
-def test_how_to_run_stays_the_live_choice(name: str) -> None:
-    """In torch.optim a checkpoint overrides ``foreach``: known fault 16."""
-    found = []
-    for cls in (optkit.get(name), TORCH[name]):
-        source = cls([torch.nn.Parameter(torch.ones(3))], foreach=True, lr=0.5)
-        target = cls([torch.nn.Parameter(torch.ones(3))], foreach=False)
-        target.load_state_dict(source.state_dict())
-        found.append((target.param_groups[0]["foreach"], target.param_groups[0]["lr"]))
-    assert found == [(False, 0.5), (True, 0.5)]
 
 
 @pytest.mark.parametrize("name", TORCH)

@@ -14,8 +14,8 @@ from torch import Tensor
 import optkit
 import optkit_core
 from optkit_core import Buffer, CheckpointError, Elementwise, RegistrationError, at_least
-from optkit_core.checkpoint import conversions
-from optkit_core.checkpoint.load.origin import imported
+from optkit_core.checkpoint import conversion_registry as registry
+from optkit_core.checkpoint.load.importers import imported
 
 STATES = Path(__file__).parents[1] / "data" / "states"
 FROM_ELSEWHERE = {
@@ -56,9 +56,9 @@ class Drift(Elementwise):
 @pytest.fixture(autouse=True)
 def nothing_stays_registered() -> Iterator[None]:
     optkit.get("adagrad")  # brings its own
-    before = {*conversions.migrations, *conversions.importers}
+    before = {*registry.migrations, *registry.importers}
     yield
-    conversions.forget({*conversions.migrations, *conversions.importers} - before)
+    registry.forget({*registry.migrations, *registry.importers} - before)
 
 
 def register_drift() -> None:
@@ -162,7 +162,7 @@ def test_whole_plugins_register_by_the_same_door() -> None:
     plugin = Plugin()
     with pytest.raises(optkit_core.PluginError):
         optkit_core.register_plugin(plugin, "drift")
-    assert not any(key[0] == "drift" for key in [*conversions.migrations, *conversions.importers])
+    assert not any(key[0] == "drift" for key in [*registry.migrations, *registry.importers])
     plugin.fails = False
     optkit_core.register_plugin(plugin, "drift")
     p, optimizer = drift()

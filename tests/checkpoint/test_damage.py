@@ -10,15 +10,17 @@ from typing import Any
 import damage
 import pytest
 import torch
+from algorithms import ELEMENTWISE, NAMES
 from states import fingerprint, state_of
 
 import optkit
 from optkit_core.checkpoint.file import checkpoint_file
 
+pytestmark = pytest.mark.slow
+
 FILES = 4_000
 HEADERS = 2_500
 DICTS = 2_000
-NAMES = ("adagrad", "adamax", "lbfgs")
 
 
 def small(name: str, steps: int) -> Any:
@@ -27,7 +29,7 @@ def small(name: str, steps: int) -> Any:
     shapes = [(3, 2), (5,), ()]
     params = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
     groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.5}]
-    optimizer = optkit.create(name, groups[:1] if name == "lbfgs" else groups)
+    optimizer = optkit.create(name, groups if name in ELEMENTWISE else groups[:1])
     for _ in range(steps):
         for p in params:
             p.grad = torch.randn(p.shape, generator=generator)

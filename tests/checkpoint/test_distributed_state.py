@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from algorithms import ELEMENTWISE, NAMES
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_optimizer_state_dict,
@@ -17,7 +18,6 @@ from torch.distributed.checkpoint.state_dict import (
 
 import optkit
 
-NAMES = ["adagrad", "adamax", "lbfgs"]
 # L-BFGS keeps its state with the first parameter, which torch's layer allows if told so.
 PARTIAL = StateDictOptions(strict=False)
 
@@ -68,9 +68,9 @@ def test_asking_before_the_first_step_changes_nothing(name: str, lr: Any) -> Non
 @pytest.mark.parametrize("flatten", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_got_can_be_set_and_continues(name: str, flatten: bool) -> None:
-    if flatten and name == "lbfgs":
+    if flatten and name not in ELEMENTWISE:
         pytest.skip("torch flattens no state that is a list of tensors")
-    options = StateDictOptions(strict=name != "lbfgs", flatten_optimizer_state_dict=flatten)
+    options = StateDictOptions(strict=name in ELEMENTWISE, flatten_optimizer_state_dict=flatten)
     model = problem()
     optimizer = optkit.create(name, model.named_parameters(), lr=0.1)
     train(model, optimizer, 3)
@@ -85,7 +85,7 @@ def test_what_was_got_can_be_set_and_continues(name: str, flatten: bool) -> None
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["adagrad", "adamax"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_a_directory_of_checkpoint_shards_continues(name: str, tmp_path: Path) -> None:
     model = problem()
     optimizer = optkit.create(name, model.named_parameters(), lr=0.1)
@@ -102,7 +102,7 @@ def test_a_directory_of_checkpoint_shards_continues(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("implementation", ["forloop", "foreach"])
-@pytest.mark.parametrize("name", ["adagrad", "adamax"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_init_state_is_no_step(name: str, implementation: str) -> None:
     trajectories = []
     for how in ("lazily", "on request", "eagerly"):

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from problems import DTYPES, TORCH, gradients, parameters, set_gradients
+from algorithms import NAMES, TORCH
+from problems import DTYPES, gradients, parameters, set_gradients
 from processes import python
-from states import NAMES, OTHERS, every_optimizer, fingerprint, saved_by, state_of, trained
+from states import OTHERS, every_optimizer, fingerprint, saved_by, state_of, trained
 
 import optkit
-from optkit_core.checkpoint.file import checkpoint_file, tensor_file
+from optkit_core.checkpoint.file import checkpoint_file, safetensors_file
 from optkit_core.checkpoint.file.checkpoint_file import Checkpoint
 
 
@@ -343,9 +344,9 @@ def test_the_file_is_a_plain_safetensors_file(path: Path) -> None:
 
 def test_tensors_start_at_multiples_of_their_elements(path: Path) -> None:
     optkit.save(trained(every_optimizer()["adamax"], torch.bfloat16), path)
-    places = tensor_file.inspect(path).places
-    assert len({place.dtype for place in places}) > 1
-    assert all(place.begin % place.dtype.itemsize == 0 for place in places)
+    tensors = safetensors_file.inspect(path).tensors
+    assert len({tensor.dtype for tensor in tensors}) > 1
+    assert all(tensor.begin % tensor.dtype.itemsize == 0 for tensor in tensors)
 
 
 @pytest.mark.parametrize("length", [0x280, 0x380, 0x480])
@@ -429,6 +430,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(
         assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_one_clear_error() -> None:
     """A process that may write 64 KiB only, as if the disk had no more."""
     code = """
@@ -462,7 +464,7 @@ def test_leftovers_of_killed_processes_are_removed_and_others_work_is_not(path: 
     optimizer = trained(every_optimizer()["adamax"])
     code = f"""
 import os, sys, time
-from optkit_core.checkpoint.file.atomic import replacing
+from optkit_core.checkpoint.file.atomic_write import replacing
 with replacing({str(path)!r}) as descriptor:
     os.write(descriptor, b"half")
     print("writing", flush=True)

@@ -19,6 +19,7 @@ import optkit
 KILLS = 100
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked"),
     pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
 ]

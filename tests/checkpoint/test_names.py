@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from states import NAMES
+from algorithms import NAMES
 from stepped import frozen, step, stepped
 from torch import distributed, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
@@ -78,6 +78,7 @@ def assert_same_state(one: Any, other: Any) -> None:
     assert repr(one.state_dict()["state"]) == repr(other.state_dict()["state"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("wrapper", WRAPPED)
 @pytest.mark.parametrize("way", ["into", "out of"])

@@ -7,10 +7,10 @@ import io
 from typing import Any
 
 import torch
+from algorithms import TORCH
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from problems import TORCH
 
 import optkit
 from optkit_core.testing import assert_agree

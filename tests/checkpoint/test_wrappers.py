@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from algorithms import ALGORITHMS
 from states import OTHERS, fingerprint, state_of
 from stepped import named, step
 
@@ -76,7 +77,7 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
 each_wrapper = pytest.mark.parametrize("wrapper", WRAPPERS)
 
 MAKERS: dict[str, Callable[..., Any]] = {
-    **{name: optkit.get(name) for name in ("adagrad", "adamax", "lbfgs")},
+    **ALGORITHMS,
     "torch.optim.Adamax": torch.optim.Adamax,
     **{f"torch.optim.{name}": OTHERS[name] for name in ("Adam", "SGD", "LBFGS")},
 }

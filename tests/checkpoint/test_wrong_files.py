@@ -128,6 +128,7 @@ def test_a_forged_boolean_is_refused(path: Path) -> None:
         checkpoint_file.read(path)
 
 
+@pytest.mark.slow
 def test_what_a_file_claims_costs_no_memory(tmp_path: Path) -> None:
     """A process that has 256 MiB left refuses files that claim an exabyte."""
     names = ("huge header", "huge tensor", "overflow", "deep")

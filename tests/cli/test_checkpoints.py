@@ -15,7 +15,7 @@ from states import saved_by
 import optkit
 import optkit_core
 from optkit_core import at_least, hyperparameter
-from optkit_core.checkpoint import conversions
+from optkit_core.checkpoint import conversion_registry
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -156,12 +156,21 @@ def test_migrate_turns_a_file_of_torch_into_a_checkpoint(
     words = ("migrate", theirs, "--output", output, "--algorithm")
     assert "isn't certain" in run(*words, "adagrad", status=2)
     assert "'adamix'" in run(*words, "adamix", status=2)
+    assert "goes to 1 only" in run(*words, "adamax", "--to", "2", status=2)
     assert "would write" in run(*words, "adamax", "--dry-run") and not output.exists()
     assert "marked as adamax/1" in run(*words, "adamax")
     optimizer = adamax(model())
     optkit.load(optimizer, output)
     assert optimizer.param_groups[0]["lr"] == 0.125
     assert "adamax/1" in run("inspect", output)
+
+
+def test_migrate_takes_algorithms_of_optkit_only(
+    theirs: Path, tmp_path: Path, run: Callable[..., str], registered: Any
+) -> None:
+    registered("house-sgd", torch.optim.SGD)
+    words = ("migrate", theirs, "--output", tmp_path / "new", "--algorithm", "house-sgd")
+    assert "house-sgd isn't an optkit algorithm" in run(*words, status=2)
 
 
 class Toy(optkit_core.Elementwise):
@@ -187,7 +196,7 @@ def renamed(old: str, new: str) -> Callable[[dict[str, Any]], None]:
 @pytest.fixture
 def toy(registered: Callable[[str, type], None], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Register an algorithm of three versions, whose buffer was renamed twice."""
-    monkeypatch.setattr(conversions, "migrations", dict(conversions.migrations))
+    monkeypatch.setattr(conversion_registry, "migrations", dict(conversion_registry.migrations))
     import optkit_core.checkpoint.migrations as used
 
     steps = {("toy", 1): renamed("a", "b"), ("toy", 2): renamed("b", "total")}

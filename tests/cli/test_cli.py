@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from algorithms import NAMES
 from processes import completed
 
 import optkit
@@ -47,7 +48,7 @@ def process(*words, code=None, **environment):
 
 def test_list_names_every_algorithm_with_its_distribution(capsys):
     out = shown(capsys, "list")
-    for name in ("adagrad", "adamax", "lbfgs"):
+    for name in NAMES:
         assert name in out
     assert f"optkit {optkit.__version__}" in out
 
@@ -73,7 +74,7 @@ def test_show_tells_the_facts(capsys):
     assert f"optkit {optkit.__version__}" in out
 
 
-@pytest.mark.parametrize("name", ["adagrad", "lbfgs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_show_fits_eighty_columns(capsys, name):
     assert "Hyperparameters" in shown(capsys, "show", name)
 
@@ -152,6 +153,7 @@ def test_a_warning_becomes_a_line(capsys, monkeypatch):
     assert capsys.readouterr().err == "optkit: warning: plugin 'x' was left out\n"
 
 
+@pytest.mark.slow
 def test_as_a_module_in_a_pipe():
     done = process("list", NO_COLOR="1")
     assert done.returncode == 0 and done.stderr == ""
@@ -159,6 +161,7 @@ def test_as_a_module_in_a_pipe():
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_as_a_module_with_bad_input():
     done = process("show", "nothing")
     assert done.returncode == 2 and done.stdout == ""
@@ -176,6 +179,14 @@ def test_without_its_extra_one_line_says_what_to_install(library):
     assert done.stderr == ("optkit: the command line needs its extra: pip install 'optkit[cli]'\n")
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode_gets_replacements():
     done = process("show", "lbfgs", PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and "history_size" in done.stdout
+
+
+def test_the_help_comes_without_torch():
+    code = "import sys; from optkit.cli import main; main([]); sys.exit('torch' in sys.modules)"
+    done = process(code=code)
+    assert done.returncode == 0, done.stderr
+    assert "compare" in done.stdout

@@ -12,7 +12,7 @@ import torch
 import optkit
 
 WRITTEN = Path(__file__).parents[1] / "data" / "before_wings"
-NAMES = ("adagrad", "adamax", "lbfgs")
+NAMES = sorted(path.stem for path in WRITTEN.glob("*.pickle"))
 
 
 def train(model: torch.nn.Module, optimizer: Any, steps: int = 3) -> list[torch.Tensor]:

@@ -8,11 +8,12 @@ from typing import Any
 import devices
 import pytest
 import torch
+from algorithms import ELEMENTWISE, TORCH
 from awkward_values import is_close, values
 from bodies import CALLS, Mixed, Timed, calling
 from devices import both, needs_gpu, on, sized
 from kinds import Columns, Product
-from problems import DTYPES, TORCH, parameters, set_gradients
+from problems import DTYPES, parameters, set_gradients
 
 import optkit
 from optkit_core.implementations.fused.triton_source import BLOCK, CHUNK
@@ -20,8 +21,7 @@ from optkit_core.testing import assert_agree, check
 
 device = pytest.fixture(params=devices.PLACES)(devices.standing)
 
-ALGORITHMS = {"adamax": optkit.get("adamax"), "adagrad": optkit.get("adagrad")}
-ALGORITHMS |= {"mixed": Mixed, "timed": Timed}
+ALGORITHMS = {**ELEMENTWISE, "mixed": Mixed, "timed": Timed}
 HALVES = [torch.bfloat16, torch.float16]
 GIB = 2**30
 

@@ -11,6 +11,7 @@ from typing import Any
 import devices
 import pytest
 import torch
+from algorithms import ELEMENTWISE
 from bodies import Timed
 from devices import Params, needs_gpu, sized
 from groupings import by_rate, by_rate_on_device, by_two
@@ -23,8 +24,7 @@ from optkit_core.testing import assert_agree
 device = pytest.fixture(params=devices.ALL_PLACES)(devices.standing)
 launches = pytest.fixture(devices.noted_launches)
 
-ALGORITHMS: dict[str, Any] = {"adamax": optkit.get("adamax"), "adagrad": optkit.get("adagrad")}
-ALGORITHMS["timed"] = Timed
+ALGORITHMS: dict[str, Any] = {**ELEMENTWISE, "timed": Timed}
 SIZES = [5, CHUNK + 3, 64, 1]
 ASLEEP = 200_000_000
 """Clock cycles that a stream sleeps, a tenth of a second: the host is long done by then."""
@@ -91,7 +91,7 @@ def test_a_graph_replays_what_was_captured(device: torch.device, name: str, grou
     assert found[0][-1] == 6
 
 
-@pytest.mark.parametrize("name", ["adamax", "adagrad"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_a_graph_is_one_launch_for_all_groups(
     device: torch.device, name: str, launches: Any
 ) -> None:

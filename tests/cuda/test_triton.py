@@ -8,8 +8,9 @@ import devices
 import interpreted
 import pytest
 import torch
+from algorithms import ELEMENTWISE, TORCH
 from bodies import Branching, Mixed, Timed
-from problems import DTYPES, INFOS, TORCH, copies, gradients, parameters, run, set_gradients
+from problems import DTYPES, INFOS, copies, gradients, parameters, run, set_gradients
 
 import optkit
 from optkit_core import Elementwise, ImplementationError
@@ -32,8 +33,7 @@ TOYS: dict[str, type[Elementwise]] = {
     "mixed": Mixed,
     "timed": Timed,
     "branching": Branching,
-    "adamax": optkit.get("adamax"),
-    "adagrad": optkit.get("adagrad"),
+    **ELEMENTWISE,
 }
 
 
@@ -116,7 +116,7 @@ def test_tensor_learning_rate_is_read_by_the_kernel(name: str, dtype: torch.dtyp
 
 
 @pytest.mark.parametrize("tensor_lr", [False, True])
-@pytest.mark.parametrize("name", ["adamax", "adagrad", "timed"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "timed"])
 def test_capturable_reads_the_count_of_steps_from_memory(name: str, tensor_lr: bool) -> None:
     lr = torch.tensor(0.05, dtype=torch.float64) if tensor_lr else 0.05
     params = parameters(torch.float64)
@@ -146,7 +146,7 @@ def test_counts_that_differ_are_one_launch(launches: Any) -> None:
 
 
 @pytest.mark.parametrize("capturable", [False, True])
-@pytest.mark.parametrize("name", ["adamax", "adagrad"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.usefixtures("skipping")
 def test_scaled_gradients_and_skipped_steps(name: str, capturable: bool) -> None:
     params, other = parameters(torch.float32), parameters(torch.float32)

@@ -106,6 +106,7 @@ def machine_code(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return compiling("machine_code.py", tmp_path_factory.mktemp("triton"))
 
 
+@pytest.mark.slow
 @needs_triton
 def test_launches_of_a_schedule(tmp_path: Path) -> None:
     """Three chunks a step, by one kernel, whose numbers are the body's in double precision."""
@@ -118,6 +119,7 @@ def test_launches_of_a_schedule(tmp_path: Path) -> None:
     assert [launch["plain"] for launch in launched] == wanted
 
 
+@pytest.mark.slow
 @needs_triton
 def test_no_value_of_an_argument_makes_triton_compile_anew(machine_code: Any) -> None:
     """Not even those that Triton treats on their own: 1, multiples of 16, unaligned memory."""

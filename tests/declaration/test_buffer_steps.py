@@ -65,6 +65,7 @@ def test_every_way_has_the_forloops_numbers(cls: Any, dtype: torch.dtype, way: s
     assert {choice.name for choice in found[2].plan} <= {"forloop", "foreach"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch's own code
 @pytest.mark.parametrize(
     ("cls", "dtype", "implementation"),

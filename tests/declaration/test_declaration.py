@@ -57,6 +57,7 @@ class Mixed(Clipped, Momentum):
         Momentum.update(p, g.clamp(-h.limit, h.limit), s, h, t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [Momentum, Mixed])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_operators_mean_the_same_in_every_implementation(

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from algorithms import ALGORITHMS, NAMES
 
 import optkit
-from optkit import LBFGS, Adagrad, Adamax, HyperparameterError
+from optkit import LBFGS, Adamax, HyperparameterError
 from optkit_core import Elementwise, ImplementationError, hyperparameter, one_of, option
 from optkit_core.param_groups import groups
 from optkit_core.param_groups.builtin_values import plain
@@ -128,7 +129,7 @@ def survives_a_checkpoint(optimizer: Any, folder: Path) -> None:
     pickle.loads(pickle.dumps(optimizer))
 
 
-@pytest.mark.parametrize("cls", [Adamax, Adagrad, LBFGS])
+@pytest.mark.parametrize("cls", ALGORITHMS.values(), ids=NAMES)
 def test_a_tensor_stays_the_tensor(cls: Any) -> None:
     lr = torch.tensor(0.5)
     optimizer = cls([{"params": [parameter()]}, {"params": [parameter()], "lr": lr}], lr=lr)

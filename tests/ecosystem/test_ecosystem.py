@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from problems import TORCH
+from algorithms import NAMES, TORCH
 from torch.distributed.checkpoint import state_dict as dcp
 from torch.optim import lr_scheduler, swa_utils
 
@@ -85,7 +85,10 @@ def test_grad_scaler_unscales_and_skips(name: str, implementation: str) -> None:
     scaler.scale((p * 3).sum()).backward()
     scaler.step(optimizer)
     scaler.update()
-    torch.testing.assert_close(p.detach(), torch.full((37,), 0.9))
+    plain = torch.nn.Parameter(torch.ones(37))
+    plain.grad = torch.full((37,), 3.0)
+    optkit.create(name, [plain], lr=0.1, implementation=implementation).step()
+    torch.testing.assert_close(p, plain)
     optimizer.zero_grad()
     scaler.scale((p * float("inf")).sum()).backward()
     before, steps = p.detach().clone(), optimizer.state[p]["step"].item()
@@ -105,10 +108,11 @@ def test_averaged_models_and_ema(name: str) -> None:
         model(inputs).square().mean().backward()
         optimizer.step()
         ema.update_parameters(model)
-    assert ema(inputs).square().mean().item() < 0.5 * start
+    averaged, last = (m(inputs).square().mean().item() for m in (ema, model))
+    assert last < averaged < start  # an average lags behind
 
 
-@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_protocol_and_isinstance(name: str) -> None:
     optimizer = optkit.create(name, [torch.nn.Parameter(torch.ones(2))])
     assert isinstance(optimizer, OptimizerProtocol)
@@ -204,9 +208,8 @@ def test_capturable_on_a_device_that_cant(name: str, implementation: str) -> Non
 def test_moving_the_model_after_construction(name: str) -> None:
     model, inputs, _ = problem()
     optimizer = optkit.create(name, model.parameters())
-    if name == "adamax":
-        model.double()
-        inputs = inputs.double()
+    model.double()
+    inputs = inputs.double()
     model(inputs).square().mean().backward()
     optimizer.step()
     assert all(torch.isfinite(p).all() for p in model.parameters())
@@ -227,7 +230,7 @@ def minimize(optimizer: Any, model: torch.nn.Module, inputs: torch.Tensor) -> No
 
 
 @pytest.mark.parametrize("implementation", [None, "forloop", "foreach", "fused"])
-@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_modules_may_exchange_whole_tensors(name: str, implementation: str | None) -> None:
     results = []
     for exchanges in (False, True):
@@ -244,7 +247,7 @@ def test_modules_may_exchange_whole_tensors(name: str, implementation: str | Non
     assert_agree(*results)
 
 
-@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs", "torch-adam"])
+@pytest.mark.parametrize("name", [*NAMES, "torch-adam"])
 def test_no_cycle_keeps_a_dropped_optimizer_alive(name: str) -> None:
     optkit.register("torch-adam", torch.optim.Adam)
     p = torch.nn.Parameter(torch.ones(3))
@@ -287,4 +290,4 @@ def test_a_profiler_sees_the_step(name: str, implementation: str) -> None:
     with torch.profiler.profile(acc_events=True) as profile:
         optimizer.step()
     names = {event.key for event in profile.key_averages()}
-    assert f"Optimizer.step#{name.capitalize()}.step" in names
+    assert f"Optimizer.step#{type(optimizer).__name__}.step" in names

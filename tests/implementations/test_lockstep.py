@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from problems import DTYPES, INFOS, TORCH, copies, gradients, parameters, set_gradients
+from algorithms import TORCH
+from problems import DTYPES, INFOS, copies, gradients, parameters, set_gradients
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import optkit

@@ -5,39 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from algorithms import TORCH
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from problems import TORCH
 
 import optkit
 from optkit_core.testing import assert_agree
 
 numbers = st.floats(0.0, 1.0, allow_subnormal=False)
 shapes = st.lists(st.lists(st.integers(0, 9), max_size=3).map(tuple), min_size=1, max_size=5)
-options = {
-    "adamax": st.fixed_dictionaries(
-        {
-            "lr": numbers,
-            "betas": st.tuples(st.floats(0.0, 0.999), st.floats(0.0, 0.999)),
-            "eps": st.floats(1e-8, 1e-2),
-            "weight_decay": numbers,
-            "maximize": st.booleans(),
-        }
-    ),
-    "adagrad": st.fixed_dictionaries(
-        {
-            "lr": numbers,
-            "lr_decay": numbers,
-            "weight_decay": numbers,
-            "initial_accumulator_value": numbers,
-            "eps": st.floats(1e-10, 1e-2),
-            "maximize": st.booleans(),
-        }
-    ),
-}
+BY_NAME = {"eps": st.floats(1e-8, 1e-2), "betas": st.tuples(*[st.floats(0.0, 0.999)] * 2)}
+BY_TYPE = {bool: st.booleans()}
+
+
+def options(name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw every hyperparameter that torch has too, by its name or by the type of its default."""
+    ours, theirs = (cls([torch.ones(1)]).defaults for cls in (optkit.get(name), TORCH[name]))
+    names = [*optkit.get(name).hyperparameter_names, "maximize"]
+    types = {key: type(ours[key]) for key in names if key in theirs}
+    return st.fixed_dictionaries(
+        {key: BY_NAME.get(key, BY_TYPE.get(kind, numbers)) for key, kind in types.items()}
+    )
+
+
 problems = st.sampled_from(sorted(TORCH)).flatmap(
-    lambda name: st.tuples(st.just(name), options[name])
+    lambda name: st.tuples(st.just(name), options(name))
 )
 
 

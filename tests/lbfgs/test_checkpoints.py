@@ -48,6 +48,7 @@ def assert_goes_on(twin: Run, original: Run, before: int) -> None:
     assert all(map(torch.equal, twin.path, original.path[before:]))
 
 
+@pytest.mark.slow
 @each_search
 @pytest.mark.parametrize("before", [0, 1, 2, 4])
 @pytest.mark.parametrize("history", [3, 100])
@@ -119,6 +120,7 @@ def test_storage_is_the_live_choice(storage: str, other: str) -> None:
     torch.testing.assert_close(twin.path, original.step(2).path[2:], **CLOSE[torch.float64])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "duplicate",
     [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))],

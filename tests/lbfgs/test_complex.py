@@ -96,6 +96,7 @@ def assert_same_bits(one: Twin, other: Twin) -> None:
     assert all(map(torch.equal, *ends))
 
 
+@pytest.mark.slow
 @each_kind
 @each_storage
 @pytest.mark.parametrize("lists", SHAPES)
@@ -108,6 +109,7 @@ def test_equal_bits(
     assert_same_bits(*twins(dtype, lists, loss, {**options, "lr": 1.0 if search else 0.1}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128, torch.float32], ids=str)
 @each_storage
 @pytest.mark.parametrize("search", ALL_SEARCHES)

@@ -55,6 +55,7 @@ def losses(cls: type[Any], name: str, dtype: torch.dtype, clip: float, **given: 
     return seen
 
 
+@pytest.mark.slow
 @each_network
 @each_dtype
 @pytest.mark.parametrize(("lr", "clip"), [(1e-3, 0.1), (1e-3, 1e-3), (1e-2, 1e-3), (0.1, 1e-3)])
@@ -67,6 +68,7 @@ def test_with_clipped_gradients_the_loss_falls_slowly_as_torchs(
         torch.testing.assert_close(ours, losses(torch.optim.LBFGS, name, dtype, clip, lr=lr))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deep", "convolution"])
 @each_dtype
 @pytest.mark.parametrize("storage", STORAGE)

@@ -62,6 +62,7 @@ def assert_same(found: list[Parameter], wanted: list[Parameter]) -> None:
         torch.testing.assert_close(one.detach().cpu(), other.detach().cpu(), rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "storage", "search"),
     [
@@ -99,6 +100,7 @@ def test_each_device_is_chosen_for_and_told_of() -> None:
     assert [(row[1], row[6]) for row in rows] == [("cpu", "fused"), (f"{SECOND}:0", "flat")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.3)], ids=str)
 def test_groups_may_lie_on_different_devices(rates: tuple[float, float]) -> None:
     reached = []
@@ -111,6 +113,7 @@ def test_groups_may_lie_on_different_devices(rates: tuple[float, float]) -> None
     assert_same(*reached)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [(("cpu", SECOND), ("cpu",)), (("cpu",), ("cpu", SECOND))])
 def test_a_checkpoint_goes_from_one_set_of_devices_to_another(
     devices: tuple[tuple[str, ...], tuple[str, ...]],

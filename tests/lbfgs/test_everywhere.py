@@ -277,6 +277,7 @@ def test_parameters_that_become_others_are_noticed() -> None:
     torch.testing.assert_close(x.detach(), torch.ones_like(x), rtol=0, atol=2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", ["strong_wolfe", "hager_zhang"])
 def test_replicas_decide_by_the_loss_of_all(search: str, tmp_path: Path) -> None:
     first, second = on_ranks(ranks.minimize, 2, tmp_path, search)

@@ -40,6 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "options"),
     [(torch.float32, {"max_iter": 5}), *((torch.float64, options) for options in OPTIONS.values())],
@@ -217,3 +218,11 @@ def test_the_storage_is_explained_and_can_be_asked_for() -> None:
         "forloop",
         "requested by the argument implementation=",
     )
+
+
+def test_the_loss_after_the_step_is_known() -> None:
+    """torch returns the loss of before, and nothing else; scripts rely on that."""
+    ours = run(LBFGS, mlp(torch.float64), line_search_fn="strong_wolfe").step()
+    theirs = run(torch.optim.LBFGS, mlp(torch.float64), line_search_fn="strong_wolfe").step()
+    assert ours.returned == theirs.returned
+    assert ours.optimizer.result.loss == ours.loss(ours.params).item() < ours.returned[0]

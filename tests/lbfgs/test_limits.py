@@ -17,6 +17,7 @@ SLOW = {"lr": 0.02, "tolerance_grad": 0.0, "tolerance_change": 0.0}
 TOLERANCES = ("tolerance_grad", "tolerance_change")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", STORAGE)
 @pytest.mark.parametrize("max_iter", range(1, 26))
 def test_without_a_search_max_eval_is_torchs(max_iter: int, storage: str) -> None:
@@ -47,6 +48,7 @@ def test_a_search_may_try_something_in_the_shortest_step(
     assert optimizer.param_groups[0]["max_eval"] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", STORAGE)
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("value", [math.inf, -math.inf, -1e-9, -1.0])

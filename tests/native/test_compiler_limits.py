@@ -17,7 +17,7 @@ import kernels
 import pytest
 import torch
 from kernels import SOURCE, optimizer_for_fused, script, stepped
-from processes import python
+from processes import PATIENCE, python
 
 import optkit
 from optkit_core.errors import UnavailableError
@@ -56,7 +56,7 @@ class Alive:
 
     def said(self) -> bytes:
         """Return what was written to it, nothing if nobody has it open any more."""
-        ready, _, _ = select.select([self.reading], [], [], 60)
+        ready, _, _ = select.select([self.reading], [], [], PATIENCE)
         assert ready
         return os.read(self.reading, 2)
 
@@ -206,7 +206,7 @@ class Waiting:
 
     def __enter__(self) -> Waiting:
         self._thread.start()
-        assert self.waits.wait(60)
+        assert self.waits.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -236,7 +236,7 @@ def test_who_waits_for_a_compiler_that_is_stuck_does_not_ask_it_again(
     before = asked()
     subject = compiler.identity() if about == "compiler" else name
     waiting = Waiting(monkeypatch)
-    with compile_lock.hold(failing, 60) as lock, waiting:
+    with compile_lock.hold(failing, PATIENCE) as lock, waiting:
         someone_else(lock, subject, "it never ended")
         compile_lock._unlock(lock._file)
     assert waiting.reasons == ["it never ended"]
@@ -252,7 +252,7 @@ def test_another_compilers_trouble_is_no_reason(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = Waiting(monkeypatch)
-    with compile_lock.hold(folder, 60) as lock, waiting:
+    with compile_lock.hold(folder, PATIENCE) as lock, waiting:
         someone_else(lock, "another compiler", "it never ended")
         compile_lock._unlock(lock._file)
     assert waiting.reasons == [] and len(cache.files()) == 1
@@ -263,7 +263,7 @@ def test_a_lock_that_is_never_given_back_has_an_end(
 ) -> None:
     monkeypatch.setattr(compile_lock, "GRACE", 0.1)
     monkeypatch.setenv(compiler.TIMEOUT_VARIABLE, "0.1")
-    with compile_lock.hold(folder, 60):
+    with compile_lock.hold(folder, PATIENCE):
         choice = stepped()
         assert choice.name == "forloop"
         reason = dict(choice.rejected)["fused"]
@@ -339,6 +339,7 @@ os.waitpid(child, 0)
 """
 
 
+@pytest.mark.slow
 def test_a_child_that_was_forked_meanwhile_does_not_keep_the_lock(folder: Path) -> None:
     assert python(FORKED.format(folder=str(folder))) == "True\n"
 

@@ -178,6 +178,7 @@ def test_no_step_leaks_references() -> None:
     assert all(abs(one - other) < 100 for one, other in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_a_gradient_is_freed_when_it_goes() -> None:
     """Nothing keeps a gradient, or a parameter, alive."""
     code = """

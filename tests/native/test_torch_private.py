@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from algorithms import ALGORITHMS
 from renaming import rename
 from torch.optim import lr_scheduler
 from uses import USES
@@ -87,6 +88,7 @@ def fresh() -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("name", MISSING)
@@ -97,6 +99,7 @@ def test_every_use_goes_well_without_a_name(
     USES[use]()
 
 
+@pytest.mark.slow
 def test_every_use_goes_well_where_no_name_is_what_it_was() -> None:
     """From the import of optkit on, which looks for the tables of hooks."""
     paths = os.pathsep.join([str(HERE), *filter(None, sys.path)])
@@ -167,8 +170,7 @@ def test_no_other_module_uses_a_private_name_of_torch() -> None:
 def test_no_optimizer_gives_a_private_name_of_torch_another_meaning() -> None:
     theirs = torch.optim.SGD([torch.ones(1)])
     private = {key for key in dir(theirs) if key.startswith("_") and not key.startswith("__")}
-    for name in ("adagrad", "adamax", "lbfgs"):
-        algorithm = optkit.get(name)
+    for algorithm in ALGORITHMS.values():
         classes = [cls for cls in algorithm.__mro__ if cls.__module__.startswith("optkit")]
         assert not private.intersection(*(vars(cls) for cls in classes))
         assert private.intersection(vars(algorithm([torch.ones(1)]))) <= vars(theirs).keys()

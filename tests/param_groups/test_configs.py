@@ -191,11 +191,13 @@ def lightning(folder: Path, *arguments: str) -> str:
     return python(code, OPTKIT)
 
 
+@pytest.mark.slow
 def test_lightnings_command_line_takes_arguments(tmp_path: Path) -> None:
     chosen = ("--optimizer", "optkit_plugins.adamax.Adamax", "--optimizer.lr", "0.1")
     assert "Adamax 0.1 (0.9, 0.999)" in lightning(tmp_path, *chosen)
 
 
+@pytest.mark.slow
 def test_lightnings_command_line_takes_a_file(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("""
 optimizer:
@@ -210,6 +212,7 @@ optimizer:
     assert "implementation: {'cpu': 'foreach'}" in printed
 
 
+@pytest.mark.slow
 def test_lightnings_command_line_refuses_typos(tmp_path: Path) -> None:
     printed = lightning(tmp_path, "--optimizer", "optkit.Adamax", "--optimizer.lrr", "0.1")
     assert "refused with 2" in printed
@@ -256,6 +259,7 @@ def test_the_classes_that_ship_are_names_of_optkit(name: str) -> None:
     assert name in optkit.__all__
 
 
+@pytest.mark.slow
 def test_a_class_is_imported_when_it_is_first_asked_for() -> None:
     printed = python(
         """

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from algorithms import ALGORITHMS, NAMES, TORCH
 
 import optkit
-from optkit import LBFGS, Adagrad, Adamax, UnusedGroupKeyWarning
+from optkit import LBFGS, Adamax, UnusedGroupKeyWarning
 from optkit_core import OptkitError, UnknownHyperparameterError
-from optkit_core.param_groups.group_keys import ANNOTATIONS, slip_of
+from optkit_core.declaration.roles import ANNOTATIONS
+from optkit_core.param_groups.group_keys import misspelled_name
 
 KEPT = [
     "lr_mult",
@@ -64,7 +66,7 @@ def parameter(size: int = 3) -> torch.nn.Parameter:
     return p
 
 
-@pytest.fixture(params=[Adamax, Adagrad, LBFGS])
+@pytest.fixture(params=ALGORITHMS.values(), ids=NAMES)
 def cls(request: pytest.FixtureRequest) -> Any:
     """A class that hasn't warned of anything yet, with the schema of its base."""
     return type("Own", (request.param,), {})
@@ -89,7 +91,7 @@ def test_a_key_of_somebody_elses_is_kept(key: str) -> None:
 
 @pytest.mark.parametrize("way", ["constructor", "add_param_group"])
 @pytest.mark.parametrize(("key", "meant"), SLIPS.items())
-def test_a_slip_of_a_declared_name_is_refused(key: str, meant: str, way: str) -> None:
+def test_a_misspelled_name_a_declared_name_is_refused(key: str, meant: str, way: str) -> None:
     group = {"params": [parameter()], key: 0.5}
     before = dict(group)
     with pytest.raises(UnknownHyperparameterError) as raised:
@@ -104,13 +106,13 @@ def test_a_slip_of_a_declared_name_is_refused(key: str, meant: str, way: str) ->
 
 
 def test_a_name_is_a_slip_only_where_the_other_is_declared() -> None:
-    assert slip_of("wd", Adamax.declarations) == "weight_decay"
-    assert slip_of("wd", LBFGS.declarations) == ""
-    assert slip_of("max_itr", LBFGS.declarations) == "max_iter"
-    assert slip_of(7, Adamax.declarations) == ""
+    assert misspelled_name("wd", Adamax.declarations) == "weight_decay"
+    assert misspelled_name("wd", LBFGS.declarations) == ""
+    assert misspelled_name("max_itr", LBFGS.declarations) == "max_iter"
+    assert misspelled_name(7, Adamax.declarations) == ""
 
 
-@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("key", ["lr_mult", "momentum_of_mine", "tag", "lrr"])
 def test_the_constructors_own_keywords_stay_strict(name: str, key: str) -> None:
     with pytest.raises(UnknownHyperparameterError, match=f"takes no '{key}'"):
@@ -160,11 +162,11 @@ class Sharpened(torch.optim.Optimizer):
         self.base.param_groups = self.param_groups
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(Adamax, torch.optim.Adamax)])
-def test_a_wrapper_that_hands_its_groups_on(ours: Any, theirs: Any, tmp_path: Path) -> None:
-    own = type("Adamax", (ours,), {})
+@pytest.mark.parametrize("name", TORCH)
+def test_a_wrapper_that_hands_its_groups_on(name: str) -> None:
+    own = type(TORCH[name].__name__, (ALGORITHMS[name],), {})
     ends = []
-    for base in (own, theirs):
+    for base in (own, TORCH[name]):
         p = parameter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -224,10 +226,9 @@ def test_such_keys_go_into_checkpoints_and_come_back(cls: Any, way: str, tmp_pat
 
 
 @pytest.mark.parametrize("key", ["rho", "layer_id", "nesterov"])
-@pytest.mark.parametrize(
-    ("cls", "theirs"), [(Adamax, torch.optim.Adamax), (Adagrad, torch.optim.Adagrad)]
-)
-def test_torchs_state_with_a_wrappers_keys_loads(cls: Any, theirs: Any, key: str) -> None:
+@pytest.mark.parametrize("name", TORCH)
+def test_torchs_state_with_a_wrappers_keys_loads(name: str, key: str) -> None:
+    cls, theirs = ALGORITHMS[name], TORCH[name]
     source, target = theirs([{"params": [parameter()], key: 0.5}], lr=0.25), cls([parameter()])
     source.step()
     target.load_state_dict(source.state_dict())

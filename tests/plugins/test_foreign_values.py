@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import TORCH
-from states import NAMES, fingerprint
+from algorithms import NAMES, TORCH
+from states import fingerprint
 from stepped import frozen, named, step, stepped
 
 import optkit
 from optkit_core import CheckpointError, CheckpointFileError
-from optkit_core.checkpoint.file import checkpoint_file, decoding
+from optkit_core.checkpoint.file import checkpoint_file, json_decoding
 
 NUMPY: dict[str, tuple[Any, Any]] = {
     "float32": (np.float32(0.1), 0.10000000149011612),
@@ -198,9 +198,9 @@ def test_constants_of_torchs_are_saved_by_name(cls: Any, case: str, tmp_path: Pa
 def test_constants_that_torch_hasnt_are_refused(mark: str, content: Any) -> None:
     said = f"this torch has no {mark[1:]} {content!r}".replace("[", r"\[")
     with pytest.raises(ValueError, match=said):
-        decoding.decode(json.dumps({mark: content}), {})
+        json_decoding.decode(json.dumps({mark: content}), {})
     with pytest.raises(ValueError, match="something stands beside"):
-        decoding.decode(json.dumps({mark: content, "more": 1}), {})
+        json_decoding.decode(json.dumps({mark: content, "more": 1}), {})
 
 
 def test_what_only_a_later_version_knows_is_refused_by_its_name(
@@ -209,7 +209,7 @@ def test_what_only_a_later_version_knows_is_refused_by_its_name(
     optimizer = stepped("adamax", named())
     optimizer.param_groups[0]["initial_lr"] = torch.float32
     optkit.save(optimizer, tmp_path / "file")
-    monkeypatch.delitem(decoding.READERS, "$dtype")
+    monkeypatch.delitem(json_decoding.READERS, "$dtype")
     before = frozen(optimizer)
     with pytest.raises(CheckpointFileError, match=r"holds '\$dtype', .* written by optkit \d"):
         optkit.load(optimizer, tmp_path / "file")
@@ -254,7 +254,9 @@ def test_a_state_dict_hands_on_what_a_file_refuses_by_name(
 def test_notes_of_any_kind_go_from_group_to_group(name: str, value: Any) -> None:
     source, target = stepped(name, named()), optkit.create(name, named())
     source.param_groups[0]["note"], target.param_groups[0]["note"] = value, None
-    target.load_state_dict(source.state_dict())
+    saved = source.state_dict()
+    assert saved["param_groups"][0]["note"] is value
+    target.load_state_dict(saved)
     found = target.param_groups[0]["note"]
     assert found == value
     assert (found is value) == (not isinstance(value, (set, dict)))
@@ -283,6 +285,7 @@ def through(how: str, saved: Any, folder: Path) -> Any:
     return checkpoint_file.read(folder / "file").state_dict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["as it is", "torch.save", "optkit.save"])
 @pytest.mark.parametrize("case", ENTRIES)
 @pytest.mark.parametrize("name", [*NAMES, "torch's adamax"])

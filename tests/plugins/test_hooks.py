@@ -11,8 +11,8 @@ from typing import Any
 import distributions
 import pytest
 import torch
+from algorithms import NAMES, TORCH, short
 from distributions import Notes
-from problems import TORCH
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
@@ -153,7 +153,7 @@ def failing() -> Callable[[str], Any]:
     return fails
 
 
-ALL = [*TORCH, "lbfgs", "foreign"]
+ALL = [*NAMES, "foreign"]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -281,8 +281,7 @@ def ordered() -> Iterator[Ordered]:
 
 
 def ordered_optimizer(ordered: Ordered, name: str, foreign: str) -> Any:
-    options = {"max_iter": 1} if name == "lbfgs" else {}
-    return optkit.create(foreign if name == "foreign" else name, [ordered.param], **options)
+    return optkit.create(foreign if name == "foreign" else name, [ordered.param], **short(name))
 
 
 @pytest.mark.parametrize("name", ALL)

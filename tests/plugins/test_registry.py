@@ -11,7 +11,8 @@ from typing import Any
 import distributions
 import pytest
 import torch
-from distributions import OPTIMIZER, PLUGIN, World
+from algorithms import NAMES
+from distributions import FEW, OPTIMIZER, PLUGIN, World
 from processes import python
 
 import optkit
@@ -20,13 +21,12 @@ from optkit_core.plugins import hooks
 
 world = pytest.fixture(distributions.world)
 
-OWN = ["adagrad", "adamax", "lbfgs"]
-
 
 def zeros() -> list[torch.nn.Parameter]:
     return [torch.nn.Parameter(torch.zeros(2))]
 
 
+@pytest.mark.slow
 def test_algorithms_are_imported_one_at_a_time_on_first_use() -> None:
     printed = python(
         """
@@ -40,7 +40,7 @@ print(optkit.describe("adagrad").distribution, plugins())
 """
     )
     assert printed.splitlines() == [
-        "['adagrad', 'adamax', 'lbfgs'] []",
+        f"{NAMES} []",
         "['optkit_plugins.adamax']",
         "optkit ['optkit_plugins.adagrad', 'optkit_plugins.adagrad_importers', "
         "'optkit_plugins.adamax']",
@@ -77,22 +77,22 @@ def test_two_names_for_one_class(world: World) -> None:
 @pytest.mark.parametrize(
     ("pattern", "exclude", "expected"),
     [
-        ("*", (), OWN),
+        ("*", (), FEW),
         ("ada*", (), ["adagrad", "adamax"]),
         ("ADA*", (), ["adagrad", "adamax"]),
         ("ada*", "*grad", ["adamax"]),
         ("*", "*GRAD", ["adamax", "lbfgs"]),
         ("*", ["adagrad", "l*"], ["adamax"]),
         ("*", iter(["ada*"]), ["lbfgs"]),
-        ("*", [], OWN),
+        ("*", [], FEW),
         ("ada", (), []),
         ("adama[xy]", (), ["adamax"]),
         ("optkit:ada*", (), ["adagrad", "adamax"]),
         ("*", "optkit:*", []),
         ("", (), []),
     ],
-    ids=str,
 )
+@pytest.mark.usefixtures("world")
 def test_available_takes_patterns(pattern: str, exclude: Any, expected: list[str]) -> None:
     assert optkit.available(pattern, exclude=exclude) == expected
 
@@ -120,6 +120,7 @@ def test_spelling_of_a_name_is_free(name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("call", [optkit.get, optkit.describe, lambda n: optkit.create(n, zeros())])
+@pytest.mark.usefixtures("world")
 def test_an_unknown_name_brings_the_close_ones(call: Any, name: str, close: str) -> None:
     with pytest.raises(optkit.UnknownAlgorithmError) as raised:
         call(name)
@@ -252,16 +253,16 @@ def test_two_threads_import_one_algorithm(world: World) -> None:
         ("Adagrad", ["adamax", "lbfgs"]),
         ("L-BFGS", ["adagrad", "adamax"]),
         ("OptKit:ada_grad", ["adamax", "lbfgs"]),
-        ("ada", OWN),
-        ("rival:adagrad", OWN),
-        ("", OWN),
-        (" , ", OWN),
+        ("ada", FEW),
+        ("rival:adagrad", FEW),
+        ("", FEW),
+        (" , ", FEW),
     ],
 )
-def test_names_are_blocked(monkeypatch: pytest.MonkeyPatch, setting: str, left: list[str]) -> None:
-    monkeypatch.setenv(hooks.DISABLED, setting)
+def test_names_are_blocked(world: World, setting: str, left: list[str]) -> None:
+    world.monkeypatch.setenv(hooks.DISABLED, setting)
     assert optkit.available() == left
-    for name in OWN:
+    for name in FEW:
         for spelled in (name, f"optkit:{name}", name.upper()):
             if name in left:
                 assert optkit.get(spelled).__name__.lower() == name
@@ -296,7 +297,7 @@ def test_register_as_a_function_and_as_a_decorator() -> None:
     assert Lion.__name__ == "Lion"
     assert optkit.register("tiger", torch.optim.Adam) is torch.optim.Adam
     assert optkit.get("MyLion") is Lion
-    assert optkit.available(exclude=OWN) == ["my-lion", "tiger"]
+    assert optkit.available(exclude=FEW) == ["my-lion", "tiger"]
     assert "test_registry" in optkit.describe("my_lion").location
     optkit.unregister("My_Lion")
     with pytest.raises(optkit.UnknownAlgorithmError):
@@ -366,7 +367,7 @@ def test_names_that_cannot_be_registered(name: Any) -> None:
     with pytest.raises(optkit_core.RegistrationError, match="name must be") as raised:
         optkit.register(name, torch.optim.SGD)
     assert repr(name) in str(raised.value)
-    assert optkit.available() == OWN
+    assert optkit.available() == FEW
 
 
 @pytest.mark.usefixtures("world")
@@ -381,13 +382,12 @@ def test_names_of_letters_digits_and_dashes_can_be_registered(name: str) -> None
 @pytest.mark.parametrize(
     "algorithm",
     [3, "torch.optim:SGD", torch.nn.Linear, object, dict, torch.optim, lambda params: None],
-    ids=str,
 )
 def test_what_cannot_be_registered(algorithm: Any) -> None:
     for attempt in (optkit.register, lambda name, cls: optkit.register(name)(cls)):
         with pytest.raises(optkit_core.RegistrationError, match="subclass"):
             attempt("lion", algorithm)
-    assert optkit.available() == OWN
+    assert optkit.available() == FEW
 
 
 @pytest.mark.usefixtures("world")
@@ -399,10 +399,10 @@ def test_a_decorator_without_its_name_is_refused_at_once() -> None:
 def test_a_whole_plugin_registers_at_the_first_create(world: World) -> None:
     source = PLUGIN.format(name="Lion", algorithm="lion")
     world.install("pride", plugins={"pride-plugin": "pride"}, modules={"pride": source})
-    assert optkit.available() == OWN
+    assert optkit.available() == FEW
     assert world.imported() == set()
     optkit.create("adamax", zeros())
-    assert optkit.available() == sorted([*OWN, "lion"])
+    assert optkit.available() == sorted([*FEW, "lion"])
     assert optkit.get("lion").__module__ == "pride"
     assert "pride-plugin" in hooks.names()
 
@@ -480,7 +480,7 @@ def test_a_plugin_that_is_left_out_leaves_no_algorithms(world: World) -> None:
     world.install("bad-dist", plugins={"bad": "bad"}, modules={"bad": source})
     with pytest.warns(optkit_core.PluginWarning, match="halfway"):
         optkit.create("adamax", zeros())
-    assert optkit.available() == OWN
+    assert optkit.available() == FEW
 
 
 def test_two_plugins_of_one_name(world: World) -> None:
@@ -514,6 +514,7 @@ def test_whole_plugins_are_blocked(world: World, setting: str) -> None:
     assert world.imported() == set()
 
 
+@pytest.mark.slow
 def test_plugins_load_in_a_process_of_their_own(tmp_path: Any) -> None:
     good = PLUGIN.format(name="Lion", algorithm="lion")
     distributions.install(tmp_path, "pride", plugins={"pride": "pride"}, modules={"pride": good})

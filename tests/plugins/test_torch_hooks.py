@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 import thirdparty
 import torch
+from algorithms import COUNTERPARTS
 from torch.optim import optimizer as torchs
 
 import optkit
 
 FOREIGN = {"torch-sgd": torch.optim.SGD, "torch-lbfgs": torch.optim.LBFGS}
 PAIRS: dict[str, tuple[Any, Any]] = {
-    "adagrad": (optkit.get("adagrad"), torch.optim.Adagrad),
-    "adamax": (optkit.get("adamax"), torch.optim.Adamax),
-    "lbfgs": (optkit.get("lbfgs"), torch.optim.LBFGS),
+    **{name: (optkit.get(name), cls) for name, cls in COUNTERPARTS.items()},
     "an update body": (thirdparty.Descent, torch.optim.SGD),
     "an advance": (thirdparty.Whole, torch.optim.SGD),
     **{name: (None, cls) for name, cls in FOREIGN.items()},

@@ -225,6 +225,20 @@ def test_without_the_plugin_the_name_is_unknown() -> None:
         optkit.create("adamax", [parameter()], implementation="vendor-x")
 
 
+def test_an_offer_that_is_none_is_refused() -> None:
+    class Plugin:
+        @optkit_core.hookimpl
+        def optkit_offers(self, algorithm: Any) -> Any:
+            return ["vendor-x"]
+
+    optkit_core.register_plugin(Plugin(), "vendor")
+    try:
+        with pytest.raises(optkit_core.PluginError, match=r"must return .*Offer records"):
+            optkit.create("adamax", [parameter()], implementation="forloop")
+    finally:
+        optkit_core.unregister_plugin("vendor")
+
+
 @pytest.mark.parametrize("name", ["fused", "auto", "forloop"])
 def test_a_taken_name_is_refused(name: str) -> None:
     optkit_core.register_plugin(Vendor(name), "vendor")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from algorithms import ELEMENTWISE
 from thirdparty import Whole
 
 import optkit
@@ -14,8 +15,6 @@ from optkit.cli import main
 from optkit_core import BucketKey
 from optkit_core.implementations import fused
 from optkit_core.implementations.fused.cpp_kernel import load_kernel
-
-ELEMENTWISE = ["adagrad", "adamax"]
 
 
 def parameters(*shapes: Any, dtype: torch.dtype = torch.float32) -> list[torch.nn.Parameter]:

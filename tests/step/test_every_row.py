@@ -141,6 +141,7 @@ cases = st.tuples(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @settings(max_examples=150, **PATIENT)
 @given(drawn=cases)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from problems import TORCH
+from algorithms import TORCH
 
 import optkit
 from optkit_core.native import reader_loader

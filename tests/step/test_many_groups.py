@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from algorithms import ELEMENTWISE, TORCH
 from bodies import Branching, Mixed, Timed
-from problems import TORCH, copies, gradients, parameters, set_gradients
+from problems import copies, gradients, parameters, set_gradients
 
 import optkit
 from optkit_core import Buffer, Elementwise, at_least, hyperparameter
@@ -50,7 +51,7 @@ class Rectified(Elementwise):
 
 
 ALGORITHMS: dict[str, Any] = {
-    **{name: optkit.get(name) for name in TORCH},
+    **ELEMENTWISE,
     **{cls.__name__.lower(): cls for cls in (Mixed, Timed, Branching, Rooted, Rectified)},
 }
 
@@ -121,6 +122,7 @@ def to_a_tensor(optimizer: Any, step: int) -> None:
 CHANGES = [nothing, scheduled, decayed_later, annotated, to_a_tensor]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -235,7 +237,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("is_read", [True, False])
-@pytest.mark.parametrize("name", [*TORCH, "timed", "rooted"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "timed", "rooted"])
 def test_one_launch_for_all_groups(
     name: str, is_read: bool, launched: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from algorithms import ELEMENTWISE, declared
 
 import optkit
 import optkit_core
 
-ELEMENTWISE = ["adagrad", "adamax"]
 IMPLEMENTATIONS = ["forloop", "foreach", "fused"]
 SIZES = [(1,), (67,), (33, 5)]
 
@@ -49,7 +49,7 @@ def test_one_inf_gradient_skips_the_whole_step(
     name: str, implementation: str, dtype: torch.dtype
 ) -> None:
     params, plain = parameters(dtype), parameters(dtype)
-    options = {"implementation": implementation, "lr": 0.01, "eps": 1e-4}
+    options = {"implementation": implementation, **declared(name, lr=0.01, eps=1e-4)}
     optimizer = optkit.create(name, params, **options)
     reference = optkit.create(name, plain, **options)
     scaler = scaler_in_use()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +94,19 @@ class World:
         return {n for n, m in known if str(getattr(m, "__file__", "")).startswith(root)}
 
 
+FEW = ["adagrad", "adamax", "lbfgs"]
+"""Those of the algorithms that ship which a world knows, however many more there are."""
+
+
+def few_entry_points(group: str) -> list[EntryPoint]:
+    """Return what is installed, but for other algorithms that ship."""
+    found = importlib.metadata.entry_points(group=group)
+    return [e for e in found if e.name in FEW or not e.value.startswith("optkit_plugins.")]
+
+
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Yield a world; make it a fixture by ``world = pytest.fixture(distributions.world)``."""
+    monkeypatch.setattr(registries, "entry_points", few_entry_points)
     fresh = registries.Registry()
     for module in (api, entry_points, registries):
         monkeypatch.setattr(module, "registry", fresh)

@@ -11,7 +11,6 @@ from torch.testing._internal.common_optimizers import optim_db
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64]
 INFOS = {info.name.lower(): info for info in optim_db}
-TORCH = {"adagrad": torch.optim.Adagrad, "adamax": torch.optim.Adamax}
 
 
 def parameters(dtype: torch.dtype, seed: int = 0) -> list[torch.nn.Parameter]:

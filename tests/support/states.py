@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import torch
+from algorithms import NAMES
 from problems import gradients, parameters, set_gradients
 from torch import Tensor
 
@@ -37,9 +38,6 @@ def every_optimizer() -> dict[str, Any]:
     ours = {name: lambda params, name=name: optkit.create(name, params) for name in NAMES}
     theirs = {name: lambda params, cls=cls: cls(params, lr=0.1) for name, cls in OTHERS.items()}
     return {**ours, **theirs}
-
-
-NAMES = ("adagrad", "adamax", "lbfgs")
 
 
 def fingerprint(value: Any) -> Any:

@@ -31,7 +31,25 @@ FAULTS = {
     17: "copies and pickles lose hooks, attributes of subclasses, and all of L-BFGS",
     18: "loading takes quadratic time",
     19: "foreach needs a second copy of the parameters; one odd tensor decides for its group",
+    20: "L-BFGS with strong_wolfe stands still with one or two iterations a step",
+    21: "L-BFGS doesn't minimize a loss in small units",
+    22: "L-BFGS forgets its history near an optimum",
+    23: "L-BFGS follows a trial that is NaN",
+    24: "L-BFGS makes NaN of the parameters where the first loss is NaN",
+    25: "L-BFGS raises IndexError where the first loss is infinite",
+    26: "L-BFGS leaves a trial point behind if the closure raises",
+    27: "L-BFGS refuses gradients that aren't contiguous",
+    28: "L-BFGS raises for a group without elements",
+    29: "L-BFGS raises UnboundLocalError with max_eval=0",
+    30: "L-BFGS takes one group only",
+    31: "L-BFGS exceeds max_eval",
 }
+
+UNTESTED = {
+    4: "optkit's default numerics are torch's here; a repair will be a named option",
+    14: "its tensors need 8 GiB; the tests of CUDA take 2**31 elements where the device has room",
+}
+"""Why no test shows a fault."""
 
 REPAIRED = {2: "2.14"}
 """The first release without a fault."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from problems import TORCH, copies, parameters, run
+from algorithms import TORCH
+from problems import copies, parameters, run
 from torch.optim import lr_scheduler
 from torch.optim import optimizer as optimizers
 

@@ -8,9 +8,9 @@ from typing import Any
 import faults
 import pytest
 import torch
+from algorithms import ELEMENTWISE, NAMES, TORCH, declared
 from bodies import Branching, Mixed, Timed
 from kinds import Columns, Factored, Half, Product
-from problems import TORCH
 from thirdparty import Descent, Whole
 
 import optkit_core
@@ -18,21 +18,23 @@ from optkit_core import Offer, testing
 from optkit_core.implementations import FORLOOP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", testing.TOLERANCES, ids=str)
 @pytest.mark.parametrize("name", TORCH)
 def test_the_shipped_algorithms_hold(name: str, dtype: torch.dtype) -> None:
-    report = testing.check(name, dtype=dtype, weight_decay=0.1, eps=1e-3)
+    report = testing.check(name, dtype=dtype, **declared(name, weight_decay=0.1, eps=1e-3))
     assert set(report.implementations) == {"forloop", "foreach", "fused"}
     assert set(report.left_out) == {"implementations agree on sparse gradients"}
 
 
-@pytest.mark.parametrize("name", ["adagrad", "adamax", "lbfgs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_they_hold_as_they_are(name: str) -> None:
     report = testing.check(name)
     assert report.refused == {}
-    assert len(report.implementations) == (4 if name == "lbfgs" else 3)
+    assert len(report.implementations) == (3 if name in ELEMENTWISE else 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "search"),
     [(torch.float64, None), (torch.bfloat16, "hager_zhang"), (torch.complex64, None)],
@@ -43,12 +45,14 @@ def test_lbfgs_holds(dtype: torch.dtype, search: str | None) -> None:
     assert set(report.implementations) == {"forloop", "flat", "foreach", "fused"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", [Branching, Mixed, Timed, Product], ids=lambda c: c.__name__)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str)
 def test_others_hold(algorithm: Any, dtype: torch.dtype) -> None:
     testing.check(algorithm, dtype=dtype)
 
 
+@pytest.mark.slow
 def test_every_kind_of_buffer_holds() -> None:
     testing.check(Half, dtype=torch.bfloat16)
     testing.check(Columns)
@@ -96,6 +100,7 @@ def offer() -> Iterator[Any]:
     faults.forget()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", faults.IMPLEMENTATIONS)
 def test_a_faulty_implementation_is_caught_by_name(offer: Any, fault: str) -> None:
     prepare, words = faults.IMPLEMENTATIONS[fault]
@@ -104,6 +109,7 @@ def test_a_faulty_implementation_is_caught_by_name(offer: Any, fault: str) -> No
         testing.check(faults.Momentum)
 
 
+@pytest.mark.slow
 def test_float64_that_passes_through_float32_is_caught(offer: Any) -> None:
     offer(faults.through(torch.float32))
     testing.check(faults.Momentum)
@@ -117,6 +123,7 @@ def test_a_plugins_implementation_of_a_shipped_algorithm_is_checked(offer: Any) 
         testing.check("adamax")
 
 
+@pytest.mark.slow
 def test_sparse_gradients_are_checked_where_there_are_some(offer: Any) -> None:
     offer(faults.doubling_sparse_gradients)
     with pytest.raises(AssertionError, match=r"sparse gradients': vendor-x differs from forloop"):
@@ -124,6 +131,7 @@ def test_sparse_gradients_are_checked_where_there_are_some(offer: Any) -> None:
     testing.check("adamax")
 
 
+@pytest.mark.slow
 def test_one_that_is_right_is_listed(offer: Any) -> None:
     offer(FORLOOP.make_launcher)
     assert testing.check("adamax").implementations == ("forloop", "foreach", "fused", "vendor-x")
@@ -150,6 +158,7 @@ def test_what_cannot_run_is_listed_with_its_reason(offer: Any) -> None:
     assert report.left_out["pickles continue"].startswith("test_what_cannot_run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", faults.ALGORITHMS, ids=lambda cls: cls.__name__)
 def test_a_faulty_algorithm_is_caught(algorithm: Any) -> None:
     words = rf"(?s)^{algorithm.__name__} fails the requirement .*{faults.ALGORITHMS[algorithm]}"
@@ -162,6 +171,7 @@ def test_a_buffer_may_be_said_not_to_change() -> None:
     testing.check(faults.Unused, constant=["total"])
 
 
+@pytest.mark.slow
 def test_a_registered_name_or_a_class_can_be_checked(registered: Any) -> None:
     registered("descent", Descent)
     assert str(testing.check("descent")) == str(testing.check(Descent))

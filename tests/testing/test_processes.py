@@ -8,6 +8,8 @@ import pytest
 import ranks
 from processes import completed, on_ranks, python
 
+pytestmark = pytest.mark.slow
+
 
 def test_ranks_answer_in_their_order(tmp_path: Path) -> None:
     assert on_ranks(ranks.summed, 3, tmp_path, 10) == [(0, 33.0), (1, 33.0), (2, 33.0)]

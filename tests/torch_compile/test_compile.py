@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from algorithms import ELEMENTWISE, TORCH
 from bodies import CALLS, Branching, Mixed, Timed
-from problems import TORCH, copies
+from problems import copies
 from torch._dynamo.utils import counters
 
 import optkit
@@ -48,7 +49,7 @@ class Cumulative(Elementwise):
 
 
 ALGORITHMS: dict[str, type[Elementwise]] = {
-    **{name: optkit.get(name) for name in TORCH},
+    **ELEMENTWISE,
     **{cls.__name__: cls for cls in (Rooted, Mixed, Timed)},
 }
 STEPS = 12
@@ -127,7 +128,7 @@ def in_step(
 @pytest.fixture(scope="module")
 def theirs() -> list[Compilations]:
     """What torch's own optimizers cost over a schedule."""
-    return [cost_of_torch(cls) for cls in (torch.optim.Adamax, torch.optim.Adagrad)]
+    return [cost_of_torch(cls) for cls in TORCH.values()]
 
 
 def cost_of_torch(cls: Any) -> Compilations:
@@ -144,6 +145,7 @@ def cost_of_torch(cls: Any) -> Compilations:
     return counted()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_one_graph_over_a_schedule_and_no_more_breaks_than_torch(
     theirs: list[Compilations], name: str
@@ -174,6 +176,7 @@ def test_a_tensor_learning_rate_is_neither_compiled_in_nor_changed(name: str) ->
     assert lr == 0.1 * 0.5**4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -201,6 +204,7 @@ def test_options_give_the_same_numbers(name: str, options: Any) -> None:
     assert counted().graphs == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.complex64], ids=str)
 @pytest.mark.parametrize("name", TORCH)
 def test_other_dtypes_give_the_same_numbers(name: str, dtype: torch.dtype) -> None:

@@ -10,24 +10,23 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.checkpoint.file import tensor_file
-from optkit_core.checkpoint.file.decoding import UnknownMarkError, decode
-from optkit_core.checkpoint.file.encoding import encode
-from optkit_core.checkpoint.file.header import damaged
+from optkit_core.checkpoint.file import safetensors_file
+from optkit_core.checkpoint.file.json_decoding import UnknownMarkError, decode
+from optkit_core.checkpoint.file.json_encoding import encode
+from optkit_core.checkpoint.file.safetensors_header import damaged
+from optkit_core.checkpoint.load.into_torch_optimizer import restore
 from optkit_core.checkpoint.load.load_report import LoadReport
-from optkit_core.checkpoint.load.plain_torch import restore
+from optkit_core.checkpoint.load.parsing import Owned
 from optkit_core.checkpoint.load.renaming import Rename
-from optkit_core.checkpoint.load.saved_state import Owned
 from optkit_core.checkpoint.load.wrappers import layers, renew
-from optkit_core.checkpoint.save import save as collected
+from optkit_core.checkpoint.save import save as save_state
 from optkit_core.errors import CheckpointFileError
 from optkit_core.optimizer import Optimizer
 
 FORMAT = 1
 """The version of the file format; that of the state in it is each group's schema."""
 
-
-KINDS = {"algorithm": str, "state_dict": dict, "writer": str}
+FIELDS = {"algorithm": str, "state_dict": dict, "writer": str}
 
 
 @attrs.frozen(eq=False)
@@ -46,10 +45,16 @@ class Checkpoint:
 
 
 def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None:
-    """Write an optimizer's state to a file; see `optkit.save`."""
+    """Write an optimizer's state to a file; see `optkit.save`.
+
+    Args:
+        optimizer: of optkit, of torch, or a wrapper of one.
+        path: where to.
+    """
     *_, own = layers(optimizer)
+    # A state_dict that was replaced, on the instance too, has the last word on what is saved.
     is_plain = getattr(own.state_dict, "__func__", None) is Optimizer.state_dict
-    state_dict = collected(own, shared=True) if is_plain else own.state_dict()
+    state_dict = save_state(own, shared=True) if is_plain else own.state_dict()
     write(Checkpoint(type(own).__name__, state_dict), path)
 
 
@@ -59,7 +64,14 @@ def load(
     strict: bool = True,
     rename: Rename | None = None,
 ) -> LoadReport | None:
-    """Continue from the state in a file; see `optkit.load`."""
+    """Continue from the state in a file; see `optkit.load`.
+
+    Args:
+        optimizer: of optkit, of torch, or a wrapper of one.
+        path: the file.
+        strict: whether everything must match (default True).
+        rename: what saved parameters are called now; None (default): the same.
+    """
     *wrappers, own = layers(optimizer)
     checkpoint = read(path)
     if isinstance(own, Optimizer):
@@ -74,6 +86,10 @@ def load(
 def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     """Write a checkpoint to a file, or replace the file as a whole.
 
+    Args:
+        checkpoint: what the file is to hold.
+        path: where to.
+
     Raises:
         CheckpointError: the state holds what a file can't; nothing was written.
         CheckpointFileError: the file can't be written.
@@ -85,7 +101,9 @@ def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         "algorithm": checkpoint.algorithm,
         "state_dict": state,
     }
-    tensor_file.write(path, tensors, json.dumps(record, separators=(",", ":"), allow_nan=False))
+    safetensors_file.write(
+        path, tensors, json.dumps(record, separators=(",", ":"), allow_nan=False)
+    )
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
@@ -94,8 +112,8 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         CheckpointFileError: the file is of another kind, damaged, or can't be read.
     """
-    text, tensors = tensor_file.read(path)
-    return _understood(path, text, tensors)
+    text, tensors = safetensors_file.read(path)
+    return _checkpoint(path, text, tensors)
 
 
 def describe(path: str | os.PathLike[str]) -> Checkpoint:
@@ -105,15 +123,15 @@ def describe(path: str | os.PathLike[str]) -> Checkpoint:
         CheckpointFileError: the file is of another kind, its header is damaged, or it can't
             be read.
     """
-    header = tensor_file.inspect(path)
+    header = safetensors_file.inspect(path)
     tensors = {
-        place.name: torch.empty(place.shape, dtype=place.dtype, device="meta")
-        for place in header.places
+        entry.name: torch.empty(entry.shape, dtype=entry.dtype, device="meta")
+        for entry in header.tensors
     }
-    return _understood(path, header.text, tensors)
+    return _checkpoint(path, header.text, tensors)
 
 
-def _understood(
+def _checkpoint(
     path: str | os.PathLike[str], text: str, tensors: dict[str, torch.Tensor]
 ) -> Checkpoint:
     try:
@@ -127,14 +145,15 @@ def _understood(
         raise damaged(path, f"its description can't be read: {error}") from error
     if not isinstance(record, dict) or type(record.get("format")) is not int:
         raise damaged(path, "its description has no format")
+    # Told before the fields are looked at, which may have changed with the format.
     if record["format"] > FORMAT:
         raise CheckpointFileError(
             f"{os.fspath(path)} is of format {record['format']}, written by "
             f"{record.get('writer')!s:.40}; this version knows formats up to {FORMAT}. "
             "Install that one, or a later one."
         )
-    content: dict[str, Any] = {key: record.get(key) for key in KINDS}
-    if {key: type(value) for key, value in content.items()} != KINDS:
+    content: dict[str, Any] = {key: record.get(key) for key in FIELDS}
+    if {key: type(value) for key, value in content.items()} != FIELDS:
         raise damaged(path, "its description isn't whole")
     return Checkpoint(**content)
 

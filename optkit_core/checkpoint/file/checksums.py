@@ -40,4 +40,5 @@ def checksum(content: Tensor, start: int = 0) -> int:
 
 
 def _aligned(content: Tensor) -> Tensor:
+    # A view as int64 must start at a multiple of 8 bytes.
     return content.clone() if content.storage_offset() % 8 else content

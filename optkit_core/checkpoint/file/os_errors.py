@@ -15,7 +15,7 @@ from optkit_core.errors import (
     CheckpointSystemError,
 )
 
-KINDS = {
+ERRORS = {
     FileNotFoundError: CheckpointNotFoundError,
     PermissionError: CheckpointPermissionError,
     IsADirectoryError: CheckpointIsADirectoryError,
@@ -23,7 +23,7 @@ KINDS = {
 
 
 @contextlib.contextmanager
-def blamed_on(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
+def translate_errors(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
     """Turn an OSError into one that names the file and is optkit's too.
 
     Args:
@@ -38,7 +38,7 @@ def blamed_on(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
     except CheckpointFileError:
         raise
     except OSError as error:
-        kind = KINDS.get(type(error), CheckpointSystemError)
+        kind = ERRORS.get(type(error), CheckpointSystemError)
         reason = error.strerror or str(error)
         raised = kind(f"{os.fspath(path)} can't be {doing}: {reason}.")
         raised.errno, raised.filename = error.errno, os.fspath(path)
@@ -52,7 +52,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[int]:
     Raises:
         CheckpointFileError: it isn't one, or can't be read.
     """
-    with blamed_on(path, "read"):
+    with translate_errors(path, "read"):
+        # Without O_NONBLOCK, opening a FIFO waits for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             refuse_irregular(path, os.fstat(descriptor))
@@ -61,9 +62,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[int]:
             os.close(descriptor)
 
 
-def refuse_irregular(path: str | os.PathLike[str], found: os.stat_result) -> None:
-    """Raise unless `found` describes an ordinary file."""
-    if stat.S_ISDIR(found.st_mode):
+def refuse_irregular(path: str | os.PathLike[str], status: os.stat_result) -> None:
+    """Raise unless `status` describes an ordinary file.
+
+    Args:
+        path: the file, for the message.
+        status: what ``os.stat`` says of it.
+    """
+    if stat.S_ISDIR(status.st_mode):
         raise CheckpointIsADirectoryError(f"{os.fspath(path)} is a directory; name a file in it.")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise CheckpointFileError(f"{os.fspath(path)} isn't an ordinary file; name one.")

@@ -21,12 +21,18 @@ def bytes_of(tensor: Tensor) -> memoryview:
     >>> list(bytes_of(tensor))
     [1, 0, 2, 1]
     """
+    # tensor.numpy() would need NumPy, which has no bfloat16.
     size = tensor.nbytes
     return _view(tensor.data_ptr(), size, WRITABLE) if size else memoryview(bytearray())
 
 
 def pieces(content: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Return flat `content` cut into views of `size` elements and a rest."""
+    """Return flat `content` cut into views of `size` elements and a rest.
+
+    Args:
+        content: a tensor of one dimension.
+        size: the number of elements of each piece.
+    """
     return torch.split_with_sizes(content, _sizes(content.numel(), size))
 
 

@@ -10,8 +10,8 @@ import torch
 
 
 @attrs.frozen(eq=False)
-class Kind:
-    """One kind of constant.
+class ConstantCodec:
+    """How one kind of constant is written and read.
 
     Args:
         mark: the key that stands for it in a file.
@@ -24,12 +24,12 @@ class Kind:
     read: Callable[[Any], Any]
 
 
-def _listed(kind: type) -> Callable[[Any], Any]:
+def _named(kind: type) -> Callable[[Any], Any]:
     def read(name: Any) -> Any:
-        found = getattr(torch, name)
-        if not isinstance(found, kind):
+        constant = getattr(torch, name)
+        if not isinstance(constant, kind):
             raise TypeError(name)
-        return found
+        return constant
 
     return read
 
@@ -38,28 +38,28 @@ def _name(constant: Any) -> str:
     return str(constant).removeprefix("torch.")
 
 
-KINDS: dict[type, Kind] = {
-    torch.dtype: Kind("$dtype", _name, _listed(torch.dtype)),
-    torch.layout: Kind("$layout", _name, _listed(torch.layout)),
-    torch.memory_format: Kind("$memory_format", _name, _listed(torch.memory_format)),
-    torch.device: Kind("$device", str, torch.device),
-    torch.Size: Kind("$size", list, torch.Size),
+CODECS: dict[type, ConstantCodec] = {
+    torch.dtype: ConstantCodec("$dtype", _name, _named(torch.dtype)),
+    torch.layout: ConstantCodec("$layout", _name, _named(torch.layout)),
+    torch.memory_format: ConstantCodec("$memory_format", _name, _named(torch.memory_format)),
+    torch.device: ConstantCodec("$device", str, torch.device),
+    torch.Size: ConstantCodec("$size", list, torch.Size),
 }
-BY_MARK = {kind.mark: kind for kind in KINDS.values()}
+BY_MARK = {codec.mark: codec for codec in CODECS.values()}
 
 
-def written(constant: Any) -> dict[str, Any] | None:
+def write(constant: Any) -> dict[str, Any] | None:
     """Return what stands for a constant of torch's in a file, None for anything else.
 
-    >>> written(torch.float32), written(1.0)
+    >>> write(torch.float32), write(1.0)
     ({'$dtype': 'float32'}, None)
     """
-    kind = KINDS.get(type(constant))
-    return None if kind is None else {kind.mark: kind.write(constant)}
+    codec = CODECS.get(type(constant))
+    return None if codec is None else {codec.mark: codec.write(constant)}
 
 
 def read(mark: str, content: Any) -> Any:
-    """Return the constant that `written` has written.
+    """Return the constant that `write` has written.
 
     Args:
         mark: one of `BY_MARK`.

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from optkit_core.checkpoint.load.load_report import Findings
+from optkit_core.checkpoint.load.deep_copy import deep_copy
+from optkit_core.checkpoint.load.load_report import Mismatches
 from optkit_core.checkpoint.load.matching import MatchedGroup
-from optkit_core.checkpoint.load.saved_state import SavedGroup
-from optkit_core.checkpoint.load.value_copies import copied
+from optkit_core.checkpoint.load.parsing import ParsedGroup
 from optkit_core.checkpoint.schema import Schema, savable
+from optkit_core.declaration.base import Declared
+from optkit_core.declaration.roles import role_of
 from optkit_core.errors import CheckpointError, HyperparameterError
 from optkit_core.param_groups.builtin_values import plain
-from optkit_core.param_groups.group_keys import LIVE, slip_of
+from optkit_core.param_groups.group_keys import misspelled_name
 
 
 def verify(
     optimizer: Any,
     schema: Schema,
-    saved: Sequence[SavedGroup],
+    saved: Sequence[ParsedGroup],
     matched: Sequence[MatchedGroup],
-    found: Findings,
+    mismatches: Mismatches,
 ) -> list[dict[str, Any]]:
     """Check what each group is to take from the checkpoint.
 
@@ -31,7 +34,7 @@ def verify(
         schema: that of its class.
         saved: the saved groups.
         matched: which of them belong to which of the optimizer's.
-        found: takes in what doesn't fit.
+        mismatches: takes in what doesn't fit.
 
     Returns:
         For each of the optimizer's groups the values to put in place.
@@ -39,9 +42,10 @@ def verify(
     restored = []
     for position, group in enumerate(matched):
         live = optimizer.param_groups[position]
+        # A group may be put together from several saved ones, if these agree.
         sources = [(i, saved[i].options) for i in group.sources if i < len(saved)]
-        _require_agreement(position, sources, found)
-        values = _values(type(optimizer), schema, live, sources[0], found) if sources else {}
+        _require_agreement(type(optimizer), position, sources, mismatches)
+        values = _values(type(optimizer), schema, live, sources[0], mismatches) if sources else {}
         if "param_names" not in live and sources and saved[sources[0][0]].names is not None:
             values["param_names"] = list(saved[sources[0][0]].names or ())
         restored.append(values)
@@ -49,31 +53,33 @@ def verify(
 
 
 def _values(
-    owner: Any,
+    owner: type[Declared],
     schema: Schema,
     live: Mapping[str, Any],
     source: tuple[int, Mapping[str, Any]],
-    found: Findings,
+    mismatches: Mismatches,
 ) -> dict[str, Any]:
     position, options = source
     where = f"saved group {position}"
     values: dict[str, Any] = {}
     for name, value in options.items():
-        if name in LIVE:
+        if not _is_restored(owner, name):
             continue
         declared = owner.declarations.get(name)
-        if declared is None and slip_of(name, owner.declarations):
-            found.unexpected.append(f"{where} has a key {name!r:.60}")
+        # A key that no class declares is loaded as an annotation; a misspelled one would have no
+        # effect.
+        if declared is None and misspelled_name(name, owner.declarations):
+            mismatches.unexpected.append(f"{where} has a key {name!r:.60}")
             continue
         try:
-            values[name] = copied(value if declared is None else plain(value))
+            values[name] = deep_copy(value if declared is None else plain(value))
         except CheckpointError as error:
-            found.refused.append(f"{name} of {where} is {error}")
+            mismatches.refused.append(f"{name} of {where} is {error}")
     for name in owner.declarations:
         if name not in options and name in schema.hyperparameters:
-            found.missing.append(f"{where} has no {name}")
-        elif name not in LIVE:
-            _restore(owner, name, values, live, where, found)
+            mismatches.missing.append(f"{where} has no {name}")
+        elif _is_restored(owner, name):
+            _restore(owner, name, values, live, where, mismatches)
     return values
 
 
@@ -83,29 +89,38 @@ def _restore(
     values: dict[str, Any],
     live: Mapping[str, Any],
     where: str,
-    found: Findings,
+    mismatches: Mismatches,
 ) -> None:
     """Check one declared value, or set the default of an option that isn't there."""
     declared = owner.declarations[name]
     value = values.setdefault(name, declared.default)
     if name in savable(owner):
-        value = values[name] = declared.range.restored(value, live.get(name))
+        value = values[name] = savable(owner)[name].restored(value, live.get(name))
     try:
         values[name] = declared.check(name, value)
     except HyperparameterError as error:
-        found.refused.append(f"{where}: {error}")
+        mismatches.refused.append(f"{where}: {error}")
+
+
+def _is_restored(owner: type[Declared], name: str) -> bool:
+    """Whether a group's value of that name comes from the checkpoint; how to run doesn't."""
+    role = role_of(name, owner.declarations)
+    return role is None or role.is_restored
 
 
 def _require_agreement(
-    position: int, sources: Sequence[tuple[int, Mapping[str, Any]]], found: Findings
+    owner: type[Declared],
+    position: int,
+    sources: Sequence[tuple[int, Mapping[str, Any]]],
+    mismatches: Mismatches,
 ) -> None:
     """Say so if the parameters of one group come from saved groups that differ."""
     for other, options in sources[1:]:
         first, expected = sources[0]
-        keys = sorted((options.keys() | expected.keys()) - set(LIVE))
+        keys = sorted(filter(partial(_is_restored, owner), options.keys() | expected.keys()))
         differing = [key for key in keys if not _same(options.get(key), expected.get(key))]
         if differing:
-            found.refused.append(
+            mismatches.refused.append(
                 f"the parameters of group {position} come from the saved groups {first} and "
                 f"{other}, which differ in {', '.join(differing)}"
             )

@@ -8,8 +8,8 @@ import attrs
 
 from optkit_core.errors import CheckpointError
 
-MOST_LINES = 20
-MOST_CHARACTERS = 200
+MAX_LINES = 20
+MAX_CHARACTERS = 200
 RENAME = "\nrename= says what the saved parameters are called here."
 STRICT = "\nstrict=False loads what matches, and reports the rest."
 
@@ -43,21 +43,21 @@ class LoadReport:
         count = len(self.loaded)
         lines = [f"loaded the state of {count} parameter{'' if count == 1 else 's'}"]
         for title in ("missing", "unexpected", "shape_mismatched", "migrated", "renamed"):
-            found = getattr(self, title)
-            lines += [f"{title.replace('_', ' ')}: {len(found)}"] if found else []
-            lines += [f"  {line}" for line in screenful(found)]
+            entries = getattr(self, title)
+            lines += [f"{title.replace('_', ' ')}: {len(entries)}"] if entries else []
+            lines += [f"  {line}" for line in truncate_lines(entries)]
         return "\n".join(lines)
 
 
 @attrs.define(eq=False)
-class Findings:
-    """What has been found not to match, while everything is verified.
+class Mismatches:
+    """What doesn't match, collected while everything is verified.
 
     Args:
         missing: what the optimizer has and the checkpoint hasn't.
         unexpected: what the checkpoint has and the optimizer hasn't.
         shape_mismatched: what is of another shape.
-        refused: what can't be loaded by halves either, such as a learning rate of -1.
+        refused: what strict=False doesn't load either, such as a learning rate of -1.
         renamed: how names differ from the saved ones.
         names_differ: whether both sides have names that the other hasn't.
         torch_words: what torch says in such a case, if it does.
@@ -73,7 +73,7 @@ class Findings:
 
     @property
     def count(self) -> int:
-        """How much has been found that keeps a value from being loaded."""
+        """How many of them keep a value from being loaded."""
         return len(self.missing) + len(self.shape_mismatched) + len(self.refused)
 
     def raise_for(self, owner: str, strict: bool) -> None:
@@ -90,7 +90,7 @@ class Findings:
         lines = [*self.refused, *tolerable] if strict else self.refused
         if not lines:
             return
-        listed = "\n".join(f"- {line:.{MOST_CHARACTERS}}" for line in screenful(lines))
+        listed = "\n".join(f"- {line:.{MAX_CHARACTERS}}" for line in truncate_lines(lines))
         way_out = RENAME if self.names_differ else ""
         way_out += "" if self.refused else STRICT
         bracket = f"\n[{self.torch_words}]" if self.torch_words else ""
@@ -100,8 +100,8 @@ class Findings:
         )
 
 
-def screenful(lines: Sequence[str]) -> list[str]:
-    """Return at most a screen of lines; the last one counts those left out."""
-    if len(lines) <= MOST_LINES:
+def truncate_lines(lines: Sequence[str]) -> list[str]:
+    """Return at most as many lines as fit a screen; the last one counts those left out."""
+    if len(lines) <= MAX_LINES:
         return list(lines)
-    return [*lines[:MOST_LINES], f"... and {len(lines) - MOST_LINES} more"]
+    return [*lines[:MAX_LINES], f"... and {len(lines) - MAX_LINES} more"]

@@ -9,19 +9,19 @@ import attrs
 import torch
 
 from optkit_core.checkpoint.load import (
-    filling,
+    convert_and_copy,
     group_options,
-    joint_state,
+    identify_algorithm,
+    joint_order,
     matching,
-    origin,
-    outer_shape,
+    parsing,
+    structure,
     verification,
 )
-from optkit_core.checkpoint.load import saved_state as reading
-from optkit_core.checkpoint.load.load_report import Findings, LoadReport
+from optkit_core.checkpoint.load.deep_copy import deep_copy
+from optkit_core.checkpoint.load.load_report import LoadReport, Mismatches
 from optkit_core.checkpoint.load.renaming import Rename, renamed
-from optkit_core.checkpoint.load.value_copies import copied
-from optkit_core.checkpoint.load.verification import Verified
+from optkit_core.checkpoint.load.verification import VerifiedStates
 from optkit_core.checkpoint.schema import schema_of
 from optkit_core.errors import CheckpointError
 from optkit_core.plugins import hooks
@@ -30,45 +30,54 @@ from optkit_core.torch_hooks import hooks_of
 
 
 @attrs.frozen(eq=False)
-class Intention:
-    """A verified state, ready to be put in place: nothing can go wrong any more.
+class VerifiedCheckpoint:
+    """What a checkpoint brings, ready to be copied in: nothing can go wrong any more.
 
     Args:
         states: the states of the parameters that have some.
-        groups: for each group the values to put in place.
+        groups: for each group the values to put into it.
     """
 
-    states: Verified
+    states: VerifiedStates
     groups: Sequence[dict[str, Any]]
 
 
 def load(
     optimizer: Any, state_dict: Any, strict: bool = True, rename: Rename | None = None
 ) -> LoadReport:
-    """Continue from a saved state, with all hooks around it; see `Optimizer.load_state_dict`."""
+    """Continue from a saved state, with all hooks around it; see `Optimizer.load_state_dict`.
+
+    Args:
+        optimizer: an optkit optimizer.
+        state_dict: what was saved.
+        strict: whether everything must match; False loads what does.
+        rename: what saved parameters are called in this optimizer; None (default): the same.
+    """
     given = _through_hooks(optimizer, state_dict)
-    given, entries = outer_shape.parted(given, optimizer.state_buffers.keys())
-    entries, found = copied(entries), Findings()
-    understood, migrated = origin.understood(type(optimizer), given)
-    saved = reading.read(understood)
+    given, user_entries = structure.split_user_entries(given, optimizer.state_buffers.keys())
+    # Copied first: it may fail, and after the checks nothing may.
+    user_entries, mismatches = deep_copy(user_entries), Mismatches()
+    present, migrated = identify_algorithm.in_present_schema(type(optimizer), given)
+    saved = parsing.parse(present)
     if rename is not None:
-        saved = renamed(saved, rename, optimizer.param_groups, found)
+        saved = renamed(saved, rename, optimizer.param_groups, mismatches)
     with torch.no_grad(), collector.uncollected():
-        intention = _verified(optimizer, saved, found)
-        found.raise_for(type(optimizer).__name__, strict)
-        is_owned = isinstance(state_dict, reading.Owned)
-        filling.fill(optimizer, intention.states, intention.groups, strict, is_owned)
-        optimizer.state.update(entries)
+        verified = _verified(optimizer, saved, mismatches)
+        mismatches.raise_for(type(optimizer).__name__, strict)
+        # Nobody else holds the tensors of a file, so they become the optimizer's without a copy.
+        is_owned = isinstance(state_dict, parsing.Owned)
+        convert_and_copy.fill(optimizer, verified.states, verified.groups, strict, is_owned)
+        optimizer.state.update(user_entries)
     for hook in hooks_of(optimizer, "load_state_dict_post_hook"):
         hook(optimizer)
     hooks.fire("optkit_state_loaded", optimizer=optimizer)
     return LoadReport(
-        tuple(intention.states.labels),
-        tuple(found.missing),
-        tuple(found.unexpected),
-        tuple(found.shape_mismatched),
+        tuple(verified.states.labels),
+        tuple(mismatches.missing),
+        tuple(mismatches.unexpected),
+        tuple(mismatches.shape_mismatched),
         tuple(migrated),
-        tuple(found.renamed),
+        tuple(mismatches.renamed),
     )
 
 
@@ -76,6 +85,7 @@ def _through_hooks(optimizer: Any, state_dict: Any) -> Any:
     """Let the pre-hooks change a shallow copy, or give something else in its place."""
     if not isinstance(state_dict, dict):
         raise CheckpointError(f"saved state must be a dict, got {type(state_dict).__name__}.")
+    # torch hands its hooks a shallow copy too, so that they may put other entries into it.
     given = dict(state_dict)
     for hook in hooks_of(optimizer, "load_state_dict_pre_hook"):
         replaced = hook(optimizer, given)
@@ -83,12 +93,14 @@ def _through_hooks(optimizer: Any, state_dict: Any) -> Any:
     return given
 
 
-def _verified(optimizer: Any, saved: reading.Saved, found: Findings) -> Intention:
+def _verified(
+    optimizer: Any, saved: parsing.ParsedState, mismatches: Mismatches
+) -> VerifiedCheckpoint:
     algorithm = type(optimizer)
     schema = schema_of(algorithm)
-    matched = matching.match(saved, optimizer.param_groups, found)
-    groups = group_options.verify(optimizer, schema, saved.groups, matched, found)
+    matched = matching.match(saved, optimizer.param_groups, mismatches)
+    groups = group_options.verify(optimizer, schema, saved.groups, matched, mismatches)
     if algorithm.is_joint:
-        saved, matched = joint_state.gathered(schema, saved, matched, found)
-    states = verification.verify(algorithm, saved, matched, found)
-    return Intention(states, groups)
+        saved, matched = joint_order.reorder(schema, saved, matched, mismatches)
+    states = verification.verify(algorithm, saved, matched, mismatches)
+    return VerifiedCheckpoint(states, groups)

@@ -9,8 +9,8 @@ import attrs
 from torch import Tensor
 
 from optkit_core.checkpoint.load import parameter_names
-from optkit_core.checkpoint.load.load_report import Findings
-from optkit_core.checkpoint.load.saved_state import Saved, SavedGroup
+from optkit_core.checkpoint.load.load_report import Mismatches
+from optkit_core.checkpoint.load.parsing import ParsedGroup, ParsedState
 
 COUNTS_DIFFER = "loaded state dict has a different number of parameter groups"
 SIZES_DIFFER = (
@@ -36,32 +36,41 @@ class MatchedGroup:
     sources: Sequence[int]
 
 
-def match(saved: Saved, groups: Sequence[Group], found: Findings) -> list[MatchedGroup]:
+def match(
+    saved: ParsedState, groups: Sequence[Group], mismatches: Mismatches
+) -> list[MatchedGroup]:
     """Pair the parameters of an optimizer's groups with the saved ones.
 
     Args:
         saved: the saved state.
         groups: the optimizer's parameter groups.
-        found: takes in what doesn't match.
+        mismatches: takes in what doesn't match.
 
     Returns:
         One for each of the optimizer's groups.
     """
-    here, there = len(groups), len(saved.groups)
-    if here != there:
-        sides = f"the optimizer has {_number(here, 'group')}, the checkpoint {there}"
-        (found.missing if here > there else found.unexpected).append(sides)
-        found.torch_words = COUNTS_DIFFER
+    own, others = len(groups), len(saved.groups)
+    if own != others:
+        counts = f"the optimizer has {_counted(own, 'group')}, the checkpoint {others}"
+        (mismatches.missing if own > others else mismatches.unexpected).append(counts)
+        mismatches.torch_words = COUNTS_DIFFER
+    # Names stay true when layers are moved or groups split; positions don't.
     named = all("param_names" in group for group in groups)
     if named and all(group.names is not None for group in saved.groups):
-        return _by_name(saved, groups, found)
+        return _by_name(saved, groups, mismatches)
     return [
-        _by_position(i, group, saved.groups[i : i + 1], found) for i, group in enumerate(groups)
+        _by_position(i, group, saved.groups[i : i + 1], mismatches)
+        for i, group in enumerate(groups)
     ]
 
 
 def labels_of(position: int, group: Group) -> list[str]:
-    """Return what the parameters of a group are called: their names, or their places."""
+    """Return what the parameters of a group are called: their names, or their positions.
+
+    Args:
+        position: of the group, from 0.
+        group: the parameter group.
+    """
     names = group.get("param_names")
     if names is not None:
         return list(names)
@@ -69,49 +78,55 @@ def labels_of(position: int, group: Group) -> list[str]:
 
 
 def _by_position(
-    position: int, group: Group, source: Sequence[SavedGroup], found: Findings
+    position: int, group: Group, source: Sequence[ParsedGroup], mismatches: Mismatches
 ) -> MatchedGroup:
-    """Match one group with the saved one at its place; of another size, none of it is known."""
+    """Match one group with the saved one at its position; none of it where the sizes differ."""
     params, labels = group["params"], labels_of(position, group)
     if source and len(source[0].ids) == len(params):
         return MatchedGroup(params, labels, source[0].ids, [position])
     if source:
-        found.missing.append(
-            f"group {position} has {_number(len(params), 'parameter')}, in the checkpoint "
+        mismatches.missing.append(
+            f"group {position} has {_counted(len(params), 'parameter')}, in the checkpoint "
             f"{len(source[0].ids)}; without names on both sides, none of them can be matched"
         )
-        found.torch_words = found.torch_words or SIZES_DIFFER
+        mismatches.torch_words = mismatches.torch_words or SIZES_DIFFER
     return MatchedGroup(params, labels, [None] * len(params), [])
 
 
-def _by_name(saved: Saved, groups: Sequence[Group], found: Findings) -> list[MatchedGroup]:
-    places: dict[str, tuple[int, Hashable]] = {}
+def _by_name(
+    saved: ParsedState, groups: Sequence[Group], mismatches: Mismatches
+) -> list[MatchedGroup]:
+    positions: dict[str, tuple[int, Hashable]] = {}
     for position, group in enumerate(saved.groups):
         for name, key in zip(group.names or (), group.ids, strict=True):
-            if name in places:
-                found.refused.append(f"two saved parameters are called {name!r}")
-            places[name] = (position, key)
+            if name in positions:
+                mismatches.refused.append(f"two saved parameters are called {name!r}")
+            positions[name] = (position, key)
     own = [name for group in groups for name in group["param_names"]]
-    pairing = parameter_names.pair(places, own)
-    _report(pairing, places, own, found)
-    if len(own) != len(places):
-        found.torch_words = found.torch_words or SIZES_DIFFER
-    known = {name: places[source] for name, source in pairing.sources.items()}
+    pairing = parameter_names.pair(positions, own)
+    _report(pairing, positions, own, mismatches)
+    # In brackets below optkit's own message, for code that matches torch's.
+    if len(own) != len(positions):
+        mismatches.torch_words = mismatches.torch_words or SIZES_DIFFER
+    known = {name: positions[source] for name, source in pairing.sources.items()}
     return [_named(position, group, known) for position, group in enumerate(groups)]
 
 
 def _report(
-    pairing: parameter_names.Pairing, saved: Iterable[str], own: Sequence[str], found: Findings
+    pairing: parameter_names.Pairing,
+    saved: Iterable[str],
+    own: Sequence[str],
+    mismatches: Mismatches,
 ) -> None:
     """Say which names have no counterpart, and which might have several."""
     lacking = [n for n in own if n not in pairing.sources and n not in pairing.ambiguous]
     taken = {*pairing.sources.values(), *pairing.ambiguous}
-    foreign = [name for name in saved if name not in taken]
-    found.missing += [f"{name} isn't in the checkpoint" for name in lacking]
-    found.unexpected += [f"{name} is in the checkpoint only" for name in foreign]
-    found.refused += dict.fromkeys(pairing.ambiguous.values())
-    found.renamed += [pairing.note] if pairing.note else []
-    found.names_differ = bool(lacking and foreign)
+    unmatched = [name for name in saved if name not in taken]
+    mismatches.missing += [f"{name} isn't in the checkpoint" for name in lacking]
+    mismatches.unexpected += [f"{name} is in the checkpoint only" for name in unmatched]
+    mismatches.refused += dict.fromkeys(pairing.ambiguous.values())
+    mismatches.renamed += [pairing.note] if pairing.note else []
+    mismatches.names_differ = bool(lacking and unmatched)
 
 
 def _named(position: int, group: Group, known: Mapping[str, tuple[int, Hashable]]) -> MatchedGroup:
@@ -123,5 +138,5 @@ def _named(position: int, group: Group, known: Mapping[str, tuple[int, Hashable]
     return MatchedGroup(group["params"], names, ids, sources if names else [position])
 
 
-def _number(count: int, what: str) -> str:
+def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"

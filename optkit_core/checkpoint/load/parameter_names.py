@@ -8,6 +8,7 @@ from typing import TypeAlias
 import attrs
 
 Spelled: TypeAlias = dict[str, list[str]]
+"""Names by how they are spelled without what wrappers add, for example."""
 
 WRAPPERS = frozenset(
     {
@@ -63,27 +64,32 @@ def pair(saved: Collection[str], own: Collection[str]) -> Pairing:
     """
     if set(saved) == set(own):
         return Pairing(dict(zip(own, own, strict=True)))
-    there, here = _by(bare, saved), _by(bare, own)
-    return _nested(_by(str, saved), _by(str, own)) or _nested(there, here) or _paired(there, here)
+    spelled, own_spelled = _by_spelling(bare, saved), _by_spelling(bare, own)
+    return (
+        _nested(_by_spelling(str, saved), _by_spelling(str, own))
+        or _nested(spelled, own_spelled)
+        or _paired(spelled, own_spelled)
+    )
 
 
-def _by(spelled: Callable[[str], str], names: Collection[str]) -> Spelled:
-    found: Spelled = {}
+def _by_spelling(spelling: Callable[[str], str], names: Collection[str]) -> Spelled:
+    spelled: Spelled = {}
     for name in names:
-        found.setdefault(spelled(name), []).append(name)
-    return found
+        spelled.setdefault(spelling(name), []).append(name)
+    return spelled
 
 
-def _nested(there: Spelled, here: Spelled) -> Pairing | None:
+def _nested(saved: Spelled, own: Spelled) -> Pairing | None:
     """Pair names of which one side has a prefix before every one, None if that isn't so."""
-    if any(len(names) > 1 for names in (*there.values(), *here.values())):
+    # Two names that are alike without their wrappers' parts could be either.
+    if any(len(names) > 1 for names in (*saved.values(), *own.values())):
         return None
-    added, removed = _prefix(there, here), _prefix(here, there)
+    added, removed = _prefix(saved, own), _prefix(own, saved)
     if not added and not removed:
         return None
     sources = {
-        names[0]: there[removed + name if removed else name.removeprefix(added)][0]
-        for name, names in here.items()
+        names[0]: saved[removed + name if removed else name.removeprefix(added)][0]
+        for name, names in own.items()
     }
     if WRAPPERS.issuperset((added or removed).split(".")[:-1]):
         return Pairing(sources)
@@ -93,24 +99,25 @@ def _nested(there: Spelled, here: Spelled) -> Pairing | None:
 
 def _prefix(inner: Collection[str], outer: Collection[str]) -> str:
     """Return what makes each name of `outer` of one of `inner`, ``""`` if nothing does."""
+    # A common prefix doesn't change the order of names, so sorted ones stand side by side.
     pairs = list(zip(sorted(inner), sorted(outer), strict=False))
     prefix = pairs[0][1].removesuffix(pairs[0][0]) if pairs else ""
     fits = len(inner) == len(outer) and all(prefix + short == long for short, long in pairs)
     return prefix if fits and prefix.endswith(".") else ""
 
 
-def _paired(there: Spelled, here: Spelled) -> Pairing:
+def _paired(saved: Spelled, own: Spelled) -> Pairing:
     """Pair names that are spelled alike; where several are, only those that are equal."""
     sources: dict[str, str] = {}
     ambiguous: dict[str, str] = {}
-    for spelled, own in here.items():
-        saved = there.get(spelled, [])
-        if len(own) == len(saved) == 1:
-            sources[own[0]] = saved[0]
-        elif set(own) == set(saved):
-            sources.update(zip(own, own, strict=True))
-        elif saved:
-            ambiguous |= dict.fromkeys([*own, *saved], _ambiguous(spelled, own, saved))
+    for spelled, names in own.items():
+        others = saved.get(spelled, [])
+        if len(names) == len(others) == 1:
+            sources[names[0]] = others[0]
+        elif set(names) == set(others):
+            sources.update(zip(names, names, strict=True))
+        elif others:
+            ambiguous |= dict.fromkeys([*names, *others], _ambiguous(spelled, names, others))
     return Pairing(sources, ambiguous=ambiguous)
 
 

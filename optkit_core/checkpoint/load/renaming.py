@@ -7,16 +7,16 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from optkit_core.checkpoint.load.load_report import Findings
-from optkit_core.checkpoint.load.saved_state import Saved
+from optkit_core.checkpoint.load.load_report import Mismatches
+from optkit_core.checkpoint.load.parsing import ParsedState
 from optkit_core.errors import CheckpointError, did_you_mean
 
 Rename: TypeAlias = Mapping[str, str] | Callable[[str], str]
 
 
 def renamed(
-    saved: Saved, rename: Any, groups: Sequence[Mapping[str, Any]], found: Findings
-) -> Saved:
+    saved: ParsedState, rename: Any, groups: Sequence[Mapping[str, Any]], mismatches: Mismatches
+) -> ParsedState:
     """Return a saved state whose parameters have other names.
 
     Args:
@@ -24,7 +24,7 @@ def renamed(
         rename: the new names by the saved ones, of which those that aren't in it stay; or a
             function from a saved name to the new one.
         groups: the optimizer's parameter groups.
-        found: takes in which names became others.
+        mismatches: takes in which names became others.
 
     Raises:
         CheckpointError: it isn't such a thing, names what isn't there, or gives two
@@ -40,7 +40,7 @@ def renamed(
     names = [name for group in saved.groups for name in group.names or ()]
     new = dict(zip(names, _new_names(rename, names), strict=True))
     _refuse_collision(new)
-    found.renamed += [f"{name} to {called}" for name, called in new.items() if name != called]
+    mismatches.renamed += [f"{name} to {called}" for name, called in new.items() if name != called]
     return attrs.evolve(
         saved,
         groups=tuple(

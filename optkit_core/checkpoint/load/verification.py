@@ -10,17 +10,18 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from optkit_core.checkpoint.load import buffer_values, forms
-from optkit_core.checkpoint.load.load_report import Findings
+from optkit_core.checkpoint.load import deduplicated_checks
+from optkit_core.checkpoint.load.load_report import Mismatches
 from optkit_core.checkpoint.load.matching import MatchedGroup
-from optkit_core.checkpoint.load.saved_state import Saved
+from optkit_core.checkpoint.load.parsing import ParsedState
 from optkit_core.checkpoint.schema import Schema, schema_of
+from optkit_core.declaration.buffers import Buffer
 
 State = Mapping[str, Any]
 
 
 @attrs.frozen(eq=False)
-class Verified:
+class VerifiedStates:
     """Saved states that fit their parameters, one row for each.
 
     Args:
@@ -28,42 +29,47 @@ class Verified:
         labels: what the parameters are called.
         groups: the positions of their groups.
         states: the saved states, of which only declared entries are loaded.
-        forms: the numbers of the parameters' forms.
+        keys: the parameters' keys for deduplicated checks.
     """
 
     parameters: Sequence[Tensor]
     labels: Sequence[str]
     groups: Sequence[int]
     states: Sequence[State]
-    forms: Sequence[int]
+    keys: Sequence[int]
 
-    def only(self, chosen: Sequence[bool]) -> Verified:
+    def only(self, chosen: Sequence[bool]) -> VerifiedStates:
         """Return the chosen rows."""
         if all(chosen):
             return self
-        columns: Any = (self.parameters, self.labels, self.groups, self.states, self.forms)
-        return Verified(*(list(compress(column, chosen)) for column in columns))
+        columns: Any = (self.parameters, self.labels, self.groups, self.states, self.keys)
+        return VerifiedStates(*(list(compress(column, chosen)) for column in columns))
 
 
 def verify(
-    algorithm: Any, saved: Saved, matched: Sequence[MatchedGroup], found: Findings
-) -> Verified:
+    algorithm: Any,
+    saved: ParsedState,
+    matched: Sequence[MatchedGroup],
+    mismatches: Mismatches,
+) -> VerifiedStates:
     """Check the saved state of every matched parameter.
 
     Args:
         algorithm: the optimizer's class.
         saved: the saved state.
         matched: which parameter is which.
-        found: takes in what doesn't fit.
+        mismatches: takes in what doesn't fit.
 
     Returns:
         The states that fit.
     """
     schema = schema_of(algorithm)
     rows = _with_state(saved, matched)
+    # Whole columns are checked first; only a state that may be wrong is looked at by itself, for
+    # words.
     fitting = rows.only(
         [
-            is_whole or _fits(schema, state, parameter, label, found)
+            is_whole or _fits(schema, state, parameter, label, mismatches)
             for is_whole, state, parameter, label in zip(
                 _are_whole(schema, rows), rows.states, rows.parameters, rows.labels, strict=True
             )
@@ -71,13 +77,13 @@ def verify(
     )
     for state, label in zip(fitting.states, fitting.labels, strict=True):
         complaint = algorithm.state_complaint(state)
-        found.refused += [f"the state of {label}: {complaint}"] if complaint else []
+        mismatches.refused += [f"the state of {label}: {complaint}"] if complaint else []
     known = set().union(*(group.ids for group in saved.groups))
-    found.unexpected += [f"state of {key!r:.60}" for key in saved.state if key not in known]
+    mismatches.unexpected += [f"state of {key!r:.60}" for key in saved.state if key not in known]
     return fitting
 
 
-def _with_state(saved: Saved, matched: Sequence[MatchedGroup]) -> Verified:
+def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> VerifiedStates:
     """Return a row for each parameter that has a saved state."""
     parameters: list[Tensor] = []
     labels: list[str] = []
@@ -87,31 +93,45 @@ def _with_state(saved: Saved, matched: Sequence[MatchedGroup]) -> Verified:
         own = [None if key is None else saved.state.get(key) for key in group.ids]
         parameters += compress(group.params, own)
         labels += compress(group.labels, own)
+        # A parameter that never had a gradient has an empty state or none.
         states += filter(None, own)
         groups += [position] * (len(states) - len(groups))
-    return Verified(parameters, labels, groups, states, forms.of_parameters(parameters, groups))
+    keys = deduplicated_checks.parameter_keys(parameters, groups)
+    return VerifiedStates(parameters, labels, groups, states, keys)
 
 
-def _are_whole(schema: Schema, rows: Verified) -> Iterable[bool]:
+def _are_whole(schema: Schema, rows: VerifiedStates) -> Iterable[bool]:
     """Return which states have all the entries that are declared, and no other, and these fit."""
-    keys = schema.buffers.keys()
-    whole: Iterable[bool] = [state.keys() == keys for state in rows.states]
+    names = schema.buffers.keys()
+    whole: Iterable[bool] = [state.keys() == names for state in rows.states]
     for name, buffer in schema.buffers.items():
         column = [state.get(name) for state in rows.states]
-        whole = map(
-            and_, whole, buffer_values.fit(name, buffer, column, rows.parameters, rows.forms)
-        )
+        whole = map(and_, whole, _values_fit(buffer, column, rows))
     return whole
 
 
-def _fits(schema: Schema, state: State, parameter: Tensor, label: str, found: Findings) -> bool:
+def _values_fit(buffer: Buffer, column: Sequence[Any], rows: VerifiedStates) -> list[bool]:
+    """Return which of the values saved for a buffer fit their parameters."""
+
+    def fits(value: Any, parameter: Tensor) -> bool:
+        return next(buffer.rules.mismatches(value, parameter), None) is None
+
+    return deduplicated_checks.checked(
+        fits, buffer.rules.check_keys, rows.keys, column, rows.parameters
+    )
+
+
+def _fits(
+    schema: Schema, state: State, parameter: Tensor, label: str, mismatches: Mismatches
+) -> bool:
     """Say what is wrong with a state; one that merely lacks optional entries fits."""
-    before = found.count
+    before = mismatches.count
     for name in schema.required - state.keys():
-        found.missing.append(f"the state of {label} has no {name}")
+        mismatches.missing.append(f"the state of {label} has no {name}")
     for name in state.keys() - schema.buffers.keys():
-        found.unexpected.append(f"the state of {label} has a key {name!r:.40}")
-    for name, value in state.items():
-        if name in schema.buffers:
-            buffer_values.check(name, schema.buffers[name], value, parameter, label, found)
-    return found.count == before
+        mismatches.unexpected.append(f"the state of {label} has a key {name!r:.40}")
+    for name in filter(schema.buffers.__contains__, state):
+        for mismatch in schema.buffers[name].rules.mismatches(state[name], parameter):
+            line = f"{name} of {label} {mismatch.reason}"
+            (mismatches.shape_mismatched if mismatch.is_shape else mismatches.refused).append(line)
+    return mismatches.count == before

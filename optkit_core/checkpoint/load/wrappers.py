@@ -17,13 +17,19 @@ def layers(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
     optimizer that drives another by an algorithm of its own has defaults or state of its own.
     """
     for held in vars(optimizer).values():
+        # By identity: a copy of the state would not be the wrapper's to load into.
         if isinstance(held, torch.optim.Optimizer) and _is_shown(held, optimizer):
             return [optimizer, *layers(held)]
     return [optimizer]
 
 
 def renew(wrappers: Sequence[torch.optim.Optimizer], held: torch.optim.Optimizer) -> None:
-    """Let wrappers with attributes of their own show what there is now."""
+    """Let wrappers with attributes of their own show what there is now.
+
+    Args:
+        wrappers: those around an optimizer, from `layers`.
+        held: the optimizer.
+    """
     for wrapper in wrappers:
         own = vars(wrapper)
         own.update({name: getattr(held, name) for name in SHOWN if name in own})

@@ -49,7 +49,10 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     if key.device.type not in MODULES:
-        return f"there are fused kernels for {', '.join(MODULES)}, not for {key.device.type}"
+        return (
+            f"there are fused kernels for {', '.join(MODULES)}, not for {key.device.type} "
+            "[`fused=True` requires all the params to be floating point Tensors there]"
+        )
     if key.differentiable:
         return "a kernel doesn't record a graph, and differentiable=True needs one"
     if key.compiled:

@@ -73,8 +73,8 @@ def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     scale = table.bucket.inverse_scale
     numbers.compute(None if scale is None else float(scale))
     if part.run is None:
-        found = load_kernel(numbers.body.program, table.dtypes, algorithm.__name__)
-        part.run = partial(_run, table, found.job(table, numbers.sets, numbers.numbers))
+        compiled = load_kernel(numbers.body.program, table.dtypes, algorithm.__name__)
+        part.run = partial(_run, table, compiled.job(table, numbers.sets, numbers.numbers))
     return part.run
 
 
@@ -95,11 +95,11 @@ def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
     ]
     if any(program != traces[0][0] for program, _ in traces):
         return parts.one_after_another(_by_group_step(algorithm, table, group_steps))
-    found = load_kernel(traces[0][0], table.dtypes, algorithm.__name__)
+    compiled = load_kernel(traces[0][0], table.dtypes, algorithm.__name__)
     positions = {key: position for position, key in enumerate(distinct)}
     sets = array("i", [positions[key] for key in group_steps])
     numbers = array("d", [float(number) for _, numbers in traces for number in numbers])
-    return partial(_run, table, found.job(table, sets, numbers))
+    return partial(_run, table, compiled.job(table, sets, numbers))
 
 
 def _run(table: AddressTable, job: KernelJob) -> None:

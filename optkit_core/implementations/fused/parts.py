@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from optkit_core.declaration.buffer_kinds import PER_ELEMENT
 from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.row_layout import sorted_rows
@@ -147,7 +146,7 @@ def expected_dtypes(
         UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
     """
     for name, buffer in algorithm.buffers.items():
-        if buffer.kind != PER_ELEMENT:
+        if not buffer.rules.is_per_element:
             raise UnavailableError(
                 f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
             )

@@ -123,16 +123,19 @@ class Block:
             self.gradient(index).mul_(factor)
 
     def scatter(self, index: int) -> None:
-        """Write a gradient into those of the parameters that have one."""
+        """Give the parameters that have a gradient this one, in tensors of their own.
+
+        The closure's tensors stay as they are: it may keep them, and some can't be written to.
+        """
         factor = self.sign / self.scale if self.scale else 0.0
         for p, view in zip(self.params, self.views(FIRST_GRADIENT + index), strict=True):
             if p.grad is None:
                 continue
             value = view if factor == 1.0 else view * factor
+            dense = torch.view_as_complex(value) if p.is_complex() else value
             if p.grad.layout == torch.strided:
-                real(p.grad).copy_(value)
+                p.grad = dense.to(p.grad.dtype, copy=True)
             else:
-                dense = torch.view_as_complex(value) if p.is_complex() else value
                 p.grad = dense.to(p.dtype).to_sparse(p.grad.sparse_dim())
 
     def receive(self, index: int, other: int | None = None) -> None:

@@ -1,0 +1,1 @@
+"""The documentation: its pages, what Sphinx needs to build them, and its pictures."""

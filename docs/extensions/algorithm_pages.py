@@ -1,0 +1,222 @@
+"""A page for each registered algorithm, written from its declaration when a build begins.
+
+Nothing else is needed for a new algorithm: what its entry point names is asked for its docstring,
+hyperparameters, buffers, and implementations. Pages and pictures lie beside ``algorithms/index.md``
+and are no part of the repository.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from sphinx.application import Sphinx
+
+import optkit
+from docs.extensions.public_names import public_name
+from docs.pictures import algorithm as pictures
+from docs.pictures.surfaces import SURFACES
+from optkit_core import BucketKey, Offer, Optimizer
+
+PAGES = Path(__file__).parents[1] / "algorithms"
+PICTURES = PAGES / "pictures"
+
+SECTIONS = ("Args:", "Attributes:", "Returns:", "Raises:", "Example:", "Source:")
+"""Where the mathematics of a class's docstring end."""
+
+DEVICES = ("cpu", "cuda")
+"""The devices for which a page says what runs."""
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write the page of each algorithm, and the table of all of them."""
+    names = optkit.available()
+    for outdated in {page.stem for page in PAGES.glob("*.rst")} - {*names, "table"}:
+        (PAGES / f"{outdated}.rst").unlink()
+    rows = [(f":doc:`{title(name)} <{name}>`", *summary(name)) for name in names]
+    write(PAGES / "table.rst", table(("algorithm", "what it does", "publication"), rows))
+    for name in names:
+        write(PAGES / f"{name}.rst", page(name))
+        if is_outdated(name):
+            pictures.draw(name, PICTURES)
+
+
+def page(name: str) -> list[str]:
+    """Return the lines of an algorithm's page."""
+    described = optkit.describe(name)
+    mathematics, _ = parts(optkit.get(name))
+    return [
+        *heading(title(name), "="),
+        *code(f'optimizer = optkit.create("{name}", model.named_parameters())'),
+        *mathematics,
+        "",
+        *heading("How it moves", "-"),
+        *side_by_side(
+            [f"{name}-{surface.name.lower()}" for surface in SURFACES],
+            f"The path of {name} on {SURFACES[0].name}'s and on {SURFACES[1].name}'s function",
+        ),
+        *CAPTION,
+        *shown(f"{name}-digits", f"Training loss of {name} on handwritten digits, over passes"),
+        *heading("Hyperparameters", "-"),
+        *hyperparameters(described),
+        *heading("State", "-"),
+        *state(described),
+        *heading("Implementations", "-"),
+        *implementations(name),
+        *([*heading("Publication", "-"), described.paper, ""] if described.paper else []),
+        *heading("Class", "-"),
+        f".. autoclass:: {public_name(optkit.get(name))}",
+        "   :members: share_memory" if hasattr(optkit.get(name), "share_memory") else "",
+        "",
+    ]
+
+
+CAPTION = [
+    "From the dot toward the minimum at the star, by the learning rate that of twelve between",
+    "1e-4 and 30 ends lowest; an algorithm with a line search finds its steps itself. Below, the",
+    "network of ``optkit compare`` with all hyperparameters at their defaults; the other",
+    "algorithms are in gray.",
+    "",
+]
+
+
+def title(name: str) -> str:
+    """Return the name of an algorithm's class."""
+    return optkit.get(name).__name__
+
+
+def summary(name: str) -> tuple[str, str]:
+    """Return what an algorithm does in a line, and where it was published."""
+    described = optkit.describe(name)
+    return described.summary, described.paper
+
+
+def parts(algorithm: type[Any]) -> tuple[list[str], list[str]]:
+    """Return the lines of a docstring before its first section, and the others."""
+    lines = (inspect.getdoc(algorithm) or "").splitlines()
+    first = next((i for i, line in enumerate(lines) if line in SECTIONS), len(lines))
+    return lines[:first], lines[first:]
+
+
+def leave_out_mathematics(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Begin the text of an algorithm's class with its arguments; the rest is above on its page."""
+    is_algorithm = isinstance(thing, type) and name in {
+        public_name(optkit.get(known)) for known in optkit.available()
+    }
+    if is_algorithm:
+        lines[:] = parts(thing)[1]
+
+
+def hyperparameters(described: Any) -> list[str]:
+    """Return the table of hyperparameters."""
+    rows = [
+        (f"``{item.name}``", f"``{item.default!r}``", item.range, item.doc)
+        for item in described.hyperparameters
+    ]
+    return table(("name", "default", "range", "what it is"), rows)
+
+
+def state(described: Any) -> list[str]:
+    """Return the table of what is saved for each parameter."""
+    if not described.buffers:
+        return ["Its state isn't declared.", ""]
+    rows = [
+        (f"``{b.name}``", b.doc, b.shape, b.dtype, b.device, b.init, str(b.since))
+        for b in described.buffers
+    ]
+    columns = ("buffer", "what it is", "shape", "dtype", "device", "starts from", "since")
+    return [f"Schema ``{described.schema}``.", "", *table(columns, rows)]
+
+
+def implementations(name: str) -> list[str]:
+    """Return the table of implementations and of what they run, by device."""
+    algorithm = optkit.get(name)
+    offers = algorithm.offers if issubclass(algorithm, Optimizer) else ()
+    if not offers:
+        return ["It runs its own step.", ""]
+    rows = [
+        (f"``{offer.name}``", *(answer(offer, algorithm, device) for device in DEVICES))
+        for offer in offers
+    ]
+    link = "Which one ``auto`` takes: :doc:`/how-to/choose-implementation`."
+    return [*table(("implementation", *map(str.upper, DEVICES)), rows), link, ""]
+
+
+def answer(offer: Offer, algorithm: Any, device: str) -> str:
+    """Return whether an offer runs float32 parameters of a device, with what, or why not."""
+    h = SimpleNamespace(**algorithm([torch.zeros(1)]).defaults)
+    try:
+        key = BucketKey(torch.device(device), torch.float32)
+        reason = offer.unsupported_reason(algorithm, key, h) or ""
+    except (AssertionError, RuntimeError):  # no such device here: all but its model was asked
+        reason = "Triton"
+    return "with Triton" if "Triton" in reason else reason or "yes"
+
+
+def is_outdated(name: str) -> bool:
+    """Return whether an algorithm's pictures are missing, or older than what they show."""
+    pictured = PICTURES / f"{name}-digits-dark.svg"
+    drawn_by = Path(pictures.__file__).parent.glob("*.py")
+    sources = [*drawn_by, Path(inspect.getsourcefile(optkit.get(name)) or pictures.__file__)]
+    newest = max(source.stat().st_mtime for source in sources)
+    return not pictured.exists() or pictured.stat().st_mtime < newest
+
+
+def shown(picture: str, words: str) -> list[str]:
+    """Return a picture, for light pages and for dark ones."""
+    return [
+        line
+        for theme in ("light", "dark")
+        for line in (
+            f".. image:: pictures/{picture}-{theme}.svg",
+            f"   :alt: {words}",
+            f"   :class: only-{theme}",
+            "",
+        )
+    ]
+
+
+def side_by_side(names: Sequence[str], words: str) -> list[str]:
+    """Return pictures beside each other, on narrow screens below each other."""
+    lines = [".. grid:: 1 1 2 2", "   :padding: 0", ""]
+    for name in names:
+        lines += ["   .. grid-item::", "", *(f"      {line}" for line in shown(name, words))]
+    return lines
+
+
+def heading(text: str, underline: str) -> list[str]:
+    """Return a heading."""
+    return [text, underline * len(text), ""]
+
+
+def code(text: str) -> list[str]:
+    """Return a block of Python."""
+    return [".. code-block:: python", "", f"   {text}", ""]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for first, *others in (header, *rows):
+        lines += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+    return [*lines, ""]
+
+
+def write(path: Path, lines: Iterable[str]) -> None:
+    """Write a file unless it is like that already, so that an unchanged page isn't built anew."""
+    text = "\n".join(lines)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to Sphinx; docstrings are cut before napoleon reads their sections."""
+    app.connect("builder-inited", write_pages)
+    app.connect("autodoc-process-docstring", leave_out_mathematics, priority=400)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,51 @@
+"""Digits: the training curves of algorithms on handwritten digits, by ``optkit compare``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import attrs
+
+
+@attrs.frozen
+class Curve:
+    """How far an algorithm came: losses over passes, and the accuracy in the end."""
+
+    name: str
+    passes: tuple[float, ...]
+    losses: tuple[float, ...]
+    accuracy: float | None
+
+
+@cache
+def curves(names: tuple[str, ...]) -> tuple[Curve, ...]:
+    """Train the same network with each algorithm, with its default hyperparameters."""
+    return tuple(_curve(outcome) for outcome in _compare(names)["outcomes"])
+
+
+def _compare(names: Sequence[str]) -> dict[str, list[dict[str, object]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "curves.json"
+        picture = Path(folder) / "curves.png"
+        command = [sys.executable, "-m", "optkit", "compare", *names]
+        options = ["--json", str(file), "--picture", str(picture)]
+        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
+        found: dict[str, list[dict[str, object]]] = json.loads(file.read_text())
+        return found
+
+
+def _curve(outcome: dict[str, object]) -> Curve:
+    points: list[dict[str, float]] = outcome["curve"]  # type: ignore[assignment]
+    shown = [point for point in points if point["loss"] and point["loss"] > 0]
+    return Curve(
+        str(outcome["name"]),
+        tuple(point["passes"] for point in shown),
+        tuple(point["loss"] for point in shown),
+        outcome["test_accuracy"],  # type: ignore[arg-type]
+    )

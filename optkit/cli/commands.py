@@ -1,0 +1,231 @@
+"""The commands and their options.
+
+Each command imports what it needs when it runs, so that ``optkit --help`` comes without torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import optkit
+from optkit.cli import checkpoint_commands, kernel_commands, option_parsers
+from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app.add_typer(kernel_commands.app, name="kernels")
+
+MANY = 10**6
+DEFAULT_NAMES = ("adagrad", "adamax", "lbfgs")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"optkit {optkit.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def optkit_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Optimizers for PyTorch as plugins: list, show and compare them."""
+
+
+@app.command("list", short_help="List the registered algorithms.")
+def list_command(
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="Only names that match, such as 'ada*'.")
+    ] = "*",
+) -> None:
+    """List the algorithms that are registered."""
+    from optkit.cli.list_algorithms import rows
+    from optkit.cli.tables import print_list
+
+    print_list(rows(pattern))
+
+
+@app.command("show", short_help="Show the facts of one algorithm.")
+def show_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an algorithm.")],
+) -> None:
+    """Show the facts of one algorithm: hyperparameters, buffers, implementations, origin."""
+    from optkit.cli.tables import print_description
+
+    print_description(optkit.describe(name))
+
+
+@app.command("compare", short_help="Compare optimizers on real data.")
+def compare_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help=f"Default: {' '.join(DEFAULT_NAMES)}."),
+    ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE.csv",
+            help="digits, iris, wine, breast_cancer; or a CSV file: a header row, numeric "
+            "features, a column of class labels.",
+        ),
+    ] = "digits",
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column of class labels, for a CSV file."),
+    ] = None,
+    epochs: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=whole_number(1, MANY),
+            help="The budget: how many passes over the training rows each optimizer may spend.",
+        ),
+    ] = 30,
+    batch_size: Annotated[
+        int,
+        typer.Option(metavar="N", parser=whole_number(1, MANY), help="Rows per mini-batch."),
+    ] = 32,
+    hidden: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=whole_number(1, MANY),
+            help="Width of the network's one hidden layer.",
+        ),
+    ] = 64,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=whole_number(0, LARGEST_SEED),
+            help="Decides the split, the first weights and the order of the batches.",
+        ),
+    ] = 0,
+    implementation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            parser=option_parsers.implementation,
+            help="auto, forloop, foreach, fused, flat, or one that a plugin adds.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME.KEY=VALUE",
+            help="A hyperparameter of one optimizer, such as adagrad.lr=0.05. Repeatable.",
+        ),
+    ] = None,
+    closure_batches: Annotated[
+        str,
+        typer.Option(
+            metavar="full|mini",
+            parser=one_of("full", "mini"),
+            help="What an optimizer with a closure (lbfgs) steps on: all training rows, which "
+            "its line search is made for, or the same mini-batches as the others.",
+        ),
+    ] = "full",
+    threads: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=whole_number(1, 1024),
+            help="Threads for torch; a network this small gains nothing from more than one.",
+        ),
+    ] = 1,
+    picture: Annotated[
+        Path, typer.Option(metavar="FILE", help="Loss curves, as .png, .svg or .pdf.")
+    ] = Path("optkit-compare.png"),
+    json: Annotated[
+        Path, typer.Option(metavar="FILE", help="All figures, settings and versions.")
+    ] = Path("optkit-compare.json"),
+) -> None:
+    """Train one network with several optimizers on real data, and compare them.
+
+    Each starts from the same weights, sees the same batches in the same order and may
+    spend the same number of passes over the training rows. Prints a table and writes a
+    picture of the loss curves and a JSON file.
+    """
+    from optkit.cli.compare.comparison import compare
+    from optkit.cli.compare.records import ComparisonSettings
+    from optkit.cli.compare.results_table import print_report, progress_bar
+    from optkit.cli.set_option import parse_overrides
+
+    chosen = tuple(dict.fromkeys(names or DEFAULT_NAMES))
+    comparison = ComparisonSettings(
+        names=chosen,
+        data=data,
+        target=target,
+        epochs=epochs,
+        batch_size=batch_size,
+        hidden=hidden,
+        seed=seed,
+        closure_batches=closure_batches,
+        implementation=implementation,
+        overrides=parse_overrides(settings or [], chosen),
+        threads=threads,
+        picture=picture,
+        json=json,
+    )
+    with progress_bar(epochs) as report_progress:
+        report = compare(comparison, report_progress)
+    print_report(report)
+
+
+@app.command("explain", short_help="Tell what would run, and why.")
+def explain_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an algorithm.")],
+    shapes: Annotated[
+        list[str],
+        typer.Option(
+            "--shape",
+            metavar="AxB",
+            help="The shape of parameters: 1024x1024, 64, scalar. Repeatable.",
+        ),
+    ] = ["1024x1024"],  # noqa: B006 - typer copies it
+    count: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=whole_number(1, MANY), help="How many there are of each shape."
+        ),
+    ] = 16,
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="float32, bfloat16, ...")] = "float32",
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...")] = "cpu",
+    implementation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            parser=option_parsers.implementation,
+            help="What to ask for: auto, forloop, ..., or one that a plugin adds.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A hyperparameter or an option. Repeatable."
+        ),
+    ] = None,
+    source: Annotated[
+        bool, typer.Option("--source", help="Print the source of the fused kernels too.")
+    ] = False,
+) -> None:
+    """Tell what would run parameters of some shapes, why, and why nothing else does."""
+    from optkit.cli import explain
+    from optkit.cli.set_option import parse_settings
+
+    sizes = [explain.shape(text) for text in shapes]
+    given = parse_settings(settings or [])
+    optimizer = explain.optimizer_for(name, sizes, count, dtype, device, implementation, given)
+    explanation = optimizer.explain()
+    explain.print_explanation(explanation, explain.sources(optimizer) if source else ())
+
+
+checkpoint_commands.add_to(app)

@@ -1,0 +1,1 @@
+"""``optkit compare``: one network trained by several optimizers, a table, a picture and figures."""

@@ -1,0 +1,109 @@
+"""The files that a comparison writes: checked before the training, written after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+import optkit
+from optkit.cli.compare.records import ComparisonReport
+from optkit.cli.json_values import as_json
+from optkit.cli.user_errors import OutputError
+
+PICTURE_KINDS = (".png", ".svg", ".pdf")
+
+
+def check_outputs(picture: Path, figures: Path) -> None:
+    """Refuse paths that can't be written, before any time is spent.
+
+    Args:
+        picture: where the picture of the loss curves will go.
+        figures: where the JSON file will go.
+
+    Raises:
+        OutputError: naming the option, the path and the reason.
+    """
+    if picture.suffix.lower() not in PICTURE_KINDS:
+        raise OutputError(
+            f"--picture {str(picture)!r}: unknown kind of picture {picture.suffix!r}; "
+            f"expected a name that ends in {', '.join(PICTURE_KINDS)}."
+        )
+    if picture.absolute() == figures.absolute():
+        raise OutputError(f"--picture and --json are both {str(picture)!r}; expected two files.")
+    _refuse_unwritable("--picture", picture)
+    _refuse_unwritable("--json", figures)
+
+
+def write_json(report: ComparisonReport) -> None:
+    """Write the figures of a comparison to where its settings say.
+
+    Args:
+        report: the finished comparison.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    text = json.dumps(figures_of(report), indent=2, allow_nan=False)
+    with writing("--json", report.settings.json):
+        report.settings.json.write_text(text + "\n", encoding="utf-8")
+
+
+def figures_of(report: ComparisonReport) -> dict[str, Any]:
+    """Return the settings, the data set's size, the versions, the threads and each outcome."""
+    facts = as_json(attrs.asdict(report))
+    return {
+        "settings": facts["settings"],
+        "data": facts["data"],
+        "versions": _versions(),
+        "threads": report.threads,
+        "outcomes": facts["outcomes"],
+    }
+
+
+@contextmanager
+def writing(option: str, path: Path) -> Iterator[None]:
+    """Turn the system's error about a file into a line about the option.
+
+    Args:
+        option: the option that named the file.
+        path: the file.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{option} {str(path)!r} can't be written: {error.strerror or error}."
+        ) from error
+
+
+def _refuse_unwritable(option: str, path: Path) -> None:
+    # By looking only: to open the file would empty one that is there.
+    if path.is_dir():
+        reason = "it is a directory; expected a file"
+    elif not path.parent.is_dir():
+        reason = f"there is no directory {str(path.parent)!r}; create it first"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        reason = "permission denied; choose another place"
+    else:
+        return
+    raise OutputError(f"{option} {str(path)!r} can't be written: {reason}.")
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "optkit": optkit.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }

@@ -1,0 +1,55 @@
+"""Snapshots of parameters and their states, and whether two of them agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from optkit_core.checkpoint.load.deep_copy import deep_copy
+from optkit_core.optimizer import Optimizer
+from optkit_core.testing.agreement import (
+    TOLERANCES,
+    assert_close,
+    assert_same_state,
+)
+from optkit_core.testing.failures import prefix_failures
+from optkit_core.testing.subject import Subject, params_of
+
+
+@attrs.frozen(eq=False)
+class Snapshot:
+    """Copies of parameters, and of what belongs to each of them."""
+
+    params: list[Tensor]
+    states: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, optimizer: Optimizer) -> Snapshot:
+        """Return what an optimizer has now."""
+        params = params_of(optimizer)
+        optimizer.publish_state()
+        states = [optimizer.state.get(p, {}) for p in params]
+        return cls(deep_copy(params), deep_copy(states))
+
+    def assert_agrees(self, other: Snapshot, subject: Subject, is_exact: bool = False) -> None:
+        """Assert that another snapshot is the same, within tolerances or exactly.
+
+        What is remembered of a search follows its rounding, and is compared exactly or not at all.
+
+        Args:
+            other: the reference.
+            subject: what is checked.
+            is_exact: whether every value must be equal, NaN to NaN.
+
+        Raises:
+            AssertionError: it isn't; names the parameter.
+        """
+        tolerance = 0.0 if is_exact else TOLERANCES[subject.dtype]
+        rows = zip(self.params, other.params, self.states, other.states, strict=True)
+        for position, (p, q, own, expected) in enumerate(rows):
+            with prefix_failures(f"parameter {position} of shape {list(p.shape)}"):
+                assert_close(p, q, tolerance)
+                if is_exact or not subject.algorithm.requires_closure:
+                    assert_same_state(own, expected, p, is_exact)

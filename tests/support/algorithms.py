@@ -1,0 +1,45 @@
+"""The algorithms that ship, from the registry: what is tested for each takes them from here.
+
+An algorithm whose entry point is added to `pyproject.toml` is in all of these, and so in every
+test that is parametrized with one of them, without a line of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+import optkit
+from optkit_core import Elementwise
+
+NAMES = optkit.available("optkit:*")
+ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in NAMES}
+ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Elementwise)}
+
+TORCH_OPTIM = {
+    name.lower(): cls
+    for name, cls in vars(torch.optim).items()
+    if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)
+}
+"""Every class of torch.optim, by its name in lower case."""
+
+COUNTERPARTS = {name: TORCH_OPTIM[name] for name in NAMES if name in TORCH_OPTIM}
+"""The class of torch.optim that has an algorithm's name."""
+
+TORCH = {name: COUNTERPARTS[name] for name in ELEMENTWISE if name in COUNTERPARTS}
+"""The same of elementwise algorithms alone."""
+
+
+def declared(name: str, **options: Any) -> dict[str, Any]:
+    """Return those of some options that an algorithm declares."""
+    declarations = ALGORITHMS[name].declarations
+    return {key: value for key, value in options.items() if key in declarations}
+
+
+def short(name: str) -> dict[str, Any]:
+    """Return options with which a step is one evaluation, and its history soon full."""
+    return SHORT.get(name, {})
+
+
+SHORT: dict[str, dict[str, Any]] = {"lbfgs": {"max_iter": 1, "history_size": 3}}
