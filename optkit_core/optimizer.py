@@ -156,6 +156,7 @@ class Optimizer(StatefulOptimizer):
         0      cpu     float32  strided  1        3         forloop  requested by ...
         group 0, cpu float32: not foreach: not requested
         group 0, cpu float32: not fused: not requested
+        changes between steps are noticed by ...
         """
         return explain(self)
 
