@@ -65,7 +65,7 @@ class Operations(TorchDispatchMode):
 
 def operations(step: Callable[[], Any]) -> int:
     """Return how many operations and kernels a step hands to the device, counted on the host."""
-    launches = mock.patch.object(cuda, "on_device", wraps=cuda.on_device)
+    launches = mock.patch.object(cuda, "launch_tables", wraps=cuda.launch_tables)
     with launches as launched, Operations() as dispatched:
         step()
     return int(dispatched.count + launched.call_count)

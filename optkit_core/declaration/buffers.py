@@ -69,7 +69,7 @@ class Buffer:
     kind: str
     since: int
     optional: bool
-    rules: BufferKind
+    rules: BufferKind = attrs.field(init=False)
     name: str = attrs.field(init=False, default="")
 
     def __init__(
@@ -86,13 +86,13 @@ class Buffer:
     ) -> None:
         """Refuse what can't be."""
         # `**unknown` lets a misspelled keyword be told what was meant; Python's own error wouldn't.
-        known = [f.name for f in attrs.fields(Buffer) if f.name not in ("rules", "name")]
+        known = [field.name for field in attrs.fields(Buffer) if field.init]
         buffer_arguments.require_known(unknown, known)
         if kind is None:
             kind = PerElementKind.name if shape is None else ShapedKind.name
         buffer_arguments.require_kind(kind, KINDS)
-        rules = KINDS[kind](dtype, shape)
-        self.__attrs_init__(init, doc, dtype, shape, kind, since, optional, rules)
+        self.__attrs_init__(init, doc, dtype, shape, kind, since, optional)
+        object.__setattr__(self, "rules", KINDS[kind](dtype, shape))
         complaint = next(self._complaints(), None)
         if complaint:
             raise DeclarationError(f"wrong Buffer: {complaint}")
