@@ -4,17 +4,17 @@ struct Elements {
     const Object *params;  // or those whose gradients are looked for
     Object example;        // a tensor of the dtype that is expected
     const Index *sizes;    // elements of each
-    void **places;         // result
+    void **addresses;      // result
 };
 LAYOUT(Elements, AT(Elements, count), AT(Elements, params), AT(Elements, example),
-       AT(Elements, sizes), AT(Elements, places))
+       AT(Elements, sizes), AT(Elements, addresses))
 
 // Returns whether a tensor's elements lie one after the other, so many of them.
-static bool is_whole(const View &found, Index size) {
+static bool is_whole(const View &view, Index size) {
     Index distance = 1;
-    for (Index d = found.dims; d--;) {
-        if (found.sizes[d] != 1 && found.strides[d] != distance) return false;
-        distance *= found.sizes[d];
+    for (Index d = view.dims; d--;) {
+        if (view.sizes[d] != 1 && view.strides[d] != distance) return false;
+        distance *= view.sizes[d];
     }
     return distance == size;
 }
@@ -27,31 +27,32 @@ static bool is_resolved(const Api &api, Object tensor) {
     return answer == api.no;
 }
 
-static bool find_one(const Api &api, Object tensor, const View &example, Index size, void **place) {
-    View found;
-    if (!view(api, tensor, &found) || !is_whole(found, size)) return false;
+static bool find_one(const Api &api, Object tensor, const View &example, Index size,
+                     void **begin) {
+    View view;
+    if (!take_view(api, tensor, &view) || !is_whole(view, size)) return false;
     if (!is_resolved(api, tensor)) return false;
-    *place = address(found);
-    return found.code == example.code && found.bits == example.bits &&
-           found.device == example.device;
+    *begin = address(view);
+    return view.code == example.code && view.bits == example.bits &&
+           view.device == example.device;
 }
 
 // Writes where the elements of each tensor begin, or those of its gradient, if it has one, and
 // returns whether they are as expected: whole, and of the example's dtype and device.
 extern "C" int find(const Api *api, const Elements *wanted, int gradients) {
     View example;
-    if (!view(*api, wanted->example, &example)) return 0;
+    if (!take_view(*api, wanted->example, &example)) return 0;
     for (Index i = 0; i < wanted->count; i++) {
-        void **place = wanted->places + i;
+        void **begin = wanted->addresses + i;
         if (!gradients) {
-            if (!find_one(*api, wanted->params[i], example, wanted->sizes[i], place)) return 0;
+            if (!find_one(*api, wanted->params[i], example, wanted->sizes[i], begin)) return 0;
             continue;
         }
         Gradient gradient(*api, wanted->params[i]);
-        *place = nullptr;
+        *begin = nullptr;
         if (gradient.is_missing()) continue;
         if (!gradient.is_tensor() ||
-            !find_one(*api, gradient.found, example, wanted->sizes[i], place))
+            !find_one(*api, gradient.tensor, example, wanted->sizes[i], begin))
             return 0;
     }
     return 1;

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from optkit_core.declaration.tensor_types import PLAIN_TYPES
 from optkit_core.native.structures import ElementsStruct
-from optkit_core.step.bucket_key import PLAIN_TYPES
 from optkit_core.step.changes import identities, native_reader
 
 Address = ctypes.c_void_p

@@ -10,7 +10,7 @@ struct Groups {
     const Index *lengths;     // of these lists
     const Object *params;     // in them, one group after another
     const Object *lacking;    // the parameters without a gradient
-    Index *changed;           // result: the places of values that are others now
+    Index *changed;           // result: the indices of values that have changed
 };
 LAYOUT(Groups, AT(Groups, count), AT(Groups, without), AT(Groups, list), AT(Groups, dicts),
        AT(Groups, sizes), AT(Groups, keys), AT(Groups, values), AT(Groups, lists),
@@ -23,40 +23,41 @@ static bool same_list(const Api &api, Object list, const Object *wanted, Index c
     return true;
 }
 
-static const Index OTHERS = -1;
+static const Index DIFFERENT = -1;
 
-// Returns how many of a group's values are others than they were, having noted their places.
-static Index compare(const Api &api, const Groups &groups, Index group, Index first, Index *changed) {
+// Returns how many of a group's values have changed, having noted their indices.
+static Index compare(const Api &api, const Groups &groups, Index group, Index first,
+                     Index *changed) {
     Object key, value;
-    Index position = 0, place = first, found = 0, end = first + groups.sizes[group];
+    Index position = 0, index = first, found = 0, end = first + groups.sizes[group];
     while (api.next_item(groups.dicts[group], &position, &key, &value)) {
-        if (place == end || key != groups.keys[place]) return OTHERS;
-        if (value != groups.values[place]) changed[found++] = place;
-        place++;
+        if (index == end || key != groups.keys[index]) return DIFFERENT;
+        if (value != groups.values[index]) changed[found++] = index;
+        index++;
     }
-    return place == end ? found : OTHERS;
+    return index == end ? found : DIFFERENT;
 }
 
-// Returns how many values of all groups have changed, or OTHERS where there are other groups,
+// Returns how many values of all groups have changed, or DIFFERENT where there are other groups,
 // keys or parameters, or other parameters without a gradient.
 extern "C" Index compare_groups(const Api *api, const Groups *groups) {
     const Object *params = groups->params;
-    Index place = 0, found = 0;
-    if (!same_list(*api, groups->list, groups->dicts, groups->count)) return OTHERS;
+    Index index = 0, found = 0;
+    if (!same_list(*api, groups->list, groups->dicts, groups->count)) return DIFFERENT;
     for (Index g = 0; g < groups->count; g++) {
-        Index more = compare(*api, *groups, g, place, groups->changed + found);
-        if (more == OTHERS) return OTHERS;
-        if (!same_list(*api, groups->lists[g], params, groups->lengths[g])) return OTHERS;
+        Index more = compare(*api, *groups, g, index, groups->changed + found);
+        if (more == DIFFERENT) return DIFFERENT;
+        if (!same_list(*api, groups->lists[g], params, groups->lengths[g])) return DIFFERENT;
         found += more;
-        place += groups->sizes[g];
+        index += groups->sizes[g];
         params += groups->lengths[g];
     }
     for (Index i = 0; i < groups->without; i++)
-        if (!Gradient(*api, groups->lacking[i]).is_missing()) return OTHERS;
+        if (!Gradient(*api, groups->lacking[i]).is_missing()) return DIFFERENT;
     return found;
 }
 
 // Returns whether a dict's values are exactly these objects, in this order.
 extern "C" int same_values(const Api *api, Object dict, const Object *wanted, Index count) {
-    return holds(*api, dict, wanted, count);
+    return has_values(*api, dict, wanted, count);
 }

@@ -49,10 +49,9 @@ def overlapping(tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
     Tensors with gaps aren't looked at: two of them can lie between each other.
     """
     dense = [t for t in tensors if t.numel() and is_dense(t)]
-    spans = sorted(
-        ((t.data_ptr(), t.numel() * t.itemsize, t) for t in dense), key=lambda span: span[0]
-    )
-    for (start, size, tensor), (next_start, _, next_tensor) in pairwise(spans):
-        if start + size > next_start:
-            return tensor, next_tensor
+    starts = [t.data_ptr() for t in dense]
+    by_start = sorted(range(len(dense)), key=starts.__getitem__)
+    for i, j in pairwise(by_start):
+        if starts[i] + dense[i].nbytes > starts[j]:
+            return dense[i], dense[j]
     return None

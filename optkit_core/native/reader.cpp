@@ -59,20 +59,21 @@ struct Plan {
     const Index *dims;       // of each row
     const Index *shapes;     // sizes, then strides, of one row after another
     Operand *operands;       // parameter, gradient and buffers
-    const void **near;       // row by row: addresses that its reading will need
+    const void **hints;       // row by row: addresses that its reading will need, to be prefetched
     void **memory;           // result: parameters, gradients, then each buffer, row by row
 
     Index columns() const { return 2 + buffers; }
     // Of each tensor, and of what holds the gradient.
-    const void **near_row(Index r) const { return near + r * (columns() + 1); }
+    const void **hints_of_row(Index r) const { return hints + r * (columns() + 1); }
 };
 LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, params), AT(Plan, impls),
        AT(Plan, tokens), AT(Plan, states), AT(Plan, handles), AT(Plan, dicts), AT(Plan, entries),
-       AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, operands), AT(Plan, near),
+       AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, operands), AT(Plan, hints),
        AT(Plan, memory))
 
 LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, length),
-       AT(Api, element), AT(Api, call_method), AT(Api, pointer), AT(Api, release), AT(Api, forget_error), AT(Api, view),
+       AT(Api, element), AT(Api, call_method), AT(Api, pointer), AT(Api, release),
+       AT(Api, forget_error), AT(Api, view),
        AT(Api, get_data_ptr), AT(Api, get_dim), AT(Api, get_sizes), AT(Api, get_strides),
        AT(Api, get_dtype), AT(Api, get_device_type), AT(Api, get_layout),
        AT(Api, is_defined), AT(Api, gradient), AT(Api, none),
@@ -85,10 +86,10 @@ static const Index ANY = -1;   // number of dimensions, where the shape doesn't 
 static const Index AHEAD = 8;  // rows
 
 // Returns whether a dict's values are exactly these objects, in this order.
-static bool holds(const Api &api, Object dict, const Object *wanted, Index count) {
-    Index place = 0, found = 0;
+static bool has_values(const Api &api, Object dict, const Object *wanted, Index count) {
+    Index position = 0, found = 0;
     Object key, value;
-    while (api.next_item(dict, &place, &key, &value))
+    while (api.next_item(dict, &position, &key, &value))
         if (found == count || value != wanted[found++]) return false;
     return found == count;
 }
@@ -101,113 +102,117 @@ static bool has_shape(Index dims, const Index *sizes, const Index *strides, cons
     return true;
 }
 
-static bool view(const Api &api, Object tensor, View *found) {
-    if (!api.view(tensor, found)) return true;
+static bool take_view(const Api &api, Object tensor, View *view) {
+    if (!api.view(tensor, view)) return true;
     api.forget_error();  // a tensor that has no memory of its own, a sparse one for example
     return false;
 }
 
-static void *address(const View &found) { return (char *)found.data + found.offset; }
+static void *address(const View &view) { return (char *)view.data + view.offset; }
 
-// Returns whether a tensor is of its column's kind and of a shape, and where its elements are.
-static bool look(const Api &api, Object tensor, const Operand &operand, Index dims,
-                 const Index *shape, const void **near, void **memory) {
-    View found;
-    if (!view(api, tensor, &found)) return false;
-    *near = found.sizes;
-    *memory = address(found);
-    return found.code == operand.code && found.bits == operand.bits &&
-           found.device == operand.device && found.device_index == operand.device_index &&
+// Returns whether a tensor is like its column's and of a shape, and where its elements are.
+static bool matches_by_view(const Api &api, Object tensor, const Operand &operand, Index dims,
+                            const Index *shape, const void **hints, void **memory) {
+    View view;
+    if (!take_view(api, tensor, &view)) return false;
+    *hints = view.sizes;
+    *memory = address(view);
+    return view.code == operand.code && view.bits == operand.bits &&
+           view.device == operand.device && view.device_index == operand.device_index &&
            (dims == ANY ||
-            (found.dims == dims && has_shape(dims, found.sizes, found.strides, shape)));
+            (view.dims == dims && has_shape(dims, view.sizes, view.strides, shape)));
 }
 
-// The same for a tensor of which there is a handle, in a third of the time.
-static bool ask(const Api &api, Handle tensor, const Operand &operand, Index dims,
-                const Index *shape, const void **near, void **memory) {
+// The same for a tensor of which there is a handle, in two thirds of the time.
+static bool matches_by_handle(const Api &api, Handle tensor, const Operand &operand, Index dims,
+                              const Index *shape, const void **hints, void **memory) {
     int dtype, device, layout;
-    Index found, *sizes, *strides;
+    Index found_dims, *sizes, *strides;
     if (api.get_layout(tensor, &layout) || layout) return false;
     if (api.get_dtype(tensor, &dtype) || dtype != operand.dtype) return false;
     if (api.get_device_type(tensor, &device) || device != operand.device_type) return false;
     if (api.get_data_ptr(tensor, memory)) return false;
     if (dims == ANY) return true;
     if (api.get_sizes(tensor, &sizes)) return false;
-    *near = sizes;
-    if (api.get_dim(tensor, &found) || found != dims) return false;
+    *hints = sizes;
+    if (api.get_dim(tensor, &found_dims) || found_dims != dims) return false;
     return !api.get_strides(tensor, &strides) && has_shape(dims, sizes, strides, shape);
 }
 
-// A parameter's gradient while somebody looks at it.
+// A reference to a parameter's gradient for as long as this object lives.
 struct Gradient {
     const Api &api;
-    Object found;
+    Object tensor;
 
     Gradient(const Api &api, Object parameter)
-        : api(api), found(api.attribute(parameter, api.grad)) {
-        if (!found) api.forget_error();
+        : api(api), tensor(api.attribute(parameter, api.grad)) {
+        if (!tensor) api.forget_error();
     }
-    ~Gradient() { if (found) api.release(found); }
+    ~Gradient() { if (tensor) api.release(tensor); }
 
-    bool is_missing() const { return found == api.none; }
+    bool is_missing() const { return tensor == api.none; }
     bool is_tensor() const {  // an ordinary one, whose memory holds its values
-        if (!found || found == api.none) return false;
-        Object type = api.type(found);
+        if (!tensor || tensor == api.none) return false;
+        Object type = api.type(tensor);
         api.release(type);
         return type == api.tensor || type == api.parameter;
     }
 };
 
 // Reads the gradient of a parameter that is the tensor that it was.
-static bool ask_gradient(const Api &api, const Plan &plan, Index r, const Index *shape,
-                         const void **near, void **memory) {
+static bool gradient_matches_by_handle(const Api &api, const Plan &plan, Index r,
+                                       const Index *shape, const void **hints, void **memory) {
     Handle gradient = (Handle)&api.gradient(plan.impls[r]);
     bool is_defined = false;
-    near[plan.columns() - 1] = gradient;
+    hints[plan.columns() - 1] = gradient;
     if (api.is_defined(gradient, &is_defined) || !is_defined) return false;
-    return ask(api, gradient, plan.operands[1], plan.dims[r], shape, near, memory);
+    return matches_by_handle(api, gradient, plan.operands[1], plan.dims[r], shape, hints, memory);
 }
 
-static bool look_at_gradient(const Api &api, const Plan &plan, Index r, const Index *shape,
-                             const void **near, void **memory) {
+static bool gradient_matches_by_view(const Api &api, const Plan &plan, Index r,
+                                     const Index *shape, const void **hints, void **memory) {
     Gradient gradient(api, plan.params[r]);
     return gradient.is_tensor() &&
-           look(api, gradient.found, plan.operands[1], plan.dims[r], shape, near, memory);
+           matches_by_view(api, gradient.tensor, plan.operands[1], plan.dims[r], shape, hints,
+                           memory);
 }
 
 static bool read_row(const Api &api, const Plan &plan, Index r, const Index *shape) {
-    const void **near = plan.near_row(r);
+    const void **hints = plan.hints_of_row(r);
     void **memory = plan.memory + r;
     Index dims = plan.dims[r];
-    if (!look(api, plan.params[r], plan.operands[0], dims, shape, near, memory)) return false;
-    bool is_same = api.gradient && *near && *near == plan.tokens[r];
+    if (!matches_by_view(api, plan.params[r], plan.operands[0], dims, shape, hints, memory))
+        return false;
+    bool is_same = api.gradient && *hints && *hints == plan.tokens[r];
     memory += plan.rows;
-    if (is_same ? !ask_gradient(api, plan, r, shape, near + 1, memory)
-                : !look_at_gradient(api, plan, r, shape, near + 1, memory))
+    if (is_same ? !gradient_matches_by_handle(api, plan, r, shape, hints + 1, memory)
+                : !gradient_matches_by_view(api, plan, r, shape, hints + 1, memory))
         return false;
     for (Index k = 0; k < plan.buffers; k++) {
-        Index place = r * plan.buffers + k;
+        Index index = r * plan.buffers + k;
         const Operand &operand = plan.operands[2 + k];
-        const void **hint = near + 2 + k;
+        const void **hint = hints + 2 + k;
         memory += plan.rows;
         Index wanted = k + 1 == plan.buffers ? ANY : dims;
-        if (plan.handles ? !ask(api, plan.handles[place], operand, wanted, shape, hint, memory)
-                         : !look(api, plan.states[place], operand, wanted, shape, hint, memory))
+        bool matches = plan.handles
+            ? matches_by_handle(api, plan.handles[index], operand, wanted, shape, hint, memory)
+            : matches_by_view(api, plan.states[index], operand, wanted, shape, hint, memory);
+        if (!matches)
             return false;
     }
     return true;
 }
 
-// Asks for what a row to come will need. Inlined by force: GCC takes what only prefetches for one
+// Prefetches what a row to come will need. Inlined by force: GCC takes what only prefetches for one
 // without effect, and drops its calls.
 __attribute__((always_inline)) static inline void fetch_row(const Plan &plan, Index r) {
-    const void **near = plan.near_row(r);
+    const void **hints = plan.hints_of_row(r);
     for (Index k = 0; k < plan.columns(); k++) {
-        __builtin_prefetch((const char *)near[k] - 64);
-        __builtin_prefetch(near[k]);
-        __builtin_prefetch((const char *)near[k] + 64);
+        __builtin_prefetch((const char *)hints[k] - 64);
+        __builtin_prefetch(hints[k]);
+        __builtin_prefetch((const char *)hints[k] + 64);
     }
-    __builtin_prefetch(near[plan.columns()]);
+    __builtin_prefetch(hints[plan.columns()]);
     for (Index k = 0; plan.handles && k < plan.buffers; k++)
         __builtin_prefetch(plan.handles[r * plan.buffers + k]);
     __builtin_prefetch(plan.params[r]);
@@ -216,12 +221,12 @@ __attribute__((always_inline)) static inline void fetch_row(const Plan &plan, In
 }
 
 static bool note_view(const Api &api, Object tensor, Operand *operand) {
-    View found;
-    if (!view(api, tensor, &found)) return false;
-    operand->code = found.code;
-    operand->bits = found.bits;
-    operand->device = found.device;
-    operand->device_index = found.device_index;
+    View view;
+    if (!take_view(api, tensor, &view)) return false;
+    operand->code = view.code;
+    operand->bits = view.bits;
+    operand->device = view.device;
+    operand->device_index = view.device_index;
     return true;
 }
 
@@ -230,13 +235,13 @@ static bool note_handle(const Api &api, Handle tensor, Operand *operand) {
            !api.get_device_type(tensor, &operand->device_type);
 }
 
-// Notes the kinds of the first row's tensors, which those of all rows have to be, and which
-// tensors the parameters are; returns whether all of it can be read.
+// Notes dtype and device of the first row's tensors, which those of all rows have to have, and
+// which tensors the parameters are; returns whether all of it can be read.
 extern "C" int note(const Api *api, const Plan *plan) {
     Gradient gradient(*api, plan->params[0]);
     Operand *operand = plan->operands;
     if (!gradient.is_tensor() || !note_view(*api, plan->params[0], operand)) return 0;
-    if (!note_view(*api, gradient.found, operand + 1)) return 0;
+    if (!note_view(*api, gradient.tensor, operand + 1)) return 0;
     if (api->gradient && !note_handle(*api, (Handle)&api->gradient(plan->impls[0]), operand + 1))
         return 0;
     for (Index b = 0; b < plan->buffers; b++) {
@@ -244,9 +249,9 @@ extern "C" int note(const Api *api, const Plan *plan) {
         if (plan->handles && !note_handle(*api, plan->handles[b], operand + 2 + b)) return 0;
     }
     for (Index r = 0; r < plan->rows; r++) {
-        View found;
-        if (!view(*api, plan->params[r], &found)) return 0;
-        plan->tokens[r] = found.sizes;
+        View view;
+        if (!take_view(*api, plan->params[r], &view)) return 0;
+        plan->tokens[r] = view.sizes;
     }
     return 1;
 }
@@ -257,7 +262,7 @@ extern "C" int refresh(const Api *api, const Plan *plan) {
     const Object *entries = plan->entries;
     for (Index r = 0; r < plan->rows; r++) {
         if (r + AHEAD < plan->rows) fetch_row(*plan, r + AHEAD);
-        if (!holds(*api, plan->dicts[r], entries, plan->counts[r])) return 0;
+        if (!has_values(*api, plan->dicts[r], entries, plan->counts[r])) return 0;
         if (!read_row(*api, *plan, r, shape)) return 0;
         shape += 2 * plan->dims[r];
         entries += plan->counts[r];

@@ -65,7 +65,7 @@ class PlanStruct(ctypes.Structure):
     _fields_ = fields(
         "index rows buffers",
         "address params impls tokens states handles dicts entries counts dims shapes operands",
-        "address near memory",
+        "address hints memory",
     )
 
 
@@ -83,7 +83,7 @@ class ElementsStruct(ctypes.Structure):
     """Tensors whose elements somebody wants to find."""
 
     cpp_name = "Elements"
-    _fields_ = fields("index count", "address params example sizes places")
+    _fields_ = fields("index count", "address params example sizes addresses")
 
 
 class LineStruct(ctypes.Structure):

@@ -12,11 +12,11 @@ from torch import Tensor
 from optkit_core.declaration import fields
 from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import REQUESTS
+from optkit_core.declaration.tensor_types import PLAIN_TYPES
 from optkit_core.errors import GroupError, ParametersError
 from optkit_core.native.memory_layout import is_expanded, overlapping
 from optkit_core.param_groups import group_keys, parameters
 from optkit_core.selection import requests
-from optkit_core.step.bucket_key import PLAIN_TYPES
 
 WITH_MEMORY = frozenset({"cpu", "cuda"})
 """Types of devices whose tensors' addresses can be compared."""

@@ -9,8 +9,7 @@ import attrs
 import torch
 from torch import Tensor
 
-PLAIN_TYPES = (Tensor, torch.nn.Parameter)
-"""The types of tensors whose elements lie where they say; a subclass may keep them elsewhere."""
+from optkit_core.declaration.tensor_types import PLAIN_TYPES
 
 
 @attrs.frozen

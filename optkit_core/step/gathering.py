@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from optkit_core.declaration.tensor_types import PLAIN_TYPES
 from optkit_core.selection import requests
-from optkit_core.step.bucket_key import PLAIN_TYPES, bucket_key_of
+from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.grad_scaler import Scaling
 

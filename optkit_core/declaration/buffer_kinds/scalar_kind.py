@@ -45,7 +45,10 @@ class ScalarKind(TensorKind):
     def allocate_all(self, value: Any, params: Sequence[Tensor], group: Group) -> list[Any]:
         """Return tensors of one number, each of them made by one call."""
         dtype, number = self.dtype_of(params[0]), float(value)
-        devices = [self.device_of(p, group) for p in params]
+        if group.get("capturable"):
+            devices = [self.device_of(p, group) for p in params]
+        else:
+            devices = [torch.device("cpu")] * len(params)
         # Clones of what tensor() makes take a third of its time, and fake ones know their value.
         first = {d: torch.tensor(number, dtype=dtype, device=d) for d in dict.fromkeys(devices)}
         return [first[device].clone() for device in devices]

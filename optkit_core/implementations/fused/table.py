@@ -102,7 +102,7 @@ class Watched:
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
             array("Q", bytes(WORD * table.rows * (columns + 2))),
         )
-        params, impls, tokens, states, *others, near = map(address, self._arrays)
+        params, impls, tokens, states, *others, hints = map(address, self._arrays)
         self.plan = PlanStruct(
             table.rows,
             len(table.names),
@@ -113,7 +113,7 @@ class Watched:
             self._handles.address if self._handles else None,
             *others,
             ctypes.addressof(self._operands),
-            near,
+            hints,
             address(table.memory),
         )
         self._address = ctypes.addressof(self.plan)
