@@ -47,10 +47,10 @@ from optkit_core.plugins.entry_points import register_plugin, unregister_plugin
 from optkit_core.plugins.hookspecs import hookimpl
 from optkit_core.plugins.torch_optimizers import watch
 from optkit_core.protocols import OptimizerProtocol
+from optkit_core.save_and_load import load, save
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
-from optkit_core.selection.selector import Choice
-from optkit_core.state_files import load, save
+from optkit_core.selection.select_implementation import Choice
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 
 __all__ = [

@@ -24,11 +24,11 @@ from optkit_core.param_groups import groups
 from optkit_core.selection.offer import Launch, Offer
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
-from optkit_core.step.collector import uncollected
-from optkit_core.step.gathering import gather
+from optkit_core.step.garbage_collector import uncollected
 from optkit_core.step.group_values import GroupValues
-from optkit_core.step.plans import BucketOptimizer, PlannedBucket, StepPlan
 from optkit_core.step.shapes import require_shapes
+from optkit_core.step.sort_into_buckets import gather
+from optkit_core.step.step_plan import BucketOptimizer, PlannedBucket, StepPlan
 
 BOOLEAN = boolean()
 FLAG = one_of(None, True, False)

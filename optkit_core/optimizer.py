@@ -11,24 +11,24 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from optkit_core import torch_private
-from optkit_core.copying import copies, pickles, revival
+from optkit_core.copying import after_unpickling, copies, pickles
 from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
 from optkit_core.lazy_state import State
 from optkit_core.param_groups import groups, parameters
-from optkit_core.plugins import entry_points, hooks
+from optkit_core.plugins import entry_points, hook_calls
 from optkit_core.selection import requests
-from optkit_core.selection.chooser import Chooser
+from optkit_core.selection.cached_choices import Chooser
 from optkit_core.selection.explanation import Explanation, explain
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import Request
-from optkit_core.selection.selector import Choice
-from optkit_core.stateful import StatefulOptimizer
+from optkit_core.selection.select_implementation import Choice
+from optkit_core.stateful_optimizer import StatefulOptimizer
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
-from optkit_core.step.plans import BucketOptimizer
 from optkit_core.step.profiling import observed
+from optkit_core.step.step_plan import BucketOptimizer
 
 
 class Optimizer(StatefulOptimizer):
@@ -102,7 +102,7 @@ class Optimizer(StatefulOptimizer):
         self.state = State(self, self.state)  # may hold eagerly allocated state by now
         self._is_created = True
         entry_points.load_all()  # those that watch optimizers
-        hooks.fire("optkit_created", optimizer=self)
+        hook_calls.fire("optkit_created", optimizer=self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take further parameters in, with options of their own.
@@ -126,7 +126,7 @@ class Optimizer(StatefulOptimizer):
                 groups.take_back(self, count)
                 raise
         if self._is_created:  # torch's constructor adds its groups by this method, too
-            hooks.fire("optkit_group_added", optimizer=self, group=param_group)
+            hook_calls.fire("optkit_group_added", optimizer=self, group=param_group)
 
     def _take_in(self, group: dict[str, Any]) -> None:
         entries = group["params"]
@@ -229,11 +229,11 @@ class Optimizer(StatefulOptimizer):
         return self._step(closure)
 
     def _step(self, closure: Callable[[], Any] | None) -> Any:
-        hooks.fire("optkit_before_step", optimizer=self)
+        hook_calls.fire("optkit_before_step", optimizer=self)
         with torch.no_grad():
             loss = self.advance(closure)
         skipped = self.scaling.skipped()
-        hooks.fire("optkit_after_step", optimizer=self, loss=loss, skipped=skipped)
+        hook_calls.fire("optkit_after_step", optimizer=self, loss=loss, skipped=skipped)
         return loss
 
     def by_buckets(self) -> BucketOptimizer | None:
@@ -289,7 +289,7 @@ class Optimizer(StatefulOptimizer):
         for name, value in state.items():
             setattr(self, name, value)  # some may be slots
         super().__setstate__({})
-        revival.revive(self)
+        after_unpickling.revive(self)
 
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""

@@ -14,7 +14,7 @@ from processes import PATIENCE
 
 import optkit
 from optkit_core import torch_private
-from optkit_core.native import reader_loader
+from optkit_core.native import tensor_reader_loader
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 LACKING = {
@@ -88,9 +88,9 @@ def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for name in LACKING[request.param]:
         nothing = 0 if name == "implementation_of" else None
         monkeypatch.setattr(torch_private, name, lambda *_, nothing=nothing: nothing)
-    reader_loader.forget()
-    assert (reader_loader.reader() is None) == (request.param == "Python"), (
-        reader_loader.unavailable_reason()
+    tensor_reader_loader.forget()
+    assert (tensor_reader_loader.reader() is None) == (request.param == "Python"), (
+        tensor_reader_loader.unavailable_reason()
     )
     yield request.param
-    reader_loader.forget()
+    tensor_reader_loader.forget()

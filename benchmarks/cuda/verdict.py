@@ -33,7 +33,7 @@ class Verdict(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The line to put into ``PREFERENCE`` in ``optkit_core/selection/selector.py``."""
+        """The line for ``PREFERENCE`` in ``optkit_core/selection/select_implementation.py``."""
         names = ", ".join(f'"{name}"' for name in self.order)
         return f'    "cuda": ({names}),'
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import optkit
-from optkit_core.native import reader_loader
+from optkit_core.native import tensor_reader_loader
 
 DRIVER = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
 
@@ -39,7 +39,7 @@ def facts(is_dry: bool) -> dict[str, Any]:
         "optkit": own_version(),
         "cores": os.cpu_count(),
         "Triton's launcher": launcher_complaint(is_dry) or "can be built",
-        "native reader": reader_loader.unavailable_reason() or "in use",
+        "native reader": tensor_reader_loader.unavailable_reason() or "in use",
     }
 
 

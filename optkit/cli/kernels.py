@@ -16,7 +16,7 @@ from optkit_core.elementwise import Elementwise
 from optkit_core.errors import PluginError, UnavailableError
 from optkit_core.implementations.fused import prebuild
 from optkit_core.implementations.fused.cpp_source import TYPES
-from optkit_core.native import cache, cache_dirs, checksum, reader_loader
+from optkit_core.native import cache, cache_dirs, library_checksum, tensor_reader_loader
 from optkit_core.optimizer import Optimizer
 from optkit_core.tracing.operations.lookup import UntraceableError
 
@@ -107,9 +107,9 @@ def print_cached(kernels: Sequence[CachedKernel]) -> None:
 
 
 def _reader(kernels: Sequence[CachedKernel]) -> str:
-    if not any(entry.title == reader_loader.TITLE for entry in kernels):
+    if not any(entry.title == tensor_reader_loader.TITLE for entry in kernels):
         return "The native reader isn't there yet; the first fused step compiles it."
-    reason = reader_loader.unavailable_reason()
+    reason = tensor_reader_loader.unavailable_reason()
     return "The native reader is in use." if reason is None else f"No native reader: {reason}."
 
 
@@ -128,7 +128,7 @@ def print_built(built: Sequence[Built]) -> None:
 
 def _cached_kernel(path: Any) -> CachedKernel:
     facts = path.stat()
-    label = checksum.read_label(path)
+    label = library_checksum.read_label(path)
     title, _, compiler = (label or "not whole: to be compiled anew\n").partition("\n")
     return CachedKernel(title, compiler, facts.st_size, datetime.fromtimestamp(facts.st_mtime))
 

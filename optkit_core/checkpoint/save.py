@@ -10,8 +10,8 @@ import torch
 from optkit_core.checkpoint.load.deep_copy import deep_copy
 from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
 from optkit_core.param_groups.builtin_values import BUILTIN_TYPES, plain
-from optkit_core.plugins import hooks
-from optkit_core.step import collector
+from optkit_core.plugins import hook_calls
+from optkit_core.step import garbage_collector
 from optkit_core.torch_hooks import hooks_of
 
 AS_THEY_ARE = frozenset({list, dict, torch.Size, *BUILTIN_TYPES})
@@ -29,12 +29,12 @@ def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
     for hook in hooks_of(optimizer, "state_dict_pre_hook"):
         hook(optimizer)
     # The collector would visit the growing number of dicts again and again.
-    with collector.uncollected():
+    with garbage_collector.uncollected():
         saved = collect(optimizer, shared or not optimizer.reuses_memory)
     for hook in hooks_of(optimizer, "state_dict_post_hook"):
         replaced = hook(optimizer, saved)
         saved = saved if replaced is None else replaced
-    hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=saved)
+    hook_calls.fire("optkit_state_saved", optimizer=optimizer, state_dict=saved)
     return saved
 
 

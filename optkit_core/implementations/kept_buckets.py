@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from optkit_core.declaration.buffers import STEP
+from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.row_layout import is_uniform
-from optkit_core.implementations.fused.table import AddressTable
-from optkit_core.native.reader import Reader
+from optkit_core.native.tensor_reader import Reader
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
-from optkit_core.step.changes import native_reader
+from optkit_core.step.detect_changes import native_reader
 
 
 class KeptBucket:

@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from optkit_core.errors import UnavailableError
-from optkit_core.native import cache_dirs, checksum, compile_lock, compiler, refusals
+from optkit_core.native import (
+    cache_dirs,
+    compile_failures,
+    compile_lock,
+    compiler,
+    library_checksum,
+)
 
 SUFFIX = ".so"
 LIBRARY = re.compile(r"[0-9a-f]{20}(-[0-9a-f]{20}){2}\.so")
@@ -86,7 +92,7 @@ def clear() -> int:
     Raises:
         UnavailableError: one can't be removed; says why.
     """
-    refusals.forget_all()
+    compile_failures.forget_all()
     libraries = _libraries()
     try:
         for path in libraries:
@@ -109,7 +115,7 @@ def _libraries() -> list[Path]:
 def _find(pattern: str) -> Path | None:
     directories = cache_dirs.readable()
     paths = (path for directory in directories for path in sorted(directory.glob(pattern)))
-    return next(filter(checksum.is_intact, paths), None)
+    return next(filter(library_checksum.is_intact, paths), None)
 
 
 def _find_substitute(request: LibraryRequest) -> Path | None:
@@ -123,16 +129,16 @@ def _build(request: LibraryRequest, name: str, timeout: float) -> Path:
     """Compile a library to a file, unless another process has done so meanwhile."""
     directory, compiler_identity = cache_dirs.writable(), compiler.identity()
     path = directory / name
-    refusals.raise_if_refused(name, compiler_identity, str(directory))
+    compile_failures.raise_if_refused(name, compiler_identity, str(directory))
     try:
         with compile_lock.hold(directory, timeout) as lock:
-            if not checksum.is_intact(path):
+            if not library_checksum.is_intact(path):
                 lock.raise_if_refused(name, compiler_identity)
                 _remove_unfinished(directory)
                 _compile(request, path, lock)
     except OSError as error:
-        refusals.remember(name, cache_dirs.os_error_reason(directory, error))
-        refusals.raise_if_refused(name)
+        compile_failures.remember(name, cache_dirs.os_error_reason(directory, error))
+        compile_failures.raise_if_refused(name)
     return path
 
 
@@ -153,7 +159,7 @@ def _write(request: LibraryRequest, path: Path) -> None:
     try:
         unfinished = temporary / "library"
         compiler.compile_to(request.source, unfinished, request.target.flags)
-        checksum.append_checksum(unfinished, request.label)
+        library_checksum.append_checksum(unfinished, request.label)
         unfinished.chmod(0o644)
         unfinished.replace(path)
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from optkit_core.errors import UnavailableError
-from optkit_core.native import cache_dirs, refusals
+from optkit_core.native import cache_dirs, compile_failures
 
 POLL_INTERVAL = 0.02
 """Seconds between two attempts to get the lock."""
@@ -49,7 +49,7 @@ class CompileLock:
         subject = self._previous.get("subject")
         if subject in subjects:
             self.remember_refusal(subject, str(self._previous.get("reason")))
-            refusals.raise_if_refused(subject)
+            compile_failures.raise_if_refused(subject)
 
     def remember_refusal(self, subject: str, reason: str) -> None:
         """Remember a refusal, in this process and for the one that gets the lock next.
@@ -58,7 +58,7 @@ class CompileLock:
             subject: what was asked: a compiler, or for a library.
             reason: what came of it.
         """
-        refusals.remember(subject, reason)
+        compile_failures.remember(subject, reason)
         self._write_note(subject=subject, reason=reason)
 
     def _write_note(self, **facts: str) -> None:
@@ -112,8 +112,8 @@ def _wait(file: IO[str], directory: Path, timeout: float) -> bool:
         if current != holder:
             holder, begin = current, time.monotonic()
         if time.monotonic() - begin > timeout:
-            refusals.remember(str(directory), _timeout_reason(directory, timeout))
-            refusals.raise_if_refused(str(directory))
+            compile_failures.remember(str(directory), _timeout_reason(directory, timeout))
+            compile_failures.raise_if_refused(str(directory))
         time.sleep(POLL_INTERVAL)
     return waited
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.tensor_types import PLAIN_TYPES
-from optkit_core.native.structures import ElementsStruct
-from optkit_core.step.changes import identities, native_reader
+from optkit_core.native.shared_structures import ElementsStruct
+from optkit_core.step.detect_changes import identities, native_reader
 
 Address = ctypes.c_void_p
 

@@ -34,7 +34,7 @@ def compiled_library(
     """
     from optkit_core.errors import UnavailableError
     from optkit_core.native import cache, cache_dirs
-    from optkit_core.native import structures as layouts
+    from optkit_core.native import shared_structures as layouts
 
     path = cache.library(with_layouts(source), title)
     try:

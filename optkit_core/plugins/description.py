@@ -13,7 +13,7 @@ from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.tensor_types import dtype_name
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins.registry import AlgorithmEntry
-from optkit_core.selection.offers import OWN_STEP, offers_of
+from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from optkit_core.checkpoint import conversion_registry
 from optkit_core.errors import PluginError, PluginWarning
-from optkit_core.plugins import hooks
+from optkit_core.plugins import hook_calls
 from optkit_core.plugins.registry import is_disabled, owner, registry
 
 PLUGINS = "optkit.plugins"
@@ -61,8 +61,8 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
     >>> name = register_plugin(Watch(), "watch")
     >>> unregister_plugin(name)
     """
-    registered = hooks.add(plugin, name)
-    implementations = hooks.implementations("optkit_register", plugin)
+    registered = hook_calls.add(plugin, name)
+    implementations = hook_calls.implementations("optkit_register", plugin)
     registrar = registry.registrar(registered)
     try:
         with registry.restored_on_error():
@@ -72,7 +72,7 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
                 implementation.function(*arguments)
     except BaseException as error:
         conversion_registry.forget(registrar.conversions)
-        hooks.manager.unregister(plugin)
+        hook_calls.manager.unregister(plugin)
         if isinstance(error, KeyboardInterrupt):
             raise
         raise PluginError(
@@ -87,18 +87,18 @@ def unregister_plugin(name: str) -> None:
     Raises:
         PluginError: no plugin of that name is registered.
     """
-    if not hooks.manager.has_plugin(name):
+    if not hook_calls.manager.has_plugin(name):
         raise PluginError(
-            f"no plugin is registered as {name!r}; there are {sorted(hooks.names())}."
+            f"no plugin is registered as {name!r}; there are {sorted(hook_calls.names())}."
         )
-    hooks.manager.unregister(name=name)
+    hook_calls.manager.unregister(name=name)
 
 
 def _load(entry_point: EntryPoint) -> None:
     """Load one whole plugin; a failure becomes a warning, for it breaks only itself."""
     try:
-        register_plugin(hooks.load(entry_point), entry_point.name)
+        register_plugin(hook_calls.load(entry_point), entry_point.name)
     except Exception as error:
         said = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
-        source = f"plugin {entry_point.name!r} of distribution {hooks.provider(entry_point)}"
+        source = f"plugin {entry_point.name!r} of distribution {hook_calls.provider(entry_point)}"
         warnings.warn(f"{source} is left out: {said}{error}", PluginWarning, stacklevel=2)

@@ -18,7 +18,7 @@ from optkit_core.errors import (
     UnknownAlgorithmError,
     did_you_mean,
 )
-from optkit_core.plugins import hooks
+from optkit_core.plugins import hook_calls
 from optkit_core.plugins.registrar import Registrar
 
 ALGORITHMS = "optkit.algorithms"
@@ -40,7 +40,7 @@ def is_disabled(name: str, provider: str) -> bool:
         name: of an entry point.
         provider: the distribution that brings it.
     """
-    blocked = {normalized(item) for item in hooks.disabled()}
+    blocked = {normalized(item) for item in hook_calls.disabled()}
     return any(normalized(item) in blocked for item in (name, provider, f"{provider}:{name}"))
 
 
@@ -184,7 +184,9 @@ class Registry:
         bare = name.rpartition(":")[2]
         same = [*self._declared().get(normalized(bare), []), *self._added.get(normalized(bare), [])]
         if any(entry.is_disabled for entry in same):
-            return UnknownAlgorithmError(f"{name!r} is blocked by the variable {hooks.DISABLED}.")
+            return UnknownAlgorithmError(
+                f"{name!r} is blocked by the variable {hook_calls.DISABLED}."
+            )
         known = [entry.name for entry in self.entries()]
         return UnknownAlgorithmError(
             f"no algorithm is called {name!r}.{did_you_mean(bare, known)} "
@@ -209,10 +211,10 @@ def _entry(entry_point: EntryPoint) -> AlgorithmEntry:
 
 def _import(entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
     assert entry.entry_point is not None
-    algorithm = hooks.load(entry.entry_point)
+    algorithm = hook_calls.load(entry.entry_point)
     _check_class(f"{entry.location} of distribution {entry.provider}", algorithm, PluginError)
-    if not hooks.manager.is_registered(algorithm):
-        hooks.add(algorithm, entry.qualified)
+    if not hook_calls.manager.is_registered(algorithm):
+        hook_calls.add(algorithm, entry.qualified)
     imported: type[torch.optim.Optimizer] = algorithm
     return imported
 

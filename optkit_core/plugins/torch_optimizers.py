@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
-from optkit_core.plugins import entry_points, hooks
+from optkit_core.plugins import entry_points, hook_calls
 from optkit_core.selection import requests
 from optkit_core.torch_hooks import hooks_of
 
@@ -39,7 +39,7 @@ def create(
     entry_points.load_all()
     optimizer = algorithm(params, **options)
     watch(optimizer)
-    hooks.fire("optkit_created", optimizer=optimizer)
+    hook_calls.fire("optkit_created", optimizer=optimizer)
     return optimizer
 
 
@@ -81,9 +81,9 @@ class Watcher:
 
     def before_step(self, optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> Any:
         """Fire, and note the closure's loss if a plugin will be told of it."""
-        hooks.fire("optkit_before_step", optimizer=optimizer)
+        hook_calls.fire("optkit_before_step", optimizer=optimizer)
         self.losses.clear()  # those of a step that failed
-        if hooks.is_implemented("optkit_after_step"):
+        if hook_calls.is_implemented("optkit_after_step"):
             return _with_recorder(arguments, keywords, self.losses)
         return None
 
@@ -93,15 +93,15 @@ class Watcher:
         self.losses.clear()
         found_inf = getattr(optimizer, "found_inf", None)
         skipped = False if found_inf is None else found_inf
-        hooks.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)
+        hook_calls.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)
 
     def saved(self, optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
         """Fire with what ``state_dict()`` returns."""
-        hooks.fire("optkit_state_saved", optimizer=optimizer, state_dict=state_dict)
+        hook_calls.fire("optkit_state_saved", optimizer=optimizer, state_dict=state_dict)
 
     def loaded(self, optimizer: torch.optim.Optimizer) -> None:
         """Fire after a ``load_state_dict``."""
-        hooks.fire("optkit_state_loaded", optimizer=optimizer)
+        hook_calls.fire("optkit_state_loaded", optimizer=optimizer)
 
 
 def _with_recorder(arguments: Any, keywords: Any, losses: list[Any]) -> Any:

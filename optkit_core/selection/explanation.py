@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.selection.offer import Offer
-from optkit_core.selection.offers import OWN_STEP, offers_of
 from optkit_core.selection.requests import Request
-from optkit_core.selection.selector import Choice
+from optkit_core.selection.select_implementation import Choice
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
-from optkit_core.step.gathering import gather
 from optkit_core.step.group_values import GroupOwner, GroupValues
+from optkit_core.step.sort_into_buckets import gather
 
 COLUMNS = ("group", "device", "dtype", "layout", "tensors", "elements", "runs", "why")
 
@@ -143,7 +143,7 @@ def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
 
 def _noticing() -> str:
     # Imported late: the reader brings the compiler and the cache of kernels along.
-    from optkit_core.native.reader_loader import unavailable_reason
+    from optkit_core.native.tensor_reader_loader import unavailable_reason
 
     reason = unavailable_reason()
     if reason is None:

@@ -18,7 +18,7 @@ import torch
 
 from optkit_core.errors import ConfigError, ImplementationError, did_you_mean
 from optkit_core.param_groups.builtin_values import plain
-from optkit_core.selection import offers
+from optkit_core.selection import collect_offers
 
 AUTO = "auto"
 ANY_DEVICE = "*"
@@ -243,11 +243,11 @@ def _name(value: Any, source: str) -> str:
 
 def _is_offered(name: str) -> bool:
     """Return whether some algorithm has an implementation of that name, a plugin's perhaps."""
-    return name in offers.names_of_loaded() or name in offers.names_of_all()
+    return name in collect_offers.names_of_loaded() or name in collect_offers.names_of_all()
 
 
 def _all_names() -> list[str]:
-    return list(dict.fromkeys([*NAMES, *offers.names_of_all()]))
+    return list(dict.fromkeys([*NAMES, *collect_offers.names_of_all()]))
 
 
 def _device(value: Any, source: str) -> str:

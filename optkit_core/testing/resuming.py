@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from optkit_core import state_files
+from optkit_core import save_and_load
 from optkit_core.optimizer import Optimizer
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.snapshot import Snapshot
@@ -56,8 +56,8 @@ def files(subject: Subject) -> None:
     def loaded(optimizer: Optimizer, name: str) -> Optimizer:
         other = subject.optimizer(_copies(subject, optimizer), name)
         with tempfile.TemporaryDirectory() as folder:
-            state_files.save(optimizer, Path(folder) / "optimizer.safetensors")
-            state_files.load(other, Path(folder) / "optimizer.safetensors")
+            save_and_load.save(optimizer, Path(folder) / "optimizer.safetensors")
+            save_and_load.load(other, Path(folder) / "optimizer.safetensors")
         return other
 
     _resume(subject, loaded)

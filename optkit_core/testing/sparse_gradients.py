@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.selection.offers import offers_of
+from optkit_core.selection.collect_offers import offers_of
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.problems import random

@@ -13,7 +13,7 @@ from torch import Tensor
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
-from optkit_core.selection.offers import OWN_STEP, offers_of
+from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH

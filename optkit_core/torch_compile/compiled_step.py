@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 import torch
 
 from optkit_core.param_groups.groups import require_no_overlap
-from optkit_core.plugins import hooks
+from optkit_core.plugins import hook_calls
 from optkit_core.step.grad_scaler import Scaling
-from optkit_core.step.plans import BucketOptimizer
+from optkit_core.step.step_plan import BucketOptimizer
 from optkit_core.torch_compile import execution
 from optkit_core.torch_compile.execution import Work
 from optkit_core.torch_compile.preparation import PreparedStep, prepared_step
@@ -106,7 +106,7 @@ def _advance_uncompiled(optimizer: SteppedOptimizer, closure: Callable[[], Any] 
 
 @_uncompiled
 def _begin(optimizer: SteppedOptimizer) -> None:
-    hooks.fire("optkit_before_step", optimizer=optimizer)
+    hook_calls.fire("optkit_before_step", optimizer=optimizer)
 
 
 @_uncompiled
@@ -130,4 +130,4 @@ def _finish(prepared: PreparedStep) -> None:
 @_uncompiled
 def _end(optimizer: SteppedOptimizer, loss: Any) -> None:
     skipped = optimizer.scaling.skipped()
-    hooks.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)
+    hook_calls.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)

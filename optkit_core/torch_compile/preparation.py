@@ -10,12 +10,12 @@ from torch import Tensor
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import FOREACH, FORLOOP, step_counters
-from optkit_core.implementations.fused import parts
+from optkit_core.implementations.fused import row_partition
 from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.group_values import GroupValues
-from optkit_core.step.plans import BucketOptimizer, PlannedBucket
+from optkit_core.step.step_plan import BucketOptimizer, PlannedBucket
 from optkit_core.torch_compile.execution import Work
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
@@ -121,7 +121,7 @@ def _work(
     inputs = [bucket.params, bucket.grads]
     inputs += [[state[name] for state in bucket.states] for name in algorithm.buffers]
     dtypes = {tensor.dtype for row in inputs for tensor in row}
-    parts.require_known(dtypes, TYPES)
+    row_partition.require_known(dtypes, TYPES)
     if bucket.key.capturable:
         inputs.append([step + 1 for step in bucket.steps])
     computed = torch.float64 if torch.float64 in dtypes else torch.float32

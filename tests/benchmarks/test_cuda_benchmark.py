@@ -15,7 +15,7 @@ from benchmarks.cuda import device as clocks
 from benchmarks.cuda.cases import CASES, NEEDED, SMALL, Case
 from benchmarks.cuda.device import Gpu, StandIn
 from benchmarks.cuda.verdict import ALLOWED, CAUTIOUS, Verdict, verdict
-from optkit_core.selection.selector import PREFERENCE
+from optkit_core.selection.select_implementation import PREFERENCE
 
 Row = dict[str, Any]
 RIVALS = {"torch's default": 3.0, "torch's foreach": 3.1, "torch's fused Adam": 1.5}

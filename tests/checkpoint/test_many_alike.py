@@ -13,7 +13,7 @@ import torch
 import optkit
 from optkit_core import CheckpointError
 from optkit_core.checkpoint.load.convert_and_copy import BLOCK
-from optkit_core.step.collector import uncollected
+from optkit_core.step.garbage_collector import uncollected
 
 COUNT = BLOCK + 3
 ODD = BLOCK + 1

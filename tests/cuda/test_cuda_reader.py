@@ -13,9 +13,9 @@ from devices import Params, sized
 from torch import Tensor
 
 import optkit
-from optkit_core.implementations.fused.table import AddressTable
+from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.triton_source import CHUNK
-from optkit_core.native import reader_loader
+from optkit_core.native import tensor_reader_loader
 from optkit_core.step.group_values import GroupValues
 from optkit_core.testing import assert_agree
 
@@ -111,7 +111,7 @@ def test_addresses_are_those_of_the_devices_memory(reading: str, device: torch.d
         optimizer.step()
     (item,) = optimizer.plan_buckets(GroupValues(optimizer))
     states = [optimizer.state[p] for p in params]
-    table = AddressTable(item.bucket, ("exp_avg", "exp_inf"), reader_loader.reader())
+    table = AddressTable(item.bucket, ("exp_avg", "exp_inf"), tensor_reader_loader.reader())
     kept = [p.grad for p in params]
     for p, state in zip(params, states, strict=True):
         p.grad = torch.ones_like(p)
@@ -133,5 +133,5 @@ def test_a_plan_is_kept_while_only_gradients_move(device: torch.device) -> None:
             p.grad = torch.ones_like(p)
         optimizer.step()
         plans.append(optimizer._plan)
-    assert reader_loader.reader() is not None, reader_loader.unavailable_reason()
+    assert tensor_reader_loader.reader() is not None, tensor_reader_loader.unavailable_reason()
     assert all(plan is plans[0] for plan in plans)

@@ -20,7 +20,7 @@ from optkit_core import (
 )
 from optkit_core.errors import DeclarationError
 from optkit_core.selection import requests
-from optkit_core.selection.selector import select
+from optkit_core.selection.select_implementation import select
 from optkit_core.step.bucket_key import BucketKey
 from optkit_plugins.adamax import Adamax
 

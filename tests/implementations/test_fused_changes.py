@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import optkit
-from optkit_core.native import reader_loader
+from optkit_core.native import tensor_reader_loader
 
 Change = Callable[[Any, list[torch.nn.Parameter]], Any]
 
@@ -252,7 +252,7 @@ def trained(implementation: str, changes: list[Change], missing: bool = False) -
 def trained_anew(changes: list[Change], missing: bool = False) -> list[Any]:
     """Train by the for-loop with a new plan in each step."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(reader_loader.SWITCH, "0")
+        patch.setenv(tensor_reader_loader.SWITCH, "0")
         return trained("forloop", changes, missing)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from optkit_plugins.lbfgs import LBFGS
 from optkit_plugins.lbfgs.hessian.compact import Compact, Products
 from optkit_plugins.lbfgs.vectors.block import DIRECTION, Block
-from optkit_plugins.lbfgs.vectors.compiled import FusedBlock
+from optkit_plugins.lbfgs.vectors.compiled_block import FusedBlock
 from optkit_plugins.lbfgs.vectors.gradient_info import HAS_MOVED, MAX_NORM
 from optkit_plugins.lbfgs.vectors.pair_matrix import CACHE_LINE, aligned_matrix
 from optkit_plugins.lbfgs.vectors.space import Space

@@ -13,11 +13,11 @@ from torch import Tensor
 from optkit_core import UnavailableError, compiled_library
 from optkit_plugins.lbfgs import LBFGS
 from optkit_plugins.lbfgs.hessian.compiled_history import empty_history
-from optkit_plugins.lbfgs.hessian.history import AcceptedStep
+from optkit_plugins.lbfgs.hessian.pair_history import AcceptedStep
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.vectors import passes
 from optkit_plugins.lbfgs.vectors.block import Block
-from optkit_plugins.lbfgs.vectors.compiled import FusedBlock
+from optkit_plugins.lbfgs.vectors.compiled_block import FusedBlock
 from optkit_plugins.lbfgs.vectors.gradient_info import (
     HAS_CHANGED,
     HAS_MOVED,

@@ -22,7 +22,7 @@ from processes import PATIENCE, python
 import optkit
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_kernel
-from optkit_core.native import cache, cache_dirs, compile_lock, compiler, refusals
+from optkit_core.native import cache, cache_dirs, compile_failures, compile_lock, compiler
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -222,7 +222,7 @@ class Waiting:
 def someone_else(lock: compile_lock.CompileLock, subject: str, reason: str) -> None:
     """Note a refusal as another process does, which this process knows nothing of."""
     lock.remember_refusal(subject, reason)
-    refusals.forget_all()
+    compile_failures.forget_all()
 
 
 @pytest.mark.parametrize("about", ["compiler", "kernel"])
@@ -231,8 +231,8 @@ def test_who_waits_for_a_compiler_that_is_stuck_does_not_ask_it_again(
 ) -> None:
     with pytest.raises(UnavailableError):
         cache.library(SOURCE)
-    (name,) = refusals._reasons
-    refusals.forget_all()
+    (name,) = compile_failures._reasons
+    compile_failures.forget_all()
     before = asked()
     subject = compiler.identity() if about == "compiler" else name
     waiting = Waiting(monkeypatch)
@@ -242,7 +242,7 @@ def test_who_waits_for_a_compiler_that_is_stuck_does_not_ask_it_again(
     assert waiting.reasons == ["it never ended"]
     # The next one learns it from this one; who comes later and waits for nobody asks.
     assert json.loads((failing / "lock").read_text())["reason"] == "it never ended"
-    refusals.forget_all()
+    compile_failures.forget_all()
     with pytest.raises(UnavailableError, match="error: no"):
         cache.library(SOURCE)
     assert asked() == before + 1

@@ -21,7 +21,14 @@ from processes import completed, python
 
 import optkit
 from optkit_core.errors import ConfigError, UnavailableError
-from optkit_core.native import cache, cache_dirs, checksum, compile_lock, compiler, refusals
+from optkit_core.native import (
+    cache,
+    cache_dirs,
+    compile_failures,
+    compile_lock,
+    compiler,
+    library_checksum,
+)
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -126,7 +133,7 @@ def test_damaged_files_are_compiled_anew(
             cache.library(SOURCE)
     assert cache.library(SOURCE) == compiled
     assert len(compilations) == 1
-    assert checksum.read_label(compiled) == checksum.read_label(compiled) is not None
+    assert library_checksum.read_label(compiled) is not None
 
 
 def test_a_directory_in_the_place_of_a_file(compiled: Path) -> None:
@@ -252,7 +259,7 @@ def test_cxx_may_have_arguments(
     wrapper = script(tmp_path / "wrapper", 'exec "$@"')
     monkeypatch.setenv(compiler.VARIABLE, f"{wrapper} {inner} -DANSWER=1")
     first = cache.library(SOURCE)
-    assert checksum.read_label(first) == f"\n{wrapper} {inner} -DANSWER=1"
+    assert library_checksum.read_label(first) == f"\n{wrapper} {inner} -DANSWER=1"
     assert cache.library(SOURCE) == first
     script(inner, f'exec {real} "$@" # newer')
     assert cache.library(SOURCE) != first
@@ -333,7 +340,7 @@ def test_a_read_only_home(shared: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 def test_a_read_only_cache_serves_without_a_compiler(shared: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv(cache_dirs.VARIABLE, str(shared))
-    refusals.forget_all()
+    compile_failures.forget_all()
     built = cache.library(SOURCE)
     shared.chmod(0o555)
     built.parent.chmod(0o555)

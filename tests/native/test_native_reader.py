@@ -16,10 +16,15 @@ from processes import python
 import optkit
 from optkit_core import ConfigError, UnavailableError, torch_private
 from optkit_core.implementations.fused import cpp_kernel, cpp_source
-from optkit_core.native import cache, reader_loader, reader_self_test, structures
-from optkit_core.native.reader import STRUCTURES, Reader
+from optkit_core.native import (
+    cache,
+    shared_structures,
+    tensor_reader_loader,
+    tensor_reader_self_test,
+)
+from optkit_core.native.tensor_reader import STRUCTURES, Reader
 
-FOLDER = Path(reader_loader.__file__).parent
+FOLDER = Path(tensor_reader_loader.__file__).parent
 
 
 def optimizer_of(count: int = 3) -> Any:
@@ -32,15 +37,15 @@ def optimizer_of(count: int = 3) -> Any:
 @pytest.fixture
 def anew() -> Any:
     """Load the reader anew in this test, and after it."""
-    reader_loader.forget()
+    tensor_reader_loader.forget()
     yield
-    reader_loader.forget()
+    tensor_reader_loader.forget()
 
 
 def test_it_is_used_here_and_says_so() -> None:
     assert (
-        isinstance(reader_loader.reader_or_reason(), Reader)
-        and reader_loader.unavailable_reason() is None
+        isinstance(tensor_reader_loader.reader_or_reason(), Reader)
+        and tensor_reader_loader.unavailable_reason() is None
     )
     optimizer = optimizer_of()
     assert str(optimizer.explain()).endswith("noticed by the native reader")
@@ -48,25 +53,25 @@ def test_it_is_used_here_and_says_so() -> None:
 
 @pytest.mark.parametrize("value", ["0", "off", "False"])
 def test_the_environment_switches_it_off(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(reader_loader.SWITCH, value)
+    monkeypatch.setenv(tensor_reader_loader.SWITCH, value)
     optimizer = optimizer_of()
     assert str(optimizer.explain()).endswith(
         "not by the native reader: OPTKIT_NATIVE_READER switches it off"
     )
     for _ in range(3):
         optimizer.step()
-    assert reader_loader.reader() is None
+    assert tensor_reader_loader.reader() is None
     assert optimizer.plan[0].name == "fused"
 
 
 @pytest.mark.parametrize("value", ["", "1", "on", "TRUE"])
 def test_it_stays_on(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(reader_loader.SWITCH, value)
-    assert reader_loader.reader() is not None
+    monkeypatch.setenv(tensor_reader_loader.SWITCH, value)
+    assert tensor_reader_loader.reader() is not None
 
 
 def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(reader_loader.SWITCH, "maybe")
+    monkeypatch.setenv(tensor_reader_loader.SWITCH, "maybe")
     with pytest.raises(ConfigError, match="OPTKIT_NATIVE_READER must be 1 or 0, got 'maybe'"):
         optimizer_of().step()
 
@@ -75,16 +80,18 @@ def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_python_without_its_lock_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     assert (
-        reader_loader.unavailable_reason() == "this Python runs without the lock that it relies on"
+        tensor_reader_loader.unavailable_reason()
+        == "this Python runs without the lock that it relies on"
     )
     optimizer_of().step()
 
 
 @pytest.mark.usefixtures("anew")
 def test_a_reader_that_fails_its_self_test_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_self_test, "passes", lambda reader: False)
+    monkeypatch.setattr(tensor_reader_self_test, "passes", lambda reader: False)
     assert (
-        reader_loader.unavailable_reason() == "it failed its self-test with this release of torch"
+        tensor_reader_loader.unavailable_reason()
+        == "it failed its self-test with this release of torch"
     )
     optimizer_of().step()
 
@@ -93,7 +100,7 @@ def shifted(reader: Any) -> None:
     refresh = reader.refresh
 
     def wrong(api: int, place: int) -> int:
-        plan = structures.PlanStruct.from_address(place)
+        plan = shared_structures.PlanStruct.from_address(place)
         result: int = refresh(api, place)
         (ctypes.c_uint64 * 1).from_address(plan.memory)[0] += 4
         return result
@@ -108,10 +115,10 @@ def blind(reader: Any) -> None:
 
 @pytest.mark.parametrize("fault", [shifted, blind], ids=lambda fault: fault.__name__)
 def test_the_self_test_finds_a_fault(fault: Callable[[Any], None]) -> None:
-    reader = Reader(ctypes.PyDLL(str(reader_loader.compile_reader())))
-    assert reader_self_test.passes(reader)
+    reader = Reader(ctypes.PyDLL(str(tensor_reader_loader.compile_reader())))
+    assert tensor_reader_self_test.passes(reader)
     fault(reader)
-    assert not reader_self_test.passes(reader)
+    assert not tensor_reader_self_test.passes(reader)
 
 
 @pytest.mark.usefixtures("anew")
@@ -119,17 +126,17 @@ def test_the_self_test_finds_a_fault(fault: Callable[[Any], None]) -> None:
 def test_another_version_of_dlpacks_table_is_not_used(
     version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = structures.ExchangeTable(major=version)
+    table = shared_structures.ExchangeTable(major=version)
     monkeypatch.setattr(torch_private, "exchange_api", lambda: ctypes.addressof(table))
     assert (
-        reader_loader.unavailable_reason()
+        tensor_reader_loader.unavailable_reason()
         == f"torch's table of DLPack's functions is of version {version}"
     )
     optimizer_of().step()
 
 
 def reader_source() -> str:
-    return "".join((FOLDER / name).read_text() for name in reader_loader.SOURCES)
+    return "".join((FOLDER / name).read_text() for name in tensor_reader_loader.SOURCES)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=lambda structure: structure.cpp_name)

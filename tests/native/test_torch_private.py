@@ -22,7 +22,7 @@ import optkit
 import optkit_core
 import optkit_plugins
 from optkit_core import torch_hooks, torch_private
-from optkit_core.native import reader, reader_loader
+from optkit_core.native import tensor_reader, tensor_reader_loader
 
 HERE = Path(__file__).parents[1] / "support"
 
@@ -69,7 +69,9 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "unsafe_alloc_void_ptrs_from_tensors": lambda m: m.delattr(
         torch._C._aoti, "unsafe_alloc_void_ptrs_from_tensors"
     ),
-    "aoti_torch_get_layout": lambda m: m.setattr(reader, "SHIMS", ["missing"] * len(reader.SHIMS)),
+    "aoti_torch_get_layout": lambda m: m.setattr(
+        tensor_reader, "SHIMS", ["missing"] * len(tensor_reader.SHIMS)
+    ),
     GRADIENT: lambda m: m.setattr(torch_private, "GRADIENT", "missing"),
     "_cdata": without_attribute,
     "__dlpack_c_exchange_api__": lambda m: m.delattr(torch.Tensor, "__dlpack_c_exchange_api__"),
@@ -81,10 +83,10 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 def fresh() -> Iterator[None]:
     """Forget what has been looked up and compiled."""
     torch._dynamo.list_backends()  # imports what compiling needs, with all names
-    reader_loader.forget()
+    tensor_reader_loader.forget()
     torch._dynamo.reset()
     yield
-    reader_loader.forget()
+    tensor_reader_loader.forget()
     torch._dynamo.reset()
 
 

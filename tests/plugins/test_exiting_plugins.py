@@ -85,7 +85,7 @@ def test_a_plugin_that_registers_and_exits_leaves_nothing(world: World) -> None:
     with pytest.warns(optkit_core.PluginWarning, match="SystemExit: 3"):
         optkit.create("adamax", zeros())
     assert "lion" not in optkit.available()
-    assert "bad" not in optkit_core.plugins.hooks.names()
+    assert "bad" not in optkit_core.plugins.hook_calls.names()
 
 
 def test_a_plugin_of_run_time_cannot_either() -> None:
@@ -96,7 +96,7 @@ def test_a_plugin_of_run_time_cannot_either() -> None:
 
     with pytest.raises(optkit_core.PluginError, match=r"'exiting' .* SystemExit: 3"):
         optkit_core.register_plugin(Plugin(), "exiting")
-    assert "exiting" not in optkit_core.plugins.hooks.names()
+    assert "exiting" not in optkit_core.plugins.hook_calls.names()
 
 
 class Exiting:

@@ -20,7 +20,7 @@ from torch.optim.optimizer import (
 
 import optkit
 import optkit_core
-from optkit_core.plugins import hooks
+from optkit_core.plugins import hook_calls
 
 world = pytest.fixture(distributions.world)
 notes = pytest.fixture(distributions.notes)
@@ -333,7 +333,7 @@ def test_the_saved_state_can_be_changed_in_place(name: str) -> None:
 @pytest.mark.usefixtures("world")
 def test_without_a_plugin_nothing_is_called() -> None:
     called: list[str] = []
-    undo = hooks.manager.add_hookcall_monitoring(
+    undo = hook_calls.manager.add_hookcall_monitoring(
         lambda hook, *_: called.append(hook), lambda *_: None
     )
     optimizer = optkit.create("adagrad", with_gradients())
@@ -355,11 +355,11 @@ def test_plugins_at_run_time_have_names() -> None:
     module = types.ModuleType("a_module")
     assert optkit_core.register_plugin(module) == "a_module"
     assert optkit_core.register_plugin(Notes(), "first") == "first"
-    assert sorted(hooks.names()) == ["a_module", "first"]
+    assert sorted(hook_calls.names()) == ["a_module", "first"]
     with pytest.raises(optkit_core.PluginError, match=r"second.*a_module.*first"):
         optkit_core.unregister_plugin("second")
     optkit_core.unregister_plugin("first")
-    assert hooks.names() == ["a_module"]
+    assert hook_calls.names() == ["a_module"]
     optkit_core.register_plugin(Notes(), "first")
 
 
@@ -367,7 +367,7 @@ def test_a_plugin_is_registered_once(notes: Notes) -> None:
     for plugin, name in ((notes, "notes"), (notes, "other"), (Notes(), "notes")):
         with pytest.raises(optkit_core.PluginError, match="registered already"):
             optkit_core.register_plugin(plugin, name)
-    assert "other" not in hooks.names()
+    assert "other" not in hook_calls.names()
     optkit.create("adamax", with_gradients())
     assert notes.names == ["created"]
 
@@ -400,7 +400,7 @@ def test_a_wrong_plugin_is_refused_and_leaves_nothing(functions: Any, words: lis
         optkit_core.register_plugin(wrong, "wrong")
     for word in words:
         assert word in str(raised.value)
-    assert hooks.names() == []
+    assert hook_calls.names() == []
     optimizer = optkit.create("adamax", with_gradients())
     optimizer.load_state_dict(optimizer.state_dict())
     assert called == []

@@ -17,7 +17,7 @@ from processes import python
 
 import optkit
 import optkit_core
-from optkit_core.plugins import hooks
+from optkit_core.plugins import hook_calls
 
 world = pytest.fixture(distributions.world)
 
@@ -161,7 +161,7 @@ def test_a_claim_on_an_own_name(world: World) -> None:
 
 def test_blocking_one_of_two_settles_the_claim(world: World) -> None:
     world.install_algorithm("rival", "adamax", "rival_adamax")
-    world.monkeypatch.setenv(hooks.DISABLED, "rival")
+    world.monkeypatch.setenv(hook_calls.DISABLED, "rival")
     assert optkit.get("adamax").__module__ == "optkit_plugins.adamax"
     assert optkit.available("*adamax") == ["adamax"]
 
@@ -209,7 +209,7 @@ def test_the_cause_of_a_failed_import_is_kept_and_a_repair_is_seen(world: World)
     with pytest.raises(optkit_core.PluginError) as raised:
         optkit.get("lion")
     assert isinstance(raised.value.__cause__, KeyError)
-    assert f"{hooks.DISABLED}=lion" in str(raised.value)
+    assert f"{hook_calls.DISABLED}=lion" in str(raised.value)
     (world.root / "bad-dist" / "broken.py").write_text(OPTIMIZER.format(name="Lion") + "\n#\n" * 9)
     assert optkit.get("lion").__name__ == "Lion"
 
@@ -260,21 +260,21 @@ def test_two_threads_import_one_algorithm(world: World) -> None:
     ],
 )
 def test_names_are_blocked(world: World, setting: str, left: list[str]) -> None:
-    world.monkeypatch.setenv(hooks.DISABLED, setting)
+    world.monkeypatch.setenv(hook_calls.DISABLED, setting)
     assert optkit.available() == left
     for name in FEW:
         for spelled in (name, f"optkit:{name}", name.upper()):
             if name in left:
                 assert optkit.get(spelled).__name__.lower() == name
             else:
-                with pytest.raises(optkit.UnknownAlgorithmError, match=hooks.DISABLED):
+                with pytest.raises(optkit.UnknownAlgorithmError, match=hook_calls.DISABLED):
                     optkit.get(spelled)
 
 
 def test_a_blocked_algorithm_is_never_imported(world: World) -> None:
     module = {"broken": "raise RuntimeError"}
     world.install("bad-dist", algorithms={"lion": "broken:Lion"}, modules=module)
-    world.monkeypatch.setenv(hooks.DISABLED, "lion")
+    world.monkeypatch.setenv(hook_calls.DISABLED, "lion")
     for name in ("lion", "bad-dist:lion"):
         with pytest.raises(optkit.UnknownAlgorithmError, match="blocked"):
             optkit.get(name)
@@ -282,7 +282,7 @@ def test_a_blocked_algorithm_is_never_imported(world: World) -> None:
 
 def test_blocked_at_run_time_says_so(world: World) -> None:
     optkit.register("lion", torch.optim.SGD)
-    world.monkeypatch.setenv(hooks.DISABLED, "lion")
+    world.monkeypatch.setenv(hook_calls.DISABLED, "lion")
     assert "lion" not in optkit.available()
     with pytest.raises(optkit.UnknownAlgorithmError, match="blocked"):
         optkit.get("lion")
@@ -404,7 +404,7 @@ def test_a_whole_plugin_registers_at_the_first_create(world: World) -> None:
     optkit.create("adamax", zeros())
     assert optkit.available() == sorted([*FEW, "lion"])
     assert optkit.get("lion").__module__ == "pride"
-    assert "pride-plugin" in hooks.names()
+    assert "pride-plugin" in hook_calls.names()
 
 
 def test_an_unknown_name_looks_into_whole_plugins(world: World) -> None:
@@ -470,7 +470,7 @@ def test_a_failing_plugin_warns_and_breaks_only_itself(world: World, kind: str) 
     for part in ("'bad'", "bad-dist 7", *words):
         assert part in str(warned[0].message)
     assert optkit.get("tiger").__name__ == "Tiger"
-    assert "good" in hooks.names() and "bad" not in hooks.names()
+    assert "good" in hook_calls.names() and "bad" not in hook_calls.names()
     optkit.create("adagrad", zeros())
     optkit_core.register_plugin(distributions.Notes(), "later")
 
@@ -491,7 +491,7 @@ def test_two_plugins_of_one_name(world: World) -> None:
         warnings.simplefilter("always")
         optkit.create("adamax", zeros())
     assert all("cats" in str(warning.message) for warning in warned)
-    assert "cats" in hooks.names(), "the first of them has done nothing wrong"
+    assert "cats" in hook_calls.names(), "the first of them has done nothing wrong"
 
 
 def test_a_hook_on_an_algorithm_class_does_not_fail_a_whole_plugin(world: World) -> None:
@@ -508,9 +508,9 @@ def test_a_hook_on_an_algorithm_class_does_not_fail_a_whole_plugin(world: World)
 def test_whole_plugins_are_blocked(world: World, setting: str) -> None:
     module = {"pride": "raise RuntimeError('imported')"}
     world.install("pride-dist", plugins={"pride-plugin": "pride"}, modules=module)
-    world.monkeypatch.setenv(hooks.DISABLED, f"other, {setting}")
+    world.monkeypatch.setenv(hook_calls.DISABLED, f"other, {setting}")
     optkit.create("adamax", zeros())
-    assert hooks.names() == ["optkit:adamax"]
+    assert hook_calls.names() == ["optkit:adamax"]
     assert world.imported() == set()
 
 

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import optkit
 from optkit_core import Choice, Offer, OptkitError
-from optkit_core.selection import requests, selector
+from optkit_core.selection import requests, select_implementation
 from optkit_core.step.bucket_key import BucketKey
 
 LEVELS = ["argument", "use", "environment", "file"]
@@ -416,7 +416,7 @@ def test_foreach_does_not_record_a_graph(options: dict[str, Any]) -> None:
 def test_auto_knows_what_records_a_graph() -> None:
     optimizer = optkit.create("adamax", parameters())
     kind = BucketKey(torch.device("cuda"), torch.float32, differentiable=True)
-    choice = selector.select(requests.DEFAULT, kind, optimizer.offers, type(optimizer))
+    choice = select_implementation.select(requests.DEFAULT, kind, optimizer.offers, type(optimizer))
     assert choice.name == "forloop"
     assert dict(choice.rejected)["foreach"].startswith("multi-tensor operations don't record")
 
@@ -571,7 +571,7 @@ class Algorithm:
 
 def select(wish: Any, device: str, *offers: Offer) -> Choice:
     request = requests.parse(wish, "a test")
-    return selector.select(
+    return select_implementation.select(
         request, BucketKey(torch.device(device), torch.float32), offers, Algorithm
     )
 

@@ -10,7 +10,7 @@ import torch
 from algorithms import TORCH
 
 import optkit
-from optkit_core.native import reader_loader
+from optkit_core.native import tensor_reader_loader
 
 
 @pytest.mark.parametrize("is_read", [True, False])
@@ -20,7 +20,7 @@ def test_gradients_are_freed_after_each_step(
     name: str, implementation: str, is_read: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_read:
-        monkeypatch.setenv(reader_loader.SWITCH, "0")
+        monkeypatch.setenv(tensor_reader_loader.SWITCH, "0")
     params = [torch.nn.Parameter(torch.ones(6, 5)) for _ in range(4)]
     params[1] = torch.nn.Parameter(torch.ones(6, 10)[:, ::2])  # one that kernels copy
     groups = [{"params": [p], "lr": 0.1 * (i + 1)} for i, p in enumerate(params)]

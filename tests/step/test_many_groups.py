@@ -15,7 +15,7 @@ from problems import copies, gradients, parameters, set_gradients
 import optkit
 from optkit_core import Buffer, Elementwise, at_least, hyperparameter
 from optkit_core.implementations.fused import cpp_kernel
-from optkit_core.native import reader_loader
+from optkit_core.native import tensor_reader_loader
 from optkit_core.testing import assert_agree
 
 IMPLEMENTATIONS = ["fused", "foreach", "forloop", "auto"]
@@ -242,7 +242,7 @@ def test_one_launch_for_all_groups(
     name: str, is_read: bool, launched: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_read:
-        monkeypatch.setenv(reader_loader.SWITCH, "0")
+        monkeypatch.setenv(tensor_reader_loader.SWITCH, "0")
     params = [torch.nn.Parameter(torch.ones(n + 1)) for n in range(40)]
     optimizer = ALGORITHMS[name](grouped(params, lr=own_rates))
     for _ in range(3):

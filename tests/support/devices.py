@@ -15,7 +15,7 @@ from torch import Tensor
 
 from optkit_core import Elementwise
 from optkit_core.implementations.fused import cuda, device_table
-from optkit_core.native import reader_loader
+from optkit_core.native import tensor_reader_loader
 from optkit_core.step.grad_scaler import Scaling
 
 HAS_GPU = torch.cuda.is_available() and not torch.version.hip and not interpreted.IS_ON
@@ -46,7 +46,7 @@ def standing(
         yield torch.device("cuda", 0)
         return
     if request.param == "unread":
-        monkeypatch.setenv(reader_loader.SWITCH, "0")
+        monkeypatch.setenv(tensor_reader_loader.SWITCH, "0")
     with contextmanager(interpreted.standing_in)(monkeypatch):
         yield torch.device("cpu")
 

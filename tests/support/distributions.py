@@ -16,7 +16,7 @@ import pytest
 import optkit_core
 from optkit_core import api
 from optkit_core.plugins import entry_points as entry_points
-from optkit_core.plugins import hooks, hookspecs
+from optkit_core.plugins import hook_calls, hookspecs
 from optkit_core.plugins import registry as registries
 
 OPTIMIZER = """
@@ -112,7 +112,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setattr(module, "registry", fresh)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    monkeypatch.setattr(hooks, "manager", manager)
+    monkeypatch.setattr(hook_calls, "manager", manager)
     for flag in ("_begun", "_finished"):
         monkeypatch.setattr(entry_points, flag, False)
     made = World(tmp_path, monkeypatch, fresh)

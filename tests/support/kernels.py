@@ -11,7 +11,7 @@ import torch
 
 import optkit
 from optkit_core.implementations.fused import cpp_kernel
-from optkit_core.native import cache_dirs, compiler, refusals
+from optkit_core.native import cache_dirs, compile_failures, compiler
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
 
@@ -32,7 +32,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def forget() -> None:
     """Let this process know neither kernels nor refusals."""
     cpp_kernel.load_kernel.cache_clear()
-    refusals.forget_all()
+    compile_failures.forget_all()
 
 
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:

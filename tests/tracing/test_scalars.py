@@ -17,7 +17,7 @@ from patience import PATIENT
 
 import optkit
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
-from optkit_core.native import reader_loader
+from optkit_core.native import tensor_reader_loader
 from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten, unflatten
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.recorded_body import RecordedBody, matching_body, record_body
@@ -84,7 +84,7 @@ def natively(program: Any, numbers: list[float]) -> list[float] | None:
         return program.numbers(numbers)
     addresses = array("Q", [counter.buffer_info()[0]])
     given = {0: FlatHyperparameters(slots.slots, numbers[:2], ())}
-    reader = reader_loader.reader()
+    reader = tensor_reader_loader.reader()
     assert reader is not None
     rows = RowNumbers(body, given, [0], addresses.buffer_info()[0], True, reader)
     try:

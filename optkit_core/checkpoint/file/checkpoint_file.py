@@ -16,9 +16,9 @@ from optkit_core.checkpoint.file.json_encoding import encode
 from optkit_core.checkpoint.file.safetensors_header import damaged
 from optkit_core.checkpoint.load.into_torch_optimizer import restore
 from optkit_core.checkpoint.load.load_report import LoadReport
+from optkit_core.checkpoint.load.optimizer_wrappers import layers, renew
 from optkit_core.checkpoint.load.parsing import Owned
 from optkit_core.checkpoint.load.renaming import Rename
-from optkit_core.checkpoint.load.wrappers import layers, renew
 from optkit_core.checkpoint.save import save as save_state
 from optkit_core.errors import CheckpointFileError
 from optkit_core.optimizer import Optimizer

@@ -24,8 +24,8 @@ from optkit_core.checkpoint.load.renaming import Rename, renamed
 from optkit_core.checkpoint.load.verification import VerifiedStates
 from optkit_core.checkpoint.schema import schema_of
 from optkit_core.errors import CheckpointError
-from optkit_core.plugins import hooks
-from optkit_core.step import collector
+from optkit_core.plugins import hook_calls
+from optkit_core.step import garbage_collector
 from optkit_core.torch_hooks import hooks_of
 
 
@@ -61,7 +61,7 @@ def load(
     saved = parsing.parse(present)
     if rename is not None:
         saved = renamed(saved, rename, optimizer.param_groups, mismatches)
-    with torch.no_grad(), collector.uncollected():
+    with torch.no_grad(), garbage_collector.uncollected():
         verified = _verified(optimizer, saved, mismatches)
         mismatches.raise_for(type(optimizer).__name__, strict)
         # Nobody else holds the tensors of a file, so they become the optimizer's without a copy.
@@ -70,7 +70,7 @@ def load(
         optimizer.state.update(user_entries)
     for hook in hooks_of(optimizer, "load_state_dict_post_hook"):
         hook(optimizer)
-    hooks.fire("optkit_state_loaded", optimizer=optimizer)
+    hook_calls.fire("optkit_state_loaded", optimizer=optimizer)
     return LoadReport(
         tuple(verified.states.labels),
         tuple(mismatches.missing),

@@ -8,11 +8,11 @@ from functools import partial
 from types import SimpleNamespace
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused import cpp_source, parts
+from optkit_core.implementations.fused import cpp_source, row_partition
+from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, load_kernel
 from optkit_core.implementations.fused.cpp_source import TYPES
-from optkit_core.implementations.fused.parts import Part
-from optkit_core.implementations.fused.table import AddressTable
+from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -31,7 +31,7 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     Raises:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
-    return parts.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
+    return row_partition.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
 def unsupported_reason(
@@ -45,7 +45,7 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        dtypes = parts.expected_dtypes(algorithm, key, TYPES)
+        dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
         load_kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
@@ -61,7 +61,7 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     return cpp_source.loop(
-        trace(algorithm, h, 1.0)[0], parts.expected_dtypes(algorithm, key, TYPES)
+        trace(algorithm, h, 1.0)[0], row_partition.expected_dtypes(algorithm, key, TYPES)
     )
 
 
@@ -94,7 +94,7 @@ def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
         for index, t in distinct
     ]
     if any(program != traces[0][0] for program, _ in traces):
-        return parts.one_after_another(_by_group_step(algorithm, table, group_steps))
+        return row_partition.one_after_another(_by_group_step(algorithm, table, group_steps))
     compiled = load_kernel(traces[0][0], table.dtypes, algorithm.__name__)
     positions = {key: position for position, key in enumerate(distinct)}
     sets = array("i", [positions[key] for key in group_steps])

@@ -16,10 +16,10 @@ from torch import Tensor
 from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import step_counters
-from optkit_core.implementations.fused import parts, triton_source
+from optkit_core.implementations.fused import row_partition, triton_source
+from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.device_table import launch_tables, numbers_on_device
-from optkit_core.implementations.fused.parts import Part
-from optkit_core.implementations.fused.table import AddressTable
+from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.implementations.fused.triton_kernel import compile_kernel
 from optkit_core.implementations.fused.triton_source import TYPES, Signature
 from optkit_core.selection.offer import Launch, UpdateBody
@@ -70,7 +70,7 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
     _settle_counters(bucket)
-    return parts.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
+    return row_partition.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
 def unsupported_reason(
@@ -84,7 +84,7 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        parts.expected_dtypes(algorithm, key, TYPES)
+        row_partition.expected_dtypes(algorithm, key, TYPES)
         trace(algorithm, h, None if key.capturable else 1.0)
     except UnavailableError as error:
         return str(error)
@@ -99,7 +99,7 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    dtypes = parts.expected_dtypes(algorithm, key, TYPES)
+    dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
     program, numbers = trace(algorithm, h, None if key.capturable else 1.0)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
 
@@ -137,7 +137,7 @@ def _settle_counters(bucket: Bucket) -> None:
 
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     """Return what steps the rows of a part: one launch for each branch of the body."""
-    parts.require_known(part.table.dtypes, TYPES)
+    row_partition.require_known(part.table.dtypes, TYPES)
     passes = _traced(algorithm, part.table) if part.numbers is None else [_recorded(part)]
     return partial(_run, part.table, passes)
 

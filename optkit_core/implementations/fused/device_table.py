@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from optkit_core.implementations.fused.table import WORD, AddressTable
+from optkit_core.implementations.fused.address_table import WORD, AddressTable
 from optkit_core.implementations.fused.triton_source import CHUNK
 
 CACHED_TABLES = 64

@@ -10,10 +10,10 @@ import torch
 
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import OptkitError
-from optkit_core.implementations.fused import parts
+from optkit_core.implementations.fused import row_partition
 from optkit_core.implementations.fused.cpp_kernel import compile_kernel
 from optkit_core.implementations.fused.cpp_source import TYPES
-from optkit_core.native import cache, reader_loader
+from optkit_core.native import cache, tensor_reader_loader
 from optkit_core.native.libraries import with_layouts
 from optkit_core.optimizer import Optimizer
 from optkit_core.step.bucket_key import BucketKey
@@ -50,8 +50,8 @@ def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False
     if not issubclass(algorithm, Elementwise):
         return len(libraries)
     key = BucketKey(torch.device("cpu"), dtype)
-    dtypes = parts.expected_dtypes(algorithm, key, TYPES)
-    reader_loader.compile_reader(portable)
+    dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
+    tensor_reader_loader.compile_reader(portable)
     programs = dict.fromkeys(_programs(algorithm))
     for program in programs:
         compile_kernel(program, dtypes, algorithm.__name__, portable)

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused.table import address
-from optkit_core.native.reader import Reader
-from optkit_core.native.structures import LineStruct, NumbersStruct
+from optkit_core.implementations.fused.address_table import address
+from optkit_core.native.shared_structures import LineStruct, NumbersStruct
+from optkit_core.native.tensor_reader import Reader
 from optkit_core.step.buckets import Change
 from optkit_core.tracing.flat_hyperparameters import (
     FIXED,

@@ -27,10 +27,10 @@ from __future__ import annotations
 
 from optkit_core.tracing.operations.arithmetic import ARITHMETIC
 from optkit_core.tracing.operations.conditions import CONDITIONS
-from optkit_core.tracing.operations.functions import FUNCTIONS
+from optkit_core.tracing.operations.elementary_functions import FUNCTIONS
 from optkit_core.tracing.operations.limits import LIMITS
 from optkit_core.tracing.operations.operation import Operation, Rounding
-from optkit_core.tracing.operations.powers import POWERS_AND_ROOTS
+from optkit_core.tracing.operations.powers_and_roots import POWERS_AND_ROOTS
 
 __all__ = ["OPERATIONS", "Operation", "Rounding"]
 

@@ -7,9 +7,9 @@ import math
 import attrs
 from torch.autograd.graph import increment_version
 
-from optkit_plugins.lbfgs.hessian.history import AcceptedStep, Direction, History
+from optkit_plugins.lbfgs.hessian.pair_history import AcceptedStep, Direction, History
 from optkit_plugins.lbfgs.solve.line import Trial
-from optkit_plugins.lbfgs.vectors.compiled import FusedBlock
+from optkit_plugins.lbfgs.vectors.compiled_block import FusedBlock
 from optkit_plugins.lbfgs.vectors.gradient_info import DIRECTION_NORM, SLOPE
 from optkit_plugins.lbfgs.vectors.passes import PairProducts
 from optkit_plugins.lbfgs.vectors.space import Space

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from optkit_plugins.lbfgs.hessian.history import AcceptedStep, Direction
+from optkit_plugins.lbfgs.hessian.pair_history import AcceptedStep, Direction
 from optkit_plugins.lbfgs.result import Callback, Progress, Result
 from optkit_plugins.lbfgs.solve.line import Exhausted, Line, NotDownhill, Trial
 from optkit_plugins.lbfgs.solve.objective import Objective

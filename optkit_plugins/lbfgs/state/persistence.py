@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_plugins.lbfgs.hessian.history import AcceptedStep
+from optkit_plugins.lbfgs.hessian.pair_history import AcceptedStep
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.state.joint_vectors import join, join_rows, pick_row, split
 from optkit_plugins.lbfgs.state.solver_state import SolverState

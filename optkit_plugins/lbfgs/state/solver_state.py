@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from optkit_plugins.lbfgs.hessian.history import AcceptedStep, History
+from optkit_plugins.lbfgs.hessian.pair_history import AcceptedStep, History
 from optkit_plugins.lbfgs.vectors.gradient_info import free_index
 from optkit_plugins.lbfgs.vectors.space import Query, Space
 

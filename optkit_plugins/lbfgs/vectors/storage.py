@@ -9,7 +9,7 @@ import torch
 
 from optkit_core import BucketKey, Offer
 from optkit_plugins.lbfgs.vectors.block import DIRECTION, START, Block, real
-from optkit_plugins.lbfgs.vectors.compiled import FusedBlock, unsupported_reason
+from optkit_plugins.lbfgs.vectors.compiled_block import FusedBlock, unsupported_reason
 
 
 @attrs.define(eq=False)

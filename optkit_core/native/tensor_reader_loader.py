@@ -15,8 +15,8 @@ from pathlib import Path
 
 from optkit_core.errors import ConfigError, UnavailableError
 from optkit_core.native import cache as kernels
-from optkit_core.native import cache_dirs, compiler, reader_self_test
-from optkit_core.native.reader import Reader
+from optkit_core.native import cache_dirs, compiler, tensor_reader_self_test
+from optkit_core.native.tensor_reader import Reader
 
 TITLE = "native reader"
 """What the cache's list calls it."""
@@ -24,7 +24,7 @@ TITLE = "native reader"
 SWITCH = "OPTKIT_NATIVE_READER"
 """The variable that switches the reader off."""
 
-SOURCES = ("layout.cpp", "reader.cpp", "groups.cpp", "elements.cpp", "numbers.cpp")
+SOURCES = ("layout.cpp", "tensor_reader.cpp", "groups.cpp", "elements.cpp", "numbers.cpp")
 
 
 def reader() -> Reader | None:
@@ -59,7 +59,7 @@ def load_reader() -> Reader:
         raise UnavailableError("this Python runs without the lock that it relies on")
     try:
         reader = Reader(ctypes.PyDLL(str(compile_reader())))
-        passes = reader_self_test.passes(reader)
+        passes = tensor_reader_self_test.passes(reader)
     except (OSError, AttributeError) as error:
         raise UnavailableError(str(error)) from error
     if not passes:

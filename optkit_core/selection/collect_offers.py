@@ -8,7 +8,7 @@ from typing import Any
 
 from optkit_core.declaration.base import Declared
 from optkit_core.errors import PluginError
-from optkit_core.plugins import entry_points, hooks
+from optkit_core.plugins import entry_points, hook_calls
 from optkit_core.plugins.registry import registry
 from optkit_core.selection.offer import Algorithm, Offer
 
@@ -63,7 +63,7 @@ def _derived(base: type[Any]) -> Iterator[Any]:
 
 def _added(algorithm: type[Algorithm]) -> list[Any]:
     try:
-        return hooks.results("optkit_offers", algorithm=algorithm)
+        return hook_calls.results("optkit_offers", algorithm=algorithm)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may call `sys.exit`, which isn't to end the program

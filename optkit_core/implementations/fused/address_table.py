@@ -14,8 +14,8 @@ from torch import Tensor
 from optkit_core import torch_private
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import step_counters
-from optkit_core.native.reader import Reader
-from optkit_core.native.structures import OperandStruct, PlanStruct
+from optkit_core.native.shared_structures import OperandStruct, PlanStruct
+from optkit_core.native.tensor_reader import Reader
 from optkit_core.step.buckets import Bucket
 
 WORD = 8

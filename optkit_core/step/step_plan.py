@@ -9,9 +9,9 @@ import attrs
 from torch import Tensor
 
 from optkit_core.selection.offer import Launch, UpdateBody
-from optkit_core.selection.selector import Choice
+from optkit_core.selection.select_implementation import Choice
 from optkit_core.step.buckets import Bucket, Change
-from optkit_core.step.changes import WatchedGroups, WatchedStates, native_reader
+from optkit_core.step.detect_changes import WatchedGroups, WatchedStates, native_reader
 from optkit_core.step.grad_scaler import Scaling
 from optkit_core.step.group_values import GroupOwner, GroupValues
 

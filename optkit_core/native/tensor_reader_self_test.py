@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.buffers import STEP
-from optkit_core.implementations.fused.table import AddressTable
-from optkit_core.native.reader import Reader
+from optkit_core.implementations.fused.address_table import AddressTable
+from optkit_core.native.tensor_reader import Reader
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 

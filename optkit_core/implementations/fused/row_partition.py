@@ -10,16 +10,16 @@ import torch
 
 from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
+from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.row_layout import sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
-from optkit_core.implementations.fused.table import AddressTable
 from optkit_core.implementations.kept_buckets import reader_of
 from optkit_core.implementations.layout_copies import BucketCopy, packed
-from optkit_core.native.reader import Reader
+from optkit_core.native.tensor_reader import Reader
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
-from optkit_core.step.collector import uncollected
+from optkit_core.step.garbage_collector import uncollected
 from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten
 from optkit_core.tracing.recorded_body import RecordedBody, matching_body, record_body
 

@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 
 from optkit_core.selection import requests
+from optkit_core.selection.collect_offers import offers_of
 from optkit_core.selection.offer import Algorithm
-from optkit_core.selection.offers import offers_of
 from optkit_core.selection.requests import Request, RequestKey
-from optkit_core.selection.selector import Choice, select
+from optkit_core.selection.select_implementation import Choice, select
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 
 

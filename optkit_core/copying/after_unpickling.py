@@ -10,9 +10,9 @@ import torch
 from optkit_core import torch_hooks, torch_private
 from optkit_core.declaration.buffers import COUNTER, STEP
 from optkit_core.lazy_state import State
-from optkit_core.plugins import entry_points, hooks
+from optkit_core.plugins import entry_points, hook_calls
 from optkit_core.selection import requests
-from optkit_core.stateful import StatefulOptimizer
+from optkit_core.stateful_optimizer import StatefulOptimizer
 from optkit_core.step.grad_scaler import Scaling
 
 
@@ -35,7 +35,7 @@ def revive(optimizer: Any) -> None:
     if vars(optimizer).pop(torch_private.TRACKED, False):
         _track(optimizer)
     entry_points.load_all()
-    hooks.fire("optkit_copied", optimizer=optimizer)
+    hook_calls.fire("optkit_copied", optimizer=optimizer)
 
 
 def _modernize(optimizer: StatefulOptimizer) -> None:

@@ -9,7 +9,7 @@ import attrs
 import torch
 
 from optkit_plugins.lbfgs.hessian.compact import Compact, Products
-from optkit_plugins.lbfgs.hessian.curvature import is_clear, is_positive, is_tolerable
+from optkit_plugins.lbfgs.hessian.curvature_condition import is_clear, is_positive, is_tolerable
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.vectors.space import Space
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from optkit_core import torch_private
 from optkit_core.errors import UnavailableError
-from optkit_core.native.structures import (
+from optkit_core.native.shared_structures import (
     ApiStruct,
     ElementsStruct,
     ExchangeTable,

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core.native.reader import Reader
-from optkit_core.native.structures import GroupsStruct
+from optkit_core.native.shared_structures import GroupsStruct
+from optkit_core.native.tensor_reader import Reader
 
 
 class WatchedGroups:
@@ -101,6 +101,6 @@ def identities(objects: Sequence[Any]) -> array[int]:
 def native_reader() -> Reader | None:
     """Return what notices changes in nanoseconds, or None where it can't be used."""
     # Imported with the first plan: the compiler and the cache of kernels come along.
-    from optkit_core.native.reader_loader import reader
+    from optkit_core.native.tensor_reader_loader import reader
 
     return reader()
