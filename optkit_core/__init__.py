@@ -1,5 +1,6 @@
 """The framework under optkit: what plugin authors import, and all of it is here."""
 
+import sys
 import warnings
 from typing import Any
 
@@ -48,6 +49,7 @@ from optkit_core.plugins.hookspecs import hookimpl
 from optkit_core.plugins.torch_optimizers import watch
 from optkit_core.protocols import OptimizerProtocol
 from optkit_core.save_and_load import load, save
+from optkit_core.selection import requests as _requests
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
 from optkit_core.selection.select_implementation import Choice
@@ -118,6 +120,9 @@ RENAMED = {
     "refuse_overlap": "require_no_overlap",
 }
 """What names of before are called now."""
+
+# Pickles that were written before modules moved name this one by its place of then.
+sys.modules[f"{__name__}.config"] = _requests
 
 
 def __getattr__(name: str) -> Any:
