@@ -82,6 +82,7 @@ def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
 
 def reserve_hook_numbers(optimizer: torch.optim.Optimizer) -> None:
     """Let no hook to come have a number under which a table of this optimizer keeps one."""
+    # A pickle brings the numbers of its own process, which this one may still give away.
     taken = [number + 1 for table in TABLES for number in getattr(optimizer, table, ())]
     if hasattr(RemovableHandle, "next_id"):
         RemovableHandle.next_id = max([RemovableHandle.next_id, *taken])

@@ -31,6 +31,7 @@ def is_called_by_compiled_code() -> bool | None:
 
 def is_profiled() -> bool:
     """Return whether a profiler records; True where torch doesn't tell."""
+    # A record at which nobody looks costs 20 µs; one that is missing spoils a profile.
     return bool(getattr(profiler, "_is_profiler_enabled", True))
 
 
@@ -60,6 +61,7 @@ def handles(tensors: Sequence[Tensor]) -> list[Any] | None:
 def exported(names: Sequence[str]) -> list[int] | None:
     """Return the addresses of functions that torch exports for C, None where it lacks one."""
     try:
+        # Loaded already, so that this loads nothing; on other systems than Linux it isn't found.
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
         found = [ctypes.cast(library[name], ctypes.c_void_p).value for name in names]
     except (OSError, AttributeError):
@@ -96,6 +98,7 @@ def exchange_api() -> int | None:
 
 def _pointer(capsule: Any, name: bytes) -> int:
     function = ctypes.pythonapi.PyCapsule_GetPointer
+    # Without this ctypes takes the address for a C int, and cuts it.
     function.restype = ctypes.c_void_p
     function.argtypes = [ctypes.py_object, ctypes.c_char_p]
     address: int = function(capsule, name)

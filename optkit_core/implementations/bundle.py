@@ -49,6 +49,7 @@ class Bundle(Operators):
         elif method in ("add", "add_") and isinstance(arguments[0], Tensor):
             keywords = {"alpha": 1}  # without it torch takes the tensor's number, and waits
         operation = _multi_tensor_operation(method, arguments)
+        # Other arguments aren't always called there as they are in the tensor method.
         if operation is None or keywords.keys() - {keyword}:
             results = self._one_by_one(method, arguments, keywords)
         else:
@@ -78,6 +79,7 @@ class Bundle(Operators):
     def __rpow__(self, base: Any) -> Any:
         if isinstance(base, Tensor):
             return self.apply("__rpow__", base)
+        # As a base torch takes a number only; above it goes tensor by tensor.
         return Bundle(torch._foreach_pow(base, self.tensors))
 
     def _one_by_one(
@@ -103,6 +105,7 @@ def _with_factor(
     keyword: str, factor: Any, arguments: tuple[Any, ...]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(factor, Tensor) and factor.is_cpu:
+        # On the host nothing is waited for, and a multiplication of every tensor is saved.
         factor = factor.item()
     if isinstance(factor, (Tensor, Bundle)):
         return (arguments[0] * factor, *arguments[1:]), {}

@@ -83,6 +83,7 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     for (count, _), positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)
         for chunk in part.chunks(most):
+            # Where the device counts, `forloop.update` would wait to read the counter.
             if is_counted and len(chunk) == 1:
                 forloop.update(algorithm, chunk.as_real())
             else:
@@ -118,6 +119,7 @@ def _key(index: int, h: SimpleNamespace) -> Any:
     values = tuple(vars(h).values())
     try:
         hash(values)
+    # A value that can't be hashed, a list for example; such a group goes by itself.
     except TypeError:
         return index
     return values if not any(isinstance(value, Tensor) for value in values) else index

@@ -72,6 +72,7 @@ def update(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         algorithm: the class with its update body.
         bucket: the same, without complex tensors.
     """
+    # A limit of 0 makes chunks of one row: the copies of one parameter exist at a time.
     for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
         _call(algorithm.update, part)
 
@@ -108,6 +109,7 @@ def _run_capturable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
         rows = zip(part.params, part.grads, part.states, part.values, strict=True)
         for p, g, state, h in rows:
+            # Bundles of one: these take alpha= and value= from a tensor without reading it.
             view.show({name: Bundle([state[name]]) for name in algorithm.buffers})
             gradient = Bundle([part.directed(g)])
             algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))

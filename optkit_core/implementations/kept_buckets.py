@@ -70,5 +70,6 @@ def holds(bucket: Bucket) -> bool:
 
 def reader_of(bucket: Bucket) -> Reader | None:
     """Return the native reader, where it can read the step counters of a bucket."""
+    # numbers.cpp reads counters on the host, as float or as double.
     step = bucket.steps[0]
     return native_reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None

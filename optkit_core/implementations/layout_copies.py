@@ -41,6 +41,7 @@ class BucketCopy:
             params.append(copied[0])
             grads.append(gradient)
             states.append({**state, **dict(zip(names, copied[1:], strict=True))})
+        # What `kept` has derived are addresses of the originals.
         self.bucket = attrs.evolve(bucket, kept=None, params=params, grads=grads, states=states)
 
     def copy_back(self) -> None:

@@ -96,6 +96,7 @@ class Operators:
         )
 
     def __rsub__(self, other: Any) -> Any:
+        # In place, since the first method has made a value of its own.
         return self.apply("neg").apply("add_", other)
 
     def __rtruediv__(self, other: Any) -> Any:

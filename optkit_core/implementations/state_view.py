@@ -21,6 +21,7 @@ class StateView:
 
     def show(self, buffers: Mapping[str, Any]) -> None:
         """Show these buffers from now on."""
+        # The dict itself: one view serves all parameters, each at the cost of an assignment.
         object.__setattr__(self, "__dict__", buffers)
 
     def __setattr__(self, name: str, value: Any) -> None:

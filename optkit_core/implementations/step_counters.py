@@ -20,6 +20,7 @@ def advance(steps: list[Tensor]) -> None:
     number anew for each of them, which takes four times as long.
     """
     if steps[0].is_cpu:
+        # alpha= chooses the form that takes a tensor; without it torch reads its number.
         torch._foreach_add_(steps, torch.tensor(1.0, dtype=steps[0].dtype, device="cpu"), alpha=1)
     else:
         torch._foreach_add_(steps, 1)

@@ -75,6 +75,7 @@ def library(source: str, title: str = "", portable: bool = False) -> Path:
         name = f"{request.stem}-{_hash(compiler.identity())}{SUFFIX}"
         return _find(name) or _build(request, name, timeout)
     except UnavailableError:
+        # What is to run on other machines can't be replaced by what was compiled for this one.
         substitute = None if portable else _find_substitute(request)
         if substitute is None:
             raise
@@ -98,6 +99,7 @@ def clear() -> int:
         for path in libraries:
             path.unlink(missing_ok=True)
         for directory in filter(_unfinished, cache_dirs.readable()):
+            # Where the lock is taken a process compiles, and what is unfinished there is its own.
             with compile_lock.try_hold(directory) as is_held:
                 if is_held:
                     _remove_unfinished(directory)
@@ -132,6 +134,7 @@ def _build(request: LibraryRequest, name: str, timeout: float) -> Path:
     compile_failures.raise_if_refused(name, compiler_identity, str(directory))
     try:
         with compile_lock.hold(directory, timeout) as lock:
+            # Asked again under the lock: the process that held it may have compiled just this.
             if not library_checksum.is_intact(path):
                 lock.raise_if_refused(name, compiler_identity)
                 _remove_unfinished(directory)
@@ -154,12 +157,14 @@ def _compile(request: LibraryRequest, path: Path, lock: compile_lock.CompileLock
 
 
 def _write(request: LibraryRequest, path: Path) -> None:
+    # Beside the library, since a rename is atomic within one file system only.
     temporary = path.with_name(f"unfinished-{secrets.token_hex(10)}")
     temporary.mkdir(mode=0o700)
     try:
         unfinished = temporary / "library"
         compiler.compile_to(request.source, unfinished, request.target.flags)
         library_checksum.append_checksum(unfinished, request.label)
+        # Whatever the umask is, who may enter the directory may read what lies in it.
         unfinished.chmod(0o644)
         unfinished.replace(path)
     finally:

@@ -53,6 +53,7 @@ def candidates() -> list[Path]:
     if named:
         return [named / SUBDIRECTORY]
     base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
+    # With the user's number: anybody could come first and own a name that all users share.
     spare = Path(tempfile.gettempdir()) / f"{SUBDIRECTORY}-{_user()}"
     try:
         return [Path(base).expanduser() / "optkit" / "kernels", spare]
@@ -105,10 +106,13 @@ def _make(directory: Path) -> str | None:
     named = _named()
     if named:
         named.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The named one first: where others can write, nothing made below is safe from exchange.
     reason = _distrust_reason(named) if named else None
     if reason is None:
+        # Another process may make it meanwhile; whose it is gets looked at afterwards in any case.
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=0o700, parents=True)
+            # The umask has cut what mkdir was told; chmod isn't subject to it.
             if named:
                 directory.chmod(stat.S_IMODE(named.stat().st_mode) & INHERITABLE_MODE)
     return reason or _distrust_reason(directory)
@@ -118,8 +122,10 @@ def _distrust_reason(directory: Path) -> str | None:
     facts = directory.lstat()  # of a link itself, which may lead anywhere tomorrow
     if not stat.S_ISDIR(facts.st_mode):
         return f"{directory} isn't a directory of its own; name another in {VARIABLE}"
+    # Root can do anything to this process as it is.
     if facts.st_uid not in (_user(), 0):
         return f"{directory} belongs to another user; name another in {VARIABLE}"
+    # A sticky bit doesn't help: others could still add a file that is called as a library.
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return (
             f"others than its owner can write to {directory}; take that right away "

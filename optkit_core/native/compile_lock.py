@@ -37,6 +37,7 @@ class CompileLock:
     def __init__(self, file: IO[str], waited: bool) -> None:
         """Take over what the process before has noted, if this one waited for it."""
         self._file = file
+        # Without having waited: what failed at an earlier time is tried again.
         self._previous = _read_note(file) if waited else {}
         self._write_note()
 
@@ -64,6 +65,7 @@ class CompileLock:
     def _write_note(self, **facts: str) -> None:
         self._file.seek(0)
         self._file.truncate()
+        # A number that nobody had before tells those that wait that their time limit begins anew.
         json.dump({"holder": secrets.token_hex(8), **facts}, self._file)
         self._file.flush()
 
@@ -80,6 +82,7 @@ def hold(directory: Path, timeout: float) -> Iterator[CompileLock]:
         UnavailableError: another process doesn't give the lock back.
         OSError: the directory knows no locks.
     """
+    # "w+" would empty the note of whoever holds the lock.
     with (directory / "lock").open("a+") as file:
         waited = _wait(file, directory, timeout + GRACE)
         try:
@@ -106,8 +109,10 @@ def _wait(file: IO[str], directory: Path, timeout: float) -> bool:
     The time limit is that of one holder, however many come before this process.
     """
     holder, begin, waited = "", time.monotonic(), False
+    # Polled, since flock itself knows no time limit.
     while not _try_lock(file):
         waited = True
+        # While a note is being written there is none to read: the clock goes on as it was.
         current = _read_note(file).get("holder", holder)
         if current != holder:
             holder, begin = current, time.monotonic()

@@ -79,6 +79,7 @@ class Target(NamedTuple):
 NATIVE = Target(("-march=native",) if IS_X86 else ("-mcpu=native",))
 """This machine's processor, with all of its instructions."""
 
+# As /proc/cpuinfo names them: "abm" is LZCNT there, and "xsave" stands for OSXSAVE.
 X86_V3 = frozenset(["avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"])
 PORTABLE = Target(("-march=x86-64-v3",), X86_V3) if IS_X86 else Target((), frozenset())
 """Any processor of this architecture; on x86 those with AVX2 and FMA, made since 2013."""
@@ -115,6 +116,7 @@ def identity() -> str:
         UnavailableError: there is no compiler.
     """
     words = command()
+    # Resolved: a link such as /usr/bin/c++ stays as it is when it leads to another compiler.
     programs = [Path(path).resolve() for path in map(shutil.which, words) if path]
     facts = [(path, path.stat()) for path in programs]
     described = (f"{path} {fact.st_size} {fact.st_mtime_ns}" for path, fact in facts)
@@ -184,11 +186,13 @@ def _run(words: Sequence[str], text: Path, log: Path) -> int:
             f"{TIMEOUT_VARIABLE} sets another limit"
         ) from error
     finally:
+        # Also on Ctrl-C, of which a compiler in a session of its own doesn't hear.
         _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process that still runs, and with it what it has started."""
+    # What a compiler that has ended leaves running stays: the server of a wrapper, for example.
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -38,6 +38,7 @@ def compiled_library(
 
     path = cache.library(with_layouts(source), title)
     try:
+        # CDLL, not PyDLL: other threads of Python go on while a function runs.
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise UnavailableError(cache_dirs.load_error_reason(error)) from error

@@ -48,5 +48,6 @@ def _content(path: Path) -> bytes | None:
         whole = path.read_bytes()
     except OSError:
         return None
+    # Against accidents only: whoever can write here can compute this too; see `cache_dirs`.
     content = whole[:-DIGEST_BYTES]
     return content if hashlib.sha256(content).digest() == whole[-DIGEST_BYTES:] else None

@@ -51,6 +51,7 @@ def overlapping(tensors: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
     dense = [t for t in tensors if t.numel() and is_dense(t)]
     starts = [t.data_ptr() for t in dense]
     by_start = sorted(range(len(dense)), key=starts.__getitem__)
+    # In the order of their beginnings, if any two overlap, two neighbors do.
     for i, j in pairwise(by_start):
         if starts[i] + dense[i].nbytes > starts[j]:
             return dense[i], dense[j]

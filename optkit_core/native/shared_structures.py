@@ -30,6 +30,7 @@ def fields(*declarations: str) -> list[tuple[str, Any]]:
     return [(name, TYPES[kind]) for kind, *names in split for name in names]
 
 
+# Order and types are DLPack's, https://dmlc.github.io/dlpack; the names are this module's.
 class ExchangeTable(ctypes.Structure):
     """DLPack's functions for C, ``DLPackExchangeAPI`` of version 1; its layout is a standard."""
 
@@ -147,4 +148,5 @@ def layout_in(library: ctypes.CDLL, name: str, length: int) -> list[int]:
 
 def _layout(structure: type[ctypes.Structure]) -> list[int]:
     offsets = [getattr(structure, name).offset for name, *_ in structure._fields_]
+    # A further field in C++ stands where -1 is expected.
     return [ctypes.sizeof(structure), *offsets, -1]

@@ -24,6 +24,7 @@ from optkit_core.native.shared_structures import (
     require_layouts,
 )
 
+# Functions only: macros such as PyList_GET_SIZE read an object at offsets of one release.
 PYTHON = (
     "PyObject_GetAttr",
     "PyObject_Type",
@@ -86,6 +87,7 @@ class Reader:
         *shims, release = exported or missing
         self.release: int | None = release
         gradient = torch_private.gradient_function() if exported else None
+        # Nothing here keeps these objects: they are constants of this code, or classes of torch.
         names = (sys.intern("grad"), sys.intern("is_neg"))
         objects = (None, False, *names, Tensor, torch.nn.Parameter)  # in ApiStruct's order
         functions = [*_python_functions(), _view(), *shims, gradient]
@@ -127,6 +129,7 @@ class Handles:
     def __init__(self, references: ctypes.Array[Address], release: int) -> None:
         """Own these references until this object goes."""
         self.array = references
+        # PYFUNCTYPE keeps Python's lock: the last reference may end a tensor's object of Python.
         self._release = ctypes.PYFUNCTYPE(ctypes.c_int, Address)(release)
 
     @property

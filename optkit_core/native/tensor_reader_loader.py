@@ -24,6 +24,7 @@ TITLE = "native reader"
 SWITCH = "OPTKIT_NATIVE_READER"
 """The variable that switches the reader off."""
 
+# One text in this order: each file uses what those before it declare.
 SOURCES = ("layout.cpp", "tensor_reader.cpp", "groups.cpp", "elements.cpp", "numbers.cpp")
 
 
@@ -47,6 +48,7 @@ def reader_or_reason() -> Reader | str:
     return load_reader() if reason is None else reason
 
 
+# It keeps no exception: `_reason` does, by the settings that another try depends on.
 @cache
 def load_reader() -> Reader:
     """Return the native reader, compiled unless the cache has it.

@@ -57,6 +57,7 @@ def _notices_changes(reader: Reader, dtype: torch.dtype) -> bool:
 def _overlooks(reader: Reader, dtype: torch.dtype, change: Callable[[Bucket], None]) -> bool:
     bucket = _bucket(dtype)
     table = AddressTable(bucket, (BUFFER,), reader)
+    # Who always sees a change has every step planned anew: a fault as well.
     if not table.refresh():
         return True
     change(bucket)

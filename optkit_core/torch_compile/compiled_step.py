@@ -90,6 +90,7 @@ def step(optimizer: SteppedOptimizer, closure: Callable[[], Any] | None) -> Any:
 def _advance(optimizer: BucketOptimizer, closure: Callable[[], Any] | None) -> Any:
     loss = None
     if closure is not None:
+        # The closure computes gradients; the step around it records nothing.
         with torch.enable_grad():
             loss = closure()
     prepared, execute = _prepared_step(optimizer)
@@ -115,6 +116,7 @@ def _prepared_step(optimizer: BucketOptimizer) -> tuple[PreparedStep, Execute]:
     kept = _executions.get(optimizer)
     count = len(optimizer.param_groups)
     if kept is None or kept.groups != count:
+        # Looked at again only with a new group, by which other parameters come in.
         require_no_overlap(optimizer.param_groups)
         # `replace` makes a code object of its own, by which the compiler tells functions apart.
         execute = FunctionType(execution.execute.__code__.replace(), vars(execution))

@@ -66,6 +66,7 @@ class _Run:
         touched = inputs[: program.operands]
         self.elements = {i: joined(self._computed(row)) for i, row in enumerate(touched)}
         self.shared = {-i: joined(row) for i, row in enumerate(numbers, start=1)}
+        # There is such a row only where the device counts; in float32 powers would lose digits.
         for row in inputs[program.step :]:
             self.shared[program.step] = joined([step.to(torch.float64) for step in row])
         for value, (operation, values) in enumerate(
@@ -81,6 +82,7 @@ class _Run:
     def finish(self) -> None:
         """Store the results; one that is another input's old value is copied in time."""
         program = self.program
+        # Everything is computed before the first store: a body may exchange two inputs.
         results = [self._element(value) for _, value in program.stores]
         results = [
             result.clone() if value < len(program.inputs) else result

@@ -123,7 +123,9 @@ def _work(
     dtypes = {tensor.dtype for row in inputs for tensor in row}
     row_partition.require_known(dtypes, TYPES)
     if bucket.key.capturable:
+        # Counters themselves advance in `finish`, after the operations that read these.
         inputs.append([step + 1 for step in bucket.steps])
+    # As in kernels: one float64 buffer, and everything is float64.
     computed = torch.float64 if torch.float64 in dtypes else torch.float32
     return Work(program, inputs, _table(numbers, bucket.key.device), computed, one_by_one)
 
@@ -133,6 +135,7 @@ def _table(numbers: Sequence[Sequence[Any]], device: torch.device) -> Tensor:
     flat = [number for column in zip(*numbers, strict=True) for number in column]
     shape = len(numbers[0]), len(numbers)
     if not any(isinstance(number, Tensor) for number in flat):
+        # Named, since torch.set_default_device() may have set another.
         table = torch.tensor(flat, dtype=torch.float64, device="cpu")
         return table.to(device, non_blocking=True).view(shape)
     wide = [torch.as_tensor(number, dtype=torch.float64).to(device) for number in flat]

@@ -61,9 +61,11 @@ def flatten(h: Any) -> FlatHyperparameters | None:
         if numbers is not None:
             row += numbers
             slots.append(Slot(name, start, len(numbers) if isinstance(value, tuple) else SINGLE))
+        # These choose the body's branches, so that a recording holds for their values only.
         elif value is None or isinstance(value, (bool, str)):
             slots.append(Slot(name, start, FIXED, value))
         else:
+            # A tensor on a device, for example: the body is then run in each step.
             return None
     return FlatHyperparameters(tuple(slots), row, tuple(tensors))
 

@@ -67,6 +67,7 @@ def record_body(
         # A body may tell scalars from floats, by isinstance() for example: it has to do the same
         # with plain numbers.
         plain = trace(algorithm, _without_tensors(h), t, maximize, inverse_scale)
+    # No reason is lost: the body is then run in each step, and would show the same error there.
     except (ArithmeticError, AttributeError, TypeError, ValueError, RuntimeError):
         return None
     values = [scalar.value for scalar in recorder.inputs]
@@ -103,6 +104,7 @@ def scalar_inputs(numbers: Sequence[float], t: float, inverse_scale: float | Non
         t: the number of the step.
         inverse_scale: what the gradient is multiplied by first, None where it isn't scaled.
     """
+    # `evaluate` in numbers.cpp and `RowNumbers.compute` count on this order.
     scale = [] if inverse_scale is None else [inverse_scale]
     return [*numbers, t, *scale]
 

@@ -100,6 +100,7 @@ class Recording:
             names: of the last of them, where they are given by keyword.
         """
         if method == "pow":  # which operation it is depends on the exponent: see `POWERS`
+            # float() gives up following a number: such a body is run in each step.
             operands = [float(o) if isinstance(o, TracedScalar) else o for o in operands]
         key = (method, names, *[_key(operand) for operand in operands])
         call = self._last_call.children.get(key)
@@ -120,6 +121,7 @@ class Recording:
         return programs[stores]
 
     def _first_call(self, method: str, operands: Sequence[Any], names: tuple[str, ...]) -> CallNode:
+        # On a copy, whose numbers are marked by their positions; this one keeps the numbers of now.
         new = Recording(self.inputs)
         new.instructions, new.numbers = list(self.instructions), list(self.numbers)
         marked = [PositionedNumber.at(i, o) if _is_number(o) else o for i, o in enumerate(operands)]
@@ -142,6 +144,7 @@ class Recording:
             keywords: the keyword arguments.
         """
         if method == "clone":
+            # Values never change: a method in place makes a symbol stand for another one.
             return int(tensor.value)
         if method == "type_as":
             return self.append("constant", [tensor])
@@ -187,6 +190,7 @@ class Recording:
     def _operand_index(self, operand: Any) -> int:
         if isinstance(operand, TracedTensor):
             return operand.value
+        # Every number is a float by now, by `PositionedNumber`; what is left has more elements.
         if isinstance(operand, float):
             self.numbers.append(operand)
             return -len(self.numbers)
@@ -196,6 +200,7 @@ class Recording:
 @cache
 def _root(inputs: tuple[str, ...]) -> CallNode:
     """Return what the first calls of bodies with these inputs come after."""
+    # Kept for good: numbers are no part of its keys, so that it doesn't grow with the steps.
     return CallNode(len(inputs) - 1)
 
 

@@ -23,6 +23,7 @@ SCALAR_OPERATIONS: dict[str, Callable[[float, float], Any]] = {
     "sub": operator.sub,
     "mul": operator.mul,
     "truediv": operator.truediv,
+    # As C computes it; `operator.pow` makes a negative number to a fraction complex.
     "pow": math.pow,
     "neg": lambda x, _: -x,
     "abs": lambda x, _: abs(x),
@@ -87,10 +88,12 @@ class ScalarProgram(NamedTuple):
             left, right = values[instruction.left], values[instruction.right]
             try:
                 values.append(_CALLS[instruction.operation](left, right))
+            # Where Python raises, compiled code finds an infinity or NaN: neither goes on.
             except (ArithmeticError, ValueError):
                 return None
             if instruction.outcome not in (NOT_COMPARED, values[-1]):
                 return None
+        # Inputs aren't looked at: what is computed of them is, and they needn't be used at all.
         is_finite = all(map(math.isfinite, values[self.inputs :]))
         numbers = [values[index] for index in self.results]
         return numbers if is_finite and all(map(math.isfinite, numbers)) else None
@@ -203,6 +206,7 @@ def _value(operand: Any) -> float:
 def _binary(name: str) -> Callable[[TracedScalar, Any], Any]:
     def method(self: TracedScalar, other: Any) -> Any:
         if not isinstance(other, (TracedScalar, int, float)):
+            # Python then asks the other operand, a symbol or a tensor, whose the operation is.
             return NotImplemented
         return self.recorder.record(name, self, other)
 
@@ -231,6 +235,7 @@ def _plain(operand: Any) -> Any:
     return float(operand) if isinstance(operand, TracedScalar) else operand
 
 
+# Operators are looked up in the class, where `__getattr__` isn't asked.
 for _name in ("add", "sub", "mul", "truediv", "pow", *COMPARISONS):
     setattr(TracedScalar, f"__{_name}__", _binary(_name))
 for _name in ("add", "sub", "mul", "truediv", "pow"):

@@ -51,6 +51,7 @@ class Symbol(TracedTensor, Operators):
         value = self.recording.call(name, operands, tuple(keywords))
         if not in_place:
             return Symbol(self.recording, value)
+        # No step modifies p.grad: the third contract of docs/explanation/architecture.md.
         if self.fixed:
             raise UntraceableError("the update body changes its gradient in place")
         self.value = value
@@ -67,6 +68,7 @@ class Symbol(TracedTensor, Operators):
             arguments: its positional arguments.
             keywords: its keyword arguments.
         """
+        # The condition comes first in the function, and second in the method.
         if function is torch.where and len(arguments) == 3:
             arguments = (arguments[1], arguments[0], arguments[2])
         recording = next(value.recording for value in arguments if isinstance(value, Symbol))
@@ -112,6 +114,7 @@ def trace(
     recording = Recording(inputs)
     symbols = [Symbol(recording, value, value == GRADIENT) for value in range(len(inputs))]
     g = symbols[GRADIENT]
+    # Scale before sign, as in `Bucket.directed`: every implementation does the same.
     if inverse_scale is not None:
         g = g.apply("mul", inverse_scale)
     if maximize:

@@ -86,6 +86,7 @@ FUSED = Offer(
     make_launcher,
     unsupported_reason,
     holds,
+    # There a kernel reads found_inf itself; on other devices the host has to know before it.
     skips=frozenset({"cuda"}),
     spans_groups=True,
 )

@@ -42,6 +42,7 @@ class AddressTable:
         self.is_wide = columns[-1][0].dtype == torch.float64
         parts = 2 if bucket.key.dtype.is_complex else 1  # a kernel computes with the real numbers
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
+        # Compiled code keeps its address, and writes to it: it must never grow.
         self.memory = array(
             "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in columns)
         )
@@ -82,6 +83,7 @@ class Watched:
     def __init__(self, table: AddressTable, reader: Reader) -> None:
         """Note what is to stay as it is."""
         bucket, self._table, self.reader = table.bucket, table, reader
+        # Held, here and below: an object that has gone could leave its id to another one.
         self._tensors = [state[name] for state in bucket.states for name in table.names]
         # A gradient of one element may have a lazy negation or conjugation, unseen by its strides.
         self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
@@ -90,6 +92,7 @@ class Watched:
         self._entries = [entry for state in bucket.states for entry in state.values()]
         columns = 1 + len(table.names)
         self._operands = (OperandStruct * (columns + 1))()
+        # In the order of PlanStruct, where handles stand between states and dicts.
         self._arrays = (
             array("Q", map(id, bucket.params)),
             array("Q", map(torch_private.implementation_of, bucket.params)),
@@ -100,6 +103,7 @@ class Watched:
             array("q", map(len, bucket.states)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
+            # `hints_of_row` in tensor_reader.cpp: each tensor, and what holds the gradient.
             array("Q", bytes(WORD * table.rows * (columns + 2))),
         )
         params, impls, tokens, states, *others, hints = map(address, self._arrays)

@@ -40,6 +40,7 @@ class Kernel:
             UnavailableError: the system refuses to load it, or it isn't laid out as expected.
         """
         try:
+            # CDLL gives Python's lock away: a kernel touches no object of Python.
             library = ctypes.CDLL(path)
             require_layouts(library, (JobStruct,))
             self.run = library.run
@@ -83,6 +84,7 @@ class KernelJob:
 
     def run(self) -> None:
         """Update every element."""
+        # Asked anew in each step, since torch.set_num_threads() may come at any time.
         self._job.threads = min(torch.get_num_threads(), self._most_threads)
         self._run(self._address)
 

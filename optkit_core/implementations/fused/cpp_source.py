@@ -58,6 +58,7 @@ def loop(program: Program, dtypes: Sequence[torch.dtype]) -> str:
     """
     operands = range(program.operands)
     numbers = [
+        # Computed in double on the host, and rounded once, as torch does with Python's numbers.
         f"    const C a{i + 1} = (C)job.numbers[{program.numbers} * job.set[r] + {i}];"
         for i in range(program.numbers)
     ]

@@ -74,6 +74,7 @@ def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     numbers.compute(None if scale is None else float(scale))
     if part.run is None:
         compiled = load_kernel(numbers.body.program, table.dtypes, algorithm.__name__)
+        # It goes on reading these two arrays, into which every step computes its numbers.
         part.run = partial(_run, table, compiled.job(table, numbers.sets, numbers.numbers))
     return part.run
 
@@ -103,6 +104,7 @@ def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
 
 
 def _run(table: AddressTable, job: KernelJob) -> None:
+    # The numbers are those of this step already: whoever computed them added one.
     table.advance()
     job.run()
 
@@ -114,6 +116,7 @@ def _by_group_step(
     table.bucket.refresh()  # it has no gradients where a reader looks them up
     for key in dict.fromkeys(group_steps):
         rows = [row for row, other in enumerate(group_steps) if other == key]
+        # Without a reader, since this table serves a single step.
         part = AddressTable(table.bucket.subset(rows), tuple(algorithm.buffers), None)
         launches.append(_traced(algorithm, part))
     return launches

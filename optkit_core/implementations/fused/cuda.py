@@ -107,6 +107,7 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
 @cache
 def unsupported_device_reason(device: torch.device) -> str | None:
     """Return why Triton's kernels can't run on a device, None where they can."""
+    # torch calls ROCm's devices "cuda" too.
     if torch.version.hip:
         return "the kernels are for CUDA; how ROCm rounds in them is unknown"
     if find_spec("triton") is None:
@@ -127,6 +128,7 @@ def _settle_counters(bucket: Bucket) -> None:
         return  # they were settled when the parts were made
     device, steps = bucket.key.device, bucket.steps
     is_away = [step.device != device for step in steps]
+    # Only the device knows whether a step is skipped: a count of the host would be wrong.
     if any(is_away) and (bucket.found_inf is not None or not all(is_away)):
         for state in bucket.states:
             state[STEP] = state[STEP].to(device, non_blocking=True)
@@ -219,6 +221,7 @@ def _tabled(given: Sequence[Sequence[Any]], device: torch.device) -> Tensor:
     table = numbers_on_device(array("d", plain), device)
     for column_index, column in enumerate(zip(*given, strict=True)):
         if isinstance(column[0], Tensor):
+            # One tensor for all groups, as of a learning rate, is one copy.
             is_same = all(number is column[0] for number in column)
             values = column[0] if is_same else torch.stack([n.reshape(()) for n in column])
             table[column_index :: len(given[0])] = values
@@ -234,6 +237,7 @@ def _run(table: AddressTable, passes: Sequence[Pass]) -> None:
     device, found_inf = table.bucket.key.device, table.bucket.found_inf
     flag = [] if found_inf is None else [found_inf.to(device, non_blocking=True)]
     with torch.accelerator.device_index(device.index):
+        # First, since a kernel that reads counters takes them for those of this step.
         _advance(table, flag)
         for kernel, numbers, ends, sets in passes:
             addresses, chunks = launch_tables(table, ends, sets)
@@ -247,6 +251,7 @@ def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
     """Add one to every step counter, unless the device says that the step is skipped."""
     steps = table.bucket.steps
     if flag:
+        # Adds 0 where a gradient isn't finite, without waiting for the device.
         torch._foreach_add_(steps, (flag[0] == 0).to(steps[0].dtype).reshape(()))
     elif _counted_on_device(table.bucket):
         step_counters.advance(steps)

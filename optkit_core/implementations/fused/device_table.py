@@ -89,6 +89,7 @@ def write_on_device(content: bytes, device: torch.device) -> Tensor:
         device: where they are to be.
     """
     words = torch.zeros(len(content) // WORD, dtype=torch.int64, device=device)
+    # As integers: a float64 holds 53 bits of an address, a float32 24.
     torch._foreach_add_(list(words.unbind()), array("q", content).tolist())
     return words
 
@@ -101,6 +102,7 @@ def chunk_table(ends: Tensor, total: int) -> Tensor:
         total: how many chunks there are.
     """
     each = (ends.diff() + (CHUNK - 1)).div(CHUNK, rounding_mode="floor")
+    # Without `output_size` torch would wait for the device to tell the sum.
     row = torch.repeat_interleave(each, output_size=total)
     first = each.cumsum(0) - each
     number = torch.arange(total, device=ends.device) - first[row]
@@ -118,6 +120,7 @@ def chunk_count(content: bytes, rows: int) -> int:
     return sum(-(-(end - begin) // CHUNK) for begin, end in pairwise(ends))
 
 
+# The content is the key: whatever has moved, another table is made.
 @lru_cache(maxsize=CACHED_TABLES)
 def _words(content: bytes, device: torch.device, stream: int) -> Tensor:
     return copy_to_device(content, device)

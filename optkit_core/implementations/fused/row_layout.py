@@ -48,6 +48,7 @@ def is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
     if bucket.key.dtype.is_complex or not all(map(_is_plain, columns)):
         return False
     devices = {tensor.device for column in columns for tensor in column}
+    # numbers.cpp reads all counters of a table in one type.
     is_counted_alike = len({state[STEP].dtype for state in bucket.states}) == 1
     return len(devices) == 1 and is_counted_alike
 

@@ -63,6 +63,7 @@ class RowNumbers:
             for offset, tensor in given[index].tensors
         ]
         self._slots = {slot.name: slot for slot in body.slots}
+        # As `evaluate` in numbers.cpp counts values: inputs, constants, results of instructions.
         before = [*[0.0] * scalars.inputs, *scalars.constants]
         self._values = array("d", [*before, *[0.0] * len(scalars.instructions)])
         self._lines = (LineStruct * len(scalars.instructions))(
@@ -120,7 +121,9 @@ class RowNumbers:
         if type(value) is float and slot.length == SINGLE and not self._tensors:
             self._settings[start] = value
             return True
+        # A tensor may come or go by this, and `_tensors` names those of the recording.
         numbers = None if self._tensors or isinstance(value, Tensor) else numbers_of(value)
+        # SINGLE is -1, and stands for one number.
         if slot.length == FIXED or numbers is None or len(numbers) != abs(slot.length):
             return False
         self._settings[start : start + len(numbers)] = array("d", numbers)

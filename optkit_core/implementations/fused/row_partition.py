@@ -75,6 +75,7 @@ class Parts:
                 self.parts.append(Part(_table(subset, self.names, reader)))
             else:
                 self.parts += _recorded_parts(algorithm, subset, reader, exactly)
+        # Bodies have just been recorded with the values of now.
         bucket.changed.clear()
 
     def holds(self, bucket: Bucket) -> bool:
@@ -195,6 +196,7 @@ def _table(bucket: Bucket, names: Sequence[str], reader: Reader | None) -> Addre
     """Return the addresses of rows, whose gradients are from here on looked up by them alone."""
     table = AddressTable(bucket, names, reader)
     if table.watched:
+        # Held here, gradients would keep their memory after zero_grad().
         bucket.grads.clear()
     return table
 
@@ -224,6 +226,7 @@ def _bodies(
     known: dict[Any, RecordedBody | None] = {}
     bodies: list[RecordedBody | None] = []
     for row, index in enumerate(bucket.groups):
+        # A first try reads one counter for each group; `RowNumbers.compute` finds who differs.
         key = (index, steps[row].item() if exactly else None)
         if key not in known:
             values, t = given[index], steps[row].item() + 1

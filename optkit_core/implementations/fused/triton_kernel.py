@@ -36,6 +36,7 @@ def compile_kernel(signature: Signature, device: torch.device) -> Any:
     """
     function = kernel_function(signature)
     try:
+        # Triton compiles for the device that is the current one.
         with torch.accelerator.device_index(device.index):
             compiled = function.warmup(*_argument_types(signature), grid=(1,), **OPTIONS)
             if compiled is not None:
@@ -49,6 +50,7 @@ def _argument_types(signature: Signature) -> list[torch.dtype | int | float]:
     """Return what stands for the arguments: a dtype for a pointer, a number for a number."""
     numbers: list[torch.dtype | float] = [torch.float64]
     if not signature.is_tabled:
+        # A float for those that `_number_arguments` calls fp64, a dtype for a pointer.
         numbers = [0.0 if dtype is None else dtype for dtype in signature.numbers]
     flag = [] if signature.found_inf is None else [signature.found_inf]
     return [torch.int32, 0, torch.int64, 0, *flag, *numbers]

@@ -137,6 +137,7 @@ def _kernel(signature: Signature) -> str:
     program = signature.program
     numbers = ["numbers"] if signature.is_tabled else _number_arguments(signature)
     flag = [] if signature.found_inf is None else ["found_inf"]
+    # Without a type Triton makes 32 or 64 bits of an integer, depending on its value.
     arguments = ["chunks", 'total: "i64"', "table", 'rows: "i64"', *flag, *numbers]
     names = [argument.split(":")[0] for argument in arguments]
     pointers = [_memory(program, operand) for operand in _touched(signature)]
@@ -159,6 +160,7 @@ def _kernel(signature: Signature) -> str:
 
 def _number_arguments(signature: Signature) -> list[str]:
     return [
+        # Without it Triton takes Python's numbers as float32.
         f'x{index}: "fp64"' if dtype is None else f"x{index}"
         for index, dtype in enumerate(signature.numbers, start=1)
     ]
@@ -169,11 +171,13 @@ def _find_chunk(signature: Signature) -> list[str]:
     lines = [
         "chunk = tl.program_id(0)",
         "row = tl.load(chunks + chunk).to(tl.int64)",
+        # In 64 bits: a row may have more elements than 32 bits can count.
         f"begin = tl.load(chunks + total + chunk).to(tl.int64) * {CHUNK}",
         "size = tl.load(table + row + 1) - tl.load(table + row)",
         f"left = tl.minimum(size - begin, {CHUNK}).to(tl.int32)",
     ]
     if signature.found_inf is not None:
+        # Nothing is left where the step is skipped, and no loop begins.
         lines.append("left = tl.where(tl.load(found_inf) == 0, left, 0)")
     for operand in _touched(signature):
         pointer, dtype = _memory(signature.program, operand), TYPES[signature.dtypes[operand]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from optkit_core.tracing.operations.operation import Operation, Rounding
 
 ARITHMETIC = (
+    # No method: a recording makes it of fill_(), type_as(), and copy_() of a number.
     Operation("constant", cpp="{x}", triton="{x}", methods=(), tensor=lambda x: x),
     Operation("add", ("other",), cpp="{x} + {other}", triton="{x} + {other}"),
     Operation(
@@ -16,6 +17,7 @@ ARITHMETIC = (
         cpp="multiply_add({other}, {alpha}, {x})",
         triton="tl.fma({other}, {alpha}, {x})",
         methods=("add",),
+        # As `alpha` torch takes numbers only, which the compiler would make part of its code.
         tensor=lambda x, other, alpha: x + other * alpha,
         rounding=Rounding.ROUNDED,
     ),
@@ -46,9 +48,11 @@ ARITHMETIC = (
         "div",
         ("other",),
         cpp="{x} / {other}",
+        # Triton's / isn't correctly rounded in float32; quotient() is tl.div_rn there.
         triton="quotient({x}, {other})",
         methods=("div", "divide", "true_divide"),
     ),
+    # Triton computes -x as 0 - x, which gives a zero the wrong sign.
     Operation("neg", cpp="-{x}", triton="negative({x})", methods=("neg", "negative")),
     Operation("abs", cpp="absolute({x})", triton="tl.abs({x})", methods=("abs", "absolute")),
     Operation("sign", cpp="C({x} > 0) - C({x} < 0)", triton="sign({x})"),
@@ -76,6 +80,7 @@ ARITHMETIC = (
     Operation(
         "addcmul_value",
         ("tensor1", "tensor2", "value"),
+        # torch rounds the product with the value, then the other one and the sum at once.
         cpp="multiply_add({value} * {tensor1}, {tensor2}, {x})",
         triton="tl.fma({value} * {tensor1}, {tensor2}, {x})",
         methods=("addcmul",),

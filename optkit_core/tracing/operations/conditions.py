@@ -19,6 +19,7 @@ CONDITIONS = (
     _comparison("ge", "{x} >= {other}"),
     _comparison("eq", "{x} == {other}"),
     _comparison("ne", "{x} != {other}"),
+    # It holds because nothing is compiled with -ffast-math, which knows no NaN.
     Operation("isnan", cpp="{x} != {x}", triton="{x} != {x}", is_condition=True),
     Operation(
         "isinf",
@@ -43,6 +44,7 @@ CONDITIONS = (
     Operation(
         "logical_and",
         ("other",),
+        # & and not &&, whose second side is a branch that could keep a loop from vector code.
         cpp="({x} != 0) & ({other} != 0)",
         triton="{x} & {other}",
         methods=("logical_and", "bitwise_and"),

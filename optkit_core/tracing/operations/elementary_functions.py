@@ -13,6 +13,7 @@ def _binary(name: str, cpp: str, triton: str) -> Operation:
     return Operation(name, ("other",), cpp=cpp, triton=triton, rounding=Rounding.LIBRARY)
 
 
+# Triton's own tl.exp and the like are approximate in float32; those of libdevice aren't.
 FUNCTIONS = (
     _unary("exp", "exponential({x})", "libdevice.exp({x})"),
     _unary("exp2", "exponential2({x})", "libdevice.exp2({x})"),

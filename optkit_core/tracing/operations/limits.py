@@ -6,6 +6,7 @@ from optkit_core.tracing.operations.operation import Operation
 
 LIMITS = (
     Operation(
+        # With NaN on either side torch returns NaN, C's fmax() and tl.maximum() the other number.
         "maximum",
         ("other",),
         cpp="larger({x}, {other})",
@@ -44,5 +45,6 @@ LIMITS = (
     Operation("floor", cpp="round_down({x})", triton="libdevice.floor({x})"),
     Operation("ceil", cpp="round_up({x})", triton="libdevice.ceil({x})"),
     Operation("trunc", cpp="cut_off({x})", triton="libdevice.trunc({x})"),
+    # A tie goes to the even number, in C's round() away from zero.
     Operation("round", cpp="round_to_even({x})", triton="libdevice.rint({x})"),
 )

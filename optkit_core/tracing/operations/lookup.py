@@ -63,6 +63,7 @@ def operation_of(
     if len(arguments) > len(parameters):
         raise UntraceableError(f"the update body gives {method}() {len(arguments)} arguments")
     named = {**dict(zip(parameters, arguments, strict=False)), **keywords}
+    # None is as good as nothing, as in clamp(None, 1.0).
     given = {key for key, value in named.items() if value is not None or key not in parameters}
     for operation in candidates:
         if given == set(operation.arguments):

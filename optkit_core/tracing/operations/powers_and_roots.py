@@ -21,6 +21,7 @@ POWERS_AND_ROOTS = (
     Operation(
         "sqrt",
         cpp="square_root({x})",
+        # tl.sqrt_rn in float32, where tl.sqrt is approximate; so is tl.rsqrt.
         triton="square_root({x})",
         exponent=0.5,
         rounding=Rounding.ROUNDED,  # torch's isn't correctly rounded on CPU where it is MKL's
