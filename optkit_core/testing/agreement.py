@@ -63,9 +63,8 @@ def is_same(actual: Any, expected: Any) -> bool:
         expected: the same.
     """
     if isinstance(actual, Tensor) and isinstance(expected, Tensor):
-        return actual.shape == expected.shape and torch.allclose(
-            actual, expected, rtol=0, atol=0, equal_nan=True
-        )
+        alike = actual.shape == expected.shape and actual.dtype == expected.dtype
+        return alike and torch.allclose(actual, expected, rtol=0, atol=0, equal_nan=True)
     if isinstance(actual, (list, tuple)):
         return len(actual) == len(expected) and all(map(is_same, actual, expected))
     return bool(actual == expected)

@@ -51,6 +51,6 @@ def _assert_required(subject: Subject, name: str) -> None:
         optimizer.step()
     except Exception:
         with prefix_failures("step() without a closure failed too late"):
-            Snapshot.of(optimizer).assert_agrees(before, subject)
+            Snapshot.of(optimizer).assert_agrees(before, subject, is_exact=True)
     else:
         raise AssertionError("requires_closure is True, and step() without a closure goes through")

@@ -118,7 +118,8 @@ def _told(progress: Progress, name: str) -> Callable[[float], None]:
 
 @contextmanager
 def _own_random_state() -> Iterator[None]:
-    # The caller's generators are as they were, should this run in a notebook.
+    # The caller's generator of the CPU, where the networks are, is as it was, should this run in
+    # a notebook.
     with torch.random.fork_rng(devices=[]):
         yield
 
