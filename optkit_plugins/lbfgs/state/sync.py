@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -134,6 +135,15 @@ def unshared(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: unshared(item) for key, item in value.items()}
     return [unshared(item) for item in value] if isinstance(value, list) else value
+
+
+def with_unshared_state(
+    reduced: str | tuple[Any, ...], state: Mapping[Tensor, dict[str, Any]]
+) -> str | tuple[Any, ...]:
+    """Return what an optimizer's pickle holds, with a copy of the state by `unshared` in it."""
+    if isinstance(reduced, tuple) and isinstance(reduced[2], dict):
+        reduced[2]["state"] = defaultdict(dict, unshared(dict(state)))
+    return reduced
 
 
 def _withdraw(state: dict[str, Any]) -> None:
