@@ -262,6 +262,7 @@ class LBFGS(Optimizer):
         try:
             self.result = Minimization(objective, sync.solver, options, self.callback, counts).run()
         finally:
+            # After an exception as well: the iterations that were made stay made.
             sync.publish(objective.evaluations)
         return objective.returned
 
@@ -288,6 +289,7 @@ class LBFGS(Optimizer):
         """Return what copies and pickles take along, without the solver's state."""
         self.publish_state()
         attributes = super().__getstate__()
+        # It holds addresses for compiled passes; a copy makes its own from the published state.
         return {**attributes, "_sync": None} if "_sync" in attributes else attributes
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:

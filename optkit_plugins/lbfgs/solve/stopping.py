@@ -86,5 +86,6 @@ class StepOptions:
         """
         if self.initial_step == "bounded":
             return self.lr / max(absolute_sum(), 1.0)
+        # The square of a tiny gradient is rounded to 0.
         norm = math.sqrt(gradient.square) or gradient.max_norm
         return self.lr / norm if norm else self.lr
