@@ -92,6 +92,7 @@ class Adagrad(Elementwise):
     @staticmethod
     def update_sparse(p: Tensor, g: Tensor, s: Any, h: Any, t: float) -> None:
         """Update the elements of one parameter that a sparse gradient names."""
+        # First, since an index may stand twice: the square of a sum isn't the sum of the squares.
         g = g.coalesce()
         s.sum.add_(g.square())
         step = s.sum.sparse_mask(g)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, SupportsIndex
@@ -34,9 +33,9 @@ from optkit_plugins.lbfgs.solve.objective import (
     require_closure,
     require_unscaled,
 )
-from optkit_plugins.lbfgs.solve.stopping import StepOptions, default_max_eval
+from optkit_plugins.lbfgs.solve.stopping import StepOptions, fill_in_max_eval
 from optkit_plugins.lbfgs.state import persistence
-from optkit_plugins.lbfgs.state.sync import StateSync, unshared
+from optkit_plugins.lbfgs.state.sync import StateSync, with_unshared_state
 from optkit_plugins.lbfgs.vectors import passes, supported
 from optkit_plugins.lbfgs.vectors.block import Block
 from optkit_plugins.lbfgs.vectors.storage import OFFERS
@@ -219,9 +218,7 @@ class LBFGS(Optimizer):
         if isinstance(param_group, dict) and self.param_groups:
             block_groups.require_agreement(param_group, self.param_groups[0])
         super().add_param_group(param_group)
-        for options in (self.defaults, self.param_groups[-1]):
-            if options["max_eval"] is None:
-                options["max_eval"] = default_max_eval(options)
+        fill_in_max_eval(self.defaults, self.param_groups[-1])
 
     def check_request(self, group: Mapping[str, Any]) -> None:
         """Raise if a group asks for what can't run it, or holds what nothing can run."""
@@ -265,6 +262,7 @@ class LBFGS(Optimizer):
         try:
             self.result = Minimization(objective, sync.solver, options, self.callback, counts).run()
         finally:
+            # After an exception as well: the iterations that were made stay made.
             sync.publish(objective.evaluations)
         return objective.returned
 
@@ -291,11 +289,9 @@ class LBFGS(Optimizer):
         """Return what copies and pickles take along, without the solver's state."""
         self.publish_state()
         attributes = super().__getstate__()
+        # It holds addresses for compiled passes; a copy makes its own from the published state.
         return {**attributes, "_sync": None} if "_sync" in attributes else attributes
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         """Return what a pickle holds; tensors of their own in place of views."""
-        reduced = super().__reduce_ex__(protocol)
-        if isinstance(reduced, tuple) and isinstance(reduced[2], dict):
-            reduced[2]["state"] = defaultdict(dict, unshared(dict(self.state)))
-        return reduced
+        return with_unshared_state(super().__reduce_ex__(protocol), self.state)

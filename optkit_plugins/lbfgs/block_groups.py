@@ -43,6 +43,7 @@ def scales(groups: Sequence[Mapping[str, Any]]) -> list[float]:
     r"""Return :math:`\sigma` of each group, the root of its learning rate beside the largest."""
     rates = [float(group["lr"]) for group in groups]
     most = max(rates)
+    # One rate alone scales nothing, not even 0: it is the step length already.
     return [math.sqrt(rate / most) if most and len(rates) > 1 else 1.0 for rate in rates]
 
 

@@ -83,6 +83,7 @@ class Compact:
     def is_sound(self) -> bool:
         """Whether all numbers are finite, and no curvature is negative."""
         finite = all(bool(m.isfinite().all()) for m in (self.inverse, self.squares))
+        # Slots without a pair hold 0; NaN fails this comparison, too.
         return finite and bool((self.curvatures >= 0).all())
 
     def clear(self) -> None:
@@ -112,6 +113,8 @@ class Compact:
             count: how many pairs there are.
         """
         s, y = slice(count), slice(self.capacity, self.capacity + count)
+        # R is a triangle only in the order of age. A curvature of 0 leads to numbers that aren't
+        # finite here, which `is_sound` reports.
         identity = torch.eye(count, dtype=torch.float64, device="cpu")
         inverse = torch.linalg.solve_triangular(gram[s, y].triu(), identity, upper=True)
         self.load(inverse, gram[y, y], gram[s, y].diagonal())
@@ -125,6 +128,8 @@ class Compact:
             curvature: :math:`s^\top y`, more than 0.
         """
         row, column, diagonal, square_row, square_column, own_curvature = self._views[slot]
+        # Before the product: `products.s` has the new pair's own curvature in this slot, which
+        # isn't to meet the column of the pair that leaves.
         row.zero_()
         column.zero_()
         # By the inverse of a triangular matrix with a new last column, whatever slot that has.
@@ -144,7 +149,9 @@ class Compact:
         Returns:
             The coefficients of every :math:`s_i`, then of every :math:`y_i`.
         """
+        # Over the whole capacity, since the matrices are zero where no pair is.
         of_y = torch.mv(self.inverse, products.s)
+        # (D + gamma Y'Y) R^-1 S'g - gamma Y'g, which -R^-T makes the coefficients of S.
         inner = torch.addmv(products.y, self.squares, of_y, beta=-gamma, alpha=gamma)
         inner.addcmul_(self.curvatures, of_y)
         return torch.cat((torch.mv(self.inverse.t(), inner.neg_()), of_y.mul_(gamma)))

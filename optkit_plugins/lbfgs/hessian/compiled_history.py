@@ -21,6 +21,8 @@ class FusedHistory(History):
 
     def __attrs_post_init__(self) -> None:
         """Tell the passes where the small matrices are."""
+        # The passes keep the addresses: from now on these tensors are written to, never exchanged
+        # for others as in `History.push_pair`.
         workspace, compact = self.block.workspace, self.compact
         for name in ("inverse", "squares", "curvatures"):
             setattr(workspace, name, getattr(compact, name).data_ptr())
@@ -37,6 +39,7 @@ class FusedHistory(History):
     def clear(self) -> None:
         """Forget all pairs."""
         super().clear()
+        # Else the next direction would make a pair of rows that are forgotten.
         self.block.workspace.pending = -1
 
     def push_pair(self, step: AcceptedStep, end: Trial, curvature: float, square: float) -> None:
@@ -71,5 +74,6 @@ def empty_history(space: Space, capacity: int) -> History:
         space: the vectors.
         capacity: the number of pairs that can be remembered.
     """
+    # Of several blocks the products have to be added up before the small matrices use them.
     is_fused = len(space.blocks) == 1 and isinstance(space.blocks[0], FusedBlock)
     return (FusedHistory if is_fused else History).empty(space, capacity)

@@ -89,6 +89,7 @@ class History:
     @property
     def slots_by_age(self) -> list[int]:
         """The slots in use, the oldest pair's first."""
+        # Until the ring is full, `slot` is `count`, and this begins at the first slot.
         return [(self.slot + age) % self.count for age in range(self.count)]
 
     def clear(self) -> None:
@@ -113,10 +114,14 @@ class History:
             next_length: the step length that follows without a line search; None with one.
         """
         origin, g = step.origin, point.gradient
+        # With another batch the gradient here isn't the one at the step's end; a pair takes the
+        # change between gradients of one loss.
         is_same = step.end is None or step.end.index == point.index
+        # From numbers that came with the gradients: s'y by both slopes, y'y by the law of cosines.
         curvature = step.length * (g.slope - origin.slope)
         square = g.square - 2 * g.products[origin.index] + origin.gradient.square
         is_long = square >= MIN_CHANGE**2 * origin.gradient.square
+        # `push_pair` subtracts the products with the gradient before, so they have to be there.
         if not (is_same and is_long and (self.is_projected or not self.count)):
             self._update_carefully(step, point, next_length)
         elif self._is_acceptable(step, curvature, square, next_length):
@@ -140,6 +145,7 @@ class History:
         self.products, self.previous = self.previous, self.products
         self.project(end)
         torch.sub(self.products.all, self.previous.all, out=self.previous.all)
+        # In this slot a product of the old pair was subtracted from one of the new.
         self.previous.s[self.slot] = curvature
         self.previous.y[self.slot] = square
         self.compact.push_pair(self.slot, self.previous, curvature)
@@ -149,8 +155,10 @@ class History:
     ) -> None:
         """Do what `update` does with products of the change itself."""
         y, end = step.origin.index, step.end or point
+        # Over the origin's gradient, which nobody reads again; there is no fourth vector for it.
         for block in self.space.blocks:
             torch.sub(block.gradient(end.index), block.gradient(y), out=block.gradient(y))
+        # The direction is still the step's, so the slope measured here is d'y.
         change = self.space.measure(y, 0.0)
         curvature = step.length * change.slope
         if self._is_acceptable(step, curvature, change.square, next_length):
@@ -170,6 +178,7 @@ class History:
             return False
         if next_length is None:
             return True
+        # s'Bs without a matrix: B s = -t g where d = -H g, and s's = t |s'g| where d = -g.
         expected = step.length * along if self.count else step.length * along * square / curvature
         return is_clear(curvature, along, precision, expected) or is_tolerable(
             curvature, along, next_length

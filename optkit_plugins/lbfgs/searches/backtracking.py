@@ -26,7 +26,7 @@ class Backtracking:
         max_trials: the most trials.
     """
 
-    decrease: float = 1e-4
+    decrease: float = 1e-4  # as Nocedal and Wright suggest in section 3.1
     shrinkage: tuple[float, float] = (0.1, 0.5)
     max_trials: int = 30
 
@@ -36,6 +36,7 @@ class Backtracking:
         trial = line.try_step(step)
         least, most = self.shrinkage
         while trial.loss > line.origin.loss + self.decrease * trial.step * line.origin.slope:
+            # After a loss that isn't finite this is the middle of the limits, 0.3 by default.
             shorter = cubic_minimizer(line.origin, trial, least * trial.step, most * trial.step)
             trial = line.try_step(shorter)
         return trial

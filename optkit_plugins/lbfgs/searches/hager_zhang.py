@@ -55,6 +55,7 @@ class HagerZhang:
         max_trials: the most trials.
     """
 
+    # Curvature, error and shrinkage are those of the paper's experiments; its decrease is 0.1.
     decrease: float = 0.01
     curvature: float = 0.9
     error: float = 1e-6
@@ -79,6 +80,7 @@ class HagerZhang:
             return False
         if gain <= self.decrease * trial.step * slope:
             return True
+        # By default the slope has passed: this asks for at most 0.98 |slope|, and it is below 0.9.
         return self._is_low(line, trial) and trial.slope <= (2 * self.decrease - 1) * slope
 
     def _is_low(self, line: Line, trial: Trial) -> bool:
@@ -123,6 +125,7 @@ class HagerZhang:
     def _updated(self, line: Line, interval: Interval, step: float) -> Interval:
         """Return the interval on one side of a step, all of it for a step outside (U0-U3)."""
         low, high = interval
+        # NaN, of a secant through equal slopes, isn't inside either; then the interval is halved.
         if not low.step < step < high.step:
             return interval
         trial = self._probe(line, step)
@@ -134,6 +137,8 @@ class HagerZhang:
 
     def _squeezed(self, line: Line, low: Trial, high: Trial) -> Interval:
         """Return an interval from one whose upper end is too high, or not finite (U3a-U3c)."""
+        # The paper only bisects (theta = 1/2). Here at least every other trial does: no cubic
+        # can keep the interval wide.
         interpolates = high.is_finite
         while True:
             width, middle = high.step - low.step, (low.step + high.step) / 2

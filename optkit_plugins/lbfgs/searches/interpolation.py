@@ -34,6 +34,7 @@ def cubic_minimizer(a: Trial, b: Trial, least: float, most: float) -> float:
     if span == 0 or not (a.is_finite and b.is_finite):
         return middle
     d1 = a.slope + b.slope - 3 * (b.loss - a.loss) / span
+    # A product: `d1**2` raises OverflowError where this becomes infinite.
     square = d1 * d1 - a.slope * b.slope
     if not 0 <= square < math.inf:
         return middle

@@ -51,8 +51,10 @@ class MoreThuente:
         max_trials: the most trials.
     """
 
+    # Decrease and curvature are those of L-BFGS-B, the growth that of MINPACK-2's dcsrch.
     decrease: float = 1e-3
     curvature: float = 0.9
+    # Neighboring floats are 1.1e-16 of their size apart at least: only equal ends are so close.
     width: float = 1e-16
     growth: tuple[float, float] = (1.1, 4.0)
     max_trials: int = 30
@@ -63,11 +65,13 @@ class MoreThuente:
         trial, most = self._finite(line, 0.0, step, math.inf)
         zero = Endpoint(0.0, line.origin.loss, line.origin.slope)
         interval, is_first_stage = UncertaintyInterval(zero, zero), True
+        # Infinite, so that the first two intervals aren't halved for having hardly shrunk.
         widths = math.inf, math.inf
         while not self._accepts(line, trial):
             bound = self.decrease * line.origin.slope
             falls = trial.loss <= line.origin.loss + trial.step * bound
             is_first_stage = is_first_stage and not (falls and trial.slope >= 0)
+            # Lower than the start, but not by enough; dcsrch compares with the best step here.
             tilt = bound if is_first_stage and not falls and trial.loss <= line.origin.loss else 0.0
             step = self._next_step(interval, trial, tilt, most)
             step, widths = self._halved(interval, step, widths)

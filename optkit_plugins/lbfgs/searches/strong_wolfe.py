@@ -63,6 +63,7 @@ class StrongWolfe:
     curvature: float = 0.9
     growth: tuple[float, float] = (0.01, 10.0)
     margin: float = 0.1
+    # torch's default as well, but its step() passes what is left of max_eval instead.
     max_trials: int = 25
 
     def __call__(self, line: Line, step: float) -> Trial:
@@ -104,6 +105,7 @@ class StrongWolfe:
             bracket: it holds such a step.
         """
         cramped = False
+        # A tolerance of 0 or less never ends this; the width does, where both ends are one point.
         while bracket.width * line.direction_norm >= line.tolerance and bracket.width > 0:
             step, cramped = self._inside(bracket, cramped)
             trial = line.try_step(step)

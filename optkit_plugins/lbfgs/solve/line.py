@@ -82,11 +82,15 @@ class Line:
         if self.objective.is_spent or self.trials == self.max_trials:
             raise Exhausted
         self.trials += 1
+        # Should the closure raise, the parameters are at no trial.
         self.latest = None
         self.space.move(step)
         index = free_index(self.origin.index, self.best.index if self.best else None)
+        # Asked before `evaluate` measures it. Where a compiled pass has, `Minimization.direction`
+        # has seen the true slope already.
         is_first = math.isnan(self.direction_norm)
         gradient = self.evaluate(index)
+        # Finite gradients can have an infinite slope along a long direction.
         if gradient.is_finite and math.isfinite(gradient.slope):
             trial = Trial(step, gradient.loss, gradient.slope, gradient, index)
         else:

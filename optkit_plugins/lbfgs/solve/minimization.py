@@ -61,8 +61,10 @@ class Minimization:
             self.show_gradients()
             return self.result(str(stop))
         except BaseException:
+            # Before the first evaluation the start is an old one; parameters may be elsewhere.
             if self._start is not None:
                 self.solver.restore()
+            # While a closure runs, history and vectors agree; else a change of them was cut short.
             if not self.objective.is_running:
                 self.solver.forget()
             raise
@@ -84,6 +86,7 @@ class Minimization:
         if step is not None:
             origin_now = attrs.evolve(step.origin, slope=g.origin_slope)
             solver.last_step = attrs.evolve(step, origin=origin_now)
+            # Bit for bit the one at the step's end: `update` may use the products it came with.
             if step.end is not None and not g.has_changed:
                 current = self.current = attrs.evolve(current, index=step.end.index)
                 self.shown = current.index
@@ -97,6 +100,7 @@ class Minimization:
         assert self.current is not None
         direction = self.direction(self.current)
         if direction.slope > -self.options.tolerance_change:
+            # The pass that made the direction may have moved the parameters along it.
             self.solver.restore()
             self.solver.iterations += 1  # as torch counts
             raise Stop("loss_change")
@@ -116,6 +120,7 @@ class Minimization:
             history.update(step, point, options.lr if options.line_search is None else None)
         length = self.known_length() if options.tries_first_length else math.nan
         direction = history.direction(point, length)
+        # Asked this way round, so that a slope of NaN restarts as well.
         return direction if direction.slope < 0 else self.restart(point)
 
     def restart(self, point: Trial) -> Direction:
@@ -140,6 +145,7 @@ class Minimization:
         solver = self.solver
         if solver.retry_length is not None:
             return solver.retry_length
+        # As in torch, lr is tried even if no pair was taken; after `forget`, the initial step.
         has_curvature = solver.iterations and solver.history.is_projected
         return self.options.lr if has_curvature else math.nan
 
@@ -160,6 +166,7 @@ class Minimization:
         if not is_last:
             self.shown = index = free_index(line.origin.index)
             g = line.evaluate(index)
+            # torch doesn't look, and carries NaN on into the parameters.
             if not g.is_finite:
                 self.solver.restore()
                 self.solver.forget()
@@ -217,8 +224,10 @@ class Minimization:
         solver = self.solver
         solver.restore()
         if self.objective.is_spent:
+            # Else the next step would spend its few evaluations on the same trials.
             solver.retry_length = line.latest.step / 2 if line.latest else None
             raise Stop("max_eval")
+        # Without pairs it was steepest descent that failed; there is nothing else to try.
         if not solver.history.count:
             raise Stop("line_search" if line.best is not None else "non_finite")
         return self.line(line.origin, self.restart(line.origin))
@@ -237,6 +246,7 @@ class Minimization:
         solver.save_lazily()
         self.lengths.append(length)
         self.current = end
+        # torch asks for the limits first; it ends in the same place, but here the reason is told.
         if end is not None and options.is_minimum(end):
             raise Stop("gradient")
         if self.callback is not None and self.is_told_to_stop(self.callback):
@@ -245,6 +255,7 @@ class Minimization:
             raise Stop("max_iter")
         if self.objective.is_spent or end is None:
             raise Stop("max_eval")
+        # `<=` here and `<` below, as in torch: at a tolerance of 0 an unchanged loss goes on.
         if abs(line.direction_norm * length) <= options.tolerance_change:
             raise Stop("step_size")
         if abs(end.loss - line.origin.loss) < options.tolerance_change:
@@ -252,6 +263,7 @@ class Minimization:
 
     def is_told_to_stop(self, callback: Callback) -> bool:
         """Return what a callback says to what it is told."""
+        # The callback may save a checkpoint, or move the parameters.
         self.solver.flush()
         self.publish_counts(self.objective.evaluations)
         iteration, length = len(self.lengths), self.lengths[-1]

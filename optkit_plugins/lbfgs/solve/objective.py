@@ -54,6 +54,7 @@ class Objective:
         Raises:
             ClosureError: it returned something else, or no parameter has a gradient.
         """
+        # An exception leaves it on, which tells `Minimization.run` where it came from.
         self.is_running = True
         with self._gradients_on:
             returned = self.closure() if self.evaluations else self._first()
@@ -91,6 +92,7 @@ def checked_loss(returned: Any) -> float | Tensor:
     else:
         what = f"{returned!r:.80}"
         try:
+            # float() of NumPy's complex128 drops a part, with a warning and no error.
             if not isinstance(returned, complex):
                 return float(returned)
         except (TypeError, ValueError) as cause:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+# A torch that was built without distributed has no such class.
 if TYPE_CHECKING:
     ProcessGroup: TypeAlias = torch.distributed.ProcessGroup
 
@@ -49,6 +50,7 @@ def observed(params: Sequence[Tensor]) -> Iterator[list[ProcessGroup]]:
 def average(loss: float | Tensor, groups: Sequence[ProcessGroup]) -> float | Tensor:
     """Return the mean of a loss over the processes of every group."""
     for group in groups:
+        # A copy, since all_reduce writes into it, and `step` returns the closure's own loss.
         total = torch.as_tensor(loss).detach().reshape(()).clone()
         torch.distributed.all_reduce(total, group=group)
         loss = total / torch.distributed.get_world_size(group)

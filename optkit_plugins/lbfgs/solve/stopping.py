@@ -33,6 +33,13 @@ def default_max_eval(group: Mapping[str, Any]) -> int:
     return number if group["line_search_fn"] is None else max(number, MIN_EVALUATIONS)
 
 
+def fill_in_max_eval(*groups: dict[str, Any]) -> None:
+    """Put its number in the place of None for `max_eval`."""
+    for group in groups:
+        if group["max_eval"] is None:
+            group["max_eval"] = default_max_eval(group)
+
+
 @attrs.frozen(eq=False)
 class StepOptions:
     """The hyperparameters of one step, as the groups hold them at its start."""
@@ -79,5 +86,6 @@ class StepOptions:
         """
         if self.initial_step == "bounded":
             return self.lr / max(absolute_sum(), 1.0)
+        # The square of a tiny gradient is rounded to 0.
         norm = math.sqrt(gradient.square) or gradient.max_norm
         return self.lr / norm if norm else self.lr

@@ -86,8 +86,10 @@ def adopt(solver: SolverState, state: Mapping[str, Any], params: Sequence[Tensor
     split(state["d"], space, lambda block: block.direction, params)
     history.gamma = float(state["H_diag"])
     solver.retry_length = float(state.get("hint", 0.0)) or None
+    # After the direction, whose product with the gradient is measured there.
     solver.last_step = _last_step(solver, state, params)
     solver.save()  # a checkpoint goes with the parameters that are there
+    # Vectors are those of z = x / sigma, so other scales are another space. torch has none.
     scales = state.get("scales", [1.0] * len(space.scales))
     if scales != space.scales or not history.compact.is_sound:
         solver.forget()
@@ -129,6 +131,7 @@ def _last_step(
     split(state["prev_flat_grad"], space, lambda block: block.gradient(0), params)
     if state.get("evaluated") and state.get("grad") is not None:
         split(state["grad"], space, lambda block: block.gradient(1), params)
+        # Nobody reads the numbers of an end, only which gradient it is.
         end = _point(length, 0.0, 0.0, 0.0, 1)
     g = space.measure(0, float(state["prev_loss"]))
     slope, square = state.get("slope", g.slope), state.get("square", g.square)
@@ -138,6 +141,7 @@ def _last_step(
 def complaint(state: Mapping[str, Any]) -> str:
     """Return what is wrong with the numbers in saved state, or how they don't belong together."""
     for key in ("func_evals", "n_iter"):
+        # By type, since a bool is an instance of int.
         if type(state[key]) is not int or not 0 <= state[key] <= MAX_EXACT:
             return f"{key} must be a whole number, got {state[key]!r:.40}"
     lacking = [key for key in KEYS if state.get(key) is None]

@@ -44,6 +44,7 @@ class SolverState:
 
     def save(self) -> None:
         """Take the parameters of now as where the last step left them."""
+        # Off meanwhile: interrupted between two parameters, this is a mix that mustn't be restored.
         self.is_saved = False
         for block in self.space.blocks:
             block.save()

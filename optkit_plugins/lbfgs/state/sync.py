@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ class StateSync:
         solver = SolverState(space, empty_history(space, param_groups[0]["history_size"]))
         direction = state.get("d")
         size = sum(sum(block.sizes) for block in space.blocks)
+        # A group was added, or the parameters are others: these pairs don't fit any more.
         if direction is not None and direction.numel() != size:
             _withdraw(state)
         persistence.adopt(solver, state, params)
@@ -84,6 +86,7 @@ class StateSync:
             state: that of the first one.
         """
         return (
+            # Loading puts other objects in, which identity tells without reading a tensor.
             state is self.state
             and state.get("n_iter") == self.solver.iterations
             and state.get("old_dirs") is self.published.get("old_dirs")
@@ -136,6 +139,15 @@ def unshared(value: Any) -> Any:
     return [unshared(item) for item in value] if isinstance(value, list) else value
 
 
+def with_unshared_state(
+    reduced: str | tuple[Any, ...], state: Mapping[Tensor, dict[str, Any]]
+) -> str | tuple[Any, ...]:
+    """Return what an optimizer's pickle holds, with a copy of the state by `unshared` in it."""
+    if isinstance(reduced, tuple) and isinstance(reduced[2], dict):
+        reduced[2]["state"] = defaultdict(dict, unshared(dict(state)))
+    return reduced
+
+
 def _withdraw(state: dict[str, Any]) -> None:
     state.pop("d", None)  # without it the others count for nothing, should this be interrupted
     for name in state.keys() - set(COUNTS):
@@ -145,10 +157,13 @@ def _withdraw(state: dict[str, Any]) -> None:
 def _key(param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) -> tuple[object, ...]:
     first = param_groups[0]
     return (
+        # An id stays the tensor's own, as `StateSync.params` keeps it alive.
         *[(id(p), p.device, p.dtype, p.shape) for p in params],
+        # Not the rates: a scheduler that changes all in proportion leaves the history as it is.
         *block_groups.scales(param_groups),
         first["history_size"],
         str(first["history_dtype"]),
         first["maximize"],
+        # As text, for a mapping that is changed in place equals itself.
         str([group.get("implementation") for group in param_groups]),
     )

@@ -74,6 +74,7 @@ class Block:
         self.shaped = [self.as_shaped(row) for row in self.flat]
         self.numbers = torch.zeros(LOSS + 1, dtype=self.dtype, device=device)
         self.scalars = views_of_rows(self.numbers)
+        # One product for four numbers: the rows from the direction on are in the numbers' order.
         self._multiplied = self.vectors[DIRECTION:], self.numbers[:MAX_NORM]
         self.products = torch.zeros(2 * self.capacity, dtype=self.dtype, device=device)
 
@@ -127,6 +128,7 @@ class Block:
 
         The closure's tensors stay as they are: it may keep them, and some can't be written to.
         """
+        # A rate of 0 is a scale of 0, by which `gather` has multiplied the gradient.
         factor = self.sign / self.scale if self.scale else 0.0
         for p, view in zip(self.params, self.views(FIRST_GRADIENT + index), strict=True):
             if p.grad is None:
@@ -227,6 +229,7 @@ class Block:
         factor = length * self.scale
         views = zip(self.params, self.views(START), self.views(DIRECTION), strict=True)
         for p, start, direction in views:
+            # From the start, not from the last trial: a step is the same point each time.
             torch.add(start, direction, alpha=factor, out=real(p))
 
     def save(self) -> None:
@@ -285,4 +288,5 @@ def real(tensor: Tensor) -> Tensor:
     """Return a tensor as it is, a complex one as pairs of real numbers."""
     if not tensor.is_complex():
         return tensor
+    # view_as_real refuses tensors that are conjugated lazily.
     return torch.view_as_real(tensor.resolve_conj() if tensor.is_conj() else tensor)

@@ -74,6 +74,7 @@ class FusedBlock(Block):
         super().__attrs_post_init__()
         self.passes = library(self.dtype)
         size, rows = self.vectors.shape[1], list(self.pairs.data)
+        # The last one is of the sums: one a row in `project`, and 4 in `measure`, for each chunk.
         lengths = LOSS + 1, len(rows), len(rows), -(-size // CHUNK) * max(len(rows), 4)
         self.numbers, self.products, self.coefficients, sums = (
             torch.zeros(length, dtype=torch.float64, device="cpu") for length in lengths
@@ -147,12 +148,14 @@ class FusedBlock(Block):
         if self.workspace.position == length * self.scale:
             return
         if not self.elements.find():
+            # `Block.move` reads the start, which may not have been copied yet.
             self.flush()
             self.workspace.position = math.nan
             super().move(length)
             return
         self.set_threads(4)
         self.passes.move(self.workspace, length * self.scale)
+        # Autograd doesn't see what compiled code writes, and would walk a graph that is outdated.
         increment_version(self.params)
 
     def compare(self, index: int, origin: int, end: int) -> None:

@@ -47,6 +47,7 @@ class GradientInfo:
     @property
     def is_finite(self) -> bool:
         """Whether the loss and every element of the gradient are finite."""
+        # The sum of squares is infinite or NaN with any element, and also where it overflows.
         return math.isfinite(self.loss) and math.isfinite(self.square)
 
 

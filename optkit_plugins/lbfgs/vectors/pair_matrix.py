@@ -68,6 +68,7 @@ class PairMatrix:
         """Return the products of all rows with each other, in float64 on the CPU."""
         rows = range(2 * self.capacity)
         total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
+        # Of 100 pairs in float64 a chunk is 100 MiB, whatever the number of parameters.
         for chunk in _chunks(self.data):
             part = torch.stack([self.row(number)[chunk] for number in rows])
             part = part.to("cpu", torch.float64)
@@ -97,6 +98,7 @@ def multiply_rows(matrix: Tensor, count: int, vector: Tensor, out: Tensor) -> No
     """
     capacity = matrix.shape[0] // 2
     if matrix.dtype != vector.dtype:
+        # All rows, for one product a chunk: the coefficients of those not in use are 0.
         chunks = ((matrix[:, chunk].to(vector.dtype), vector[chunk]) for chunk in _chunks(matrix))
         torch.sum(torch.stack([torch.mv(*pair) for pair in chunks]), 0, out=out)
     elif count == capacity:

@@ -26,6 +26,7 @@ r"""Of a new pair: :math:`s^\top g`, :math:`y^\top g`, :math:`s^\top y` and :mat
 class Workspace(ctypes.Structure):
     """What the passes work on; the structure of that name in workspace.cpp."""
 
+    # Loading compares this order with the compiler's, so that no pass works on shifted fields.
     _fields_ = (
         *((name, Index) for name in ("size", "capacity", "threads")),
         ("vectors", Address * 5),

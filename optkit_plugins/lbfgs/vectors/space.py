@@ -83,6 +83,7 @@ class Space:
             rows, value = read_back([block.numbers for block in blocks], loss)
             sums = [sum(column) for column in zip(*rows, strict=True)]
             rows_of = list(zip(blocks, rows, strict=True))
+            # max() may lose a NaN; `GradientInfo.is_finite` finds it in the sum of the squares.
             max_norm = max(block.unscaled(row[MAX_NORM]) for block, row in rows_of)
             direction_norm = max(block.scale * row[DIRECTION_NORM] for block, row in rows_of)
         products = sums[PRODUCTS:MAX_NORM]

@@ -24,6 +24,7 @@ class ForeachBlock(Block):
     def move(self, length: float) -> None:
         r"""Put the parameters at :math:`x + t\,\sigma d`, with :math:`x` the start."""
         params = [real(p) for p in self.params]
+        # The start was copied from the parameters, so this way back rounds nothing.
         torch._foreach_copy_(params, self.views(START))
         torch._foreach_add_(params, self.views(DIRECTION), alpha=length * self.scale)
 

@@ -31,6 +31,7 @@ def require(group: Mapping[str, Any]) -> None:
     """
     names = group.get("param_names")
     for position, p in enumerate(group["params"]):
+        # Nested tensors say that they are strided.
         is_usual = type(p) in PLAIN and p.dtype in DTYPES and p.layout == torch.strided
         reason = "" if is_usual and not p.is_nested else _reason(p)
         if reason:
