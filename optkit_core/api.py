@@ -27,6 +27,7 @@ def _name_by_keyword(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(function)
     def call(*arguments: Any, **keywords: Any) -> Result:
+        # Python would bind the one argument to `name`, and complain that it came twice.
         if len(arguments) == 1 and "name" in keywords:
             arguments = (keywords.pop("name"), *arguments)
         return function(*arguments, **keywords)
@@ -202,6 +203,7 @@ def register(name: str, algorithm: Any = None, *, replace: bool = False) -> Any:
     0.1
     >>> optkit.unregister("torch-sgd")
     """
+    # Not left to the registry, so that a wrong name fails in the decorator's own line.
     check_name(name)
     if algorithm is None:
         return lambda decorated: register(name, decorated, replace=replace)
@@ -229,4 +231,5 @@ def _find(name: str) -> AlgorithmEntry:
 
 def _fits(entry: AlgorithmEntry, pattern: str) -> bool:
     names = (entry.name.lower(), entry.qualified.lower())
+    # Not fnmatch(), which changes / to \ on Windows.
     return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names)

@@ -177,6 +177,7 @@ class Elementwise(Optimizer):
                 group = self.param_groups[bucket.groups[0]]
                 h = bucket.hyperparameters[bucket.groups[0]]
                 item.choice = self.chooser.choose_without(item.choice, str(error), group, h)
+                # `kept` is the refused offer's, and gradients may be those of an earlier step.
                 bucket.kept = None
                 bucket.refresh()
             else:
@@ -191,6 +192,7 @@ class Elementwise(Optimizer):
         if self._group_count != len(self.param_groups):
             groups.require_no_overlap(self.param_groups)
             self._group_count = len(self.param_groups)
+        # Before any state is allocated, which starts from values of the groups.
         self.check_groups()
         values = GroupValues(self)
         with uncollected():  # a state of each parameter comes into being, and no garbage
@@ -263,6 +265,7 @@ class Elementwise(Optimizer):
         """
         declared = self.declarations.get(name)
         if declared is None:
+            # What isn't declared changes no step; another list of parameters needs another plan.
             return name != "params"
         group = self.param_groups[index]
         if declared.is_option:

@@ -13,6 +13,7 @@ class OptkitError(Exception):
     """Base class of all errors that optkit raises on purpose."""
 
 
+# The builtin bases are those that code written for torch.optim or plain Python catches.
 class HyperparameterError(OptkitError, ValueError):
     """A hyperparameter has a value outside its range or of the wrong type."""
 
@@ -116,6 +117,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["lr", "betas"])
     ''
     """
+    # In lower case, as most names are, so that `LR` finds `lr`; 3 and 0.6 are difflib's own.
     close = get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
     if not close:
         return ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 
+# isinstance() looks whether the names are there, never at signatures or types.
 @runtime_checkable
 class OptimizerProtocol(Protocol):
     """What training code may ask of an optimizer, whoever wrote it.

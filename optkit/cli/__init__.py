@@ -22,9 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 2 bad input or a missing extra, 130 interrupted.
     """
     try:
+        # Commands import it when they run, where its absence would end in a traceback.
         import_module("rich")
         from optkit.cli.run_command import run
     except ModuleNotFoundError as error:
+        # Something else is missing: an installation is broken, which its traceback tells best.
         if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
         print(NEEDS_EXTRA, file=sys.stderr)

@@ -79,6 +79,7 @@ def migrate_command(
     migration = prepare(open_checkpoint(file, key, with_content=True), algorithm, to, output)
     if not dry_run:
         write(migration)
+    # After the write: where that fails, nothing is told as if it had been done.
     for step in migration.steps:
         typer.echo(step)
     typer.echo(f"{'would write' if dry_run else 'wrote'} {migration.output}")

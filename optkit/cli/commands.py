@@ -159,6 +159,7 @@ def compare_command(
     from optkit.cli.compare.results_table import print_report, progress_bar
     from optkit.cli.set_option import parse_overrides
 
+    # A name given twice counts once: overrides and progress bars go by name.
     chosen = tuple(dict.fromkeys(names or DEFAULT_NAMES))
     comparison = ComparisonSettings(
         names=chosen,

@@ -58,6 +58,7 @@ def optimizer_for(
         TrainingError: the optimizer refuses what it was given.
     """
     params = [_parameter(shape, dtype, device) for shape in shapes for _ in range(count)]
+    # An unknown name is refused here, where it doesn't read as an optimizer's failure.
     optkit.get(name)
     with translate_errors(name, "being created"):
         optimizer = optkit.create(name, params, implementation=implementation, **settings)
@@ -107,6 +108,7 @@ def _parameter(shape: tuple[int, ...], dtype: str, device: str) -> torch.nn.Para
         return torch.nn.Parameter(torch.empty(shape, dtype=known, device=device))
     # torch raises each of these for a device that it can't use.
     except (RuntimeError, AssertionError, ValueError) as error:
+        # CUDA's errors go on for lines about how to debug kernels.
         reason = str(error).splitlines()[0]
         raise OptionError(
             f"there can't be a parameter of shape {shape} on --device {device!r} here: {reason}"

@@ -99,6 +99,7 @@ def _facts(contents: CheckpointContents) -> Iterator[tuple[str, str]]:
         "Size",
         f"{contents.size:,} bytes, of which state {sum(e.size for e in contents.entries):,}",
     )
+    # `""` stands for entries of the user's own, which are no parameter's.
     with_state = len({entry.parameter for entry in contents.entries} - {""})
     yield "Parameters", f"{sum(g['parameters'] for g in contents.groups)}, {with_state} with state"
 
@@ -151,4 +152,5 @@ def _described(parameter: str, name: str, value: Any) -> Iterator[StateEntry]:
 
 
 def _text(value: Any) -> str:
+    # What a user or an algorithm has put there may be of any length.
     return value if isinstance(value, str) else f"{value!r:.200}"

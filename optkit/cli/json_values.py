@@ -40,4 +40,5 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_finite(item) for item in value]
+    # JSON has no NaN and no infinity; json.dumps(allow_nan=False) would raise for them.
     return None if isinstance(value, float) and not math.isfinite(value) else value

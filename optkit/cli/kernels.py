@@ -138,6 +138,7 @@ def _locations() -> str:
     if directories:
         return ", ".join(map(str, directories))
     first = cache_dirs.candidates()[0]
+    # lexists: a link that leads nowhere is there too, and isn't trusted.
     why_not = cache_dirs.distrust_reason(first) if os.path.lexists(first) else "not there yet"
     return f"{first} ({why_not})"
 
@@ -187,4 +188,5 @@ def _built(name: str, algorithm: Any, dtype: torch.dtype, portable: bool) -> Bui
     except UntraceableError as error:
         return Built(name, text, 0, f"none: {error}")
     except UnavailableError as error:
+        # No compiler, say, or no place for the cache: the others would fare no better.
         raise OutputError(f"{error}.") from error

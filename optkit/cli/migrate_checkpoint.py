@@ -86,6 +86,7 @@ def _in_version(
     if to not in (None, cls.schema_version):
         raise OptionError(f"--to {to}: what isn't of optkit goes to {cls.schema_version} only.")
     present, steps = identify_algorithm.in_present_schema(cls, state_dict)
+    # Unmarked, it would have to be recognized by its content again at every load.
     for group in present["param_groups"]:
         group[TAG] = schema_of(cls).identity
     return present, [*steps, f"marked as {schema_of(cls).identity}"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import typer
 
+# NumPy's largest, by which scikit-learn splits the rows; torch alone would take larger ones.
 LARGEST_SEED = 2**32 - 1
 
 
@@ -27,6 +28,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
         try:
             number = int(text)
         except ValueError:
+            # Outside the range whatever it is, so that one complaint serves both faults.
             number = least - 1
         if least <= number <= most:
             return number

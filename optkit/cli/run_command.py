@@ -13,6 +13,7 @@ import typer
 
 from optkit.cli.commands import app
 
+# 2 is click's own status for wrong usage; 130 is a shell's for SIGINT: 128 + 2.
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -44,6 +45,7 @@ def _status(words: list[str]) -> int:
     except Exception as error:
         _say(f"error: {_complaint(error)}")
         return BAD_INPUT
+    # click returns the status of a `typer.Exit` here, and else what the command returns.
     return returned if isinstance(returned, int) else 0
 
 
@@ -63,6 +65,7 @@ def _complaint(error: Exception) -> str:
 
 
 def _say(message: str) -> None:
+    # Some messages list one fault a line: those about checkpoints, and pluggy's.
     print("optkit:", " ".join(message.split()), file=sys.stderr)
 
 

@@ -73,4 +73,5 @@ def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        # As it is, like line_search_fn=strong_wolfe; ranges refuse a text that means nothing.
         return text

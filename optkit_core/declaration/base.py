@@ -54,6 +54,7 @@ class Declared:
             (name, item.default, partial(item.check, name))
             for name, item in cls.declarations.items()
         )
+        # A set of its own: what its base has warned of, a subclass warns of again.
         cls.known_annotations = set()
         cls.hyperparameter_names = fields.names(cls.declarations, Role.HYPERPARAMETER)
         cls.option_names = fields.names(cls.declarations, *OPTIONS)

@@ -60,6 +60,7 @@ def complaints(dtype: Any, since: Any, doc: Any, optional: Any, shape: Any) -> I
     """
     if not (dtype is None or dtype in DTYPES):
         yield f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r:.40}."
+    # Not isinstance, which lets True pass as version 1.
     if type(since) is not int or since < 1:
         yield f"since must be a version of the schema, from 1 on, got {since!r:.40}."
     if not isinstance(doc, str):

@@ -169,6 +169,7 @@ COUNTER = Buffer(doc="number of steps so far", dtype=torch.float64, kind=ScalarK
 """The step counter of every elementwise algorithm. In torch it is float32, where adding one
 to 2**24 changes nothing; torch.optim takes and continues either."""
 
+# Python calls it in class bodies alone, and `ScalarKind` knows a counter by its name.
 COUNTER.__set_name__(Buffer, STEP)
 
 

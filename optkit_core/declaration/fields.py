@@ -153,6 +153,7 @@ def collect(cls: type) -> dict[str, Declaration]:
     """Return the declarations of `cls` and of all its bases, bases first."""
     declared: dict[str, Declaration] = {}
     for base in reversed(cls.__mro__):
+        # None for a mixin that isn't `Declared`, whose declarations nobody has taken out.
         own = vars(base).get("own_declarations")
         for name, item in (_with_types(base) if own is None else own).items():
             inherited = declared.get(name)

@@ -28,6 +28,7 @@ def plain(value: Any) -> Any:
     >>> plain([Fraction(1, 4), range(2)])
     [0.25, [0, 1]]
     """
+    # Exact types: numpy.float64 is a float too, and torch.load(weights_only=True) refuses it.
     if type(value) in BUILTIN_TYPES or isinstance(value, Tensor):
         return value
     if isinstance(value, str):

@@ -68,6 +68,7 @@ def complete(owner: type[Declared], group: Any, defaults: Mapping[str, Any]) -> 
         if key in owner.declarations:
             own[key] = None
     if own:
+        # With the constructor's: a flag of the group may contradict what that was given.
         values = {**defaults, **own}
         check_group(owner, values)
         group.update((name, values[name]) for name in own)
@@ -95,6 +96,7 @@ def check_group(owner: type[Declared], group: dict[str, Any]) -> None:
     kept = {}
     for name, default, check in owner.checks:
         value = group.get(name, default)
+        # Defaults were checked with the class. By identity: `==` of a tensor may wait for a device.
         if value is not default:
             kept[name] = check(value)
     if not REQUESTS.isdisjoint(kept):
@@ -109,6 +111,7 @@ def restored_on_error(groups: Iterable[Any]) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        # In place, since the caller holds these very dicts.
         for group, content in before:
             group.clear()
             group.update(content)

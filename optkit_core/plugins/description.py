@@ -123,6 +123,7 @@ def _from_signature(algorithm: type) -> tuple[HyperparameterInfo, ...]:
             if argument.annotation is not argument.empty
             else "",
             "not declared",
+            # By identity: any object may be a default, a tensor too, whose == returns a tensor.
             None if argument.default is argument.empty else argument.default,
         )
         for argument in arguments

@@ -18,6 +18,7 @@ from optkit_core.plugins.registry import is_disabled, owner, registry
 PLUGINS = "optkit.plugins"
 
 _lock = threading.RLock()
+# Two flags: `_begun` stops a plugin that comes here again, `_finished` spares others the lock.
 _begun = False
 _finished = False
 
@@ -71,6 +72,7 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
                 arguments = [registrar][: len(implementation.argnames)]
                 implementation.function(*arguments)
     except BaseException as error:
+        # Migrations and importers are in another registry, which isn't restored above.
         conversion_registry.forget(registrar.conversions)
         hook_calls.manager.unregister(plugin)
         if isinstance(error, KeyboardInterrupt):
@@ -98,6 +100,7 @@ def _load(entry_point: EntryPoint) -> None:
     """Load one whole plugin; a failure becomes a warning, for it breaks only itself."""
     try:
         register_plugin(hook_calls.load(entry_point), entry_point.name)
+    # Enough for `sys.exit` too: both calls have made a PluginError of it by now.
     except Exception as error:
         said = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
         source = f"plugin {entry_point.name!r} of distribution {hook_calls.provider(entry_point)}"

@@ -20,6 +20,7 @@ manager.add_hookspecs(hookspecs)
 
 def fire(hook: str, **arguments: Any) -> None:
     """Call a hook in every plugin that implements it; nothing happens where none does."""
+    # Asked first, since pluggy would go through a whole call in every step for nobody.
     if is_implemented(hook):
         getattr(manager.hook, hook)(**arguments)
 
@@ -46,10 +47,12 @@ def add(plugin: object, name: str | None) -> str:
     """
     try:
         registered = manager.register(plugin, name)
+        # Without this a misspelled hook would be taken in, and never fire.
         manager.check_pending()
     except ValueError as error:
         raise PluginError(f"plugin {name or plugin!r} is registered already: {error}.") from error
     except pluggy.PluginValidationError as error:
+        # check_pending() complains when the plugin is in already.
         if manager.is_registered(plugin):
             manager.unregister(plugin)
         known = ", ".join(hook for hook in vars(hookspecs) if hook.startswith("optkit_"))
@@ -71,6 +74,7 @@ def implementations(hook: str, plugin: object) -> list[pluggy.HookImpl]:
 
 def names() -> list[str]:
     """Return the names of the registered plugins."""
+    # pluggy lists blocked names too, with None for a plugin.
     return [name for name, plugin in manager.list_name_plugin() if plugin is not None]
 
 

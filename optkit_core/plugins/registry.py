@@ -72,12 +72,15 @@ class Registry:
     def __init__(self) -> None:
         """Start empty; the metadata is read when it is first needed."""
         self._added: dict[str, list[AlgorithmEntry]] = {}
+        # By distribution and name, since several distributions may claim one name.
         self._imported: dict[str, type[torch.optim.Optimizer]] = {}
         self._scanned: tuple[tuple[str, ...], dict[str, list[AlgorithmEntry]]] | None = None
+        # Reentrant: a module may look up another algorithm while it is imported for its own.
         self._lock = threading.RLock()
 
     def entries(self) -> Iterator[AlgorithmEntry]:
         """Yield every entry that isn't disabled, by name, importing nothing."""
+        # The last registration hides earlier ones and the metadata; `remove` lets them show again.
         merged = {**self._declared(), **{key: added[-1:] for key, added in self._added.items()}}
         for key in sorted(merged):
             yield from (entry for entry in merged[key] if not entry.is_disabled)
@@ -213,6 +216,7 @@ def _import(entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
     assert entry.entry_point is not None
     algorithm = hook_calls.load(entry.entry_point)
     _check_class(f"{entry.location} of distribution {entry.provider}", algorithm, PluginError)
+    # A class may implement hooks in its body; to import it is what makes them fire.
     if not hook_calls.manager.is_registered(algorithm):
         hook_calls.add(algorithm, entry.qualified)
     imported: type[torch.optim.Optimizer] = algorithm
@@ -230,6 +234,7 @@ def check_name(name: str) -> None:
     Raises:
         RegistrationError: it isn't letters, digits, ``-`` and ``_``.
     """
+    # The underscore in front lets a name begin with a digit, which identifiers can't.
     plain = isinstance(name, str) and f"_{normalized(name)}".isidentifier() and normalized(name)
     if not plain:
         raise RegistrationError(

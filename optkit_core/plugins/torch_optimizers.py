@@ -34,6 +34,7 @@ def create(
         ImplementationError: the class has no flag for the implementation asked for.
     """
     request = requests.resolve({**options, "implementation": implementation})
+    # The caller's own flags stay as they are: they are what the request was made from.
     if request.is_explicit and not any(options.get(f) is not None for f in ("foreach", "fused")):
         options = {**options, **_flags(algorithm, request)}
     entry_points.load_all()
@@ -92,6 +93,7 @@ class Watcher:
         loss = self.losses[0] if self.losses else None
         self.losses.clear()
         found_inf = getattr(optimizer, "found_inf", None)
+        # Handed on as a tensor: to ask it here would wait for the device in every step.
         skipped = False if found_inf is None else found_inf
         hook_calls.fire("optkit_after_step", optimizer=optimizer, loss=loss, skipped=skipped)
 
@@ -124,6 +126,7 @@ def _flags(algorithm: type[torch.optim.Optimizer], request: requests.Request) ->
     taken = inspect.signature(algorithm).parameters
     if len(requested) == 1 and set(request.by_device) == {requests.ANY_DEVICE}:
         flags = {
+            # Not None, with which torch may choose foreach.
             "forloop": {"foreach": False},
             "foreach": {"foreach": True},
             "fused": {"fused": True},

@@ -91,6 +91,7 @@ class Chooser:
             ImplementationError: it was requested explicitly, or nothing else can.
         """
         offers = [
+            # A copy: the offer itself serves every optimizer of the class.
             attrs.evolve(offer, unsupported_reason=lambda *_: reason)
             if offer is refused.offer
             else offer

@@ -37,11 +37,13 @@ def offers_of(algorithm: type[Algorithm]) -> tuple[Offer, ...]:
 
 def names_of_loaded() -> list[str]:
     """Return the names of the implementations of all algorithms that are imported."""
+    # Whole plugins too: the name may be that of an offer which one of them adds.
     entry_points.load_all()
     names: set[str] = set()
     for algorithm in _derived(Declared):
         if not hasattr(algorithm, "offers"):
             continue  # a base class below `Optimizer`, which nobody creates
+        # A broken plugin hides its own names only; whoever uses it is told why it fails.
         with contextlib.suppress(PluginError):
             names.update(offer.name for offer in offers_of(algorithm))
     return sorted(names)

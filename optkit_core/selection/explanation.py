@@ -112,6 +112,7 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
         type(optimizer).__name__,
         optimizer.request.source,
         tuple(_explained(*pair) for pair in zip(buckets, choices, strict=True)),
+        # `StepPlan` asks for the reader under the same condition.
         _noticing() if any(choice.offer.holds for choice in choices) else "",
     )
 

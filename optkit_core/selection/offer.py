@@ -117,5 +117,6 @@ def _renamed(given: dict[str, Any], old: str, new: str, value: Any) -> Any:
     """Take what was given by a name of before, with a warning, and `value` otherwise."""
     if old not in given:
         return value
+    # 3: past `Offer.__init__`, at the line that makes the offer.
     warnings.warn(f"Offer({old}=...) is called {new}= now.", DeprecationWarning, stacklevel=3)
     return given.pop(old)

@@ -53,6 +53,7 @@ DEFAULT = Request({}, "the device's default")
 RequestKey = tuple[str, bool | None, bool | None]
 """A group's ``implementation`` as text, and torch's two flags."""
 
+# Not a global: each thread and each asyncio task has the `use` of its own.
 _used: ContextVar[Request | None] = ContextVar("optkit_used", default=None)
 
 
@@ -124,6 +125,7 @@ def from_flags(foreach: bool | None, fused: bool | None) -> str | None:
         )
     if foreach is None and fused is None:
         return None
+    # As in torch, one False is enough for the for-loop: foreach=False, or fused=False alone.
     return "fused" if fused else "foreach" if foreach else "forloop"
 
 
@@ -164,6 +166,7 @@ def require_consistent(options: Mapping[str, Any]) -> Any:
     given = options.get("implementation")
     if given is None:
         return flag
+    # The same thing said twice, in either form, is no contradiction.
     if flag is not None and plain(given) not in (flag, {ANY_DEVICE: flag}):
         raise ImplementationError(
             f"implementation={given!r} contradicts the foreach= or fused= flag, which means "
@@ -174,6 +177,7 @@ def require_consistent(options: Mapping[str, Any]) -> Any:
 
 def request_key(group: Mapping[str, Any]) -> RequestKey:
     """Return what tells apart what groups ask for: groups with equal ones step together."""
+    # As text, since a mapping by device type has no hash.
     return (str(group.get("implementation")), group.get("foreach"), group.get("fused"))
 
 
@@ -211,6 +215,7 @@ def _from_file(path: str) -> Request:
         return DEFAULT
     source = f"{path} ({CONFIG_FILE})"
     table = _read(Path(path))
+    # A misspelled key would pass unnoticed, and the default would run.
     strange = [key for key in table if key != "implementation"]
     if strange:
         raise ConfigError(f"{source} has an unknown key {strange[0]!r}; it takes 'implementation'.")
@@ -260,6 +265,7 @@ def _device(value: Any, source: str) -> str:
 
 def _is_device_type(value: Any) -> bool:
     try:
+        # "cuda:1" is a device and no type: requests don't tell devices of one type apart.
         return isinstance(value, str) and torch.device(value).type == value
     except RuntimeError:
         return False

@@ -106,6 +106,7 @@ def _rank(key: BucketKey, offer: Offer) -> float:
     order = preferred if key.native else ELSEWHERE
     # A name of a plugin's own comes last: it runs where it is asked for.
     rank = order.index(offer.name) if offer.name in order else len(order)
+    # Half a place, so that no rank is shared with the offer that comes before those it names.
     return min([rank, *(order.index(name) - 0.5 for name in offer.ahead_of if name in order)])
 
 
@@ -131,6 +132,7 @@ def _select_requested(
     if not reason:
         rejected = tuple((offer.name, "not requested") for offer in others)
         return Choice(key, named[0], f"requested by {source}", rejected)
+    # Only on failure are the others asked: an answer may take a compilation.
     able = [offer.name for offer in others if not offer.unsupported_reason(algorithm, key, h)]
     raise ImplementationError(
         f"implementation {name!r}, requested by {source}, can't run {algorithm.__name__} "

@@ -85,6 +85,7 @@ class Bucket:
             state: of all parameters of the optimizer.
             allocate: returns the state of parameters before their first step.
         """
+        # `state` is a defaultdict: this makes the dicts that are filled below.
         self.states = [state[p] for p in self.params]
         self.shapes = [p.shape for p in self.params]
         lacking: dict[int, list[int]] = {}

@@ -25,11 +25,13 @@ class WatchedGroups:
     def __init__(self, param_groups: list[dict[str, Any]], reader: Reader) -> None:
         """Note what the groups hold now."""
         self._groups, self._reader = param_groups, reader
+        # All are kept: once an object is gone, another may have its `id`.
         self._dicts = list(param_groups)
         self._entries = [(i, key) for i, group in enumerate(param_groups) for key in group]
         self._values = [value for group in param_groups for value in group.values()]
         self._lists = [group["params"] for group in param_groups]
         self._params = list(chain.from_iterable(self._lists))
+        # Only those without a gradient: buckets look at the gradients of all others themselves.
         self._lacking = [p for p in self._params if p.grad is None]
         self._ids = identities(self._values)
         # The reader writes the indices of changed values to its beginning.

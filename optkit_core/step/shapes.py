@@ -28,6 +28,7 @@ def require_shapes(
         ShapeError: naming the parameter, what differs, and both shapes.
     """
     wanted = bucket.shapes
+    # Where all states have just been allocated, their shapes are right.
     for name, buffer in buffers.items() if len(bucket.new) < len(bucket) else ():
         column = [state[name] for state in bucket.states]
         shapes = wanted

@@ -28,6 +28,7 @@ from optkit_core.testing.subject import Subject
 
 __all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check"]
 
+# Simple ones come first: the check ends at the first failure, and a wrong step has many.
 REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
     "what has a gradient moves, and nothing else does": step_requirements.step_as_they_should,
     "implementations agree": step_requirements.agree,

@@ -64,6 +64,7 @@ def is_same(actual: Any, expected: Any) -> bool:
     """
     if isinstance(actual, Tensor) and isinstance(expected, Tensor):
         alike = actual.shape == expected.shape and actual.dtype == expected.dtype
+        # Not torch.equal, to which a NaN differs from itself.
         return alike and torch.allclose(actual, expected, rtol=0, atol=0, equal_nan=True)
     if isinstance(actual, (list, tuple)):
         return len(actual) == len(expected) and all(map(is_same, actual, expected))
@@ -80,6 +81,7 @@ def tolerance_for(name: str, parameter: Tensor, entry: Tensor) -> float:
     """
     if name == STEP:
         return 0.0
+    # A float32 buffer of a bfloat16 parameter is no more exact than the gradients it sums up.
     return max(TOLERANCES[parameter.dtype], TOLERANCES.get(entry.dtype, 0.0))
 
 
@@ -102,6 +104,7 @@ def assert_same_state(
     )
     for name, value in actual.items():
         if is_exact:
+            # Cut to 80 characters: which entry it is matters more than its elements.
             assert is_same(value, expected[name]), (
                 f"{name} is {value!r:.80}, not {expected[name]!r:.80}"
             )

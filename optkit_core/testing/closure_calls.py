@@ -25,6 +25,7 @@ def _assert_called(subject: Subject, name: str) -> None:
     closure = closure_for(subject, optimizer, 0)
     returned = optimizer.step(closure)
     calls = len(closure.losses)
+    # A line search asks as often as it needs; elsewhere a further call wastes a backward pass.
     enough = calls >= 1 if subject.algorithm.requires_closure else calls == 1
     assert enough, f"step(closure) called the closure {calls} times"
     assert returned is not None and returned == closure.losses[0], (
@@ -49,6 +50,7 @@ def _assert_required(subject: Subject, name: str) -> None:
     before = Snapshot.of(optimizer)
     try:
         optimizer.step()
+    # Of whatever class: what counts is that nothing had changed by then.
     except Exception:
         with prefix_failures("step() without a closure failed too late"):
             Snapshot.of(optimizer).assert_agrees(before, subject, is_exact=True)

@@ -43,6 +43,7 @@ class Closure:
         with torch.no_grad():
             for position, p in enumerate(self.params):
                 p.grad = self.gradient(position, p) if self.has_gradient(position) else None
+            # Copies, by which a body that updates g in place is found out.
             self.given = [None if p.grad is None else p.grad.clone() for p in self.params]
             self.losses.append(self.sign * self.loss())
         return self.losses[-1]
@@ -83,6 +84,7 @@ class QuadraticClosure(Closure):
 
     def loss(self) -> Tensor:
         """Return the loss."""
+        # In double precision: a line search compares losses that hardly differ.
         parts = [
             (_weights(i, p) * (p - self._minimum(i, p)).abs().square()).double().sum() / 2
             for i, p in enumerate(self.params)
@@ -95,4 +97,5 @@ class QuadraticClosure(Closure):
 
 
 def _weights(position: int, p: Tensor) -> Tensor:
+    # tanh keeps every draw within 1 of zero: the problem is well conditioned whatever comes.
     return random(p.shape, p.dtype.to_real(), position, 2).tanh().exp2().to(p.device)

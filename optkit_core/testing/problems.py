@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Every other column, and 33 elements from the sixth on: an address no vector load is aligned to.
 VIEWS: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {
     (9, 20): lambda memory: memory[:, 1::2],
     (40,): lambda memory: memory[5:38],
@@ -46,6 +47,7 @@ def random(shape: Sequence[int], dtype: torch.dtype, *seeds: int) -> Tensor:
     """
     # A prime above every seed, so that different seeds add up to different numbers.
     seed = sum(seed * 1009**power for power, seed in enumerate(seeds, start=1))
+    # On the CPU, so that every device is given the same problem.
     generator = torch.Generator().manual_seed(seed)
     if dtype.is_complex:
         return torch.randn(shape, generator=generator, dtype=torch.complex128).to(dtype)
@@ -95,6 +97,7 @@ def is_missing(position: int, number: int) -> bool:
         position: of the parameter.
         number: of the step, from 0.
     """
+    # Step 3 is empty for all: it must neither count nor fail.
     return number == 3 or (number + position) % 5 == 4
 
 
@@ -114,6 +117,7 @@ def gradient(p: Tensor, position: int, number: int) -> Tensor:
         g += g.sign() * 0.25
     if p.shape == SPECIAL and p.dtype in (torch.float32, torch.float64):
         tiny = torch.finfo(p.dtype).tiny
+        # tiny / 2 is denormal; the square of 1e30 overflows float32.
         special = [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, tiny / 2, 1e30, -1e30]
         g[: len(special)] = torch.tensor(special, dtype=p.dtype)
     layouts = LAYOUTS_COMPLEX if p.is_complex() else LAYOUTS
@@ -121,6 +125,7 @@ def gradient(p: Tensor, position: int, number: int) -> Tensor:
 
 
 def _with_gaps(g: Tensor, p: Tensor) -> Tensor:
+    # A kernel that ignores strides takes every other gradient from the guard, and is far off.
     wide = torch.full((*g.shape, 2), GUARD, dtype=g.dtype, device=g.device)
     return wide[..., 0].copy_(g)
 

@@ -34,6 +34,7 @@ def pickles(subject: Subject) -> None:
         NotApplicableError: the class can't be found by its name.
     """
     cls = subject.algorithm
+    # pickle finds a class by module and name; one that a test function defines has none to find.
     if getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is not cls:
         raise NotApplicableError(f"{cls.__qualname__} can't be imported from {cls.__module__}")
     _resume(subject, lambda optimizer, name: pickle.loads(pickle.dumps(optimizer)))
@@ -79,6 +80,7 @@ def _resume(subject: Subject, twin_of: Callable[[Optimizer, str], Optimizer]) ->
             optimizer = subject.optimizer(subject.parameters().params, name)
             take_steps(subject, optimizer, first)
             before, twin = Snapshot.of(optimizer), twin_of(optimizer, name)
+            # The twin first, alone: any memory that it shares shows in the original, which rests.
             take_steps(subject, twin, then)
             with prefix_failures("the original changes with its twin"):
                 Snapshot.of(optimizer).assert_agrees(before, subject, is_exact=True)

@@ -29,6 +29,7 @@ class Snapshot:
     def of(cls, optimizer: Optimizer) -> Snapshot:
         """Return what an optimizer has now."""
         params = params_of(optimizer)
+        # L-BFGS keeps its vectors elsewhere, and writes them into the state when asked.
         optimizer.publish_state()
         states = [optimizer.state.get(p, {}) for p in params]
         return cls(deep_copy(params), deep_copy(states))

@@ -135,6 +135,7 @@ def _scaled(subject: Subject, name: str) -> Snapshot:
         before = Snapshot.of(optimizer)
         take_step(subject, optimizer, number, scale=SCALE)
         _assert_skipped(before, Snapshot.of(optimizer))
+        # The same gradients again, now taken: in the end as many steps as the reference has.
         optimizer.found_inf = torch.zeros((), device=subject.device)
         take_step(subject, optimizer, number, scale=SCALE)
     return Snapshot.of(optimizer)

@@ -90,6 +90,7 @@ def _assert_rest(subject: Subject, closure: Closure, before: Snapshot, after: Sn
         assert is_same(before.params[position], after.params[position]), f"{words} it changed"
         for name, buffer in subject.algorithm.state_buffers.items():
             old, new = (outcome.states[position].get(name) for outcome in (before, after))
+            # State may be allocated for it in the meantime; only what was there must stay.
             rests = not buffer.is_tensor or old is None or is_same(old, new)
             assert rests, f"{words} its {name} changed from {old!r:.60} to {new!r:.60}"
 

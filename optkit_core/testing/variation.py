@@ -12,6 +12,7 @@ from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import take_steps
 from optkit_core.testing.subject import Subject
 
+# Fractions suit betas, whole numbers suit counts; every dtype has each of them exactly.
 NUMBERS = (0.125, 0.5, 0.75, 1, 2, 3)
 """What is tried in place of a number, until a range allows it."""
 

@@ -81,6 +81,7 @@ def _contestant(name: str, network: nn.Module, settings: ComparisonSettings) -> 
     given = _default_options(algorithm) | dict(settings.overrides.get(name, {}))
     requested = {"implementation": settings.implementation} if settings.implementation else {}
     with translate_errors(name, "being created"):
+        # `given` comes last: --set NAME.implementation=... outdoes --implementation for one.
         optimizer = optkit.create(name, list(network.parameters()), **{**requested, **given})
     return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
 
@@ -88,6 +89,7 @@ def _contestant(name: str, network: nn.Module, settings: ComparisonSettings) -> 
 def _default_options(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]:
     """Return `Optimizer.comparison_options`, for torch's class from optkit's of the same name."""
     for base in algorithm.__mro__:
+        # Most bases are no algorithm's: `object`, `torch.optim.Optimizer`, a mixin.
         with suppress(OptkitError):
             known = base if issubclass(base, Optimizer) else get(base.__name__)
             if issubclass(known, Optimizer):
@@ -98,6 +100,7 @@ def _default_options(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]:
 def _needs_closure(algorithm: type[torch.optim.Optimizer]) -> bool:
     if hasattr(algorithm, "requires_closure"):
         return bool(algorithm.requires_closure)
+    # torch says it by the signature alone: the closure of its LBFGS has no default.
     closure = inspect.signature(algorithm.step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
 

@@ -123,6 +123,7 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
         number = float(cell)
     except ValueError:
         number = math.nan
+    # False for NaN as well; what is larger would become infinite in the network's float32.
     if abs(number) <= LARGEST_FLOAT32:
         return number
     raise DataError(
@@ -139,6 +140,7 @@ def _refuse_unless_classes(
     classes = set(labels)
     if len(classes) == 1:
         values = f"only one class, {labels[0]!r}"
+    # Labels that hardly repeat are measured values or row numbers, and no classes.
     elif len(classes) * 2 > len(labels):
         values = f"{len(classes)} different values in {len(labels)} rows"
     else:

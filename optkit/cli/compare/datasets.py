@@ -126,6 +126,7 @@ def _refuse_too_few(dataset: Dataset) -> None:
             "or more of each class, for training and for testing. Add rows, or drop the class."
         )
     rows, classes = len(dataset.labels), len(counts)
+    # As scikit-learn counts: test rows are rounded up, and there must be one for each class.
     if math.ceil(rows * TEST_SHARE) < classes:
         raise DataError(
             f"{dataset.name}: {rows} rows are too few to test {classes} classes; expected "

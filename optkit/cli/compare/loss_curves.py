@@ -28,6 +28,7 @@ def draw(report: ComparisonReport) -> None:
     Raises:
         OptkitError: matplotlib is missing, or the file can't be written.
     """
+    # Not by pyplot, which keeps figures for the process and may want a display.
     figure = from_extra("matplotlib.figure", "compare").Figure(
         figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained"
     )

@@ -44,6 +44,7 @@ def progress_bar(total: int) -> Iterator[Progress]:
         def report(name: str, passes: float) -> None:
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=total)
+            # The last step of a closure may spend more than was left.
             bars.update(tasks[name], completed=min(passes, total))
 
         yield report

@@ -128,6 +128,7 @@ class _Training:
         return loss
 
     def note(self, loss: float) -> None:
+        # The first evaluation after an epoch repeats what `observe` has noted, at the same weights.
         if not self.curve or self.curve[-1].passes < self.passes:
             self.curve.append(Point(self.epoch, self.passes, loss))
 
@@ -165,6 +166,7 @@ def _epochs(
     split: Split, settings: ComparisonSettings, whole: bool
 ) -> Iterator[tuple[torch.Tensor, ...]]:
     rows = len(split.train_y)
+    # Of its own: whatever an optimizer draws, the batches of the next ones are the same.
     generator = torch.Generator().manual_seed(settings.seed)
     for _ in range(settings.epochs):
         order = torch.randperm(rows, generator=generator)

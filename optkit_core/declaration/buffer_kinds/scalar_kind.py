@@ -103,4 +103,5 @@ def _number(value: Any) -> Any:
 
 
 def _is_count(value: float) -> bool:
+    # NaN and infinity fail the comparison, before floor() would raise for them.
     return 0 <= value <= LARGEST_COUNT and math.floor(value) == value

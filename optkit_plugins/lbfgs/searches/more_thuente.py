@@ -117,7 +117,9 @@ class MoreThuente:
         if new.value > best.value:
             other = new
         else:
-            other = best if new.slope * (best.step - new.step) > 0 else other
+            # Updates U2 and U3: where the new slope points away from the best end, the minimum is
+            # between the two.
+            other = best if new.slope * (best.step - new.step) < 0 else other
             best = new
         interval.best, interval.other = (_tilted(end, -tilt) for end in (best, other))
         interval.is_bracket = is_bracket
