@@ -17,7 +17,15 @@ import optkit
 from benchmarks.lbfgs.ill_behaved import PROBLEMS as ILL_BEHAVED
 from benchmarks.lbfgs.more_garbow_hillstrom import PROBLEMS as MORE_GARBOW_HILLSTROM
 from benchmarks.lbfgs.problem import Problem
-from optkit_plugins.lbfgs import LBFGS, Backtracking, HagerZhang, Line, StrongWolfe, Trial
+from optkit_plugins.lbfgs import (
+    LBFGS,
+    Backtracking,
+    HagerZhang,
+    Line,
+    MoreThuente,
+    StrongWolfe,
+    Trial,
+)
 from optkit_plugins.lbfgs.searches import SEARCHES
 from optkit_plugins.lbfgs.searches.interpolation import cubic_minimizer
 
@@ -72,6 +80,21 @@ def test_a_search_ends_at_a_point_that_meets_its_conditions(
         assert end[2] * slope <= 0.9 * slope**2
     if name in ("strong_wolfe", "more_thuente"):
         assert abs(end[2]) <= 0.9 * abs(slope)
+
+
+@pytest.mark.parametrize("first_step", [1e-3, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("function", WAVY.values(), ids=WAVY)
+@pytest.mark.parametrize("curvature", [0.1, 1e-3])
+def test_more_and_thuentes_interval_keeps_the_minimum(
+    curvature: float, function: Callable[[Tensor], Tensor], first_step: float
+) -> None:
+    """With the wrong end replaced, tight constants used up all trials that there are."""
+    run = Scalar(function)
+    _, x = run.search(MoreThuente(curvature=curvature), first_step)
+    slope = run.tried[0][2]
+    end = next(tried for tried in run.tried if tried[0] == x.item())
+    assert abs(end[2]) <= curvature * abs(slope)
+    assert len(run.tried) <= 16
 
 
 HIDDEN = {"Brown-Dennis": 2e-3, "Jennrich-Sampson": 9e-5}

@@ -2,8 +2,8 @@
 
 Every implementation walks these records: a trace names the operations, the kernel for CPU is
 written of their C++ forms, the one for CUDA of their Triton forms, and a compiled step of their
-tensor forms. They stand in one module per family: `arithmetic`, `powers_and_roots`, `elementary_functions`, `limits`
-and `conditions`.
+tensor forms. They stand in one module per family: `arithmetic`, `powers_and_roots`,
+`elementary_functions`, `limits` and `conditions`.
 
 Adding an operation, ``asinh`` for example:
 
