@@ -200,6 +200,7 @@ def test_a_function_as_search_stays_where_it_is() -> None:
         ("inverse", None, "no inverse"),
         ("squares", "many", "squares"),
         ("curvatures", torch.zeros(2, dtype=torch.int64), "curvatures"),
+        ("curvatures", torch.tensor([1.0, 0.0, 1.0]).double(), "curvatures must be positive"),
         ("products", torch.zeros(3), "products"),
         ("slot", 4, "slot must be a whole number up to 3"),
         ("slot", -1, "slot"),

@@ -168,6 +168,8 @@ def _own_complaint(state: Mapping[str, Any], count: int) -> str:
     for key, shape in shapes.items():
         if not _is_real(state[key], shape):
             return f"{key} must be a tensor of real numbers, {shape} of them"
+    if bool((state["curvatures"] <= 0).any()):
+        return "curvatures must be positive: those of remembered pairs are"
     if not any(_is_real(state["products"], (length,)) for length in (0, 2 * count)):
         return f"products must be a tensor of {2 * count} real numbers, or of none"
     if type(state["slot"]) is not int or not 0 <= state["slot"] <= count:
