@@ -13,6 +13,10 @@ from optkit_core.step.buckets import Bucket
 from optkit_core.step.detect_changes import native_reader
 
 
+DEVICES = frozenset({"cpu", "cuda"})
+"""Types of devices whose tensors the reader can look at; on others noting would be for nothing."""
+
+
 class KeptBucket:
     """A bucket whose tensors are noted once it has come to a second step unchanged.
 
@@ -56,7 +60,8 @@ def keep(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     """
     key = bucket.key
     is_plain = key.layout == torch.strided and key.native and not key.dtype.is_complex
-    if bucket.kept is not None or not is_plain or key.differentiable or key.capturable:
+    is_readable = is_plain and key.device.type in DEVICES
+    if bucket.kept is not None or not is_readable or key.differentiable or key.capturable:
         return
     if all(buffer.rules.is_per_element for buffer in algorithm.buffers.values()):
         reader = reader_of(bucket)

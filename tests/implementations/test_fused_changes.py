@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import optkit
+from optkit_core.implementations import kept_buckets
 from optkit_core.native import tensor_reader_loader
 
 Change = Callable[[Any, list[torch.nn.Parameter]], Any]
@@ -296,6 +297,20 @@ def test_what_holds_is_kept(shape: tuple[int, ...], implementation: str) -> None
     params[3].grad = None
     optimizer.step()
     assert optimizer._plan is not plans[0]
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+def test_nothing_is_noted_where_nothing_can_be_read(
+    implementation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On such devices each step would note all tensors in vain."""
+    monkeypatch.setattr(kept_buckets, "AddressTable", None)
+    p = torch.nn.Parameter(torch.ones(9, device="meta"))
+    optimizer = optkit.create("adamax", [p], implementation=implementation)
+    for _ in range(3):
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert optimizer.state[p]["exp_avg"].is_meta
 
 
 def test_whoever_shares_a_lazy_clone_keeps_its_values(reading: str) -> None:
