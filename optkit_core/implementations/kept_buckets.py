@@ -12,7 +12,6 @@ from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.detect_changes import native_reader
 
-
 DEVICES = frozenset({"cpu", "cuda"})
 """Types of devices whose tensors the reader can look at; on others noting would be for nothing."""
 
