@@ -134,7 +134,7 @@ class Optimizer(StatefulOptimizer):
             super().add_param_group(group)
         except (TypeError, ValueError):
             allow_non_leaf = bool(self.defaults.get("differentiable"))
-            parameters.refuse_wrong_entry(entries, allow_non_leaf)
+            parameters.raise_for_wrong_entry(entries, allow_non_leaf)
             raise
 
     @property

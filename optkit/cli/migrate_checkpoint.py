@@ -81,7 +81,7 @@ def _in_version(
     """Return a state of a class in a version of its schema, and what was done to it."""
     identity = parsing.schema_identity(state_dict)
     if identity is not None and identity[0] == cls.schema_name:
-        _refuse_version(cls, identity[1], to)
+        _require_version(cls, identity[1], to)
         return migrations.migrated(state_dict, cls, *identity, to)
     if to not in (None, cls.schema_version):
         raise OptionError(f"--to {to}: what isn't of optkit goes to {cls.schema_version} only.")
@@ -92,7 +92,7 @@ def _in_version(
     return present, [*steps, f"marked as {schema_of(cls).identity}"]
 
 
-def _refuse_version(cls: type[Optimizer], version: int, to: int | None) -> None:
+def _require_version(cls: type[Optimizer], version: int, to: int | None) -> None:
     if to is not None and not version <= to <= cls.schema_version:
         raise OptionError(
             f"--to {to}: this state is of {cls.schema_name}/{version}, and versions from there to "

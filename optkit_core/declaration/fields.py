@@ -204,7 +204,7 @@ def positional(declared: Mapping[str, Declaration]) -> tuple[str, ...]:
     return tuple(name for name, item in in_order(declared) if not item.kw_only)
 
 
-def refuse_unknown(owner: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def require_known_names(owner: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     """Raise for the first key of `given` that isn't among `known`.
 
     Args:

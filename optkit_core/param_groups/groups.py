@@ -33,7 +33,7 @@ def bind(owner: type[Declared], arguments: Any, keywords: Any) -> tuple[Any, dic
         HyperparameterError: a name isn't declared, or a value is out of range.
     """
     name, positional = owner.__name__, ("params", *owner.positional)
-    fields.refuse_unknown(name, keywords, ("params", *owner.declarations))
+    fields.require_known_names(name, keywords, ("params", *owner.declarations))
     if len(arguments) > len(positional):
         raise ParametersError(
             f"{name} takes at most {len(positional)} positional arguments "

@@ -42,7 +42,7 @@ def entries(params: Any) -> list[Any]:
     return [params] if isinstance(params, Tensor) else _listed(params, "params of a group")
 
 
-def refuse_wrong_entry(params_list: list[Any], allow_non_leaf: bool) -> None:
+def raise_for_wrong_entry(params_list: list[Any], allow_non_leaf: bool) -> None:
     """Raise for the first entry that can't be optimized; called once torch has refused one.
 
     Args:

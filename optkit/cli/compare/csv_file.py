@@ -47,7 +47,7 @@ def read_csv(path: Path, target: str | None) -> CsvTable:
     at = _position(path, columns, target)
     parsed = [_row(path, line, cells, columns, at) for line, cells in lines[1:]]
     labels = tuple(label for _, label in parsed)
-    _refuse_unless_classes(path, columns, columns[at], labels)
+    _require_classes(path, columns, columns[at], labels)
     features = (*columns[:at], *columns[at + 1 :])
     return CsvTable(features, tuple(numbers for numbers, _ in parsed), labels)
 
@@ -132,7 +132,7 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
     )
 
 
-def _refuse_unless_classes(
+def _require_classes(
     path: Path, columns: Sequence[str], target: str, labels: Sequence[str]
 ) -> None:
     if not labels:

@@ -86,7 +86,7 @@ def split(dataset: Dataset, seed: int) -> Split:
     Raises:
         DataError: there are too few rows of a class, or at all.
     """
-    _refuse_too_few(dataset)
+    _require_enough(dataset)
     train, test = from_extra("sklearn.model_selection", NEEDED_BY).train_test_split(
         list(range(len(dataset.labels))),
         test_size=TEST_SHARE,
@@ -117,7 +117,7 @@ def _numbered(labels: tuple[str, ...]) -> tuple[tuple[str, ...], torch.Tensor]:
     return classes, torch.tensor([index[label] for label in labels])
 
 
-def _refuse_too_few(dataset: Dataset) -> None:
+def _require_enough(dataset: Dataset) -> None:
     counts = Counter(dataset.labels.tolist())
     rarest = min(counts, key=lambda label: counts[label])
     if counts[rarest] < 2:

@@ -38,8 +38,8 @@ def check_outputs(picture: Path, figures: Path) -> None:
         )
     if picture.absolute() == figures.absolute():
         raise OutputError(f"--picture and --json are both {str(picture)!r}; expected two files.")
-    _refuse_unwritable("--picture", picture)
-    _refuse_unwritable("--json", figures)
+    _require_writable("--picture", picture)
+    _require_writable("--json", figures)
 
 
 def write_json(report: ComparisonReport) -> None:
@@ -87,7 +87,7 @@ def writing(option: str, path: Path) -> Iterator[None]:
         ) from error
 
 
-def _refuse_unwritable(option: str, path: Path) -> None:
+def _require_writable(option: str, path: Path) -> None:
     # By looking only: to open the file would empty one that is there.
     if path.is_dir():
         reason = "it is a directory; expected a file"

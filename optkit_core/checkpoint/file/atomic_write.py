@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from optkit_core.checkpoint.file.os_errors import refuse_irregular, translate_errors
+from optkit_core.checkpoint.file.os_errors import require_regular, translate_errors
 
 SUFFIX = ".optkit-tmp"
 RANDOM_DIGITS = 8
@@ -59,7 +59,7 @@ def _mode(target: Path) -> int | None:
         status = target.stat()
     except FileNotFoundError:
         return None
-    refuse_irregular(target, status)
+    require_regular(target, status)
     if not os.access(target, os.W_OK):
         raise PermissionError(f"{target} is write-protected")
     return stat.S_IMODE(status.st_mode)

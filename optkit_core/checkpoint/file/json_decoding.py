@@ -44,7 +44,7 @@ def decode(text: str, tensors: dict[str, Tensor]) -> Any:
     """
     left = dict(tensors)
     try:
-        parsed = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        parsed = json.loads(text, object_pairs_hook=_object, parse_constant=_raise_for_constant)
         value = _decoded(parsed, left)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
@@ -61,7 +61,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _refuse_constant(constant: str) -> Any:
+def _raise_for_constant(constant: str) -> Any:
     # json reads NaN and Infinity by default; no file of ours has them.
     raise ValueError(f"{constant} isn't JSON")
 

@@ -103,7 +103,7 @@ def _dict(value: dict[Any, Any], where: str, depth: int, tensors: dict[str, Tens
 
 
 def _named(tensor: Tensor, where: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    _refuse_unusual(tensor, where)
+    _require_ordinary(tensor, where)
     reference: dict[str, Any] = {TENSOR: _free_name(where, tensors)}
     order = [] if tensor.is_contiguous() else _order(tensor)
     if order:
@@ -123,7 +123,7 @@ def _order(tensor: Tensor) -> list[int]:
     return order if tensor.permute(order).is_contiguous() else []
 
 
-def _refuse_unusual(tensor: Tensor, where: str) -> None:
+def _require_ordinary(tensor: Tensor, where: str) -> None:
     reason = ""
     if type(tensor) not in (Tensor, torch.nn.Parameter):
         reason = f"of the class {type(tensor).__name__}; take its plain or gathered form"

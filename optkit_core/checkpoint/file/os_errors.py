@@ -56,13 +56,13 @@ def opened(path: str | os.PathLike[str]) -> Iterator[int]:
         # Without O_NONBLOCK, opening a FIFO waits for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            refuse_irregular(path, os.fstat(descriptor))
+            require_regular(path, os.fstat(descriptor))
             yield descriptor
         finally:
             os.close(descriptor)
 
 
-def refuse_irregular(path: str | os.PathLike[str], status: os.stat_result) -> None:
+def require_regular(path: str | os.PathLike[str], status: os.stat_result) -> None:
     """Raise unless `status` describes an ordinary file.
 
     Args:

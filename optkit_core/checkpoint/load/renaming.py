@@ -39,7 +39,7 @@ def renamed(
         )
     names = [name for group in saved.groups for name in group.names or ()]
     new = dict(zip(names, _new_names(rename, names), strict=True))
-    _refuse_collision(new)
+    _require_distinct(new)
     mismatches.renamed += [f"{name} to {called}" for name, called in new.items() if name != called]
     return attrs.evolve(
         saved,
@@ -78,7 +78,7 @@ def _name(old: str, new: Any) -> str:
     return new
 
 
-def _refuse_collision(new: Mapping[str, str]) -> None:
+def _require_distinct(new: Mapping[str, str]) -> None:
     old: dict[str, str] = {}
     for name, called in new.items():
         other = old.setdefault(called, name)

@@ -96,7 +96,7 @@ def adopt(solver: SolverState, state: Mapping[str, Any], params: Sequence[Tensor
 
 
 def _adopt_pairs(solver: SolverState, state: Mapping[str, Any], params: Sequence[Tensor]) -> None:
-    """Take in the pairs, as many of the newest as there is room for, and the small matrices."""
+    """Take in the pairs, as many of the newest as the capacity allows, and the small matrices."""
     history, capacity = solver.history, solver.history.compact.capacity
     steps, changes = (state[key][-capacity:] for key in ("old_stps", "old_dirs"))
     count, saved = len(steps), len(state["old_stps"])
