@@ -31,11 +31,12 @@ def shard() -> Iterator[Callable[..., Tensor]]:
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=1)
     try:
         mesh = dist.init_device_mesh("cpu", (1,))
-        from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+        from torch.distributed.tensor import DTensor, Replicate, Shard
 
         def make(tensor: Tensor, is_whole: bool = False) -> Tensor:
             placement = Replicate() if is_whole else Shard(0)
-            return distribute_tensor(tensor, mesh, [placement])
+            # Not by distribute_tensor: in torch 2.11 such a group scatters nothing at all.
+            return DTensor.from_local(tensor, mesh, [placement])
 
         yield make
     finally:
