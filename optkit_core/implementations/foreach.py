@@ -136,4 +136,4 @@ def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) ->
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
 
 
-FOREACH = Offer("foreach", make_launcher, unsupported_reason, kept_buckets.holds, spans_groups=True)
+FOREACH = Offer("foreach", make_launcher, unsupported_reason, Bucket.is_as_kept, spans_groups=True)

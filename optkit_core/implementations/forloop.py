@@ -115,4 +115,4 @@ def _run_capturable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
             algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
 
 
-FORLOOP = Offer("forloop", make_launcher, unsupported_reason, kept_buckets.holds, spans_groups=True)
+FORLOOP = Offer("forloop", make_launcher, unsupported_reason, Bucket.is_as_kept, spans_groups=True)

@@ -67,11 +67,6 @@ def keep(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         bucket.kept = None if reader is None else KeptBucket(tuple(algorithm.buffers), reader)
 
 
-def holds(bucket: Bucket) -> bool:
-    """Return whether a bucket can be stepped again as it is; it has the gradients of now then."""
-    return isinstance(bucket.kept, KeptBucket) and bucket.kept.holds(bucket)
-
-
 def reader_of(bucket: Bucket) -> Reader | None:
     """Return the native reader, where it can read the step counters of a bucket."""
     # numbers.cpp reads counters on the host, as float or as double.

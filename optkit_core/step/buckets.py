@@ -76,6 +76,10 @@ class Bucket:
         """The hyperparameters of each parameter's group, as attributes."""
         return [self.hyperparameters[group] for group in self.groups]
 
+    def is_as_kept(self) -> bool:
+        """Return whether what an implementation has kept finds the bucket as it was."""
+        return self.kept is not None and bool(self.kept.holds(self))
+
     def attach(self, state: MutableMapping[Tensor, dict[str, Any]], allocate: Allocate) -> None:
         """Take in the state of every parameter, and allocate it where there is none.
 

@@ -33,11 +33,6 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
     return launch
 
 
-def holds(bucket: Bucket) -> bool:
-    """Return whether a bucket that was stepped before can be stepped again as it is."""
-    return bucket.kept is not None and bool(bucket.kept.holds(bucket))
-
-
 def unsupported_reason(
     algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
 ) -> str | None:
@@ -85,7 +80,7 @@ FUSED = Offer(
     "fused",
     make_launcher,
     unsupported_reason,
-    holds,
+    Bucket.is_as_kept,
     # There a kernel reads found_inf itself; on other devices the host has to know before it.
     skips=frozenset({"cuda"}),
     spans_groups=True,
