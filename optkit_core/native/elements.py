@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.tensor_types import PLAIN_TYPES
-from optkit_core.native.shared_structures import ElementsStruct
+from optkit_core.native.shared_structures import ElementsStruct, address
 from optkit_core.step.detect_changes import identities, native_reader
 
 Address = ctypes.c_void_p
@@ -57,9 +57,9 @@ class Elements:
             self._objects = identities(self.params)
             self._struct = ElementsStruct(
                 len(params),
-                self._objects.buffer_info()[0],
+                address(self._objects),
                 id(self._example),
-                self.sizes.buffer_info()[0],
+                address(self.sizes),
                 self.address,
             )
             self._struct_address = ctypes.addressof(self._struct)

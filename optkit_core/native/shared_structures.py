@@ -8,13 +8,22 @@ tells how large its structures are and at which offsets their fields stand, by t
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
 from optkit_core.errors import UnavailableError
 
 Index, Address, Int = ctypes.c_longlong, ctypes.c_void_p, ctypes.c_int
+WORD = 8
+"""The bytes of an index, an address or a double."""
+
 TYPES = {"index": Index, "address": Address, "int": Int}
+
+
+def address(values: array[Any]) -> int:
+    """Return where an array's elements begin."""
+    return values.buffer_info()[0]
 
 
 def fields(*declarations: str) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core.native.shared_structures import GroupsStruct
+from optkit_core.native.shared_structures import GroupsStruct, address
 from optkit_core.native.tensor_reader import Reader
 
 
@@ -51,7 +51,7 @@ class WatchedGroups:
             len(self._dicts),
             len(self._lacking),
             id(param_groups),
-            *(values.buffer_info()[0] for values in self._arrays),
+            *map(address, self._arrays),
         )
         self._address = ctypes.addressof(self._noted)
 

@@ -6,7 +6,6 @@ import ctypes
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate, chain
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,11 +13,9 @@ from torch import Tensor
 from optkit_core import torch_private
 from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import step_counters
-from optkit_core.native.shared_structures import OperandStruct, PlanStruct
+from optkit_core.native.shared_structures import WORD, OperandStruct, PlanStruct, address
 from optkit_core.native.tensor_reader import Reader
 from optkit_core.step.buckets import Bucket
-
-WORD = 8
 
 
 class AddressTable:
@@ -138,11 +135,6 @@ class Watched:
     def advance(self) -> None:
         """Add one to every step counter."""
         self.reader.advance(*self._counters)
-
-
-def address(values: array[Any]) -> int:
-    """Return where an array's elements begin."""
-    return values.buffer_info()[0]
 
 
 def real_dtype(tensor: Tensor) -> torch.dtype:

@@ -13,9 +13,9 @@ import torch
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source
-from optkit_core.implementations.fused.address_table import AddressTable, address
+from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.native import cache, cache_dirs
-from optkit_core.native.shared_structures import JobStruct, require_layouts
+from optkit_core.native.shared_structures import JobStruct, address, require_layouts
 from optkit_core.tracing.program import Program
 
 MIN_ELEMENTS_PER_THREAD = 1 << 19

@@ -14,8 +14,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from optkit_core.implementations.fused.address_table import WORD, AddressTable
+from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.triton_source import CHUNK
+from optkit_core.native.shared_structures import WORD
 
 CACHED_TABLES = 64
 """How many tables are kept; a bucket needs one, or one for each count of steps in it."""

@@ -10,8 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused.address_table import address
-from optkit_core.native.shared_structures import LineStruct, NumbersStruct
+from optkit_core.native.shared_structures import WORD, LineStruct, NumbersStruct, address
 from optkit_core.native.tensor_reader import Reader
 from optkit_core.step.buckets import Change
 from optkit_core.tracing.flat_hyperparameters import (
@@ -22,8 +21,6 @@ from optkit_core.tracing.flat_hyperparameters import (
     numbers_of,
 )
 from optkit_core.tracing.recorded_body import RecordedBody
-
-WORD = 8
 
 
 class OtherBranchError(UnavailableError):
