@@ -56,9 +56,9 @@ class Holding(torch.optim.Optimizer):
     def __init__(self, held: torch.optim.Optimizer) -> None:
         self.held = held
 
-    state = property(lambda self: self.held.state)  # type: ignore[assignment]
-    param_groups = property(lambda self: self.held.param_groups)  # type: ignore[assignment]
-    defaults = property(lambda self: self.held.defaults)  # type: ignore[assignment]
+    state = property(lambda self: self.held.state)
+    param_groups = property(lambda self: self.held.param_groups)
+    defaults = property(lambda self: self.held.defaults)
 
     def state_dict(self) -> dict[str, Any]:
         return self.held.state_dict()

@@ -90,7 +90,7 @@ def closure(optimizer: Any) -> Any:
     def evaluate() -> torch.Tensor:
         optimizer.zero_grad()
         loss = (p.square() + 0.25 * p.pow(4)).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     return evaluate

@@ -149,7 +149,7 @@ class Sharpened(torch.optim.Optimizer):
         self.base = base(self.param_groups, **options)
         self.param_groups = self.base.param_groups
 
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             for p in group["params"]:
                 self.state[p]["old"] = p.detach().clone()

@@ -105,7 +105,7 @@ class TorchLookahead(torch.optim.SGD):
         }
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         loss = super().step(closure)
         look_back(self)
         return loss

@@ -131,7 +131,7 @@ def scale() -> None:
             for number in range(4):
                 loss = sum((p * (number + 1)).square().sum() for p in params)
                 optimizer.zero_grad()
-                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                scaler.scale(loss).backward()
                 if number == 1:
                     params[2].grad.fill_(float("inf"))
                 scaler.step(optimizer)

@@ -402,7 +402,7 @@ def test_lbfgs_steps_uncompiled_as_torchs_does() -> None:
 
 def test_each_optimizer_has_compilations_of_its_own() -> None:
     """The compiler keeps a limited number for each function."""
-    with torch._dynamo.config.patch(recompile_limit=2):  # type: ignore[no-untyped-call]
+    with torch._dynamo.config.patch(recompile_limit=2):
         for _ in range(2):
             params = parameters()
             step = compiled(optkit.create("adamax", params))

@@ -105,7 +105,7 @@ def half_written(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_lacking_form_is_a_reason(half_written: str) -> None:
     for language in ("cpp", "triton"):
         with pytest.raises(UntraceableError, match=half_written):
-            expression("erf", language, ["v0"])  # type: ignore[arg-type]
+            expression("erf", language, ["v0"])
     params = [torch.nn.Parameter(torch.ones(2))]
     with pytest.raises(ImplementationError, match=rf"uses erf, .* {half_written}"):
         calling(CALLS["erf"])(params, implementation="fused")
