@@ -18,7 +18,7 @@ from optkit_core.errors import (
     ImplementationError,
     UnavailableError,
 )
-from optkit_core.implementations import step_counters
+from optkit_core.implementations import scalar_buffers, step_counters
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
 from optkit_core.selection.offer import Launch, Offer
@@ -159,9 +159,12 @@ class Elementwise(Optimizer):
         if self.scaling.is_known_to_skip:
             return []
         plan = self._current_plan()
-        is_scaled = self.scaling.found_inf is not None
-        if is_scaled and not plan.sees_to_skipping and self.scaling.skipped():
+        # What is assigned to scalar buffers the host has to know before, so it waits.
+        is_waited_for = not plan.sees_to_skipping or bool(scalar_buffers.names(type(self)))
+        if is_waited_for and self.scaling.skipped():
             return []
+        if is_waited_for:
+            self.scaling.found_inf = None  # no kernel needs to look again
         return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
 
     def launch(self, item: PlannedBucket) -> Launch:

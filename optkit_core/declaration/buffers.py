@@ -155,6 +155,11 @@ class Buffer:
         return self._tensor_rules.device_of(parameter, group)
 
     @property
+    def is_scalar(self) -> bool:
+        """Whether an update body reads and assigns it as a number."""
+        return isinstance(self.rules, ScalarKind)
+
+    @property
     def is_tensor(self) -> bool:
         """Whether it is one tensor for each parameter, of known shape, dtype and device."""
         return self.rules.is_tensor

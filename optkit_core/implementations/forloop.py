@@ -5,14 +5,14 @@ This is the reference that the other implementations must agree with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 
 import torch
 
-from optkit_core.implementations import kept_buckets, step_counters
-from optkit_core.implementations.autograd import Recorded
+from optkit_core.implementations import kept_buckets, scalar_buffers, step_counters
+from optkit_core.implementations.autograd import Recorded, as_tensor, shown_to_autograd
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype, widened
 from optkit_core.implementations.state_view import StateView
@@ -43,7 +43,7 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     step_counters.advance(bucket.steps)  # the body is told the number of this step, from 1
     if bucket.key.layout != torch.strided:
         assert algorithm.update_sparse is not None
-        _call(algorithm.update_sparse, bucket)
+        _call(algorithm.update_sparse, bucket, scalar_buffers.names(algorithm))
     elif bucket.key.capturable:
         _run_capturable(algorithm, bucket.as_real())
     elif bucket.key.differentiable:
@@ -72,47 +72,57 @@ def update(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         algorithm: the class with its update body.
         bucket: the same, without complex tensors.
     """
+    scalars = scalar_buffers.names(algorithm)
     # A limit of 0 makes chunks of one row: the copies of one parameter exist at a time.
-    for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
-        _call(algorithm.update, part)
+    for part in in_one_dtype(bucket, scalar_buffers.tensor_names(algorithm), limit=0):
+        _call(algorithm.update, part, scalars)
 
 
-def _call(body: Callable[..., None], bucket: Bucket) -> None:
+def _call(body: Callable[..., None], bucket: Bucket, scalars: Sequence[str]) -> None:
     view = StateView()
     rows = zip(bucket.params, bucket.grads, bucket.states, bucket.values, strict=True)
     for p, g, state, h in rows:
-        view.show(state)
+        cells = scalar_buffers.cells_of(state, scalars)
+        view.show(state, cells)
         body(p, bucket.directed(g), view, h, state["step"].item())
+        scalar_buffers.store([state], cells)
 
 
 def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     """Step under autograd; buffers become new tensors, so that many steps can be unrolled."""
     real = bucket.as_real()
-    names = tuple(algorithm.buffers)
+    names, scalars = scalar_buffers.tensor_names(algorithm), scalar_buffers.names(algorithm)
     rows = zip(real.params, real.grads, real.states, real.values, bucket.states, strict=True)
     for p, g, state, h, kept in rows:
         wide, g, *tensors = widened((p, g, *(state[name] for name in names)))
         values = [Recorded(tensor, replaceable=True) for tensor in tensors]
         parameter = Recorded(wide, replaceable=wide is not p)
         view = StateView()
-        view.show(dict(zip(names, values, strict=True)))
+        cells = scalar_buffers.cells_of(state, scalars, shown_to_autograd)
+        view.show(dict(zip(names, values, strict=True)), cells)
         algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, state["step"].item())
         if wide is not p:  # the parameter stays the same tensor, in its own dtype
             p.copy_(parameter.tensor)
         for name, value in zip(names, values, strict=True):
             new = value.tensor.to(state[name].dtype)
             kept[name] = torch.view_as_complex(new) if kept[name].is_complex() else new
+        for name, cell in cells.items():
+            if cell.is_assigned:
+                kept[name] = as_tensor(cell.value, state[name])
 
 
 def _run_capturable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     view = StateView()
-    for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
+    names, scalars = scalar_buffers.tensor_names(algorithm), scalar_buffers.names(algorithm)
+    for part in in_one_dtype(bucket, names, limit=0):
         rows = zip(part.params, part.grads, part.states, part.values, strict=True)
         for p, g, state, h in rows:
             # Bundles of one: these take alpha= and value= from a tensor without reading it.
-            view.show({name: Bundle([state[name]]) for name in algorithm.buffers})
+            cells = scalar_buffers.cells_on_device([state], scalars)
+            view.show({name: Bundle([state[name]]) for name in names}, cells)
             gradient = Bundle([part.directed(g)])
             algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
+            scalar_buffers.store([state], cells)
 
 
 FORLOOP = Offer("forloop", make_launcher, unsupported_reason, Bucket.is_as_kept, spans_groups=True)

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
+from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.operators import Operators, is_in_place
+from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.tracing.operations.lookup import UntraceableError
@@ -94,6 +96,7 @@ def trace(
     t: float | TracedScalar | None,
     maximize: bool = False,
     inverse_scale: Number | None = None,
+    cells: Cells | None = None,
 ) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with these hyperparameters.
 
@@ -103,6 +106,8 @@ def trace(
         t: the number of the step, or None where it comes from memory.
         maximize: whether the gradient's sign is turned.
         inverse_scale: what the gradient is multiplied by first, if it is scaled.
+        cells: the scalar buffers, in which the body leaves what it assigns. Default: as they are
+            before a first step.
 
     Returns:
         The program, and the numbers that a launch of its kernel needs.
@@ -110,7 +115,8 @@ def trace(
     Raises:
         UntraceableError: the body does something that no kernel can be written for.
     """
-    inputs = ("p", "g", *algorithm.buffers, "t")
+    names = scalar_buffers.tensor_names(algorithm)
+    inputs = ("p", "g", *names, "t")
     recording = Recording(inputs)
     symbols = [Symbol(recording, value, value == GRADIENT) for value in range(len(inputs))]
     g = symbols[GRADIENT]
@@ -120,7 +126,9 @@ def trace(
     if maximize:
         g = g.apply("neg")
     view = StateView()
-    view.show(dict(zip(algorithm.buffers, symbols[2:-1], strict=True)))
+    if cells is None:
+        cells = scalar_buffers.first_cells(algorithm.buffers, h)
+    view.show(dict(zip(names, symbols[2:-1], strict=True)), cells)
     count = symbols[-1] if t is None else t
     try:
         algorithm.update(symbols[PARAMETER], g, view, h, count)

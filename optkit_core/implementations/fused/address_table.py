@@ -25,18 +25,27 @@ class AddressTable:
 
     Args:
         bucket: the parameters, gradients and states; the order of its rows is kept.
-        names: the buffers that a kernel takes, in its order; the step counters come last.
+        names: the buffers that a kernel takes, in its order; the step counters follow.
         reader: what notices changes; None where there is no compiled code that does.
+        scalars: the scalar buffers, which come last.
     """
 
-    def __init__(self, bucket: Bucket, names: Sequence[str], reader: Reader | None) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        names: Sequence[str],
+        reader: Reader | None,
+        scalars: Sequence[str] = (),
+    ) -> None:
         """Note where everything lies now."""
         self.bucket = bucket
-        self.names = (*names, STEP)
+        self.names = (*names, STEP, *scalars)
+        self.scalars = tuple(scalars)
         self.rows = len(bucket)
-        columns = self._columns()
-        self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
-        self.is_wide = columns[-1][0].dtype == torch.float64
+        columns, operands = self._columns(), 2 + len(names)
+        self.dtypes = tuple(real_dtype(column[0]) for column in columns[:operands])
+        wide = [column[0].dtype == torch.float64 for column in columns[operands:]]
+        self.is_wide, self.are_wide = wide[0], wide[1:]
         parts = 2 if bucket.key.dtype.is_complex else 1  # a kernel computes with the real numbers
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
         # Compiled code keeps its address, and writes to it: it must never grow.
@@ -53,7 +62,20 @@ class AddressTable:
     @property
     def counters(self) -> int:
         """Where the addresses of the step counters begin."""
-        return address(self.memory) + WORD * self.rows * (1 + len(self.names))
+        return self._address_of(len(self.dtypes))
+
+    @property
+    def scalar_addresses(self) -> int:
+        """Where the addresses of the scalar buffers begin."""
+        return self._address_of(len(self.dtypes) + 1)
+
+    def _address_of(self, column: int) -> int:
+        return address(self.memory) + WORD * self.rows * column
+
+    @property
+    def kernel_memory(self) -> array[int]:
+        """The addresses of what a kernel on a device reads: its operands and step counters."""
+        return self.memory[: self.rows * (len(self.dtypes) + 1)]
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
@@ -107,6 +129,7 @@ class Watched:
         self.plan = PlanStruct(
             table.rows,
             len(table.names),
+            1 + len(table.scalars),
             params,
             impls,
             tokens,

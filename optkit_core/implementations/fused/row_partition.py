@@ -10,11 +10,13 @@ import torch
 
 from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
+from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.row_layout import sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
 from optkit_core.implementations.kept_buckets import reader_of
 from optkit_core.implementations.layout_copies import BucketCopy, packed
+from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.native.tensor_reader import Reader
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -63,16 +65,17 @@ class Parts:
         records: bool = True,
     ) -> None:
         """Sort the rows by how their tensors lie, and by the branches that their bodies take."""
-        self.names = tuple(algorithm.buffers)
+        self.names = scalar_buffers.tensor_names(algorithm)
+        self.scalars = scalar_buffers.names(algorithm)
         self.is_scaled = bucket.inverse_scale is not None
-        alike, odd = sorted_rows(bucket, self.names)
+        alike, odd = sorted_rows(bucket, self.names, self.scalars)
         self.odd = bucket.subset(odd) if odd else None
         self.parts: list[Part] = []
         for rows in alike:
             subset = bucket.subset(rows)
-            reader = reader_of(subset)
+            reader = reader_of(subset, self.scalars)
             if reader is None or not records:
-                self.parts.append(Part(_table(subset, self.names, reader)))
+                self.parts.append(Part(_table(algorithm, subset, reader)))
             else:
                 self.parts += _recorded_parts(algorithm, subset, reader, exactly)
         # Bodies have just been recorded with the values of now.
@@ -97,7 +100,8 @@ class Parts:
     def _is_still_odd(self) -> bool:
         """Return whether the rows that are copied have their buffers, and need to be copied."""
         assert self.odd is not None
-        whole = all(name in state for state in self.odd.states for name in (*self.names, STEP))
+        wanted = {*self.names, *self.scalars, STEP}
+        whole = all(wanted <= state.keys() for state in self.odd.states)
         return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
 
 
@@ -129,7 +133,7 @@ def launcher_of_parts(
             retries += 1
             continue
         if parts.odd is not None:
-            launches += _copied(parts.odd, parts.names, launch)
+            launches += _copied(parts.odd, parts.names, parts.scalars, launch)
         return one_after_another(launches)
 
 
@@ -147,12 +151,18 @@ def expected_dtypes(
         UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
     """
     for name, buffer in algorithm.buffers.items():
-        if not buffer.rules.is_per_element:
+        if buffer.is_scalar and key.capturable:
+            raise UnavailableError(
+                f"a kernel is given the number {name!r} by the host, and with capturable=True it "
+                "lies on the device"
+            )
+        if not (buffer.rules.is_per_element or buffer.is_scalar):
             raise UnavailableError(
                 f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
             )
     dtype = key.dtype.to_real()
-    dtypes = (dtype, dtype, *(buffer.dtype or dtype for buffer in algorithm.buffers.values()))
+    names = scalar_buffers.tensor_names(algorithm)
+    dtypes = (dtype, dtype, *(algorithm.buffers[name].dtype or dtype for name in names))
     require_known(dtypes, known)
     return dtypes
 
@@ -187,14 +197,15 @@ def _recorded_parts(
     for body in dict.fromkeys(bodies):
         rows = [row for row, taken in enumerate(bodies) if taken is body]
         part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
-        table = _table(part, tuple(algorithm.buffers), reader)
+        table = _table(algorithm, part, reader)
         parts.append(Part(table, _numbers(body, given, table, reader)))
     return parts
 
 
-def _table(bucket: Bucket, names: Sequence[str], reader: Reader | None) -> AddressTable:
+def _table(algorithm: type[UpdateBody], bucket: Bucket, reader: Reader | None) -> AddressTable:
     """Return the addresses of rows, whose gradients are from here on looked up by them alone."""
-    table = AddressTable(bucket, names, reader)
+    names, scalars = scalar_buffers.tensor_names(algorithm), scalar_buffers.names(algorithm)
+    table = AddressTable(bucket, names, reader, scalars)
     if table.watched:
         # Held here, gradients would keep their memory after zero_grad().
         bucket.grads.clear()
@@ -211,7 +222,16 @@ def _numbers(
         return None
     known = {index: values for index, values in given.items() if values is not None}
     groups = table.bucket.groups
-    return RowNumbers(body, known, groups, table.counters, table.is_wide, reader)
+    return RowNumbers(
+        body,
+        known,
+        groups,
+        table.counters,
+        table.is_wide,
+        reader,
+        table.scalar_addresses,
+        table.are_wide,
+    )
 
 
 def _bodies(
@@ -221,19 +241,21 @@ def _bodies(
     exactly: bool,
 ) -> list[RecordedBody | None]:
     """Return the body that each row goes through, None where it can't be recorded."""
-    steps, scale = bucket.steps, bucket.inverse_scale
+    steps, scale, scalars = bucket.steps, bucket.inverse_scale, scalar_buffers.names(algorithm)
     inverse = None if scale is None else float(scale)
     known: dict[Any, RecordedBody | None] = {}
     bodies: list[RecordedBody | None] = []
     for row, index in enumerate(bucket.groups):
-        # A first try reads one counter for each group; `RowNumbers.compute` finds who differs.
-        key = (index, steps[row].item() if exactly else None)
+        # A first try reads one row for each group; `RowNumbers.compute` finds who differs.
+        state = bucket.states[row]
+        key = (index, scalar_buffers.read(state, (STEP, *scalars)) if exactly else None)
         if key not in known:
             values, t = given[index], steps[row].item() + 1
+            cells = scalar_buffers.cells_of(state, scalars)
             known[key] = (
                 None
                 if values is None
-                else _body(algorithm, bucket, index, values, t, inverse, known)
+                else _body(algorithm, bucket, index, values, t, inverse, cells, known)
             )
         bodies.append(known[key])
     return bodies
@@ -246,26 +268,31 @@ def _body(
     values: FlatHyperparameters,
     t: float,
     inverse: float | None,
+    cells: Cells,
     known: Mapping[Any, RecordedBody | None],
 ) -> RecordedBody | None:
     """Return the body that a group goes through at a step: another group's, or a new one."""
     candidates = [body for body in dict.fromkeys(known.values()) if body is not None]
-    match = matching_body(candidates, values, t, inverse)
+    held = [cell.value for cell in cells.values()]
+    match = matching_body(candidates, values, t, inverse, held)
     if match is not None:
         return match
     h = bucket.hyperparameters[index]
-    return record_body(algorithm, h, values, t, bucket.maximize, inverse)
+    return record_body(algorithm, h, values, t, bucket.maximize, inverse, cells)
 
 
-def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
+def _copied(
+    odd: Bucket, names: Sequence[str], scalars: Sequence[str], launch: Callable[[Part], Launch]
+) -> list[Launch]:
     copies = BucketCopy(odd, names, packed)
-    alike, left = sorted_rows(copies.bucket, names)
+    alike, left = sorted_rows(copies.bucket, names, scalars)
     if left:
         raise UnavailableError(
             f"{len(left)} of its parameters lie otherwise than their gradients and state do, even "
             "when all are packed"
         )
-    tables = [AddressTable(copies.bucket.subset(rows), names, None) for rows in alike]
+    subsets = [copies.bucket.subset(rows) for rows in alike]
+    tables = [AddressTable(subset, names, None, scalars) for subset in subsets]
     launches = [launch(Part(table)) for table in tables]
     return [*launches, copies.copy_back, odd.grads.clear]
 
