@@ -16,7 +16,6 @@ from optkit_core.errors import ConfigError
 from optkit_core.implementations import forloop, kept_buckets, scalar_buffers, step_counters
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype
-from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import Launch, Offer, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -65,10 +64,9 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
 def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     """Step the parameters of the bucket, at most so many bytes together, by the update body.
 
-    Parameters of several groups go together where their hyperparameters are equal, and their
-    scalar buffers too. Sparse
-    gradients have no multi-tensor operations and go one by one. A parameter that fills a call
-    alone is updated as it is, since there is nothing to join.
+    Parameters of several groups go together where their hyperparameters and scalar buffers are
+    equal. Sparse gradients have no multi-tensor operations and go one by one. A parameter that
+    fills a call alone is updated as it is, since there is nothing to join.
 
     Args:
         algorithm: the class with its update body.
@@ -78,11 +76,10 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     if bucket.key.layout != torch.strided:
         forloop.run(algorithm, bucket)
         return
-    step_counters.advance(bucket.steps)
+    step_counters.advance(bucket.counters)
     is_counted = not bucket.key.capturable
-    counts = step_counters.read(bucket.steps) if is_counted else [None] * len(bucket)
-    scalars = scalar_buffers.names(algorithm) if is_counted else ()
-    together = _together(bucket, counts, scalars)
+    counts = step_counters.counts_of(bucket) if is_counted else [None] * len(bucket)
+    together = _together(bucket, counts)
     for (count, *_), positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)
         for chunk in part.chunks(most):
@@ -108,15 +105,14 @@ def unsupported_reason(
     return None
 
 
-def _together(
-    bucket: Bucket, counts: Sequence[float | None], scalars: Sequence[str]
-) -> dict[Any, list[int]]:
+def _together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
     """Return the positions of each count and combination of hyperparameters and scalar buffers."""
+    scalars = () if bucket.key.capturable else bucket.scalars
     keys = {index: _key(index, bucket.hyperparameters[index]) for index in set(bucket.groups)}
     positions: dict[Any, list[int]] = defaultdict(list)
     for position, (count, index) in enumerate(zip(counts, bucket.groups, strict=True)):
-        numbers = scalar_buffers.read(bucket.states[position], scalars)
-        positions[count, keys[index], numbers].append(position)
+        held = scalar_buffers.read(bucket.states[position], scalars)
+        positions[count, keys[index], held].append(position)
     return positions
 
 
@@ -132,23 +128,15 @@ def _key(index: int, h: SimpleNamespace) -> Any:
 
 
 def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) -> None:
-    """Call the update body once; without a count, it computes with the counters themselves."""
-    names, h = scalar_buffers.tensor_names(algorithm), bucket.values[0]
-    view = StateView()
+    """Call the update body once; where the device counts, it computes with the counters."""
+    names, h = bucket.tensors, bucket.values[0]
+    view = StateView(bucket.is_new)
     for part in in_one_dtype(bucket, names):
-        grads, cells = part.directed_grads(), _cells(algorithm, part, count)
+        grads, cells = part.directed_grads(), scalar_buffers.shared_cells(part)
         view.show({name: Bundle([state[name] for state in part.states]) for name in names}, cells)
-        t = Bundle(part.steps) if count is None else count
+        t = Bundle(part.counters) if bucket.key.capturable and bucket.counts_steps else count
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
         scalar_buffers.store(part.states, cells)
-
-
-def _cells(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) -> Cells:
-    """Return scalar buffers: those that all rows share, or bundles where the device counts."""
-    scalars = scalar_buffers.names(algorithm)
-    if count is None:
-        return scalar_buffers.cells_on_device(bucket.states, scalars)
-    return scalar_buffers.cells_of(bucket.states[0], scalars)
 
 
 FOREACH = Offer("foreach", make_launcher, unsupported_reason, Bucket.is_as_kept, spans_groups=True)

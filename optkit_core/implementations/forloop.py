@@ -5,12 +5,13 @@ This is the reference that the other implementations must agree with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 
 import torch
 
+from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import kept_buckets, scalar_buffers, step_counters
 from optkit_core.implementations.autograd import Recorded, as_tensor, shown_to_autograd
 from optkit_core.implementations.bundle import Bundle
@@ -40,10 +41,10 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         algorithm: the class with its update body.
         bucket: the parameters, gradients and states.
     """
-    step_counters.advance(bucket.steps)  # the body is told the number of this step, from 1
+    step_counters.advance(bucket.counters)  # the body is told the number of this step, from 1
     if bucket.key.layout != torch.strided:
         assert algorithm.update_sparse is not None
-        _call(algorithm.update_sparse, bucket, scalar_buffers.names(algorithm))
+        _call(algorithm.update_sparse, bucket)
     elif bucket.key.capturable:
         _run_capturable(algorithm, bucket.as_real())
     elif bucket.key.differentiable:
@@ -72,35 +73,35 @@ def update(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         algorithm: the class with its update body.
         bucket: the same, without complex tensors.
     """
-    scalars = scalar_buffers.names(algorithm)
     # A limit of 0 makes chunks of one row: the copies of one parameter exist at a time.
-    for part in in_one_dtype(bucket, scalar_buffers.tensor_names(algorithm), limit=0):
-        _call(algorithm.update, part, scalars)
+    for part in in_one_dtype(bucket, bucket.tensors, limit=0):
+        _call(algorithm.update, part)
 
 
-def _call(body: Callable[..., None], bucket: Bucket, scalars: Sequence[str]) -> None:
-    view = StateView()
-    rows = zip(bucket.params, bucket.grads, bucket.states, bucket.values, strict=True)
-    for p, g, state, h in rows:
-        cells = scalar_buffers.cells_of(state, scalars)
+def _call(body: Callable[..., None], bucket: Bucket) -> None:
+    view = StateView(bucket.is_new)
+    counts = step_counters.counts_of(bucket)
+    rows = zip(bucket.params, bucket.grads, bucket.states, bucket.values, counts, strict=True)
+    for p, g, state, h, t in rows:
+        cells = scalar_buffers.cells_of(state, bucket.scalars)
         view.show(state, cells)
-        body(p, bucket.directed(g), view, h, state["step"].item())
+        body(p, bucket.directed(g), view, h, t)
         scalar_buffers.store([state], cells)
 
 
 def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     """Step under autograd; buffers become new tensors, so that many steps can be unrolled."""
     real = bucket.as_real()
-    names, scalars = scalar_buffers.tensor_names(algorithm), scalar_buffers.names(algorithm)
-    rows = zip(real.params, real.grads, real.states, real.values, bucket.states, strict=True)
-    for p, g, state, h, kept in rows:
+    names, counts = bucket.tensors, step_counters.counts_of(bucket)
+    columns = (real.params, real.grads, real.states, real.values, bucket.states, counts)
+    for p, g, state, h, kept, t in zip(*columns, strict=True):
         wide, g, *tensors = widened((p, g, *(state[name] for name in names)))
         values = [Recorded(tensor, replaceable=True) for tensor in tensors]
         parameter = Recorded(wide, replaceable=wide is not p)
-        view = StateView()
-        cells = scalar_buffers.cells_of(state, scalars, shown_to_autograd)
+        view = StateView(bucket.is_new)
+        cells = scalar_buffers.cells_of(state, bucket.scalars, shown_to_autograd)
         view.show(dict(zip(names, values, strict=True)), cells)
-        algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, state["step"].item())
+        algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, t)
         if wide is not p:  # the parameter stays the same tensor, in its own dtype
             p.copy_(parameter.tensor)
         for name, value in zip(names, values, strict=True):
@@ -112,16 +113,16 @@ def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
 
 
 def _run_capturable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
-    view = StateView()
-    names, scalars = scalar_buffers.tensor_names(algorithm), scalar_buffers.names(algorithm)
-    for part in in_one_dtype(bucket, names, limit=0):
+    view = StateView(bucket.is_new)
+    for part in in_one_dtype(bucket, bucket.tensors, limit=0):
         rows = zip(part.params, part.grads, part.states, part.values, strict=True)
         for p, g, state, h in rows:
             # Bundles of one: these take alpha= and value= from a tensor without reading it.
-            cells = scalar_buffers.cells_on_device([state], scalars)
-            view.show({name: Bundle([state[name]]) for name in names}, cells)
+            cells = scalar_buffers.cells_on_device([state], part.scalars)
+            view.show({name: Bundle([state[name]]) for name in part.tensors}, cells)
             gradient = Bundle([part.directed(g)])
-            algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
+            t = Bundle([state[STEP]]) if part.counts_steps else None
+            algorithm.update(Bundle([p]), gradient, view, h, t)
             scalar_buffers.store([state], cells)
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
-from optkit_core.declaration.buffers import STEP
-from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.row_layout import is_uniform
 from optkit_core.native.tensor_reader import Reader
@@ -26,15 +22,13 @@ class KeptBucket:
     in each step where nothing is noted.
 
     Args:
-        names: the buffers of its algorithm that are tensors of the parameter's shape.
-        scalars: the others, which are numbers.
+        names: the buffers of its algorithm that are tensors.
         reader: what notices changes.
     """
 
-    def __init__(self, names: tuple[str, ...], scalars: tuple[str, ...], reader: Reader) -> None:
+    def __init__(self, names: tuple[str, ...], reader: Reader) -> None:
         """Note nothing yet."""
         self._names = names
-        self._scalars = scalars
         self._reader = reader
         self._table: AddressTable | None = None
 
@@ -44,16 +38,15 @@ class KeptBucket:
         if self._table is None:
             if not self._can_be_noted(bucket):
                 return False
-            self._table = AddressTable(bucket, self._names, self._reader, self._scalars)
+            self._table = AddressTable(bucket, self._names, self._reader)
         if not self._table.refresh():
             return False
         bucket.grads = [p.grad for p in bucket.params if p.grad is not None]
         return True
 
     def _can_be_noted(self, bucket: Bucket) -> bool:
-        wanted = {*self._names, *self._scalars, STEP}
-        whole = all(wanted <= state.keys() for state in bucket.states)
-        return whole and bucket.refresh() and is_uniform(bucket, self._names, self._scalars)
+        whole = all(name in state for state in bucket.states for name in bucket.state_names)
+        return whole and bucket.refresh() and is_uniform(bucket, self._names)
 
 
 def keep(algorithm: type[UpdateBody], bucket: Bucket) -> None:
@@ -68,23 +61,14 @@ def keep(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     is_readable = is_plain and key.device.type in DEVICES
     if bucket.kept is not None or not is_readable or key.differentiable or key.capturable:
         return
-    if all(
-        buffer.rules.is_per_element or buffer.is_scalar for buffer in algorithm.buffers.values()
-    ):
-        scalars = scalar_buffers.names(algorithm)
-        reader = reader_of(bucket, scalars)
-        names = scalar_buffers.tensor_names(algorithm)
-        bucket.kept = None if reader is None else KeptBucket(names, scalars, reader)
+    if all(algorithm.buffers[name].rules.is_per_element for name in bucket.tensors):
+        reader = reader_of(bucket)
+        bucket.kept = None if reader is None else KeptBucket(bucket.tensors, reader)
 
 
-def reader_of(bucket: Bucket, scalars: Sequence[str] = ()) -> Reader | None:
-    """Return the native reader, where it can read the counters and scalar buffers of a bucket.
-
-    Args:
-        bucket: the parameters, gradients and states.
-        scalars: the names of the scalar buffers.
-    """
-    # numbers.cpp reads them on the host, as float or as double.
-    numbers = [bucket.steps[0], *[bucket.states[0][name] for name in scalars]]
+def reader_of(bucket: Bucket) -> Reader | None:
+    """Return the native reader, where it can read a bucket's step counters and scalar buffers."""
+    # numbers.cpp reads these on the host, as float or as double.
+    numbers = (bucket.steps[0], *[bucket.states[0][name] for name in bucket.scalars])
     is_readable = all(n.is_cpu and n.dtype in (torch.float32, torch.float64) for n in numbers)
     return native_reader() if is_readable else None

@@ -13,7 +13,7 @@ from optkit_core.declaration.buffers import Buffer
 from optkit_core.implementations.autograd import Recorded
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.operators import Operators, is_in_place
-from optkit_core.selection.offer import UpdateBody
+from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.scalar_program import TracedScalar
 
 
@@ -55,24 +55,6 @@ class DeviceNumber(Bundle):
         return super().apply(plain, *arguments, **keywords)
 
 
-def names(algorithm: type[UpdateBody]) -> tuple[str, ...]:
-    """Return the names of an algorithm's scalar buffers.
-
-    Args:
-        algorithm: the class with its buffers.
-    """
-    return tuple([name for name, buffer in algorithm.buffers.items() if buffer.is_scalar])
-
-
-def tensor_names(algorithm: type[UpdateBody]) -> tuple[str, ...]:
-    """Return the names of the other buffers, which an update body sees as tensors.
-
-    Args:
-        algorithm: the class with its buffers.
-    """
-    return tuple([name for name, buffer in algorithm.buffers.items() if not buffer.is_scalar])
-
-
 def read(state: Mapping[str, Any], names: Iterable[str]) -> tuple[float, ...]:
     """Return the numbers in a state; those on a device are waited for.
 
@@ -105,6 +87,17 @@ def cells_on_device(states: Sequence[Mapping[str, Any]], names: Iterable[str]) -
     """
     columns = {name: [state[name] for state in states] for name in names}
     return {name: ScalarCell(DeviceNumber(c), c[0].dtype) for name, c in columns.items()}
+
+
+def shared_cells(bucket: Bucket) -> Cells:
+    """Return the scalar buffers of a bucket whose rows agree in them, or where the device has them.
+
+    Args:
+        bucket: the parameters, gradients and states.
+    """
+    if bucket.key.capturable:
+        return cells_on_device(bucket.states, bucket.scalars)
+    return cells_of(bucket.states[0], bucket.scalars)
 
 
 def first_cells(buffers: Mapping[str, Buffer], h: Any) -> Cells:

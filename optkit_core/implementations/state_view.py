@@ -29,12 +29,17 @@ class StateView:
     Traceback (most recent call last):
         ...
     AttributeError: s.total can't be assigned; update it in place, as by s.total.copy_(...)
+
+    Args:
+        is_new: whether the step is the one in which buffers come into being that the body sets.
     """
 
-    __slots__ = ("__dict__", "_cells")
+    # Beside `__dict__`, which holds the tensors and nothing else.
+    __slots__ = ("__dict__", "_cells", "is_new")
 
-    def __init__(self) -> None:
+    def __init__(self, is_new: bool = False) -> None:
         """Show nothing yet."""
+        object.__setattr__(self, "is_new", is_new)
         self.show({})
 
     def show(self, buffers: Mapping[str, Any], cells: Mapping[str, Cell] = _NONE) -> None:
@@ -54,7 +59,7 @@ class StateView:
         """Return the number that a scalar buffer holds now."""
         if name in self._cells:
             return self._cells[name].value
-        raise AttributeError(f"s.{name} isn't a buffer of this algorithm")
+        raise AttributeError(f"s.{name} isn't a buffer that the parameter has")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse another tensor; ``s.total += g`` assigns the same one, which is fine."""

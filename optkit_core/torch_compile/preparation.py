@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations import FOREACH, FORLOOP, scalar_buffers, step_counters
+from optkit_core.implementations import FOREACH, FORLOOP, step_counters
 from optkit_core.implementations.fused import row_partition
 from optkit_core.implementations.fused.cpp_source import TYPES
 from optkit_core.selection.offer import Launch, UpdateBody
@@ -71,7 +71,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
         if shown is not None:
             works, assign = shown
             prepared.works.extend(works)
-            prepared.counters.append(item.bucket.steps)
+            prepared.counters.append(item.bucket.counters)
             prepared.assignments.append(assign)
         else:
             launch = optimizer.launch(item)
@@ -86,14 +86,14 @@ def _works(
 
     None where the compiler can't be shown any.
     """
-    if not _can_be_shown(algorithm, item):
+    if not _can_be_shown(item):
         return None
     bucket = item.bucket.as_real()
-    keys = row_keys(algorithm, bucket, _counts(bucket))
+    keys = row_keys(bucket, _counts(bucket))
     try:
         traces = traced_rows(algorithm, bucket, keys)
         works = [
-            _work(algorithm, part, program, numbers, item.choice.offer is FORLOOP)
+            _work(part, program, numbers, item.choice.offer is FORLOOP)
             for part, program, numbers in _by_program(bucket, traces, keys)
         ]
     except UnavailableError:  # a body that can't be traced steps uncompiled
@@ -101,11 +101,11 @@ def _works(
     return works, assignment(bucket, traces, keys)
 
 
-def _can_be_shown(algorithm: type[UpdateBody], item: PlannedBucket) -> bool:
+def _can_be_shown(item: PlannedBucket) -> bool:
     key = item.bucket.key
     is_plain = key.native and key.layout == torch.strided and not key.differentiable
     # What a scalar buffer holds on a device, no trace knows.
-    is_known = not (key.capturable and scalar_buffers.names(algorithm))
+    is_known = not (key.capturable and item.bucket.scalars)
     return item.choice.offer in (FOREACH, FORLOOP) and is_plain and is_known
 
 
@@ -113,7 +113,7 @@ def _counts(bucket: Bucket) -> list[float | None]:
     """Return the number of the step for each row, None where the device counts."""
     if bucket.key.capturable:
         return [None] * len(bucket)
-    return [count + 1 for count in step_counters.read(bucket.steps)]
+    return [t if t is None else t + 1 for t in step_counters.counts_of(bucket)]
 
 
 def _by_program(
@@ -133,18 +133,16 @@ def _by_program(
 
 
 def _work(
-    algorithm: type[UpdateBody],
     bucket: Bucket,
     program: Program,
     numbers: list[list[Any]],
     one_by_one: bool,
 ) -> Work:
     inputs = [bucket.params, bucket.grads]
-    names = scalar_buffers.tensor_names(algorithm)
-    inputs += [[state[name] for state in bucket.states] for name in names]
+    inputs += [[state[name] for state in bucket.states] for name in bucket.tensors]
     dtypes = {tensor.dtype for row in inputs for tensor in row}
     row_partition.require_known(dtypes, TYPES)
-    if bucket.key.capturable:
+    if bucket.key.capturable and bucket.counts_steps:
         # Counters themselves advance in `finish`, after the operations that read these.
         inputs.append([step + 1 for step in bucket.steps])
     # As in kernels: one float64 buffer, and everything is float64.

@@ -22,7 +22,6 @@ from optkit_core.tracing.program import Program
 from optkit_core.tracing.scalar_program import ScalarProgram, ScalarRecorder
 from optkit_core.tracing.trace import trace
 
-
 NO_CELLS: Cells = MappingProxyType({})
 
 
@@ -56,6 +55,8 @@ def record_body(
     t: float,
     maximize: bool = False,
     inverse_scale: float | None = None,
+    buffers: tuple[str, ...] | None = None,
+    is_new: bool = False,
     cells: Cells = NO_CELLS,
 ) -> RecordedBody | None:
     """Record an update body.
@@ -67,6 +68,8 @@ def record_body(
         t: the number of the step.
         maximize: whether the gradient's sign is turned.
         inverse_scale: what the gradient is multiplied by first, if it is scaled.
+        buffers: the names of the buffers that there are; None: those that `h` asks for.
+        is_new: whether buffers come into being that the body sets.
         cells: the scalar buffers as they are before the step.
 
     Returns:
@@ -79,19 +82,23 @@ def record_body(
     traced = {name: ScalarCell(next(inputs), cell.dtype) for name, cell in cells.items()}
     try:
         names, scale = unflatten(flat.slots, scalars), next(inputs, None)
-        program, numbers = trace(algorithm, names, count, maximize, scale, traced)
-        assigned, values = _assigned(traced)
-        body = RecordedBody(program, recorder.program([*numbers, *values]), flat.slots, assigned)
+        common = (buffers, is_new)
+        program, numbers = trace(algorithm, names, count, maximize, scale, *common, traced)
+        assigned, new = _assigned(traced)
+        body = RecordedBody(program, recorder.program([*numbers, *new]), flat.slots, assigned)
         # A body may tell scalars from floats, by isinstance() for example: it has to do the same
         # with plain numbers.
-        own = {name: ScalarCell(cell.value, cell.dtype) for name, cell in cells.items()}
-        plain, found = trace(algorithm, _without_tensors(h), t, maximize, inverse_scale, own)
+        values, own = (
+            _without_tensors(h),
+            {n: ScalarCell(c.value, c.dtype) for n, c in cells.items()},
+        )
+        plain, found = trace(algorithm, values, t, maximize, inverse_scale, *common, own)
     # No reason is lost: the body is then run in each step, and would show the same error there.
     except (ArithmeticError, AttributeError, TypeError, ValueError, RuntimeError):
         return None
     wanted = (program, assigned, body.scalars.numbers([x.value for x in recorder.inputs]))
-    own_assigned, own_values = _assigned(own)
-    is_same = wanted == (plain, own_assigned, [*found, *own_values])
+    own_assigned, own_new = _assigned(own)
+    is_same = wanted == (plain, own_assigned, [*found, *own_new])
     return body if recorder.is_complete and is_same else None
 
 

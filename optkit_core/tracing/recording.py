@@ -205,9 +205,11 @@ def _root(inputs: tuple[str, ...]) -> CallNode:
 
 def _as_known_power(operand: Any) -> Any:
     """Return the exponent of `POWERS` that a scalar is, if it is one; the comparisons are noted."""
-    if not isinstance(operand, TracedScalar):
-        return operand
-    return next((power for power in POWERS if operand == power), operand)
+    if isinstance(operand, TracedScalar):
+        for power in POWERS:
+            if operand.recorder.record("eq", operand, power):
+                return power
+    return operand
 
 
 def _key(operand: Any) -> int | str | type:

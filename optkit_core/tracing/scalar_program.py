@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 import operator
-from ctypes import c_float
 from collections.abc import Callable, Sequence
+from ctypes import c_float
 from typing import Any, Literal, NamedTuple
 
 NOT_COMPARED = -1

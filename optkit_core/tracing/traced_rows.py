@@ -11,7 +11,7 @@ from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.program import Program
-from optkit_core.tracing.trace import trace
+from optkit_core.tracing.trace import trace_bucket
 
 
 class RowKey(NamedTuple):
@@ -19,12 +19,12 @@ class RowKey(NamedTuple):
 
     Args:
         group: the index of its group.
-        count: the number of the step, None where the device counts.
+        t: the number of the step, None where the device counts or nobody does.
         held: what its scalar buffers hold.
     """
 
     group: int
-    count: float | None
+    t: float | None
     held: tuple[float, ...] = ()
 
 
@@ -42,19 +42,15 @@ class TracedRow(NamedTuple):
     cells: Cells
 
 
-def row_keys(
-    algorithm: type[UpdateBody], bucket: Bucket, counts: Iterable[float | None]
-) -> list[RowKey]:
+def row_keys(bucket: Bucket, steps: Iterable[float | None]) -> list[RowKey]:
     """Return the key of each row.
 
     Args:
-        algorithm: the class with its buffers.
         bucket: the parameters, gradients and states.
-        counts: for each row the number of the step, None where the device counts.
+        steps: for each row the number of the step, None where the device counts or nobody does.
     """
-    names = scalar_buffers.names(algorithm)
-    rows = zip(bucket.groups, counts, bucket.states, strict=True)
-    return [RowKey(group, count, scalar_buffers.read(s, names)) for group, count, s in rows]
+    rows = zip(bucket.groups, steps, bucket.states, strict=True)
+    return [RowKey(group, t, scalar_buffers.read(s, bucket.scalars)) for group, t, s in rows]
 
 
 def traced_rows(
@@ -70,11 +66,10 @@ def traced_rows(
     Raises:
         UntraceableError: the body does something that no kernel can be written for.
     """
-    names = scalar_buffers.names(algorithm)
     # Scalar buffers of one name have one dtype where a table has been made of the rows.
     rows = {key: bucket.states[row] for row, key in reversed(list(enumerate(keys)))}
     return {
-        key: _traced(algorithm, bucket, key, scalar_buffers.cells_of(rows[key], names))
+        key: _traced(algorithm, bucket, key, scalar_buffers.cells_of(rows[key], bucket.scalars))
         for key in dict.fromkeys(keys)
     }
 
@@ -93,8 +88,8 @@ def assignment(
 
 
 def _traced(algorithm: type[UpdateBody], bucket: Bucket, key: RowKey, cells: Cells) -> TracedRow:
-    h, scale = bucket.hyperparameters[key.group], bucket.inverse_scale
-    program, numbers = trace(algorithm, h, key.count, bucket.maximize, scale, cells)
+    h = bucket.hyperparameters[key.group]
+    program, numbers = trace_bucket(algorithm, bucket, h, key.t, cells)
     return TracedRow(program, numbers, cells)
 
 

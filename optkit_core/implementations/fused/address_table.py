@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from optkit_core import torch_private
-from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import step_counters
 from optkit_core.native.shared_structures import WORD, OperandStruct, PlanStruct, address
 from optkit_core.native.tensor_reader import Reader
@@ -25,22 +24,15 @@ class AddressTable:
 
     Args:
         bucket: the parameters, gradients and states; the order of its rows is kept.
-        names: the buffers that a kernel takes, in its order; the step counters follow.
+        names: the buffers that a kernel takes, in its order; the step counters follow, and then
+            the scalar buffers.
         reader: what notices changes; None where there is no compiled code that does.
-        scalars: the scalar buffers, which come last.
     """
 
-    def __init__(
-        self,
-        bucket: Bucket,
-        names: Sequence[str],
-        reader: Reader | None,
-        scalars: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, bucket: Bucket, names: Sequence[str], reader: Reader | None) -> None:
         """Note where everything lies now."""
         self.bucket = bucket
-        self.names = (*names, STEP, *scalars)
-        self.scalars = tuple(scalars)
+        self.names = tuple(names)
         self.rows = len(bucket)
         columns, operands = self._columns(), 2 + len(names)
         self.dtypes = tuple(real_dtype(column[0]) for column in columns[:operands])
@@ -55,21 +47,24 @@ class AddressTable:
         self.watched = Watched(self, reader) if reader else None
 
     def _columns(self) -> list[list[Tensor]]:
-        states = self.bucket.states
-        columns = [[state[name] for state in states] for name in self.names]
-        return [self.bucket.params, self.bucket.grads, *columns]
+        bucket = self.bucket
+        buffers, scalars = (
+            [[state[name] for state in bucket.states] for name in names]
+            for names in (self.names, bucket.scalars)
+        )
+        return [bucket.params, bucket.grads, *buffers, bucket.steps, *scalars]
 
     @property
     def counters(self) -> int:
         """Where the addresses of the step counters begin."""
-        return self._address_of(len(self.dtypes))
+        return self._addresses_of(len(self.dtypes))
 
     @property
-    def scalar_addresses(self) -> int:
+    def scalars(self) -> int:
         """Where the addresses of the scalar buffers begin."""
-        return self._address_of(len(self.dtypes) + 1)
+        return self._addresses_of(len(self.dtypes) + 1)
 
-    def _address_of(self, column: int) -> int:
+    def _addresses_of(self, column: int) -> int:
         return address(self.memory) + WORD * self.rows * column
 
     @property
@@ -90,10 +85,12 @@ class AddressTable:
 
     def advance(self) -> None:
         """Add one to every step counter."""
+        if not self.bucket.counts_steps:
+            return
         if self.watched:
             self.watched.advance()
         else:
-            step_counters.advance(self.bucket.steps)
+            step_counters.advance(self.bucket.counters)
 
 
 class Watched:
@@ -103,13 +100,23 @@ class Watched:
         """Note what is to stay as it is."""
         bucket, self._table, self.reader = table.bucket, table, reader
         # Held, here and below: an object that has gone could leave its id to another one.
-        self._tensors = [state[name] for state in bucket.states for name in table.names]
+        steps = bucket.steps
+        self._tensors = [
+            tensor
+            for state, step in zip(bucket.states, steps, strict=True)
+            for tensor in (
+                *[state[name] for name in table.names],
+                step,
+                *[state[name] for name in bucket.scalars],
+            )
+        ]
         # A gradient of one element may have a lazy negation or conjugation, unseen by its strides.
         self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
         self._handles = reader.handles(self._tensors)
         self._entries = [entry for state in bucket.states for entry in state.values()]
-        columns = 1 + len(table.names)
+        numbers = 1 + len(bucket.scalars)
+        columns = 1 + len(table.names) + numbers
         self._operands = (OperandStruct * (columns + 1))()
         # In the order of PlanStruct, where handles stand between states and dicts.
         self._arrays = (
@@ -128,8 +135,8 @@ class Watched:
         params, impls, tokens, states, *others, hints = map(address, self._arrays)
         self.plan = PlanStruct(
             table.rows,
-            len(table.names),
-            1 + len(table.scalars),
+            len(table.names) + numbers,
+            numbers,
             params,
             impls,
             tokens,

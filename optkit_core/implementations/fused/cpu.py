@@ -8,7 +8,6 @@ from functools import partial
 from types import SimpleNamespace
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.fused import cpp_source, row_partition
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, load_kernel
@@ -47,8 +46,9 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
-        load_kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
+        dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+        load_kernel(program, dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
     return None
@@ -62,9 +62,8 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    return cpp_source.loop(
-        trace(algorithm, h, 1.0)[0], row_partition.expected_dtypes(algorithm, key, TYPES)
-    )
+    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+    return cpp_source.loop(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
 
 
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
@@ -89,7 +88,7 @@ def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
     """
     bucket, counts = table.bucket, table.next_counts()
     each = counts if len(counts) > 1 else [*counts] * table.rows
-    keys = row_keys(algorithm, bucket, each)
+    keys = row_keys(bucket, each)
     traces = traced_rows(algorithm, bucket, keys)
     programs = dict.fromkeys(traced.program for traced in traces.values())
     if len(programs) > 1:
@@ -114,10 +113,9 @@ def _by_key(
 ) -> list[Launch]:
     launches = []
     table.bucket.refresh()  # it has no gradients where a reader looks them up
-    names = scalar_buffers.tensor_names(algorithm)
     for key in dict.fromkeys(keys):
         rows = [row for row, other in enumerate(keys) if other == key]
         # Without a reader, since this table serves a single step.
-        part = AddressTable(table.bucket.subset(rows), names, None, table.scalars)
+        part = AddressTable(table.bucket.subset(rows), table.names, None)
         launches.append(_traced(algorithm, part))
     return launches

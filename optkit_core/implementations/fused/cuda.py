@@ -87,8 +87,8 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        row_partition.expected_dtypes(algorithm, key, TYPES)
-        trace(algorithm, h, None if key.capturable else 1.0)
+        row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        trace(algorithm, h, None if key.capturable else 1.0, buffers=key.buffers)
     except UnavailableError as error:
         return str(error)
     return unsupported_device_reason(key.device)
@@ -102,8 +102,9 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
-    program, numbers = trace(algorithm, h, None if key.capturable else 1.0)
+    dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
+    t = None if key.capturable else 1.0
+    program, numbers = trace(algorithm, h, t, buffers=key.buffers)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
 
 
@@ -129,7 +130,9 @@ def _settle_counters(bucket: Bucket) -> None:
     """
     if bucket.kept is not None and bucket.found_inf is None:
         return  # they were settled when the parts were made
-    device, steps = bucket.key.device, bucket.steps
+    device, steps = bucket.key.device, bucket.counters
+    if not steps:
+        return
     is_away = [step.device != device for step in steps]
     # Only the device knows whether a step is skipped: a count of the host would be wrong.
     if any(is_away) and (bucket.found_inf is not None or not all(is_away)):
@@ -145,7 +148,7 @@ def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     row_partition.require_known(part.table.dtypes, TYPES)
     if part.numbers is not None:
         return partial(_run, part.table, [_recorded(part)], part.numbers.assign)
-    keys = row_keys(algorithm, part.table.bucket, _counts(part.table))
+    keys = row_keys(part.table.bucket, _counts(part.table))
     traces = traced_rows(algorithm, part.table.bucket, keys)
     assign = assignment(part.table.bucket, traces, keys)
     return partial(_run, part.table, _passes(part.table, traces, keys), assign)
@@ -203,7 +206,7 @@ def _pass(
     signature = Signature(
         program,
         table.dtypes,
-        bucket.states[0][STEP].dtype,
+        bucket.steps[0].dtype,
         (None,) * len(numbers) if is_tabled else _dtypes(numbers),
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
@@ -249,7 +252,9 @@ def _run(table: AddressTable, passes: Sequence[Pass], assign: Callable[[], None]
 
 def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
     """Add one to every step counter, unless the device says that the step is skipped."""
-    steps = table.bucket.steps
+    steps = table.bucket.counters
+    if not steps:
+        return
     if flag:
         # Adds 0 where a gradient isn't finite, without waiting for the device.
         torch._foreach_add_(steps, (flag[0] == 0).to(steps[0].dtype).reshape(()))
@@ -261,7 +266,7 @@ def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
 
 def _counted_on_device(bucket: Bucket) -> bool:
     """Return whether a kernel reads the step counters, which the host then doesn't know."""
-    on_host: bool = bucket.states[0][STEP].is_cpu
+    on_host: bool = bucket.steps[0].is_cpu
     return bucket.key.capturable or bucket.found_inf is not None or not on_host
 
 

@@ -7,34 +7,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from optkit_core.declaration.buffers import STEP
 from optkit_core.native.memory_layout import is_dense, strides
 from optkit_core.step.buckets import Bucket
 
 
-def sorted_rows(
-    bucket: Bucket, names: Sequence[str], scalars: Sequence[str] = ()
-) -> tuple[list[list[int]], list[int]]:
+def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], list[int]]:
     """Return the positions of rows that can be walked together, and of those that can't.
 
     Args:
         bucket: the parameters, gradients and states.
         names: the buffers that a kernel takes.
-        scalars: the scalar buffers.
 
     Returns:
         Rows whose tensors lie alike, in one list for each combination of dtypes, those of
         step counter and scalar buffers included; and rows that must be copied first.
     """
-    if is_uniform(bucket, names, scalars):
+    if is_uniform(bucket, names):
         return [list(range(len(bucket)))], []
     alike: dict[tuple[torch.dtype, ...], list[int]] = {}
     odd = []
-    rows = zip(bucket.params, bucket.grads, bucket.states, strict=True)
-    for position, (p, g, state) in enumerate(rows):
+    rows = zip(bucket.params, bucket.grads, bucket.states, bucket.steps, strict=True)
+    for position, (p, g, state, step) in enumerate(rows):
         tensors = (p, g, *[state[name] for name in names])
         if lie_alike(tensors):
-            numbers = [state[name] for name in (STEP, *scalars)]
+            numbers = (step, *[state[name] for name in bucket.scalars])
             dtypes = tuple([t.dtype for t in (*tensors, *numbers)])
             alike.setdefault(dtypes, []).append(position)
         else:
@@ -42,7 +38,7 @@ def sorted_rows(
     return list(alike.values()), odd
 
 
-def is_uniform(bucket: Bucket, names: Sequence[str], scalars: Sequence[str] = ()) -> bool:
+def is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
     """Return whether all rows lie alike in the plainest way: looked at column by column.
 
     Their tensors are of one shape: whoever plans a step sees to that.
@@ -52,9 +48,9 @@ def is_uniform(bucket: Bucket, names: Sequence[str], scalars: Sequence[str] = ()
     if bucket.key.dtype.is_complex or not all(map(_is_plain, columns)):
         return False
     devices = {tensor.device for column in columns for tensor in column}
-    # numbers.cpp reads all counters of a table in one type, and so each scalar buffer.
-    alike = all(len({s[name].dtype for s in bucket.states}) == 1 for name in (STEP, *scalars))
-    return len(devices) == 1 and alike
+    # numbers.cpp reads all counters of a table in one type, and so the scalars of one name.
+    numbers = [bucket.steps, *[[s[name] for s in bucket.states] for name in bucket.scalars]]
+    return len(devices) == 1 and all(len({t.dtype for t in column}) == 1 for column in numbers)
 
 
 def _is_plain(column: Sequence[Tensor]) -> bool:

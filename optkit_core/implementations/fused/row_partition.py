@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from optkit_core.declaration.buffers import STEP
+from optkit_core.declaration.buffer_conditions import names_under
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.fused.address_table import AddressTable
@@ -65,17 +65,16 @@ class Parts:
         records: bool = True,
     ) -> None:
         """Sort the rows by how their tensors lie, and by the branches that their bodies take."""
-        self.names = scalar_buffers.tensor_names(algorithm)
-        self.scalars = scalar_buffers.names(algorithm)
+        self.names = bucket.tensors
         self.is_scaled = bucket.inverse_scale is not None
-        alike, odd = sorted_rows(bucket, self.names, self.scalars)
+        alike, odd = sorted_rows(bucket, self.names)
         self.odd = bucket.subset(odd) if odd else None
         self.parts: list[Part] = []
         for rows in alike:
             subset = bucket.subset(rows)
-            reader = reader_of(subset, self.scalars)
+            reader = reader_of(subset)
             if reader is None or not records:
-                self.parts.append(Part(_table(algorithm, subset, reader)))
+                self.parts.append(Part(_table(subset, self.names, reader)))
             else:
                 self.parts += _recorded_parts(algorithm, subset, reader, exactly)
         # Bodies have just been recorded with the values of now.
@@ -100,8 +99,8 @@ class Parts:
     def _is_still_odd(self) -> bool:
         """Return whether the rows that are copied have their buffers, and need to be copied."""
         assert self.odd is not None
-        wanted = {*self.names, *self.scalars, STEP}
-        whole = all(wanted <= state.keys() for state in self.odd.states)
+        names = self.odd.state_names
+        whole = all(name in state for state in self.odd.states for name in names)
         return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
 
 
@@ -133,24 +132,27 @@ def launcher_of_parts(
             retries += 1
             continue
         if parts.odd is not None:
-            launches += _copied(parts.odd, parts.names, parts.scalars, launch)
+            launches += _copied(parts.odd, parts.names, launch)
         return one_after_another(launches)
 
 
 def expected_dtypes(
-    algorithm: type[UpdateBody], key: BucketKey, known: Container[torch.dtype]
+    algorithm: type[UpdateBody], key: BucketKey, h: Any, known: Container[torch.dtype]
 ) -> tuple[torch.dtype, ...]:
     """Return the dtypes of parameter, gradient and buffers of a bucket.
 
     Args:
         algorithm: the class with its buffers.
         key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
         known: the dtypes that kernels know.
 
     Raises:
         UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
     """
-    for name, buffer in algorithm.buffers.items():
+    names = names_under(algorithm.buffers, h, key.buffers)
+    buffers = {name: algorithm.buffers[name] for name in names}
+    for name, buffer in buffers.items():
         if buffer.is_scalar and key.capturable:
             raise UnavailableError(
                 f"a kernel is given the number {name!r} by the host, and with capturable=True it "
@@ -161,8 +163,8 @@ def expected_dtypes(
                 f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
             )
     dtype = key.dtype.to_real()
-    names = scalar_buffers.tensor_names(algorithm)
-    dtypes = (dtype, dtype, *(algorithm.buffers[name].dtype or dtype for name in names))
+    own = [buffer.dtype or dtype for buffer in buffers.values() if not buffer.is_scalar]
+    dtypes = (dtype, dtype, *own)
     require_known(dtypes, known)
     return dtypes
 
@@ -197,15 +199,14 @@ def _recorded_parts(
     for body in dict.fromkeys(bodies):
         rows = [row for row, taken in enumerate(bodies) if taken is body]
         part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
-        table = _table(algorithm, part, reader)
+        table = _table(part, part.tensors, reader)
         parts.append(Part(table, _numbers(body, given, table, reader)))
     return parts
 
 
-def _table(algorithm: type[UpdateBody], bucket: Bucket, reader: Reader | None) -> AddressTable:
+def _table(bucket: Bucket, names: Sequence[str], reader: Reader | None) -> AddressTable:
     """Return the addresses of rows, whose gradients are from here on looked up by them alone."""
-    names, scalars = scalar_buffers.tensor_names(algorithm), scalar_buffers.names(algorithm)
-    table = AddressTable(bucket, names, reader, scalars)
+    table = AddressTable(bucket, names, reader)
     if table.watched:
         # Held here, gradients would keep their memory after zero_grad().
         bucket.grads.clear()
@@ -222,16 +223,8 @@ def _numbers(
         return None
     known = {index: values for index, values in given.items() if values is not None}
     groups = table.bucket.groups
-    return RowNumbers(
-        body,
-        known,
-        groups,
-        table.counters,
-        table.is_wide,
-        reader,
-        table.scalar_addresses,
-        table.are_wide,
-    )
+    numbers = (table.counters, table.is_wide, reader, table.scalars, table.are_wide)
+    return RowNumbers(body, known, groups, *numbers)
 
 
 def _bodies(
@@ -241,17 +234,17 @@ def _bodies(
     exactly: bool,
 ) -> list[RecordedBody | None]:
     """Return the body that each row goes through, None where it can't be recorded."""
-    steps, scale, scalars = bucket.steps, bucket.inverse_scale, scalar_buffers.names(algorithm)
+    steps, scale = bucket.steps, bucket.inverse_scale
     inverse = None if scale is None else float(scale)
     known: dict[Any, RecordedBody | None] = {}
     bodies: list[RecordedBody | None] = []
     for row, index in enumerate(bucket.groups):
         # A first try reads one row for each group; `RowNumbers.compute` finds who differs.
-        state = bucket.states[row]
-        key = (index, scalar_buffers.read(state, (STEP, *scalars)) if exactly else None)
+        held = scalar_buffers.read(bucket.states[row], bucket.scalars) if exactly else None
+        key = (index, steps[row].item() if exactly else None, held)
         if key not in known:
             values, t = given[index], steps[row].item() + 1
-            cells = scalar_buffers.cells_of(state, scalars)
+            cells = scalar_buffers.cells_of(bucket.states[row], bucket.scalars)
             known[key] = (
                 None
                 if values is None
@@ -278,21 +271,19 @@ def _body(
     if match is not None:
         return match
     h = bucket.hyperparameters[index]
-    return record_body(algorithm, h, values, t, bucket.maximize, inverse, cells)
+    common = (bucket.maximize, inverse, bucket.names, bucket.is_new, cells)
+    return record_body(algorithm, h, values, t, *common)
 
 
-def _copied(
-    odd: Bucket, names: Sequence[str], scalars: Sequence[str], launch: Callable[[Part], Launch]
-) -> list[Launch]:
+def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
     copies = BucketCopy(odd, names, packed)
-    alike, left = sorted_rows(copies.bucket, names, scalars)
+    alike, left = sorted_rows(copies.bucket, names)
     if left:
         raise UnavailableError(
             f"{len(left)} of its parameters lie otherwise than their gradients and state do, even "
             "when all are packed"
         )
-    subsets = [copies.bucket.subset(rows) for rows in alike]
-    tables = [AddressTable(subset, names, None, scalars) for subset in subsets]
+    tables = [AddressTable(copies.bucket.subset(rows), names, None) for rows in alike]
     launches = [launch(Part(table)) for table in tables]
     return [*launches, copies.copy_back, odd.grads.clear]
 
