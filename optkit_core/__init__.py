@@ -40,6 +40,7 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.implementations.operators import cond
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -90,6 +91,7 @@ __all__ = [
     "boolean",
     "bucket_key_of",
     "compiled_library",
+    "cond",
     "create",
     "describe",
     "each",

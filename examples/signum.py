@@ -1,9 +1,9 @@
-"""A third party's algorithm in full: Lion, registered at run time.
+"""A third party's algorithm in full: Signum, registered at run time.
 
 In a distribution of its own it needs one line of metadata instead of the decorator::
 
     [project.entry-points."optkit.algorithms"]
-    lion = "your_package.lion:Lion"
+    signum = "your_package.signum:Signum"
 """
 
 from typing import Any
@@ -11,19 +11,17 @@ from typing import Any
 import torch
 
 import optkit
-from optkit_core import Buffer, Elementwise, at_least, each, hyperparameter, testing, within
+from optkit_core import Buffer, Elementwise, at_least, hyperparameter, testing, within
 
 
-@optkit.register("lion")
-class Lion(Elementwise):
-    """Lion: the sign of an interpolated momentum, with decoupled weight decay."""
+@optkit.register("signum")
+class Signum(Elementwise):
+    """Signum: the sign of the momentum, with decoupled weight decay."""
 
-    paper = "Chen et al. 2023, https://arxiv.org/abs/2302.06675"
+    paper = "Bernstein et al. 2018, https://arxiv.org/abs/1802.04434"
 
     lr: float = hyperparameter(default=1e-4, range=at_least(0.0), doc="learning rate")
-    betas: tuple[float, float] = hyperparameter(
-        default=(0.9, 0.99), range=each(within(0.0, 1.0)), doc="interpolation and decay"
-    )
+    beta: float = hyperparameter(default=0.9, range=within(0.0, 1.0), doc="decay of the momentum")
     weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="decoupled decay")
 
     exp_avg = Buffer(doc="momentum")
@@ -33,18 +31,18 @@ class Lion(Elementwise):
         """Update one parameter in place."""
         if h.weight_decay:
             p.mul_(1 - h.lr * h.weight_decay)
-        p.add_(s.exp_avg.lerp(g, 1 - h.betas[0]).sign_(), alpha=-h.lr)
-        s.exp_avg.lerp_(g, 1 - h.betas[1])
+        s.exp_avg.lerp_(g, 1 - h.beta)
+        p.add_(s.exp_avg.sign(), alpha=-h.lr)
 
 
 def main() -> None:
     """Prove the implementations against each other, then take a step."""
-    testing.check("lion", lr=0.01, weight_decay=0.1)
+    testing.check("signum", lr=0.01, weight_decay=0.1)
     weight = torch.nn.Parameter(torch.ones(3))
-    optimizer = optkit.create("lion", [weight], lr=0.1, implementation="foreach")
+    optimizer = optkit.create("signum", [weight], lr=0.1, implementation="foreach")
     weight.grad = torch.full((3,), 2.0)
     optimizer.step()
-    print(optkit.describe("lion"))
+    print(optkit.describe("signum"))
     print(weight.tolist())
 
 
