@@ -12,7 +12,7 @@ from torch import Tensor
 
 from optkit_core import implementations
 from optkit_core.declaration.buffer_conditions import names_for
-from optkit_core.declaration.fields import option
+from optkit_core.declaration.fields import option, raise_for
 from optkit_core.declaration.ranges import boolean, one_of
 from optkit_core.errors import (
     GradientError,
@@ -301,6 +301,7 @@ class Elementwise(Optimizer):
         kept = declared.check(name, value)
         if kept is not value:
             group[name] = kept
+        raise_for(self.values_complaint(group))
         return not self.has_conditions or self._has_same_buffers(index)
 
     def _has_same_buffers(self, index: int) -> bool:
