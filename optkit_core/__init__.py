@@ -4,6 +4,7 @@ import sys
 import warnings
 from typing import Any
 
+from optkit_core import scalar_math
 from optkit_core.api import (
     available,
     create,
@@ -108,6 +109,7 @@ __all__ = [
     "register_plugin",
     "require_no_overlap",
     "save",
+    "scalar_math",
     "unregister",
     "unregister_plugin",
     "use",

@@ -174,9 +174,10 @@ class Elementwise(Optimizer):
         if self.scaling.is_known_to_skip:
             return []
         plan = self._current_plan()
-        is_scaled = self.scaling.found_inf is not None
-        if is_scaled and not plan.sees_to_skipping and self.scaling.skipped():
-            return []
+        if not plan.sees_to_skipping:
+            if self.scaling.skipped():
+                return []
+            self.scaling.found_inf = None  # no kernel needs to look again
         return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
 
     def launch(self, item: PlannedBucket) -> Launch:

@@ -44,6 +44,7 @@ class Bucket:
         kept: what an implementation has derived from all this, for the steps to come.
         counts_steps: whether the states have step counters.
         is_new: whether this is the step in which buffers come into being that the body sets.
+        scalars: the names of the buffers that are numbers.
 
     Attributes:
         changed: the hyperparameters that have changed since `kept` was made or took them in.
@@ -63,6 +64,7 @@ class Bucket:
     kept: Any = None
     counts_steps: bool = True
     is_new: bool = False
+    scalars: tuple[str, ...] = ()
     changed: list[Change] = attrs.field(factory=list, init=False)
     new: frozenset[int] = attrs.field(default=frozenset(), init=False)
     unset: frozenset[int] = attrs.field(default=frozenset(), init=False)
@@ -80,6 +82,11 @@ class Bucket:
     def names(self) -> tuple[str, ...]:
         """The names of the buffers in each state."""
         return self.key.buffers or ()
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of the buffers that an update body sees as tensors."""
+        return tuple([name for name in self.names if name not in self.scalars])
 
     @property
     def state_names(self) -> tuple[str, ...]:
