@@ -17,6 +17,7 @@ from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
@@ -89,6 +90,7 @@ __all__ = [
     "available",
     "boolean",
     "bucket_key_of",
+    "choice",
     "compiled_library",
     "create",
     "describe",
@@ -99,6 +101,7 @@ __all__ = [
     "importer",
     "joint_dtype",
     "load",
+    "loguniform",
     "migration",
     "one_of",
     "option",
@@ -106,6 +109,7 @@ __all__ = [
     "register_plugin",
     "require_no_overlap",
     "save",
+    "uniform",
     "unregister",
     "unregister_plugin",
     "use",
