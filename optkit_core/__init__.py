@@ -18,6 +18,7 @@ from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
@@ -41,7 +42,6 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
-from optkit_core.implementations.operators import cond
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -91,8 +91,8 @@ __all__ = [
     "available",
     "boolean",
     "bucket_key_of",
+    "choice",
     "compiled_library",
-    "cond",
     "create",
     "describe",
     "each",
@@ -102,6 +102,7 @@ __all__ = [
     "importer",
     "joint_dtype",
     "load",
+    "loguniform",
     "migration",
     "one_of",
     "option",
@@ -110,6 +111,7 @@ __all__ = [
     "require_no_overlap",
     "save",
     "scalar_math",
+    "uniform",
     "unregister",
     "unregister_plugin",
     "use",

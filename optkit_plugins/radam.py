@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from optkit_core import boolean, cond, hyperparameter
+from optkit_core import boolean, hyperparameter, scalar_math
 from optkit_plugins.moments import Moments, decayed, update_moments
 
 
@@ -82,4 +82,4 @@ class RAdam(Moments):
             rect = (ratio / ((longest - 4) * (longest - 2) * length)) ** 0.5
             return step * (correction**0.5 / s.exp_avg_sq.sqrt().add_(h.eps)) * rect
 
-        p.sub_(cond(length > 5, rectified, lambda: step))
+        p.sub_(scalar_math.cond(length > 5, rectified, lambda: step))

@@ -89,7 +89,7 @@ def _is_algorithm(cls: type[Declared]) -> bool:
 def _check(cls: type[Declared]) -> None:
     """Raise for a class body that can't mean what it says."""
     for name, item in cls.own_declarations.items():
-        complaint = item.range.complaint(name, item.default)
+        complaint = item.complaint(name)
         if name == "params" or complaint:
             reason = complaint or "params is the name of what is optimized."
             raise DeclarationError(f"{cls.__name__} can't declare {name}: {reason}")

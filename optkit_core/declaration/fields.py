@@ -18,6 +18,7 @@ import attrs
 
 from optkit_core.declaration.ranges import Range, converter
 from optkit_core.declaration.roles import OPTIONS, Role
+from optkit_core.declaration.search_spaces import Search, search_complaint
 from optkit_core.errors import (
     DeclarationError,
     HyperparameterError,
@@ -37,6 +38,7 @@ class Declaration:
         role: what it says.
         kw_only: whether the constructor takes it by keyword only.
         inherits_role: whether a base's option of the same name gives it its role.
+        search: where good values are searched.
         type: the annotation as it was written.
         annotation: the type that the annotation names.
     """
@@ -47,6 +49,7 @@ class Declaration:
     role: Role
     kw_only: bool
     inherits_role: bool = False
+    search: Search = None
     type: str = ""
     annotation: Any = Any
 
@@ -54,6 +57,15 @@ class Declaration:
     def is_option(self) -> bool:
         """Whether it is something else than a hyperparameter."""
         return self.role is not Role.HYPERPARAMETER
+
+    def complaint(self, name: str) -> str:
+        """Return what is wrong with the declaration itself, or an empty string.
+
+        Args:
+            name: the attribute that it stands for.
+        """
+        wrong_default = self.range.complaint(name, self.default)
+        return wrong_default or search_complaint(name, self.search, self.default, self.range)
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value as it is kept, one of Python's own types for example.
@@ -79,7 +91,14 @@ def raise_for(complaint: str) -> None:
         raise HyperparameterError(complaint)
 
 
-def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool = False) -> Any:
+def hyperparameter(
+    *,
+    default: Any,
+    range: Range,
+    doc: str = "",
+    kw_only: bool = False,
+    search: Search = None,
+) -> Any:
     """Declare a hyperparameter: something that the mathematics depends on.
 
     Args:
@@ -87,6 +106,8 @@ def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool =
         range: what is allowed; see `at_least`, `within`, `each`, `whole`, `one_of`.
         doc: one phrase, shown by `optkit.describe` and ``optkit show``.
         kw_only: whether the constructor takes it by keyword only.
+        search: where good values are searched: `loguniform`, `uniform` or `choice`, for a
+            tuple one for each entry, or None for an entry that stays. None (default): nowhere.
 
     Returns:
         A declaration that the class consumes when it is created.
@@ -95,7 +116,8 @@ def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool =
     >>> optkit.get("adagrad").Hyperparameters(lr=0.5).lr
     0.5
     """
-    return Declaration(_converted(default, range), range, doc, Role.HYPERPARAMETER, kw_only)
+    kept = _converted(default, range)
+    return Declaration(kept, range, doc, Role.HYPERPARAMETER, kw_only, search=search)
 
 
 def option(

@@ -105,26 +105,6 @@ class Operators:
     __hash__ = object.__hash__
 
 
-def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
-    """Return one of two values of an update body, depending on a number such as the step's.
-
-    Where the number is known on the host, only the function that is chosen is called. Where it
-    isn't (with ``capturable=True`` the device counts the steps) both are, and the values are
-    chosen between as by ``torch.where``.
-
-    Args:
-        pred: a comparison of numbers, ``t > 5`` for example.
-        true_fn: called without arguments, returns the value where it holds.
-        false_fn: likewise where it doesn't.
-
-    >>> cond(3 > 5, lambda: 1 / 0, lambda: 2.0)
-    2.0
-    """
-    if isinstance(pred, bool):
-        return true_fn() if pred else false_fn()
-    return torch.where(pred, true_fn(), false_fn())
-
-
 @overload
 def replaced(values: Mapping[str, Any], unwrap: Callable[[Any], Any]) -> dict[str, Any]: ...
 
