@@ -40,7 +40,8 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
-from optkit_core.matrixwise import Matrixwise, addmm
+from optkit_core.matrix_products import addmm, symmetric_matmul
+from optkit_core.matrixwise import Matrixwise
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -109,6 +110,7 @@ __all__ = [
     "register_plugin",
     "require_no_overlap",
     "save",
+    "symmetric_matmul",
     "unregister",
     "unregister_plugin",
     "use",

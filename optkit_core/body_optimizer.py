@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from optkit_core.declaration.buffer_conditions import names_for
 from optkit_core.errors import (
     GradientError,
     ImplementationError,
@@ -71,6 +72,7 @@ class BodyOptimizer(Optimizer):
         super().forget_plans()
         self._plan: StepPlan | None = None
         self._group_count = 0
+        self._begun: list[tuple[dict[str, Any], str]] = []
 
     def by_buckets(self) -> BucketOptimizer | None:
         """Return the optimizer unless a subclass has an ``advance`` of its own."""
@@ -84,7 +86,7 @@ class BodyOptimizer(Optimizer):
                 loss = closure()
         self.require_capturable()
         # A list, not a generator: all buckets are ready before the first of them changes.
-        for differentiable, launch in self._launches():
+        for differentiable, launch in self._ready_launches():
             with torch.set_grad_enabled(differentiable):
                 launch()
         self._release_gradients()
@@ -94,6 +96,19 @@ class BodyOptimizer(Optimizer):
         """Keep no gradient beyond its step; a plan that can't hold is kept no longer either."""
         if self._plan is not None and not self._plan.release_gradients():
             self._plan = None
+
+    def _ready_launches(self) -> list[tuple[bool, Launch]]:
+        """Return what `_launches` does; where no step is taken, no buffer has begun either."""
+        self._begun = []
+        launches: list[tuple[bool, Launch]] = []
+        try:
+            launches = self._launches()
+        finally:
+            if not launches:
+                for state, name in self._begun:
+                    state.pop(name, None)
+                self._plan = None if self._begun else self._plan
+        return launches
 
     def _launches(self) -> list[tuple[bool, Launch]]:
         """Return what steps each bucket; every refusal comes before any update.
@@ -165,19 +180,31 @@ class BodyOptimizer(Optimizer):
             ImplementationError: an implementation was requested that can't run.
             ShapeError: a parameter is of another shape than its state or its gradient.
         """
+        self._begun = []
         planned = [
             item
             for bucket in gather(
-                self.param_groups, values, self.scaling, is_compiled, step_options=self.step_options
+                self.param_groups, values, self.scaling, is_compiled, algorithm=type(self)
             )
             for item in self._chosen(bucket)
         ]
         for item in planned:
-            item.bucket.attach(self.state, self._allocate)
+            self._attach(item.bucket)
             require_shapes(item.bucket, self.buffers, self.param_groups)
             if item.bucket.key.capturable and not is_compiled:
-                step_counters.require_capturable(item.bucket.steps, item.bucket.key.device)
-        return planned
+                step_counters.require_capturable(item.bucket.counters, item.bucket.key.device)
+        return [
+            PlannedBucket(part, item.choice)
+            for item in planned
+            for part in item.bucket.split_by_novelty()
+        ]
+
+    def _attach(self, bucket: Bucket) -> None:
+        """Give a bucket its states, and note which of them the body is to begin."""
+        names = [name for name in bucket.names if self.buffers[name].is_set_by_body]
+        bucket.attach(self.state, self._allocate, names)
+        states = [bucket.states[position] for position in bucket.unset]
+        self._begun += [(state, name) for state in states for name in names]
 
     def _chosen(self, bucket: Bucket) -> list[PlannedBucket]:
         """Return what runs a bucket; split by groups where it takes one group at a time."""
@@ -219,7 +246,18 @@ class BodyOptimizer(Optimizer):
         kept = declared.check(name, value)
         if kept is not value:
             group[name] = kept
-        return True
+        return not self.has_conditions or self._has_same_buffers(index)
+
+    def _has_same_buffers(self, index: int) -> bool:
+        """Return whether the parameters of a group have the buffers that the plan counts on."""
+        assert self._plan is not None
+        names_of = names_for(self.buffers, self.param_groups[index])
+        return all(
+            names_of(p) == item.bucket.names
+            for item in self._plan.planned
+            for p, group in zip(item.bucket.params, item.bucket.groups, strict=True)
+            if group == index
+        )
 
     def require_capturable(self) -> None:
         """Raise where a CUDA graph is being captured that this step can't be part of.

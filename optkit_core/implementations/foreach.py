@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -35,15 +35,19 @@ LIMIT = "OPTKIT_FOREACH_BYTES"
 """The variable that says how many bytes of parameters one call may step, on any device."""
 
 
-def limit(device_type: str) -> int:
+def limit(device_type: str, by_device: Mapping[str, int] = CHUNK_BYTES) -> int:
     """Return how many bytes of parameters one call may step on a type of device.
+
+    Args:
+        device_type: as in ``"cpu"``.
+        by_device: how many, where nothing else has been said.
 
     Raises:
         ConfigError: the variable isn't a whole number of bytes from 1 on.
     """
     given = os.environ.get(LIMIT, "").strip()
     if not given:
-        return CHUNK_BYTES.get(device_type, ELSEWHERE)
+        return by_device.get(device_type, ELSEWHERE)
     if given.isascii() and given.isdigit() and int(given):
         return int(given)
     raise ConfigError(f"{LIMIT} must be a number of bytes from 1 on, got {given!r}.")
@@ -76,12 +80,12 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     if bucket.key.layout != torch.strided:
         forloop.run(algorithm, bucket)
         return
-    step_counters.advance(bucket.steps)
+    step_counters.advance(bucket.counters)
     is_counted = not bucket.key.capturable
-    counts = step_counters.read(bucket.steps) if is_counted else [None] * len(bucket)
-    together = _together(bucket, counts)
-    for (count, _), positions in together.items():
-        part = bucket if len(together) == 1 else bucket.subset(positions)
+    counts = step_counters.counts_of(bucket) if is_counted else [None] * len(bucket)
+    alike = together(bucket, counts)
+    for (count, _), positions in alike.items():
+        part = bucket if len(alike) == 1 else bucket.subset(positions)
         for chunk in part.chunks(most):
             # Where the device counts, `forloop.update` would wait to read the counter.
             if is_counted and len(chunk) == 1:
@@ -105,8 +109,13 @@ def unsupported_reason(
     return None
 
 
-def _together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
-    """Return the positions of each count and combination of hyperparameters."""
+def together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
+    """Return the positions of each count and combination of hyperparameters.
+
+    Args:
+        bucket: the parameters, gradients and states.
+        counts: the number of the step that each row takes.
+    """
     keys = {index: _key(index, bucket.hyperparameters[index]) for index in set(bucket.groups)}
     positions: dict[Any, list[int]] = defaultdict(list)
     for position, (count, index) in enumerate(zip(counts, bucket.groups, strict=True)):
@@ -126,13 +135,13 @@ def _key(index: int, h: SimpleNamespace) -> Any:
 
 
 def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) -> None:
-    """Call the update body once; without a count, it computes with the counters themselves."""
-    names, h = algorithm.buffers, bucket.values[0]
-    view = StateView()
+    """Call the update body once; where the device counts, it computes with the counters."""
+    names, h = bucket.names, bucket.values[0]
+    view = StateView(bucket.is_new)
     for part in in_one_dtype(bucket, names):
         grads = part.directed_grads()
         view.show({name: Bundle([state[name] for state in part.states]) for name in names})
-        t = Bundle(part.steps) if count is None else count
+        t = Bundle(part.counters) if bucket.key.capturable and bucket.counts_steps else count
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
 
 
