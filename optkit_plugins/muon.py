@@ -96,6 +96,7 @@ class Muon(Matrixwise):
     )
 
     counts_steps = False
+    update_dtype = torch.bfloat16
 
     momentum_buffer = Buffer(doc="mean of the gradients")
 
