@@ -91,7 +91,12 @@ class Muon(Matrixwise):
     ns_steps: int = hyperparameter(default=5, range=whole(0), doc="number of Newton-Schulz steps")
     adjust_lr_fn: str | None = hyperparameter(
         default=None,
-        range=one_of(None, "original", "match_rms_adamw"),
+        range=one_of(
+            None,
+            "original",
+            "match_rms_adamw",
+            in_torch="Adjust learning rate function {} is not supported",
+        ),
         doc="factor of the learning rate, by the matrix's size",
     )
 
