@@ -42,7 +42,8 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
-from optkit_core.matrixwise import Matrixwise, addmm
+from optkit_core.matrix_products import addmm, symmetric_matmul
+from optkit_core.matrixwise import Matrixwise
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -114,6 +115,7 @@ __all__ = [
     "require_no_overlap",
     "save",
     "scalar_math",
+    "symmetric_matmul",
     "uniform",
     "unregister",
     "unregister_plugin",

@@ -63,6 +63,7 @@ class Optimizer(StatefulOptimizer):
     takes_scaled_gradients: ClassVar[bool] = False
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
+    update_dtype: ClassVar[torch.dtype | None] = None
     offers: ClassVar[tuple[Offer, ...]] = ()
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
