@@ -121,6 +121,10 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
             return [self.allocate(p, group).items() for p in params]
         return buffers.allocate_all(self.state_buffers, params, group)
 
+    def algorithm_of(self, group: Mapping[str, Any]) -> type[Any]:
+        """Return the class that declares the state and the options of a group."""
+        return type(self)
+
     def publish_state(self) -> None:
         """Write what is kept elsewhere into `state`, which is about to be saved.
 

@@ -22,9 +22,10 @@ State = Mapping[str, Any]
 
 @attrs.frozen(eq=False)
 class VerifiedStates:
-    """Saved states that fit their parameters, one row for each.
+    """Saved states of one algorithm that fit their parameters, one row for each.
 
     Args:
+        algorithm: the class whose they are.
         parameters: whose states they become.
         labels: what the parameters are called.
         groups: the positions of their groups.
@@ -32,6 +33,7 @@ class VerifiedStates:
         keys: the parameters' keys for deduplicated checks.
     """
 
+    algorithm: Any
     parameters: Sequence[Tensor]
     labels: Sequence[str]
     groups: Sequence[int]
@@ -43,7 +45,7 @@ class VerifiedStates:
         if all(chosen):
             return self
         columns: Any = (self.parameters, self.labels, self.groups, self.states, self.keys)
-        return VerifiedStates(*(list(compress(column, chosen)) for column in columns))
+        return VerifiedStates(self.algorithm, *(list(compress(column, chosen)) for column in columns))
 
 
 def verify(
@@ -55,16 +57,16 @@ def verify(
     """Check the saved state of every matched parameter.
 
     Args:
-        algorithm: the optimizer's class.
+        algorithm: the class whose states they are.
         saved: the saved state.
-        matched: which parameter is which.
+        matched: which parameter is which; no parameter of another algorithm has an id.
         mismatches: takes in what doesn't fit.
 
     Returns:
         The states that fit.
     """
     schema = schema_of(algorithm)
-    rows = _with_state(saved, matched)
+    rows = _with_state(algorithm, saved, matched)
     # Whole columns are checked first; only a state that may be wrong is looked at by itself, for
     # words.
     fitting = rows.only(
@@ -78,12 +80,12 @@ def verify(
     for state, label in zip(fitting.states, fitting.labels, strict=True):
         complaint = algorithm.state_complaint(state)
         mismatches.refused += [f"the state of {label}: {complaint}"] if complaint else []
-    known = set().union(*(group.ids for group in saved.groups))
-    mismatches.unexpected += [f"state of {key!r:.60}" for key in saved.state if key not in known]
     return fitting
 
 
-def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> VerifiedStates:
+def _with_state(
+    algorithm: Any, saved: ParsedState, matched: Sequence[MatchedGroup]
+) -> VerifiedStates:
     """Return a row for each parameter that has a saved state."""
     parameters: list[Tensor] = []
     labels: list[str] = []
@@ -97,7 +99,7 @@ def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> Verified
         states += filter(None, own)
         groups += [position] * (len(states) - len(groups))
     keys = deduplicated_checks.parameter_keys(parameters, groups)
-    return VerifiedStates(parameters, labels, groups, states, keys)
+    return VerifiedStates(algorithm, parameters, labels, groups, states, keys)
 
 
 def _are_whole(schema: Schema, rows: VerifiedStates) -> Iterable[bool]:
