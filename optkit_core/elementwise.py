@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -137,16 +138,20 @@ class Elementwise(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.require_capturable()
-        # A list, not a generator: all buckets are ready before the first of them changes.
-        for differentiable, launch in self._launches():
-            with torch.set_grad_enabled(differentiable):
-                launch()
-        self._release_gradients()
+        self._run(self._launches())
         return loss
 
-    def _release_gradients(self) -> None:
-        """Keep no gradient beyond its step; a plan that can't hold is kept no longer either."""
+    def prepared_step(self) -> Callable[[], Any]:
+        """Return what does a step without a closure, with all refusals behind it."""
+        if self.by_buckets() is None:
+            return super().prepared_step()
+        return partial(self._run, self._launches())
+
+    def _run(self, launches: Iterable[tuple[bool, Launch]]) -> None:
+        """Step all buckets, and keep no gradient beyond it, nor a plan that can't hold."""
+        for differentiable, launch in launches:
+            with torch.set_grad_enabled(differentiable):
+                launch()
         if self._plan is not None and not self._plan.release_gradients():
             self._plan = None
 
@@ -155,6 +160,7 @@ class Elementwise(Optimizer):
 
         Nothing does where a gradient isn't finite, unless an implementation sees to that itself.
         """
+        self.require_capturable()
         self.scaling.update(self)
         if self.scaling.is_known_to_skip:
             return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self, SupportsIndex, overload
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from optkit_core import torch_private
+from optkit_core.composition import group_algorithms
 from optkit_core.copying import after_unpickling, copies, pickles
 from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
@@ -61,6 +63,7 @@ class Optimizer(StatefulOptimizer):
     requires_closure: ClassVar[bool] = False
     takes_scaled_gradients: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
+    is_member = False  # of a composite optimizer, of which alone plugins are told
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
 
@@ -92,7 +95,10 @@ class Optimizer(StatefulOptimizer):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Check everything that was given, then take the parameters in."""
-        params, defaults = groups.bind(type(self), arguments, keywords)
+        self._set_up(*groups.bind(type(self), arguments, keywords))
+
+    def _set_up(self, params: Any, defaults: dict[str, Any]) -> None:
+        """Take the parameters in, and let plugins see the optimizer."""
         self.request: Request = requests.resolve(defaults)
         self.scaling = Scaling()
         self.forget_plans()
@@ -119,6 +125,7 @@ class Optimizer(StatefulOptimizer):
         count = len(self.param_groups)
         with groups.restored_on_error([param_group]):
             groups.complete(type(self), param_group, self.defaults)
+            group_algorithms.require_own(type(self), param_group)
             try:
                 self._take_in(param_group)
                 self._accept_group(param_group)
@@ -235,6 +242,10 @@ class Optimizer(StatefulOptimizer):
         skipped = self.scaling.skipped()
         hook_calls.fire("optkit_after_step", optimizer=self, loss=loss, skipped=skipped)
         return loss
+
+    def prepared_step(self) -> Callable[[], Any]:
+        """Return what does a step without a closure; what can be refused is refused here."""
+        return partial(self.advance, None)
 
     def by_buckets(self) -> BucketOptimizer | None:
         """Return the optimizer where its steps consist of buckets, which a compiler can see."""

@@ -58,10 +58,7 @@ def complete(owner: type[Declared], group: Any, defaults: Mapping[str, Any]) -> 
         GroupError: it has no ``"params"``.
         HyperparameterError: a value is out of range, or a key is almost a declared one.
     """
-    if not isinstance(group, dict):
-        raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r:.80}.")
-    if "params" not in group:
-        raise GroupError(f"a parameter group needs 'params'; this one has {sorted(group)}.")
+    require_group(group)
     group_keys.check(owner, group)
     own = {name: group[name] for name in owner.declarations if name in group}
     for key in requests.set_aside(own):
@@ -73,6 +70,19 @@ def complete(owner: type[Declared], group: Any, defaults: Mapping[str, Any]) -> 
         check_group(owner, values)
         group.update((name, values[name]) for name in own)
     group["params"] = parameters.entries(group["params"])
+
+
+def require_group(group: Any) -> None:
+    """Raise unless something is a dict with parameters.
+
+    Raises:
+        ParametersError: it isn't a dict.
+        GroupError: it has no ``"params"``.
+    """
+    if not isinstance(group, dict):
+        raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r:.80}.")
+    if "params" not in group:
+        raise GroupError(f"a parameter group needs 'params'; this one has {sorted(group)}.")
 
 
 def check_group(owner: type[Declared], group: dict[str, Any]) -> None:

@@ -92,9 +92,7 @@ def _group(position: int, group: dict[str, Any]) -> ParsedGroup:
     if names is not None:
         _require_names(position, names, len(ids))
     options = {key: value for key, value in group.items() if key not in NO_OPTIONS}
-    return ParsedGroup(
-        tuple(ids), None if names is None else tuple(names), options, group.get(TAG)
-    )
+    return ParsedGroup(tuple(ids), None if names is None else tuple(names), options, group.get(TAG))
 
 
 def _require_names(position: int, names: Any, count: int) -> None:

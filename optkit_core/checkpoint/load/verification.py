@@ -45,7 +45,9 @@ class VerifiedStates:
         if all(chosen):
             return self
         columns: Any = (self.parameters, self.labels, self.groups, self.states, self.keys)
-        return VerifiedStates(self.algorithm, *(list(compress(column, chosen)) for column in columns))
+        return VerifiedStates(
+            self.algorithm, *(list(compress(column, chosen)) for column in columns)
+        )
 
 
 def verify(
