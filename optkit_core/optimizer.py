@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from optkit_core import torch_private
-from optkit_core.composition import group_algorithms
 from optkit_core.copying import after_unpickling, copies, pickles
 from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
@@ -122,16 +121,12 @@ class Optimizer(StatefulOptimizer):
             ImplementationError: the group asks for an implementation that can't run it.
             ParametersError: something in ``"params"`` can't be optimized.
         """
-        count = len(self.param_groups)
-        with groups.restored_on_error([param_group]):
+        with groups.undone_on_error(self, param_group):
             groups.complete(type(self), param_group, self.defaults)
-            group_algorithms.require_own(type(self), param_group)
-            try:
-                self._take_in(param_group)
-                self._accept_group(param_group)
-            except BaseException:
-                groups.take_back(self, count)
-                raise
+            self._take_in(param_group)
+            self.check_request(param_group)
+            if param_group.get("eager_state"):
+                self.init_group_state(param_group)
         if self._is_created:  # torch's constructor adds its groups by this method, too
             hook_calls.fire("optkit_group_added", optimizer=self, group=param_group)
 
@@ -301,9 +296,3 @@ class Optimizer(StatefulOptimizer):
             setattr(self, name, value)  # some may be slots
         super().__setstate__({})
         after_unpickling.revive(self)
-
-    def _accept_group(self, group: dict[str, Any]) -> None:
-        """Check what a group that has just been added asks for; an error takes it back."""
-        self.check_request(group)
-        if group.get("eager_state"):
-            self.init_group_state(group)

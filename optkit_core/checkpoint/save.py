@@ -77,7 +77,7 @@ def _states(state: Any, numbers: dict[int, int], shared: bool) -> dict[Any, Any]
 
 
 def _marks(algorithm: Any) -> dict[str, str]:
-    """Return what the groups of an algorithm carry: what saved state they have, and who wrote it."""
+    """Return what the groups of an algorithm carry: its schema, and who wrote them."""
     return {TAG: schema_of(algorithm).identity, WRITER: writer_of(algorithm)}
 
 

@@ -62,6 +62,7 @@ class CompositeOptimizer(Optimizer):
         self.algorithm = members.name_of(algorithm)
         owner = members.class_of(self.algorithm)
         self._members: dict[str, Optimizer] = {}
+        self._group_count = 0
         self._options = options
         self._set_up(*groups.bind(owner, (params,), options))
 

@@ -35,8 +35,8 @@ def class_of(name: str) -> type[Optimizer]:
     algorithm = registry.algorithm(entry_points.find(name))
     if not issubclass(algorithm, Optimizer):
         raise GroupError(
-            f"{name!r} is {algorithm.__module__}.{algorithm.__qualname__}, which isn't of optkit and "
-            "can't be one of several algorithms."
+            f"{name!r} is {algorithm.__module__}.{algorithm.__qualname__}, which isn't of optkit "
+            "and can't be one of several algorithms."
         )
     # Each step of it calls the closure as often as it likes, which changes other groups' gradients.
     if algorithm.requires_closure or algorithm.is_joint:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optkit_core.composition import group_algorithms
 from optkit_core.declaration import fields
 from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import REQUESTS
@@ -59,6 +60,7 @@ def complete(owner: type[Declared], group: Any, defaults: Mapping[str, Any]) -> 
         HyperparameterError: a value is out of range, or a key is almost a declared one.
     """
     require_group(group)
+    group_algorithms.require_own(owner, group)
     group_keys.check(owner, group)
     own = {name: group[name] for name in owner.declarations if name in group}
     for key in requests.set_aside(own):
@@ -128,7 +130,19 @@ def restored_on_error(groups: Iterable[Any]) -> Iterator[None]:
         raise
 
 
-def take_back(optimizer: torch.optim.Optimizer, count: int) -> None:
+@contextmanager
+def undone_on_error(optimizer: torch.optim.Optimizer, group: Any) -> Iterator[None]:
+    """Remove a group that is being added, and give it back as it was, if the block raises."""
+    count = len(optimizer.param_groups)
+    with restored_on_error([group]):
+        try:
+            yield
+        except BaseException:
+            _take_back(optimizer, count)
+            raise
+
+
+def _take_back(optimizer: torch.optim.Optimizer, count: int) -> None:
     """Remove the groups after the first `count`, with their state."""
     for added in optimizer.param_groups[count:]:
         for p in added["params"]:
