@@ -66,6 +66,10 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
 
         return loading.load(self, state_dict, strict, rename)
 
+    def lacks_state(self) -> bool:
+        """Return whether nothing has been allocated yet."""
+        return not len(self.state)
+
     def init_state(self) -> None:
         """Allocate every declared buffer now, without a step; what exists stays as it is.
 
