@@ -72,14 +72,30 @@ def schema_identity(state_dict: Mapping[str, Any]) -> tuple[str, int] | None:
     Raises:
         CheckpointError: they differ, or one isn't a schema's identity.
     """
-    tags = [group.get(TAG) for group in state_dict["param_groups"]]
-    for tag in tags[1:]:
-        if tag != tags[0]:
-            raise CheckpointError(
-                f"the saved groups belong to different schemas, {tags[0]!r:.60} and {tag!r:.60}. "
-                "A state of several algorithms is loaded into an optimizer whose groups name them."
-            )
+    tags = schema_tags(state_dict)
+    if len(tags) > 1:
+        raise CheckpointError(
+            f"the saved groups belong to different schemas, {tags[0]!r:.60} and {tags[1]!r:.60}. "
+            "A state of several algorithms is loaded into an optimizer whose groups name them."
+        )
     return parse_identity(tags[0]) if tags and tags[0] is not None else None
+
+
+def schema_tags(state_dict: Mapping[str, Any]) -> list[Any]:
+    """Return what the saved groups carry as their schemas, each once; None for a group without.
+
+    Raises:
+        CheckpointError: one isn't a schema's identity.
+    """
+    tags: list[Any] = []
+    for group in state_dict["param_groups"]:
+        tag = group.get(TAG)
+        if tag not in tags:
+            tags.append(tag)
+    for tag in tags:
+        if tag is not None:
+            parse_identity(tag)
+    return tags
 
 
 def _group(position: int, group: dict[str, Any]) -> ParsedGroup:
