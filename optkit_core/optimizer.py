@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self, SupportsIndex, overload
 
@@ -17,7 +16,7 @@ from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
 from optkit_core.lazy_state import State
-from optkit_core.param_groups import groups, parameters
+from optkit_core.param_groups import admissible, groups, parameters
 from optkit_core.plugins import entry_points, hook_calls
 from optkit_core.selection import requests
 from optkit_core.selection.cached_choices import Chooser
@@ -61,6 +60,8 @@ class Optimizer(StatefulOptimizer):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     takes_scaled_gradients: ClassVar[bool] = False
+    parameter_dims: ClassVar[Collection[int] | None] = None
+    needs_whole_matrices: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
     is_member = False  # of a composite optimizer, of which alone plugins are told
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
@@ -124,6 +125,7 @@ class Optimizer(StatefulOptimizer):
         with groups.undone_on_error(self, param_group):
             groups.complete(type(self), param_group, self.defaults)
             self._take_in(param_group)
+            admissible.require_admissible(type(self), self.param_groups, param_group)
             self.check_request(param_group)
             if param_group.get("eager_state"):
                 self.init_group_state(param_group)
@@ -237,10 +239,6 @@ class Optimizer(StatefulOptimizer):
         skipped = self.scaling.skipped()
         hook_calls.fire("optkit_after_step", optimizer=self, loss=loss, skipped=skipped)
         return loss
-
-    def prepared_step(self) -> Callable[[], Any]:
-        """Return what does a step without a closure; what can be refused is refused here."""
-        return partial(self.advance, None)
 
     def by_buckets(self) -> BucketOptimizer | None:
         """Return the optimizer where its steps consist of buckets, which a compiler can see."""

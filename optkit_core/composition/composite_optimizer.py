@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from operator import is_
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from optkit_core import torch_private
+from optkit_core.body_optimizer import BodyOptimizer
 from optkit_core.composition import members
 from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import GroupError
@@ -161,8 +163,7 @@ class CompositeOptimizer(Optimizer):
             groups.require_no_overlap(self.param_groups)
             self._group_count = len(self.param_groups)
         with self._scaled(stepping):
-            # All are ready before the first of them changes anything: one may refuse to step.
-            for step in [member.prepared_step() for member in stepping]:
+            for step in _prepared(stepping):
                 step()
         return loss
 
@@ -232,3 +233,15 @@ class CompositeOptimizer(Optimizer):
         """Let every member write what it keeps elsewhere into `state`."""
         for member in self.members.values():
             member.publish_state()
+
+
+def _prepared(stepping: Iterable[Optimizer]) -> list[Callable[[], Any]]:
+    """Return the steps of all members, ready before the first of them changes anything."""
+    with_body = [member for member in stepping if isinstance(member, BodyOptimizer)]
+    try:
+        ready = {id(member): member.prepared_step() for member in with_body}
+    except BaseException:  # one refuses, so none of them steps
+        for member in with_body:
+            member.abandon_step()
+        raise
+    return [ready.get(id(member), partial(member.advance, None)) for member in stepping]

@@ -106,8 +106,10 @@ def _verified(
     if optimizer.is_joint:
         schema = schema_of(type(optimizer))
         saved, matched = joint_order.reorder(schema, saved, matched, mismatches)
+    lives = optimizer.param_groups
+    options = [{**live, **new} for live, new in zip(lives, groups, strict=True)]
     states = [
-        verification.verify(one, saved, _of(one, algorithms, matched), mismatches)
+        verification.verify(one, saved, _of(one, algorithms, matched), options, mismatches)
         for one in dict.fromkeys(algorithms)
     ]
     known = set().union(*(group.ids for group in saved.groups))
