@@ -14,6 +14,7 @@ from optkit_core.api import (
     unregister,
 )
 from optkit_core.checkpoint.conversion_registry import importer, migration
+from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
@@ -66,6 +67,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointFileError",
     "Choice",
+    "CompositeOptimizer",
     "ConfigError",
     "CopyWarning",
     "DeclarationError",
