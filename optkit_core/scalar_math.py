@@ -7,6 +7,7 @@ body run anew in every step, and which no value on a device has.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -113,6 +114,25 @@ def known_true(condition: Any) -> bool:
     False
     """
     return condition is True
+
+
+def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+    """Return one of two values of an update body, by a comparison of numbers.
+
+    Where the numbers are known, only the function that is chosen is called. Where the device has
+    them, as with ``capturable=True``, both are, and `torch.where` chooses.
+
+    Args:
+        pred: a comparison of scalars, ``t > 5`` for example.
+        true_fn: called without arguments, returns the value where it holds.
+        false_fn: likewise where it doesn't.
+
+    >>> cond(3 > 5, lambda: 1 / 0, lambda: 2.0)
+    2.0
+    """
+    if isinstance(pred, bool):
+        return true_fn() if pred else false_fn()
+    return torch.where(pred, true_fn(), false_fn())
 
 
 def _is_number(x: Any) -> bool:

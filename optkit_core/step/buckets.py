@@ -15,6 +15,7 @@ from torch import Tensor
 from optkit_core.declaration.buffers import STEP
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.group_values import read
 
 Allocate = Callable[[list[Tensor], int], Iterable[Iterable[tuple[str, Any]]]]
 """Returns the state before their first step of parameters of a group, given its index."""
@@ -104,8 +105,11 @@ class Bucket:
 
     @property
     def values(self) -> list[SimpleNamespace]:
-        """The hyperparameters of each parameter's group, as attributes."""
-        return [self.hyperparameters[group] for group in self.groups]
+        """The hyperparameters of each parameter's group as attributes, in numbers of now."""
+        own = {group: self.hyperparameters[group] for group in set(self.groups)}
+        if not self.key.capturable:  # a graph reads tensors whenever it runs
+            own = {group: read(h) for group, h in own.items()}
+        return [own[group] for group in self.groups]
 
     def is_as_kept(self) -> bool:
         """Return whether what an implementation has kept finds the bucket as it was."""

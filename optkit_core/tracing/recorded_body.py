@@ -148,5 +148,10 @@ def _assigned(cells: Cells) -> tuple[tuple[int, ...], list[Any]]:
 
 
 def _without_tensors(h: Any) -> SimpleNamespace:
-    values = vars(h).items()
-    return SimpleNamespace(**{k: float(v) if isinstance(v, Tensor) else v for k, v in values})
+    return SimpleNamespace(**{name: _plain(value) for name, value in vars(h).items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return float(value) if isinstance(value, Tensor) else value

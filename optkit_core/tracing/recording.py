@@ -173,8 +173,8 @@ class Recording:
         if not has_dtype and all(map(self._is_number_or_condition, values)):
             raise UntraceableError(
                 f"the update body computes {operation} of nothing but numbers, true and false, "
-                "whose dtype is torch's default; begin with mask.type_as(g), or give where() a "
-                "tensor"
+                "whose dtype is torch's default; begin with mask.type_as(g), or choose between "
+                "numbers by g.masked_fill(mask, number)"
             )
         indices = tuple([self._operand_index(operand) for operand in operands])
         self.instructions.append(Instruction(operation, indices))

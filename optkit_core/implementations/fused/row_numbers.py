@@ -7,8 +7,6 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
-
 from optkit_core.errors import UnavailableError
 from optkit_core.native.shared_structures import WORD, LineStruct, NumbersStruct, address
 from optkit_core.native.tensor_reader import Reader
@@ -18,6 +16,7 @@ from optkit_core.tracing.flat_hyperparameters import (
     SINGLE,
     FlatHyperparameters,
     Slot,
+    has_tensor,
     numbers_of,
 )
 from optkit_core.tracing.recorded_body import RecordedBody
@@ -140,7 +139,7 @@ class RowNumbers:
             self._settings[start] = value
             return True
         # A tensor may come or go by this, and `_tensors` names those of the recording.
-        numbers = None if self._tensors or isinstance(value, Tensor) else numbers_of(value)
+        numbers = None if self._tensors or has_tensor(value) else numbers_of(value)
         # SINGLE is -1, and stands for one number.
         if slot.length == FIXED or numbers is None or len(numbers) != abs(slot.length):
             return False
