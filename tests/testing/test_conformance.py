@@ -17,7 +17,6 @@ import optkit_core
 from optkit_core import Offer, testing
 from optkit_core.implementations import FORLOOP
 
-
 CHANGING = {"t0": 0.0}
 """Options with which every buffer changes in a few steps."""
 
