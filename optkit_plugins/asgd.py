@@ -11,8 +11,11 @@ from optkit_core import (
     Buffer,
     Elementwise,
     at_least,
+    boolean,
     hyperparameter,
     loguniform,
+    one_of,
+    option,
     scalar_math,
     uniform,
 )
@@ -88,6 +91,11 @@ class ASGD(Elementwise):
     weight_decay: float = hyperparameter(
         default=0.0, range=at_least(0.0), search=loguniform(1e-6, 1e-2), doc="L2 penalty"
     )
+
+    foreach: bool | None = option(default=None, range=one_of(None, True, False), by_position=True)
+    maximize: bool = option(default=False, range=boolean(), by_position=True)
+    differentiable: bool = option(default=False, range=boolean(), by_position=True)
+    capturable: bool = option(default=False, range=boolean(), by_position=True)
 
     eta = Buffer(init="lr", kind="scalar", dtype=torch.float32, doc="learning rate now")
     mu = Buffer(init=1.0, kind="scalar", dtype=torch.float32, doc="weight of the next iterate")
