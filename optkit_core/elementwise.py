@@ -55,6 +55,7 @@ class Elementwise(Optimizer):
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
     counts_steps: ClassVar[bool] = True
     has_body: ClassVar[bool] = True
+    takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
     foreach: bool | None = option(
@@ -83,6 +84,8 @@ class Elementwise(Optimizer):
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read the declarations, and take `unsupported_reason` under its name of before."""
         super().__init_subclass__(**keywords)
+        # One that writes the sparse body only.
+        cls.takes_dense = cls.update is not Elementwise.update or cls.update_sparse is None
         if "refuse" in vars(cls):
             warnings.warn(
                 f"{cls.__name__}.refuse is called unsupported_reason now.",
@@ -102,7 +105,7 @@ class Elementwise(Optimizer):
             h: the hyperparameters as attributes; numbers, computed with on the host.
             t: the number of this step, from 1.
         """
-        raise NotImplementedError
+        raise NotImplementedError("none is written for dense gradients")
 
     @classmethod
     def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:
@@ -112,8 +115,16 @@ class Elementwise(Optimizer):
             key: device, dtype, layout and mode of the parameters and their gradients.
             h: the hyperparameters as attributes.
         """
-        sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
-        if key.layout == torch.strided or sparse:
+        if key.layout == torch.strided:
+            return (
+                None
+                if cls.takes_dense
+                else (
+                    f"{cls.__name__} does not support dense gradients; use an algorithm that does, "
+                    "adam for example. [please consider Adam instead]"
+                )
+            )
+        if key.layout == torch.sparse_coo and cls.update_sparse is not None:
             return None
         layout = str(key.layout).removeprefix("torch.")
         return (

@@ -15,6 +15,7 @@ from optkit_core.copying import after_unpickling, copies, pickles
 from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
+from optkit_core.errors import GroupError
 from optkit_core.lazy_state import State
 from optkit_core.param_groups import groups, parameters
 from optkit_core.plugins import entry_points, hook_calls
@@ -292,8 +293,21 @@ class Optimizer(StatefulOptimizer):
         super().__setstate__({})
         after_unpickling.revive(self)
 
+    @classmethod
+    def parameter_complaint(cls, p: Tensor) -> str:
+        """Return why a parameter can't be optimized, or an empty string; a subclass may know more.
+
+        Args:
+            p: any parameter of a group that is added.
+        """
+        return ""
+
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""
+        for position, p in enumerate(group["params"]):
+            complaint = self.parameter_complaint(p)
+            if complaint:
+                raise GroupError(f"params[{position}], of shape {tuple(p.shape)}, {complaint}")
         self.check_request(group)
         if group.get("eager_state"):
             self.init_group_state(group)
