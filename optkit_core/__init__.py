@@ -4,6 +4,7 @@ import sys
 import warnings
 from typing import Any
 
+from optkit_core import scalar_math
 from optkit_core.api import (
     available,
     create,
@@ -13,10 +14,12 @@ from optkit_core.api import (
     unregister,
 )
 from optkit_core.checkpoint.conversion_registry import importer, migration
+from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
@@ -64,6 +67,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointFileError",
     "Choice",
+    "CompositeOptimizer",
     "ConfigError",
     "CopyWarning",
     "DeclarationError",
@@ -93,6 +97,7 @@ __all__ = [
     "available",
     "boolean",
     "bucket_key_of",
+    "choice",
     "compiled_library",
     "create",
     "describe",
@@ -103,6 +108,7 @@ __all__ = [
     "importer",
     "joint_dtype",
     "load",
+    "loguniform",
     "migration",
     "one_of",
     "option",
@@ -110,7 +116,9 @@ __all__ = [
     "register_plugin",
     "require_no_overlap",
     "save",
+    "scalar_math",
     "symmetric_matmul",
+    "uniform",
     "unregister",
     "unregister_plugin",
     "use",

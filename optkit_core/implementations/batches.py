@@ -71,7 +71,7 @@ def unsupported_reason(
 def _by_shape(bucket: Bucket) -> Iterator[tuple[float | None, Bucket]]:
     """Yield rows of equal shapes, dtypes, counts and hyperparameters, with their count."""
     counts = step_counters.counts_of(bucket)
-    for (count, _), positions in foreach.together(bucket, counts).items():
+    for (count, *_), positions in foreach.together(bucket, counts).items():
         forms: dict[Any, list[int]] = defaultdict(list)
         for position in positions:
             forms[_form(bucket, position)].append(position)

@@ -43,9 +43,10 @@ def _complaint(owner: type[Requirements], p: Tensor) -> str:
         which = "/".join(f"{count}D" for count in dims)
         return (
             f"has shape {tuple(p.shape)}, and {owner.__name__} takes {which} parameters alone. "
-            "Step it by another algorithm, in an optimizer of its own: "
-            f"optkit.create('adamax', ...) for example. [{owner.__name__} only supports {which} "
-            f"parameters whereas we found a parameter with size: {p.shape}]"
+            "Let a group of its own name another algorithm, "
+            "{'params': ..., 'algorithm': 'adamax'} for example. "
+            f"[{owner.__name__} only supports {which} parameters whereas we found a parameter with "
+            f"size: {p.shape}]"
         )
     if owner.needs_whole_matrices and _is_sharded(p):
         return (
