@@ -32,6 +32,7 @@ from optkit_core.errors import (
     GroupError,
     HyperparameterError,
     ImplementationError,
+    ModeError,
     OptkitError,
     ParametersError,
     PluginError,
@@ -45,6 +46,7 @@ from optkit_core.errors import (
 )
 from optkit_core.matrix_products import addmm, symmetric_matmul
 from optkit_core.matrixwise import Matrixwise
+from optkit_core.modes import WithModes
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -78,6 +80,7 @@ __all__ = [
     "HyperparameterError",
     "ImplementationError",
     "Matrixwise",
+    "ModeError",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",
@@ -92,6 +95,7 @@ __all__ = [
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
     "UnusedGroupKeyWarning",
+    "WithModes",
     "addmm",
     "at_least",
     "available",

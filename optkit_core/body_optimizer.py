@@ -94,6 +94,7 @@ class BodyOptimizer(Optimizer):
 
     def advance(self, closure: Callable[[], Any] | None) -> Any:
         """Call the closure, if there is one, then step every bucket of every group."""
+        self.require_ready()
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -105,6 +106,7 @@ class BodyOptimizer(Optimizer):
         """Return what does a step without a closure, with all refusals behind it."""
         if self.by_buckets() is None:
             return partial(self.advance, None)
+        self.require_ready()
         return partial(self._run, self._ready_launches())
 
     def _run(self, launches: Iterable[tuple[bool, Launch]]) -> None:
@@ -120,7 +122,6 @@ class BodyOptimizer(Optimizer):
         self._begun = []
         launches: list[tuple[bool, Launch]] = []
         try:
-            self.require_capturable()
             launches = self._launches()
         finally:
             if not launches:
@@ -284,11 +285,12 @@ class BodyOptimizer(Optimizer):
             if group == index
         )
 
-    def require_capturable(self) -> None:
-        """Raise where a CUDA graph is being captured that this step can't be part of.
+    def require_ready(self) -> None:
+        """Raise where no step can be taken now; a subclass may know more reasons.
 
         Raises:
-            ImplementationError: a group hasn't ``capturable=True``.
+            ImplementationError: a CUDA graph is being captured, and a group hasn't
+                ``capturable=True``.
         """
         if not _cuda_in_use():
             return
