@@ -4,6 +4,7 @@ import sys
 import warnings
 from typing import Any
 
+from optkit_core import scalar_math
 from optkit_core.api import (
     available,
     create,
@@ -41,6 +42,7 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.matrixwise import Matrixwise, addmm
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -72,6 +74,7 @@ __all__ = [
     "GroupError",
     "HyperparameterError",
     "ImplementationError",
+    "Matrixwise",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",
@@ -86,6 +89,7 @@ __all__ = [
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
     "UnusedGroupKeyWarning",
+    "addmm",
     "at_least",
     "available",
     "boolean",
@@ -109,6 +113,7 @@ __all__ = [
     "register_plugin",
     "require_no_overlap",
     "save",
+    "scalar_math",
     "uniform",
     "unregister",
     "unregister_plugin",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self, SupportsIndex, overload
 
@@ -16,7 +16,7 @@ from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
 from optkit_core.lazy_state import State
-from optkit_core.param_groups import groups, parameters
+from optkit_core.param_groups import admissible, groups, parameters
 from optkit_core.plugins import entry_points, hook_calls
 from optkit_core.selection import requests
 from optkit_core.selection.cached_choices import Chooser
@@ -27,6 +27,7 @@ from optkit_core.selection.select_implementation import Choice
 from optkit_core.stateful_optimizer import StatefulOptimizer
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.group_values import without_dims
 from optkit_core.step.profiling import observed
 from optkit_core.step.step_plan import BucketOptimizer
 
@@ -60,6 +61,8 @@ class Optimizer(StatefulOptimizer):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     takes_scaled_gradients: ClassVar[bool] = False
+    parameter_dims: ClassVar[Collection[int] | None] = None
+    needs_whole_matrices: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
@@ -190,9 +193,9 @@ class Optimizer(StatefulOptimizer):
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes; a subclass may add to them."""
         values = {name: group[name] for name in self.hyperparameter_names}
-        lr = values.get("lr")
-        if isinstance(lr, Tensor) and lr.dim():
-            values["lr"] = lr.reshape(())  # of shape (1,), it would broadcast a 0-d parameter
+        for name, value in values.items():
+            if isinstance(value, (Tensor, tuple)):
+                values[name] = without_dims(value)
         # Not the frozen class `Hyperparameters`: the group has been checked already, and to check
         # it again takes 9 µs where this takes 1.3, for each of perhaps a thousand groups.
         return SimpleNamespace(**values)
@@ -293,6 +296,7 @@ class Optimizer(StatefulOptimizer):
 
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""
+        admissible.require_admissible(type(self), self.param_groups, group)
         self.check_request(group)
         if group.get("eager_state"):
             self.init_group_state(group)

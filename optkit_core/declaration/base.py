@@ -40,6 +40,18 @@ class Declared:
     schema_name: ClassVar[str] = "optimizer"
     schema_version: ClassVar[int] = 1
 
+    @classmethod
+    def values_complaint(cls, values: Mapping[str, Any]) -> str:
+        """Return what is wrong with values that don't go together, or an empty string.
+
+        A subclass may know more. It is asked wherever values are checked: at construction, for
+        each group, when a group's values change, and before a checkpoint's are taken.
+
+        Args:
+            values: each hyperparameter and option by its name; each is allowed by itself.
+        """
+        return ""
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read what the class body declares."""
         super().__init_subclass__(**keywords)

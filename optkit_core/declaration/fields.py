@@ -77,10 +77,18 @@ class Declaration:
         Raises:
             HyperparameterError: it isn't allowed.
         """
-        complaint = self.range.complaint(name, value)
-        if complaint:
-            raise HyperparameterError(complaint)
+        raise_for(self.range.complaint(name, value))
         return converter(self.range)(value)
+
+
+def raise_for(complaint: str) -> None:
+    """Raise for a complaint that isn't empty.
+
+    Raises:
+        HyperparameterError: with the complaint as its text.
+    """
+    if complaint:
+        raise HyperparameterError(complaint)
 
 
 def hyperparameter(
@@ -130,7 +138,8 @@ def option(
         kw_only: whether type checkers allow it by keyword only; options are declared on
             base classes, whose fields would come before the hyperparameters.
         by_position: whether the constructor takes it by position after the
-            hyperparameters all the same, as torch does with ``foreach``.
+            hyperparameters all the same, as torch does with ``foreach``; those that a class
+            declares anew come in its order.
         role: ``"step"``: what a step does; parameters step together only where their groups
             agree in it, and a checkpoint restores it. ``"execution"``: how a step is carried out,
             which a checkpoint leaves as it is. ``"request"``: the same, for what asks for an
@@ -179,8 +188,11 @@ def collect(cls: type) -> dict[str, Declaration]:
         own = vars(base).get("own_declarations")
         for name, item in (_with_types(base) if own is None else own).items():
             inherited = declared.get(name)
-            if item.inherits_role and inherited is not None and inherited.is_option:
-                item = attrs.evolve(item, role=inherited.role)
+            if inherited is not None and inherited.is_option and item.is_option:
+                # Those by position come in the order of the class that declares them anew.
+                del declared[name]
+                role = inherited.role if item.inherits_role else item.role
+                item = attrs.evolve(item, role=role, doc=item.doc or inherited.doc)
             declared[name] = item
     return declared
 
@@ -199,8 +211,16 @@ class CheckedClass:
             for name, item in owner.declarations.items()
             if not item.is_option
         }
+
+        def require_together(self: Any) -> None:
+            own = {name: getattr(self, name) for name in fields}
+            raise_for(owner.values_complaint({**owner.default_values, **own}))
+
         name = f"{owner.__name__}Hyperparameters"
-        built = attrs.make_class(name, fields, frozen=True, kw_only=True, slots=True)
+        body = {"__attrs_post_init__": require_together}
+        built = attrs.make_class(
+            name, fields, class_body=body, frozen=True, kw_only=True, slots=True
+        )
         owner.Hyperparameters = built
         return built
 

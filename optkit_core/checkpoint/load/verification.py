@@ -66,7 +66,7 @@ def verify(
         The states that fit.
     """
     schema = schema_of(algorithm)
-    rows = _with_state(saved, matched)
+    rows = _with_state(saved, matched, schema.set_by_body)
     required = _required(schema, rows, options)
     # Whole columns are checked first; only a state that may be wrong is looked at by itself, for
     # words.
@@ -87,7 +87,9 @@ def verify(
     return fitting
 
 
-def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> VerifiedStates:
+def _with_state(
+    saved: ParsedState, matched: Sequence[MatchedGroup], set_by_body: frozenset[str]
+) -> VerifiedStates:
     """Return a row for each parameter that has a saved state."""
     parameters: list[Tensor] = []
     labels: list[str] = []
@@ -95,6 +97,8 @@ def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> Verified
     states: list[State] = []
     for position, group in enumerate(matched):
         own = [None if key is None else saved.state.get(key) for key in group.ids]
+        if set_by_body:
+            own = [state and _without_unset(state, set_by_body) for state in own]
         parameters += compress(group.params, own)
         labels += compress(group.labels, own)
         # A parameter that never had a gradient has an empty state or none.
@@ -102,6 +106,13 @@ def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> Verified
         groups += [position] * (len(states) - len(groups))
     keys = deduplicated_checks.parameter_keys(parameters, groups)
     return VerifiedStates(parameters, labels, groups, states, keys)
+
+
+def _without_unset(state: State, set_by_body: frozenset[str]) -> State:
+    """Return a state without the buffers that no step has set, which torch may save as None."""
+    if not any(state.get(name, 0) is None for name in set_by_body):
+        return state
+    return {k: v for k, v in state.items() if v is not None or k not in set_by_body}
 
 
 def _required(
