@@ -14,6 +14,7 @@ from optkit_core.api import (
     unregister,
 )
 from optkit_core.checkpoint.conversion_registry import importer, migration
+from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
@@ -42,7 +43,8 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
-from optkit_core.matrixwise import Matrixwise, addmm
+from optkit_core.matrix_products import addmm, symmetric_matmul
+from optkit_core.matrixwise import Matrixwise
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -65,6 +67,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointFileError",
     "Choice",
+    "CompositeOptimizer",
     "ConfigError",
     "CopyWarning",
     "DeclarationError",
@@ -114,6 +117,7 @@ __all__ = [
     "require_no_overlap",
     "save",
     "scalar_math",
+    "symmetric_matmul",
     "uniform",
     "unregister",
     "unregister_plugin",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -85,16 +86,20 @@ class BodyOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.require_capturable()
-        # A list, not a generator: all buckets are ready before the first of them changes.
-        for differentiable, launch in self._ready_launches():
-            with torch.set_grad_enabled(differentiable):
-                launch()
-        self._release_gradients()
+        self._run(self._ready_launches())
         return loss
 
-    def _release_gradients(self) -> None:
-        """Keep no gradient beyond its step; a plan that can't hold is kept no longer either."""
+    def prepared_step(self) -> Callable[[], Any]:
+        """Return what does a step without a closure, with all refusals behind it."""
+        if self.by_buckets() is None:
+            return partial(self.advance, None)
+        return partial(self._run, self._ready_launches())
+
+    def _run(self, launches: Iterable[tuple[bool, Launch]]) -> None:
+        """Step all buckets, and keep no gradient beyond it, nor a plan that can't hold."""
+        for differentiable, launch in launches:
+            with torch.set_grad_enabled(differentiable):
+                launch()
         if self._plan is not None and not self._plan.release_gradients():
             self._plan = None
 
@@ -103,13 +108,18 @@ class BodyOptimizer(Optimizer):
         self._begun = []
         launches: list[tuple[bool, Launch]] = []
         try:
+            self.require_capturable()
             launches = self._launches()
         finally:
             if not launches:
-                for state, name in self._begun:
-                    state.pop(name, None)
-                self._plan = None if self._begun else self._plan
+                self.abandon_step()
         return launches
+
+    def abandon_step(self) -> None:
+        """Take back what has begun for a step that isn't taken."""
+        for state, name in self._begun:
+            state.pop(name, None)
+        self._plan = None if self._begun else self._plan
 
     def _launches(self) -> list[tuple[bool, Launch]]:
         """Return what steps each bucket; every refusal comes before any update.

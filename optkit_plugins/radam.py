@@ -73,7 +73,7 @@ class RAdam(Moments):
         (beta1, beta2), g = h.betas, decayed(p, g, h)
         update_moments(g, s, h)
         correction = 1 - beta2**t
-        longest = 2 / (1 - beta2) - 1  # ρ∞, the length that ρ of the paper tends to
+        longest = 2 / (1 - beta2) - 1  # what the paper's length of the average tends to
         length = longest - 2 * t * beta2**t / correction
         step = s.exp_avg / (1 - beta1**t) * h.lr
 

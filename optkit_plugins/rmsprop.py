@@ -62,9 +62,7 @@ class RMSprop(Elementwise):
     )
 
     lr: float | Tensor = hyperparameter(default=1e-2, range=at_least(0.0), doc="learning rate")
-    alpha: float = hyperparameter(
-        default=0.99, range=at_least(0.0), doc="decay of the mean square"
-    )
+    alpha: float = hyperparameter(default=0.99, range=at_least(0.0), doc="decay of the mean square")
     eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the root from zero")
     weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="L2 penalty")
     momentum: float = hyperparameter(default=0.0, range=at_least(0.0), doc="decay of the momentum")

@@ -60,6 +60,13 @@ class Subject:
             return EPOCH
         return 6 if self.dtype.itemsize == 2 else 20
 
+    @property
+    def tolerance(self) -> float:
+        """How far parameters may differ."""
+        tolerance, updates = TOLERANCES[self.dtype], self.algorithm.update_dtype
+        # What is computed in fewer bits is multiplied by a learning rate, here of 0.01 at most.
+        return tolerance if updates is None else max(tolerance, 0.01 * TOLERANCES[updates])
+
     @cached_property
     def implementations(self) -> tuple[str, ...]:
         """What can run it here, the reference first."""
@@ -78,7 +85,7 @@ class Subject:
 
     def _refusal(self, name: str) -> str:
         """Return why an implementation can't run, or ``""``; it may say so in the step itself."""
-        p = torch.ones([3] * max(1, self.min_dim), dtype=self.dtype, device=self.device)
+        p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
         optimizer = self.optimizer([p])
         (group,) = optimizer.param_groups
         key, h = bucket_key_of(group, p), optimizer.values(group)
@@ -95,9 +102,17 @@ class Subject:
                 return str(error)
         return ""
 
+    @property
+    def _fewest_dims(self) -> int:
+        fewest = max(1, self.min_dim)
+        return min(
+            [dim for dim in self.algorithm.parameter_dims or () if dim >= fewest] or [fewest]
+        )
+
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""
-        return GuardedParameters(self.dtype, self.device, self.min_dim)
+        dims = self.algorithm.parameter_dims
+        return GuardedParameters(self.dtype, self.device, self.min_dim, dims)
 
     def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Optimizer:
         """Return an optimizer of the algorithm; `options` come before those of the check.

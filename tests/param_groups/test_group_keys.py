@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ALGORITHMS, NAMES, TORCH
+from algorithms import ALGORITHMS, NAMES, TORCH, declared
 
 import optkit
 from optkit import LBFGS, Adamax, UnusedGroupKeyWarning
