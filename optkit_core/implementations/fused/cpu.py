@@ -19,7 +19,7 @@ from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.trace import trace
 from optkit_core.tracing.traced_rows import RowKey, assignment, row_keys, traced_rows
 
-__all__ = ["make_launcher", "source", "unsupported_reason"]
+__all__ = ["impossible_reason", "make_launcher", "source", "unsupported_reason"]
 
 
 def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
@@ -33,6 +33,24 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
         UnavailableError: there is no kernel for what the body does with these hyperparameters.
     """
     return row_partition.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
+
+
+def impossible_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no kernel can be written for a bucket, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    try:
+        row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        trace(algorithm, h, 1.0, buffers=key.buffers)
+    except UnavailableError as error:
+        return str(error)
+    return None
 
 
 def unsupported_reason(
