@@ -40,6 +40,7 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.layerwise import Layerwise
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -71,6 +72,7 @@ __all__ = [
     "GroupError",
     "HyperparameterError",
     "ImplementationError",
+    "Layerwise",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",

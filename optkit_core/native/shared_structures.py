@@ -123,7 +123,12 @@ class JobStruct(ctypes.Structure):
     """What a kernel works on."""
 
     cpp_name = "Job"
-    _fields_ = fields("index rows", "address ends memory set numbers", "index threads")
+    _fields_ = fields(
+        "index rows",
+        "address ends memory set numbers",
+        "index threads",
+        "address matrices scratch",
+    )
 
 
 def require_layouts(library: ctypes.CDLL, structures: Iterable[type[ctypes.Structure]]) -> None:

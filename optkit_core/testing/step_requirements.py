@@ -52,7 +52,7 @@ def maximize(subject: Subject) -> None:
 
 def scaled(subject: Subject) -> None:
     """Compare steps that are told of a GradScaler's scale with those that need not be."""
-    subject.require_elementwise()
+    subject.require_body()
     reference = trajectory(subject, subject.implementations[0])
     for name in subject.implementations:
         with prefix_failures(f"{name} with scaled gradients"):
@@ -61,7 +61,7 @@ def scaled(subject: Subject) -> None:
 
 def differentiable(subject: Subject) -> None:
     """Compare steps that autograd records with those that it doesn't."""
-    subject.require_elementwise()
+    subject.require_body()
     if subject.implementations[0] != REFERENCE:
         raise NotApplicableError(f"{REFERENCE} can't run")
     reference = trajectory(subject, REFERENCE, differentiable=False)

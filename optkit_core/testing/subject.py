@@ -10,7 +10,6 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.elementwise import Elementwise
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
@@ -50,9 +49,9 @@ class Subject:
         return ", ".join([self.algorithm.__name__, f"{dtype} on {self.device}", *given])
 
     @property
-    def is_elementwise(self) -> bool:
+    def has_body(self) -> bool:
         """Whether it is an update body that the framework steps."""
-        return issubclass(self.algorithm, Elementwise)
+        return self.algorithm.has_body
 
     @property
     def steps(self) -> int:
@@ -85,7 +84,7 @@ class Subject:
         key, h = bucket_key_of(group, p), optimizer.values(group)
         offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
         reason = "".join(offer.unsupported_reason(self.algorithm, key, h) or "" for offer in offers)
-        if reason or not self.is_elementwise:
+        if reason or not self.has_body:
             return reason
         # A kernel that can't be compiled says so in the first step, not before.
         p.grad = torch.ones_like(p)
@@ -139,14 +138,14 @@ class Subject:
         if name not in self.algorithm.declarations:
             raise NotApplicableError(f"{self.algorithm.__name__} takes no {name!r}")
 
-    def require_elementwise(self) -> None:
+    def require_body(self) -> None:
         """Raise unless the framework steps the algorithm.
 
         Raises:
             NotApplicableError: it has a step of its own.
         """
-        if not self.is_elementwise:
-            raise NotApplicableError(f"{self.algorithm.__name__} isn't elementwise")
+        if not self.has_body:
+            raise NotApplicableError(f"{self.algorithm.__name__} has no update body")
 
 
 def params_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -16,8 +16,11 @@ from optkit_core.implementations.operators import Operators, is_in_place
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.tracing.operations.lookup import UntraceableError
+from optkit_core.tracing.buffer_extents import shaped_inputs
+from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.recording import Number, Recording, TracedTensor
+from optkit_core.tracing.reduced import is_reduction, reduced
 from optkit_core.tracing.scalar_program import TracedScalar
 
 PARAMETER, GRADIENT = 0, 1
@@ -38,11 +41,14 @@ class Symbol(TracedTensor, Operators):
         self.recording = recording
         self.value = value
         self.fixed = fixed
+        self.shaped_like = value  # which methods in place leave as it is
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Symbol:
         """Record a tensor method; an in-place one changes what this symbol stands for."""
-        if method == "detach":
-            return self
+        if method == "detach" or (method == "double" and self._is_per_tensor):
+            return self  # a value of a whole tensor is float64 in every kernel
+        if is_reduction(method, arguments):
+            return reduced(self, method, arguments, keywords)
         if method == "zero_":
             return self.apply("fill_", 0.0)
         in_place = is_in_place(method)
@@ -56,6 +62,17 @@ class Symbol(TracedTensor, Operators):
             raise UntraceableError("the update body changes its gradient in place")
         self.value = value
         return self
+
+    def record(self, operation: str) -> Symbol:
+        """Record a reduction of this value, and return what stands for its result."""
+        extent = self.recording.extent
+        if extent(self.value) != extent(self.shaped_like):
+            raise UntraceableError(f"the update body computes {operation} of what it has filled")
+        return Symbol(self.recording, self.recording.call(operation, (self,)))
+
+    @property
+    def _is_per_tensor(self) -> bool:
+        return self.recording.extent(self.value) == Extent.TENSOR
 
     @classmethod
     def call(
@@ -111,7 +128,7 @@ def trace(
         UntraceableError: the body does something that no kernel can be written for.
     """
     inputs = ("p", "g", *algorithm.buffers, "t")
-    recording = Recording(inputs)
+    recording = Recording(inputs, shaped_inputs(algorithm.buffers))
     symbols = [Symbol(recording, value, value == GRADIENT) for value in range(len(inputs))]
     g = symbols[GRADIENT]
     # Scale before sign, as in `Bucket.directed`: every implementation does the same.

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 import optkit
-from optkit_core import Elementwise
+from optkit_core import Layerwise
 
 NAMES = optkit.available("optkit:*")
 ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in NAMES}
-ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Elementwise)}
+ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Layerwise)}
+"""Those with an update body, whether it reduces over its parameter or not."""
 
 TORCH_OPTIM = {
     name.lower(): cls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate, chain
 
 import torch
@@ -16,6 +17,7 @@ from optkit_core.implementations import step_counters
 from optkit_core.native.shared_structures import WORD, OperandStruct, PlanStruct, address
 from optkit_core.native.tensor_reader import Reader
 from optkit_core.step.buckets import Bucket
+from optkit_core.tracing.extent import as_matrices
 
 
 class AddressTable:
@@ -44,6 +46,13 @@ class AddressTable:
             "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in columns)
         )
         self.watched = Watched(self, reader) if reader else None
+
+    @cached_property
+    def matrices(self) -> array[int]:
+        """Batch, rows and columns of each row's parameter, in real numbers."""
+        pair = (2,) if self.bucket.key.dtype.is_complex else ()
+        shapes = (as_matrices((*p.shape, *pair)) for p in self.bucket.params)
+        return array("q", chain.from_iterable(shapes))
 
     def _columns(self) -> list[list[Tensor]]:
         states = self.bucket.states

@@ -11,7 +11,7 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source, row_partition
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, load_kernel
-from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.implementations.fused.cpp_types import TYPES
 from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -60,7 +60,7 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    return cpp_source.loop(
+    return cpp_source.body(
         trace(algorithm, h, 1.0)[0], row_partition.expected_dtypes(algorithm, key, TYPES)
     )
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from optkit_core.elementwise import Elementwise
+from optkit_core.layerwise import Layerwise
 from optkit_core.errors import OptkitError
 from optkit_core.implementations.fused import row_partition
 from optkit_core.implementations.fused.cpp_kernel import compile_kernel
-from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.implementations.fused.cpp_types import TYPES
 from optkit_core.native import cache, tensor_reader_loader
 from optkit_core.native.libraries import with_layouts
 from optkit_core.optimizer import Optimizer
@@ -47,7 +47,7 @@ def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False
     libraries = algorithm.libraries(dtype)
     for source, title in libraries:
         cache.library(with_layouts(source), title, portable)
-    if not issubclass(algorithm, Elementwise):
+    if not issubclass(algorithm, Layerwise):
         return len(libraries)
     key = BucketKey(torch.device("cpu"), dtype)
     dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
@@ -58,14 +58,14 @@ def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False
     return len(libraries) + len(programs)
 
 
-def _programs(algorithm: type[Elementwise]) -> Iterator[Program]:
+def _programs(algorithm: type[Layerwise]) -> Iterator[Program]:
     for h, t, maximize, scale in product(
         _variants(algorithm), STEP_COUNTS, (False, True), (None, 0.5)
     ):
         yield trace(algorithm, h, t, maximize, scale)[0]
 
 
-def _variants(algorithm: type[Elementwise]) -> Iterable[Any]:
+def _variants(algorithm: type[Layerwise]) -> Iterable[Any]:
     """Return the defaults with every choice of what is off by default turned on."""
     defaults = {name: algorithm.default_values[name] for name in algorithm.hyperparameter_names}
     off = [name for name, value in defaults.items() if type(value) in TURNED_ON and not value]

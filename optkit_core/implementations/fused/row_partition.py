@@ -20,6 +20,7 @@ from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.garbage_collector import uncollected
+from optkit_core.tracing.buffer_extents import require_extents
 from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten
 from optkit_core.tracing.recorded_body import RecordedBody, matching_body, record_body
 
@@ -146,11 +147,7 @@ def expected_dtypes(
     Raises:
         UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
     """
-    for name, buffer in algorithm.buffers.items():
-        if not buffer.rules.is_per_element:
-            raise UnavailableError(
-                f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
-            )
+    require_extents(algorithm.buffers)
     dtype = key.dtype.to_real()
     dtypes = (dtype, dtype, *(buffer.dtype or dtype for buffer in algorithm.buffers.values()))
     require_known(dtypes, known)
