@@ -41,6 +41,7 @@ from optkit_core.errors import (
     UnusedGroupKeyWarning,
 )
 from optkit_core.layerwise import Layerwise
+from optkit_core.matrixwise import Matrixwise, addmm
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -73,6 +74,7 @@ __all__ = [
     "HyperparameterError",
     "ImplementationError",
     "Layerwise",
+    "Matrixwise",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",
@@ -87,6 +89,7 @@ __all__ = [
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
     "UnusedGroupKeyWarning",
+    "addmm",
     "at_least",
     "available",
     "boolean",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self, SupportsIndex, overload
 
@@ -16,7 +16,7 @@ from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
 from optkit_core.lazy_state import State
-from optkit_core.param_groups import groups, parameters
+from optkit_core.param_groups import admissible, groups, parameters
 from optkit_core.plugins import entry_points, hook_calls
 from optkit_core.selection import requests
 from optkit_core.selection.cached_choices import Chooser
@@ -60,6 +60,8 @@ class Optimizer(StatefulOptimizer):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     takes_scaled_gradients: ClassVar[bool] = False
+    parameter_dims: ClassVar[Collection[int] | None] = None
+    needs_whole_matrices: ClassVar[bool] = False
     offers: ClassVar[tuple[Offer, ...]] = ()
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
@@ -293,6 +295,7 @@ class Optimizer(StatefulOptimizer):
 
     def _accept_group(self, group: dict[str, Any]) -> None:
         """Check what a group that has just been added asks for; an error takes it back."""
+        admissible.require_admissible(type(self), self.param_groups, group)
         self.check_request(group)
         if group.get("eager_state"):
             self.init_group_state(group)

@@ -76,9 +76,9 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     if bucket.key.layout != torch.strided:
         forloop.run(algorithm, bucket)
         return
-    step_counters.advance(bucket.steps)
+    step_counters.advance(bucket.counters)
     is_counted = not bucket.key.capturable
-    counts = step_counters.read(bucket.steps) if is_counted else [None] * len(bucket)
+    counts = step_counters.counts_of(bucket) if is_counted else [None] * len(bucket)
     together = _together(bucket, counts)
     for (count, _), positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)
@@ -126,13 +126,13 @@ def _key(index: int, h: SimpleNamespace) -> Any:
 
 
 def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) -> None:
-    """Call the update body once; without a count, it computes with the counters themselves."""
-    names, h = algorithm.buffers, bucket.values[0]
-    view = StateView()
+    """Call the update body once; where the device counts, it computes with the counters."""
+    names, h = bucket.names, bucket.values[0]
+    view = StateView(bucket.is_new)
     for part in in_one_dtype(bucket, names):
         grads = part.directed_grads()
         view.show({name: Bundle([state[name] for state in part.states]) for name in names})
-        t = Bundle(part.steps) if count is None else count
+        t = Bundle(part.counters) if bucket.key.capturable and bucket.counts_steps else count
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
 
 

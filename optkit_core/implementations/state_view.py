@@ -17,7 +17,17 @@ class StateView:
     Traceback (most recent call last):
         ...
     AttributeError: s.total can't be assigned; update it in place, as by s.total.copy_(...)
+
+    Args:
+        is_new: whether the step is the one in which buffers come into being that the body sets.
     """
+
+    # Beside `__dict__`, which holds the buffers and nothing else.
+    __slots__ = ("__dict__", "is_new")
+
+    def __init__(self, is_new: bool = False) -> None:
+        """Show nothing yet."""
+        object.__setattr__(self, "is_new", is_new)
 
     def show(self, buffers: Mapping[str, Any]) -> None:
         """Show these buffers from now on."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from optkit_core.declaration.buffers import Buffer
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import Request
@@ -87,6 +88,8 @@ class ExplainedOptimizer(GroupOwner, Protocol):
     offers: ClassVar[tuple[Offer, ...]]
     has_body: ClassVar[bool]
     step_options: ClassVar[tuple[str, ...]]
+    buffers: ClassVar[Mapping[str, Buffer]]
+    counts_steps: ClassVar[bool]
     request: Request
 
     def choose(
@@ -105,7 +108,7 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
         optimizer.param_groups,
         values,
         only_with_gradient=False,
-        step_options=optimizer.step_options,
+        algorithm=type(optimizer),
     )
     choices = [_choice(optimizer, bucket) for bucket in buckets]
     return Explanation(

@@ -145,7 +145,7 @@ class Subject:
             NotApplicableError: it has a step of its own.
         """
         if not self.has_body:
-            raise NotApplicableError(f"{self.algorithm.__name__} has no update body")
+            raise NotApplicableError(f"{self.algorithm.__name__} has a step of its own")
 
 
 def params_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:

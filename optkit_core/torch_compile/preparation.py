@@ -18,7 +18,7 @@ from optkit_core.step.group_values import GroupValues
 from optkit_core.step.step_plan import BucketOptimizer, PlannedBucket
 from optkit_core.torch_compile.execution import Work
 from optkit_core.tracing.program import Program
-from optkit_core.tracing.trace import trace
+from optkit_core.tracing.trace import trace_bucket
 
 
 class PreparedStep(NamedTuple):
@@ -60,7 +60,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
         works = _works(type(optimizer), item)
         if works:
             prepared.works.extend(works)
-            prepared.counters.append(item.bucket.steps)
+            prepared.counters.append(item.bucket.counters)
         else:
             launch = optimizer.launch(item)
             prepared.launches.append((item.bucket.key.differentiable, launch))
@@ -92,7 +92,7 @@ def _by_program(
     """
     counts: list[float | None] = [None] * len(bucket)  # None where the device counts
     if not bucket.key.capturable:
-        counts = [count + 1 for count in step_counters.read(bucket.steps)]
+        counts = [t if t is None else t + 1 for t in step_counters.counts_of(bucket)]
     group_steps = list(zip(bucket.groups, counts, strict=True))
     traces = {key: _traced(algorithm, bucket, *key) for key in dict.fromkeys(group_steps)}
     if len(traces) == 1:
@@ -108,7 +108,7 @@ def _traced(
     algorithm: type[UpdateBody], bucket: Bucket, group: int, t: float | None
 ) -> tuple[Program, list[Any]]:
     h = bucket.hyperparameters[group]
-    return trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
+    return trace_bucket(algorithm, bucket, h, t)
 
 
 def _work(
@@ -119,10 +119,10 @@ def _work(
     one_by_one: bool,
 ) -> Work:
     inputs = [bucket.params, bucket.grads]
-    inputs += [[state[name] for state in bucket.states] for name in algorithm.buffers]
+    inputs += [[state[name] for state in bucket.states] for name in bucket.names]
     dtypes = {tensor.dtype for row in inputs for tensor in row}
     row_partition.require_known(dtypes, TYPES)
-    if bucket.key.capturable:
+    if bucket.key.capturable and bucket.counts_steps:
         # Counters themselves advance in `finish`, after the operations that read these.
         inputs.append([step + 1 for step in bucket.steps])
     # As in kernels: one float64 buffer, and everything is float64.

@@ -43,6 +43,8 @@ def record_body(
     t: float,
     maximize: bool = False,
     inverse_scale: float | None = None,
+    buffers: tuple[str, ...] | None = None,
+    is_new: bool = False,
 ) -> RecordedBody | None:
     """Record an update body.
 
@@ -53,6 +55,8 @@ def record_body(
         t: the number of the step.
         maximize: whether the gradient's sign is turned.
         inverse_scale: what the gradient is multiplied by first, if it is scaled.
+        buffers: the names of the buffers that there are; None: those that `h` asks for.
+        is_new: whether buffers come into being that the body sets.
 
     Returns:
         The body; None where it asks for numbers that can't be followed.
@@ -62,11 +66,12 @@ def record_body(
     scale = None if inverse_scale is None else recorder.inputs[-1]
     try:
         names = unflatten(flat.slots, scalars)
-        program, numbers = trace(algorithm, names, count, maximize, scale)
+        program, numbers = trace(algorithm, names, count, maximize, scale, buffers, is_new)
         body = RecordedBody(program, recorder.program(numbers), flat.slots)
         # A body may tell scalars from floats, by isinstance() for example: it has to do the same
         # with plain numbers.
-        plain = trace(algorithm, _without_tensors(h), t, maximize, inverse_scale)
+        own = _without_tensors(h)
+        plain = trace(algorithm, own, t, maximize, inverse_scale, buffers, is_new)
     # No reason is lost: the body is then run in each step, and would show the same error there.
     except (ArithmeticError, AttributeError, TypeError, ValueError, RuntimeError):
         return None

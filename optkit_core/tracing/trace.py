@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
+from optkit_core.declaration.buffer_conditions import names_under
 from optkit_core.implementations.operators import Operators, is_in_place
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import UpdateBody
+from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.operations.lookup import UntraceableError
 from optkit_core.tracing.buffer_extents import shaped_inputs
 from optkit_core.tracing.extent import Extent
@@ -111,6 +113,8 @@ def trace(
     t: float | TracedScalar | None,
     maximize: bool = False,
     inverse_scale: Number | None = None,
+    buffers: tuple[str, ...] | None = None,
+    is_new: bool = False,
 ) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with these hyperparameters.
 
@@ -120,6 +124,9 @@ def trace(
         t: the number of the step, or None where it comes from memory.
         maximize: whether the gradient's sign is turned.
         inverse_scale: what the gradient is multiplied by first, if it is scaled.
+        buffers: the names of the buffers that there are; None: those that the hyperparameters
+            ask for.
+        is_new: whether buffers come into being that the body sets.
 
     Returns:
         The program, and the numbers that a launch of its kernel needs.
@@ -127,8 +134,9 @@ def trace(
     Raises:
         UntraceableError: the body does something that no kernel can be written for.
     """
-    inputs = ("p", "g", *algorithm.buffers, "t")
-    recording = Recording(inputs, shaped_inputs(algorithm.buffers))
+    names = names_under(algorithm.buffers, h, buffers)
+    inputs = ("p", "g", *names, "t")
+    recording = Recording(inputs, shaped_inputs({name: algorithm.buffers[name] for name in names}))
     symbols = [Symbol(recording, value, value == GRADIENT) for value in range(len(inputs))]
     g = symbols[GRADIENT]
     # Scale before sign, as in `Bucket.directed`: every implementation does the same.
@@ -136,12 +144,32 @@ def trace(
         g = g.apply("mul", inverse_scale)
     if maximize:
         g = g.apply("neg")
-    view = StateView()
-    view.show(dict(zip(algorithm.buffers, symbols[2:-1], strict=True)))
-    count = symbols[-1] if t is None else t
+    view = StateView(is_new)
+    view.show(dict(zip(names, symbols[2:-1], strict=True)))
+    counted = symbols[-1] if t is None else t
+    count = counted if algorithm.counts_steps else None
     try:
         algorithm.update(symbols[PARAMETER], g, view, h, count)
     except (AttributeError, TypeError) as error:
         raise UntraceableError(f"the update body can't be traced: {error}") from error
     stores = tuple((i, s.value) for i, s in enumerate(symbols[:-1]) if s.value != i)
     return recording.program(stores), recording.numbers
+
+
+def trace_bucket(
+    algorithm: type[UpdateBody], bucket: Bucket, h: Any, t: float | TracedScalar | None
+) -> tuple[Program, list[Number]]:
+    """Record what an algorithm's update body does with the rows of a bucket.
+
+    Args:
+        algorithm: the class, with its ``update`` and ``buffers``.
+        bucket: the rows.
+        h: the hyperparameters of their group as attributes.
+        t: the number of the step, or None where it comes from memory.
+
+    Raises:
+        UntraceableError: the body does something that no kernel can be written for.
+    """
+    return trace(
+        algorithm, h, t, bucket.maximize, bucket.inverse_scale, bucket.names, bucket.is_new
+    )

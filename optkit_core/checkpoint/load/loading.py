@@ -102,5 +102,7 @@ def _verified(
     groups = group_options.verify(optimizer, schema, saved.groups, matched, mismatches)
     if algorithm.is_joint:
         saved, matched = joint_order.reorder(schema, saved, matched, mismatches)
-    states = verification.verify(algorithm, saved, matched, mismatches)
+    lives = optimizer.param_groups
+    options = [{**live, **new} for live, new in zip(lives, groups, strict=True)]
+    states = verification.verify(algorithm, saved, matched, options, mismatches)
     return VerifiedCheckpoint(states, groups)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from optkit_core import torch_private
-from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import step_counters
 from optkit_core.native.shared_structures import WORD, OperandStruct, PlanStruct, address
 from optkit_core.native.tensor_reader import Reader
@@ -34,7 +33,7 @@ class AddressTable:
     def __init__(self, bucket: Bucket, names: Sequence[str], reader: Reader | None) -> None:
         """Note where everything lies now."""
         self.bucket = bucket
-        self.names = (*names, STEP)
+        self.names = tuple(names)
         self.rows = len(bucket)
         columns = self._columns()
         self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
@@ -55,14 +54,14 @@ class AddressTable:
         return array("q", chain.from_iterable(shapes))
 
     def _columns(self) -> list[list[Tensor]]:
-        states = self.bucket.states
-        columns = [[state[name] for state in states] for name in self.names]
-        return [self.bucket.params, self.bucket.grads, *columns]
+        bucket = self.bucket
+        columns = [[state[name] for state in bucket.states] for name in self.names]
+        return [bucket.params, bucket.grads, *columns, bucket.steps]
 
     @property
     def counters(self) -> int:
         """Where the addresses of the step counters begin."""
-        return address(self.memory) + WORD * self.rows * (1 + len(self.names))
+        return address(self.memory) + WORD * self.rows * (2 + len(self.names))
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
@@ -77,10 +76,12 @@ class AddressTable:
 
     def advance(self) -> None:
         """Add one to every step counter."""
+        if not self.bucket.counts_steps:
+            return
         if self.watched:
             self.watched.advance()
         else:
-            step_counters.advance(self.bucket.steps)
+            step_counters.advance(self.bucket.counters)
 
 
 class Watched:
@@ -90,13 +91,18 @@ class Watched:
         """Note what is to stay as it is."""
         bucket, self._table, self.reader = table.bucket, table, reader
         # Held, here and below: an object that has gone could leave its id to another one.
-        self._tensors = [state[name] for state in bucket.states for name in table.names]
+        steps = bucket.steps
+        self._tensors = [
+            tensor
+            for state, step in zip(bucket.states, steps, strict=True)
+            for tensor in (*[state[name] for name in table.names], step)
+        ]
         # A gradient of one element may have a lazy negation or conjugation, unseen by its strides.
         self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
         self._handles = reader.handles(self._tensors)
         self._entries = [entry for state in bucket.states for entry in state.values()]
-        columns = 1 + len(table.names)
+        columns = 2 + len(table.names)
         self._operands = (OperandStruct * (columns + 1))()
         # In the order of PlanStruct, where handles stand between states and dicts.
         self._arrays = (
@@ -115,7 +121,7 @@ class Watched:
         params, impls, tokens, states, *others, hints = map(address, self._arrays)
         self.plan = PlanStruct(
             table.rows,
-            len(table.names),
+            1 + len(table.names),
             params,
             impls,
             tokens,

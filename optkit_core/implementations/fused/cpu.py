@@ -16,7 +16,7 @@ from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
-from optkit_core.tracing.trace import trace
+from optkit_core.tracing.trace import trace, trace_bucket
 
 __all__ = ["make_launcher", "source", "unsupported_reason"]
 
@@ -45,8 +45,9 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
-        load_kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
+        dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+        load_kernel(program, dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
     return None
@@ -60,9 +61,8 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    return cpp_source.body(
-        trace(algorithm, h, 1.0)[0], row_partition.expected_dtypes(algorithm, key, TYPES)
-    )
+    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+    return cpp_source.body(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
 
 
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
@@ -91,8 +91,7 @@ def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
     )
     distinct = list(dict.fromkeys(group_steps))
     traces = [
-        trace(algorithm, bucket.hyperparameters[index], t, bucket.maximize, bucket.inverse_scale)
-        for index, t in distinct
+        trace_bucket(algorithm, bucket, bucket.hyperparameters[index], t) for index, t in distinct
     ]
     if any(program != traces[0][0] for program, _ in traces):
         return row_partition.one_after_another(_by_group_step(algorithm, table, group_steps))
@@ -117,6 +116,6 @@ def _by_group_step(
     for key in dict.fromkeys(group_steps):
         rows = [row for row, other in enumerate(group_steps) if other == key]
         # Without a reader, since this table serves a single step.
-        part = AddressTable(table.bucket.subset(rows), tuple(algorithm.buffers), None)
+        part = AddressTable(table.bucket.subset(rows), table.names, None)
         launches.append(_traced(algorithm, part))
     return launches

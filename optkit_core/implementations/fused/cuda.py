@@ -26,7 +26,7 @@ from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.program import Program
-from optkit_core.tracing.trace import trace
+from optkit_core.tracing.trace import trace, trace_bucket
 
 __all__ = ["make_launcher", "source", "unsupported_reason"]
 
@@ -84,8 +84,8 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        row_partition.expected_dtypes(algorithm, key, TYPES)
-        trace(algorithm, h, None if key.capturable else 1.0)
+        row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        trace(algorithm, h, None if key.capturable else 1.0, buffers=key.buffers)
     except UnavailableError as error:
         return str(error)
     return unsupported_device_reason(key.device)
@@ -99,8 +99,9 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
-    program, numbers = trace(algorithm, h, None if key.capturable else 1.0)
+    dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
+    t = None if key.capturable else 1.0
+    program, numbers = trace(algorithm, h, t, buffers=key.buffers)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
 
 
@@ -126,7 +127,9 @@ def _settle_counters(bucket: Bucket) -> None:
     """
     if bucket.kept is not None and bucket.found_inf is None:
         return  # they were settled when the parts were made
-    device, steps = bucket.key.device, bucket.steps
+    device, steps = bucket.key.device, bucket.counters
+    if not steps:
+        return
     is_away = [step.device != device for step in steps]
     # Only the device knows whether a step is skipped: a count of the host would be wrong.
     if any(is_away) and (bucket.found_inf is not None or not all(is_away)):
@@ -186,7 +189,7 @@ def _trace(
 ) -> tuple[Program, list[Any]]:
     index, t = key
     h = bucket.hyperparameters[index]
-    program, numbers = trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
+    program, numbers = trace_bucket(algorithm, bucket, h, t)
     return program, [on(bucket.key.device, number) for number in numbers]
 
 
@@ -204,7 +207,7 @@ def _pass(
     signature = Signature(
         program,
         table.dtypes,
-        bucket.states[0][STEP].dtype,
+        bucket.steps[0].dtype,
         (None,) * len(numbers) if is_tabled else _dtypes(numbers),
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
@@ -249,7 +252,9 @@ def _run(table: AddressTable, passes: Sequence[Pass]) -> None:
 
 def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
     """Add one to every step counter, unless the device says that the step is skipped."""
-    steps = table.bucket.steps
+    steps = table.bucket.counters
+    if not steps:
+        return
     if flag:
         # Adds 0 where a gradient isn't finite, without waiting for the device.
         torch._foreach_add_(steps, (flag[0] == 0).to(steps[0].dtype).reshape(()))
@@ -261,7 +266,7 @@ def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
 
 def _counted_on_device(bucket: Bucket) -> bool:
     """Return whether a kernel reads the step counters, which the host then doesn't know."""
-    on_host: bool = bucket.states[0][STEP].is_cpu
+    on_host: bool = bucket.steps[0].is_cpu
     return bucket.key.capturable or bucket.found_inf is not None or not on_host
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from optkit_core.declaration.buffers import STEP
 from optkit_core.native.memory_layout import is_dense, strides
 from optkit_core.step.buckets import Bucket
 
@@ -27,11 +26,11 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
         return [list(range(len(bucket)))], []
     alike: dict[tuple[torch.dtype, ...], list[int]] = {}
     odd = []
-    rows = zip(bucket.params, bucket.grads, bucket.states, strict=True)
-    for position, (p, g, state) in enumerate(rows):
+    rows = zip(bucket.params, bucket.grads, bucket.states, bucket.steps, strict=True)
+    for position, (p, g, state, step) in enumerate(rows):
         tensors = (p, g, *[state[name] for name in names])
         if lie_alike(tensors):
-            dtypes = (*[t.dtype for t in tensors], state[STEP].dtype)
+            dtypes = (*[t.dtype for t in tensors], step.dtype)
             alike.setdefault(dtypes, []).append(position)
         else:
             odd.append(position)
@@ -49,7 +48,7 @@ def is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
         return False
     devices = {tensor.device for column in columns for tensor in column}
     # numbers.cpp reads all counters of a table in one type.
-    is_counted_alike = len({state[STEP].dtype for state in bucket.states}) == 1
+    is_counted_alike = len({step.dtype for step in bucket.steps}) == 1
     return len(devices) == 1 and is_counted_alike
 
 

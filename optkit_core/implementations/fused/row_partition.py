@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from optkit_core.declaration.buffers import STEP
+from optkit_core.declaration.buffer_conditions import names_under
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.row_layout import sorted_rows
@@ -64,7 +64,7 @@ class Parts:
         records: bool = True,
     ) -> None:
         """Sort the rows by how their tensors lie, and by the branches that their bodies take."""
-        self.names = tuple(algorithm.buffers)
+        self.names = bucket.names
         self.is_scaled = bucket.inverse_scale is not None
         alike, odd = sorted_rows(bucket, self.names)
         self.odd = bucket.subset(odd) if odd else None
@@ -98,7 +98,8 @@ class Parts:
     def _is_still_odd(self) -> bool:
         """Return whether the rows that are copied have their buffers, and need to be copied."""
         assert self.odd is not None
-        whole = all(name in state for state in self.odd.states for name in (*self.names, STEP))
+        names = self.odd.state_names
+        whole = all(name in state for state in self.odd.states for name in names)
         return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
 
 
@@ -135,21 +136,24 @@ def launcher_of_parts(
 
 
 def expected_dtypes(
-    algorithm: type[UpdateBody], key: BucketKey, known: Container[torch.dtype]
+    algorithm: type[UpdateBody], key: BucketKey, h: Any, known: Container[torch.dtype]
 ) -> tuple[torch.dtype, ...]:
     """Return the dtypes of parameter, gradient and buffers of a bucket.
 
     Args:
         algorithm: the class with its buffers.
         key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
         known: the dtypes that kernels know.
 
     Raises:
         UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
     """
-    require_extents(algorithm.buffers)
+    names = names_under(algorithm.buffers, h, key.buffers)
+    buffers = {name: algorithm.buffers[name] for name in names}
+    require_extents(buffers)
     dtype = key.dtype.to_real()
-    dtypes = (dtype, dtype, *(buffer.dtype or dtype for buffer in algorithm.buffers.values()))
+    dtypes = (dtype, dtype, *(buffer.dtype or dtype for buffer in buffers.values()))
     require_known(dtypes, known)
     return dtypes
 
@@ -184,7 +188,7 @@ def _recorded_parts(
     for body in dict.fromkeys(bodies):
         rows = [row for row, taken in enumerate(bodies) if taken is body]
         part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
-        table = _table(part, tuple(algorithm.buffers), reader)
+        table = _table(part, part.names, reader)
         parts.append(Part(table, _numbers(body, given, table, reader)))
     return parts
 
@@ -251,7 +255,8 @@ def _body(
     if match is not None:
         return match
     h = bucket.hyperparameters[index]
-    return record_body(algorithm, h, values, t, bucket.maximize, inverse)
+    common = (bucket.maximize, inverse, bucket.names, bucket.is_new)
+    return record_body(algorithm, h, values, t, *common)
 
 
 def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
