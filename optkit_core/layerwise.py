@@ -34,7 +34,6 @@ class Layerwise(BodyOptimizer):
     """
 
     offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
-    is_elementwise: ClassVar[bool] = False
 
     foreach: bool | None = option(
         default=None,

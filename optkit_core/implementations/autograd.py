@@ -31,7 +31,11 @@ class Recorded(Operators):
         in_place = is_in_place(method)
         if not (in_place and self.replaceable):
             result = getattr(self.tensor, method)(*plain, **named)
-            return self if in_place else Recorded(result, replaceable=True)
+            if in_place:
+                return self
+            # A size is a number.
+            is_tensor = isinstance(result, Tensor)
+            return Recorded(result, replaceable=True) if is_tensor else result
         if hasattr(Tensor, method[:-1]):
             self.tensor = getattr(self.tensor, method[:-1])(*plain, **named)
         else:

@@ -74,8 +74,8 @@ class PlanStruct(ctypes.Structure):
     cpp_name = "Plan"
     _fields_ = fields(
         "index rows buffers",
-        "address params impls tokens states handles dicts entries counts dims shapes operands",
-        "address hints memory",
+        "address params impls tokens states handles dicts entries counts dims shapes",
+        "address shaped forms operands hints memory",
     )
 
 

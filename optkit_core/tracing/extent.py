@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntFlag
+from itertools import dropwhile
 
 
 class Extent(IntFlag):
@@ -71,9 +72,8 @@ def extents_of_shape(shape: Sequence[int], whole: Sequence[int]) -> set[Extent]:
     >>> extents_of_shape((3, 5, 1), (3, 5, 7)), extents_of_shape((5,), (5, 7))
     ({<Extent.BATCH|ROWS: 3>}, set())
     """
-    found = tuple(shape)
-    each = {extent: _kept(extent, whole) for extent in EXTENTS}
-    return {e for e, wanted in each.items() if found in (wanted, wanted[_leading_ones(wanted) :])}
+    found = _without_leading_ones(shape)
+    return {e for e in EXTENTS if found == _without_leading_ones(_kept(e, whole))}
 
 
 EXTENTS = (
@@ -92,5 +92,5 @@ def _kept(extent: Extent, whole: Sequence[int]) -> tuple[int, ...]:
     return tuple(size if extent & dim else 1 for size, dim in zip(whole, dims, strict=True))
 
 
-def _leading_ones(shape: Sequence[int]) -> int:
-    return next((i for i, size in enumerate(shape) if size != 1), len(shape))
+def _without_leading_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(dropwhile(lambda size: size == 1, shape))

@@ -22,7 +22,8 @@ from optkit_core.tracing.extent import as_matrices
 class AddressTable:
     """The addresses of a bucket's tensors: operand by operand, and row by row in each.
 
-    Every tensor of a row lies like its parameter, and all rows have the same dtypes.
+    Every tensor of a row lies like its parameter, or is contiguous in a shape of its own, and all
+    rows have the same dtypes.
 
     Args:
         bucket: the parameters, gradients and states; the order of its rows is kept.
@@ -115,6 +116,7 @@ class Watched:
             array("q", map(len, bucket.states)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
+            *_forms(table),
             # `hints_of_row` in tensor_reader.cpp: each tensor, and what holds the gradient.
             array("Q", bytes(WORD * table.rows * (columns + 2))),
         )
@@ -150,6 +152,17 @@ class Watched:
     def advance(self) -> None:
         """Add one to every step counter."""
         self.reader.advance(*self._counters)
+
+
+def _forms(table: AddressTable) -> tuple[array[int], array[int]]:
+    """Return which buffers aren't of their parameters' shape, and how each of those lies."""
+    bucket = table.bucket
+    wanted = [p.shape for p in bucket.params]
+    shaped = [[state[name].shape for state in bucket.states] != wanted for name in table.names]
+    own = [name for name, is_shaped in zip(table.names, shaped, strict=True) if is_shaped]
+    tensors = (state[name] for state in bucket.states for name in own)
+    forms = chain.from_iterable((t.dim(), *t.shape, *t.stride()) for t in tensors)
+    return array("i", [*shaped, False]), array("q", forms)  # the last one is the step counter
 
 
 def real_dtype(tensor: Tensor) -> torch.dtype:

@@ -11,8 +11,9 @@ import torch
 from optkit_core.declaration.buffer_conditions import names_under
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.address_table import AddressTable
-from optkit_core.implementations.fused.row_layout import sorted_rows
+from optkit_core.implementations.fused.row_layout import Walk, sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
+from optkit_core.implementations.fused.walks import walk_of
 from optkit_core.implementations.kept_buckets import reader_of
 from optkit_core.implementations.layout_copies import BucketCopy, packed
 from optkit_core.native.tensor_reader import Reader
@@ -66,7 +67,8 @@ class Parts:
         """Sort the rows by how their tensors lie, and by the branches that their bodies take."""
         self.names = bucket.names
         self.is_scaled = bucket.inverse_scale is not None
-        alike, odd = sorted_rows(bucket, self.names)
+        self.walk = walk_of(algorithm, bucket)
+        alike, odd = sorted_rows(bucket, self.walk)
         self.odd = bucket.subset(odd) if odd else None
         self.parts: list[Part] = []
         for rows in alike:
@@ -100,7 +102,7 @@ class Parts:
         assert self.odd is not None
         names = self.odd.state_names
         whole = all(name in state for state in self.odd.states for name in names)
-        return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
+        return whole and self.odd.refresh() and not sorted_rows(self.odd, self.walk)[0]
 
 
 def launcher_of_parts(
@@ -131,7 +133,7 @@ def launcher_of_parts(
             retries += 1
             continue
         if parts.odd is not None:
-            launches += _copied(parts.odd, parts.names, launch)
+            launches += _copied(parts.odd, parts.walk, launch)
         return one_after_another(launches)
 
 
@@ -259,15 +261,15 @@ def _body(
     return record_body(algorithm, h, values, t, *common)
 
 
-def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
-    copies = BucketCopy(odd, names, packed)
-    alike, left = sorted_rows(copies.bucket, names)
+def _copied(odd: Bucket, walk: Walk, launch: Callable[[Part], Launch]) -> list[Launch]:
+    copies = BucketCopy(odd, walk.names, packed)
+    alike, left = sorted_rows(copies.bucket, walk)
     if left:
         raise UnavailableError(
             f"{len(left)} of its parameters lie otherwise than their gradients and state do, even "
             "when all are packed"
         )
-    tables = [AddressTable(copies.bucket.subset(rows), names, None) for rows in alike]
+    tables = [AddressTable(copies.bucket.subset(rows), walk.names, None) for rows in alike]
     launches = [launch(Part(table)) for table in tables]
     return [*launches, copies.copy_back, odd.grads.clear]
 
