@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from optkit_core.implementations.operators import Operators, is_in_place, replaced
@@ -23,6 +24,11 @@ class Recorded(Operators):
         """Wrap a tensor; `replaceable` says that another may take its place."""
         self.tensor = tensor
         self.replaceable = replaceable
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The tensor's."""
+        return self.tensor.dtype
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply a tensor method, out of place where the tensor may be replaced."""

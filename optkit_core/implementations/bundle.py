@@ -44,6 +44,11 @@ class Bundle(Operators):
         """Wrap a list of tensors."""
         self.tensors = list(tensors)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What all of the tensors have."""
+        return self.tensors[0].dtype
+
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply a tensor method to every tensor of the bundle."""
         if method in ("numel", "size"):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from optkit_core.selection.offer import UpdateBody
@@ -45,6 +46,7 @@ def record_body(
     inverse_scale: float | None = None,
     buffers: tuple[str, ...] | None = None,
     is_new: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> RecordedBody | None:
     """Record an update body.
 
@@ -57,6 +59,7 @@ def record_body(
         inverse_scale: what the gradient is multiplied by first, if it is scaled.
         buffers: the names of the buffers that there are; None: those that `h` asks for.
         is_new: whether buffers come into being that the body sets.
+        dtype: of the parameters.
 
     Returns:
         The body; None where it asks for numbers that can't be followed.
@@ -66,12 +69,12 @@ def record_body(
     scale = None if inverse_scale is None else recorder.inputs[-1]
     try:
         names = unflatten(flat.slots, scalars)
-        program, numbers = trace(algorithm, names, count, maximize, scale, buffers, is_new)
+        program, numbers = trace(algorithm, names, count, maximize, scale, buffers, is_new, dtype)
         body = RecordedBody(program, recorder.program(numbers), flat.slots)
         # A body may tell scalars from floats, by isinstance() for example: it has to do the same
         # with plain numbers.
         own = _without_tensors(h)
-        plain = trace(algorithm, own, t, maximize, inverse_scale, buffers, is_new)
+        plain = trace(algorithm, own, t, maximize, inverse_scale, buffers, is_new, dtype)
     # No reason is lost: the body is then run in each step, and would show the same error there.
     except (ArithmeticError, AttributeError, TypeError, ValueError, RuntimeError):
         return None

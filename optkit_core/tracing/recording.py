@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from optkit_core.tracing.extent import Extent
@@ -86,6 +87,9 @@ class Recording:
     Args:
         inputs: the names of the values that come from memory.
         shaped: the extents of those that aren't of the parameter's shape.
+
+    Attributes:
+        dtype: of the parameter, where it is known.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class Recording:
         """Begin with a body that reads these inputs."""
         self.inputs = inputs
         self.shaped = shaped
+        self.dtype: torch.dtype | None = None
         self.instructions: list[Instruction] = []
         self.numbers: list[Number] = []
         self._last_call = _root(inputs, shaped)

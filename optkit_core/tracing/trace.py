@@ -94,6 +94,14 @@ class Symbol(TracedTensor, Operators):
         operands = (*arguments, *keywords.values())
         return Symbol(recording, recording.call(function.__name__, operands, tuple(keywords)))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The parameter's dtype, for ``torch.finfo(p.dtype).eps``."""
+        dtype = self.recording.dtype
+        if dtype is None or self.shaped_like != PARAMETER:
+            raise UntraceableError("the update body asks for the dtype of something else than p")
+        return dtype
+
     def __bool__(self) -> bool:
         raise UntraceableError("the update body branches on the values of a tensor")
 
@@ -115,6 +123,7 @@ def trace(
     inverse_scale: Number | None = None,
     buffers: tuple[str, ...] | None = None,
     is_new: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with these hyperparameters.
 
@@ -127,6 +136,7 @@ def trace(
         buffers: the names of the buffers that there are; None: those that the hyperparameters
             ask for.
         is_new: whether buffers come into being that the body sets.
+        dtype: of the parameters, which a body may ask for; None: it must not.
 
     Returns:
         The program, and the numbers that a launch of its kernel needs.
@@ -137,6 +147,7 @@ def trace(
     names = names_under(algorithm.buffers, h, buffers)
     inputs = ("p", "g", *names, "t")
     recording = Recording(inputs, shaped_inputs({name: algorithm.buffers[name] for name in names}))
+    recording.dtype = None if dtype is None else dtype.to_real()
     symbols = [Symbol(recording, value, value == GRADIENT) for value in range(len(inputs))]
     g = symbols[GRADIENT]
     # Scale before sign, as in `Bucket.directed`: every implementation does the same.
@@ -171,5 +182,12 @@ def trace_bucket(
         UntraceableError: the body does something that no kernel can be written for.
     """
     return trace(
-        algorithm, h, t, bucket.maximize, bucket.inverse_scale, bucket.names, bucket.is_new
+        algorithm,
+        h,
+        t,
+        bucket.maximize,
+        bucket.inverse_scale,
+        bucket.names,
+        bucket.is_new,
+        bucket.key.dtype,
     )

@@ -46,7 +46,7 @@ def unsupported_reason(
     """
     try:
         dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
-        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers, dtype=key.dtype)
         load_kernel(program, dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
@@ -61,7 +61,7 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers, dtype=key.dtype)
     return cpp_source.body(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
 
 

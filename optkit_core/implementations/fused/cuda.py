@@ -85,7 +85,9 @@ def unsupported_reason(
     """
     try:
         row_partition.expected_dtypes(algorithm, key, h, TYPES)
-        trace(algorithm, h, None if key.capturable else 1.0, buffers=key.buffers)
+        t = None if key.capturable else 1.0
+        program, _ = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
+        require_elementwise(program)
     except UnavailableError as error:
         return str(error)
     return unsupported_device_reason(key.device)
@@ -101,8 +103,18 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
     """
     dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
     t = None if key.capturable else 1.0
-    program, numbers = trace(algorithm, h, t, buffers=key.buffers)
+    program, numbers = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
+
+
+def require_elementwise(program: Program) -> None:
+    """Raise for a program that reduces.
+
+    Raises:
+        UnavailableError: no kernel for CUDA does.
+    """
+    if not program.is_elementwise:
+        raise UnavailableError("kernels for CUDA look at one element at a time, and it reduces")
 
 
 @cache
@@ -190,6 +202,7 @@ def _trace(
     index, t = key
     h = bucket.hyperparameters[index]
     program, numbers = trace_bucket(algorithm, bucket, h, t)
+    require_elementwise(program)
     return program, [on(bucket.key.device, number) for number in numbers]
 
 

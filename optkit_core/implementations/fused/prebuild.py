@@ -69,7 +69,7 @@ def _kernels(
         (None, 0.5),
         (False, True) if set_by_body else (False,),
     ):
-        program, _ = trace(algorithm, h, t, maximize, scale, is_new=is_new)
+        program, _ = trace(algorithm, h, t, maximize, scale, is_new=is_new, dtype=key.dtype)
         yield program, row_partition.expected_dtypes(algorithm, key, h, TYPES)
 
 

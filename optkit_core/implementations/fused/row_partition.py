@@ -257,7 +257,7 @@ def _body(
     if match is not None:
         return match
     h = bucket.hyperparameters[index]
-    common = (bucket.maximize, inverse, bucket.names, bucket.is_new)
+    common = (bucket.maximize, inverse, bucket.names, bucket.is_new, bucket.key.dtype)
     return record_body(algorithm, h, values, t, *common)
 
 
