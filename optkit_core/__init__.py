@@ -4,6 +4,7 @@ import sys
 import warnings
 from typing import Any
 
+from optkit_core import scalar_math
 from optkit_core.api import (
     available,
     create,
@@ -17,6 +18,7 @@ from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
@@ -94,6 +96,7 @@ __all__ = [
     "available",
     "boolean",
     "bucket_key_of",
+    "choice",
     "compiled_library",
     "create",
     "describe",
@@ -104,6 +107,7 @@ __all__ = [
     "importer",
     "joint_dtype",
     "load",
+    "loguniform",
     "migration",
     "one_of",
     "option",
@@ -111,6 +115,8 @@ __all__ = [
     "register_plugin",
     "require_no_overlap",
     "save",
+    "scalar_math",
+    "uniform",
     "unregister",
     "unregister_plugin",
     "use",

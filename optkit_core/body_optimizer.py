@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.buffer_conditions import names_for
+from optkit_core.declaration.fields import raise_for
 from optkit_core.errors import (
     GradientError,
     ImplementationError,
@@ -120,9 +121,10 @@ class BodyOptimizer(Optimizer):
         if self.scaling.is_known_to_skip:
             return []
         plan = self._current_plan()
-        is_scaled = self.scaling.found_inf is not None
-        if is_scaled and not plan.sees_to_skipping and self.scaling.skipped():
-            return []
+        if not plan.sees_to_skipping:
+            if self.scaling.skipped():
+                return []
+            self.scaling.found_inf = None  # no kernel needs to look again
         return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
 
     def launch(self, item: PlannedBucket) -> Launch:
@@ -247,6 +249,7 @@ class BodyOptimizer(Optimizer):
         kept = declared.check(name, value)
         if kept is not value:
             group[name] = kept
+        raise_for(self.values_complaint(group))
         return not self.has_conditions or self._has_same_buffers(index)
 
     def _has_same_buffers(self, index: int) -> bool:

@@ -40,6 +40,18 @@ class Declared:
     schema_name: ClassVar[str] = "optimizer"
     schema_version: ClassVar[int] = 1
 
+    @classmethod
+    def values_complaint(cls, values: Mapping[str, Any]) -> str:
+        """Return what is wrong with values that don't go together, or an empty string.
+
+        A subclass may know more. It is asked wherever values are checked: at construction, for
+        each group, when a group's values change, and before a checkpoint's are taken.
+
+        Args:
+            values: each hyperparameter and option by its name; each is allowed by itself.
+        """
+        return ""
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read what the class body declares."""
         super().__init_subclass__(**keywords)
@@ -77,7 +89,7 @@ def _is_algorithm(cls: type[Declared]) -> bool:
 def _check(cls: type[Declared]) -> None:
     """Raise for a class body that can't mean what it says."""
     for name, item in cls.own_declarations.items():
-        complaint = item.range.complaint(name, item.default)
+        complaint = item.complaint(name)
         if name == "params" or complaint:
             reason = complaint or "params is the name of what is optimized."
             raise DeclarationError(f"{cls.__name__} can't declare {name}: {reason}")

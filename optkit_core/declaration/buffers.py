@@ -167,6 +167,11 @@ class Buffer:
         return self._tensor_rules.device_of(parameter, group)
 
     @property
+    def is_scalar(self) -> bool:
+        """Whether an update body reads and assigns it as a number."""
+        return isinstance(self.rules, ScalarKind)
+
+    @property
     def is_set_by_body(self) -> bool:
         """Whether it starts from what the update body writes in its first step."""
         return self.init is None and self.is_tensor

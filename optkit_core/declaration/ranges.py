@@ -213,14 +213,15 @@ def at_least(low: float, *, infinite: bool = False) -> Range:
     return RealInterval(low, closed=infinite)
 
 
-def within(low: float, high: float) -> Range:
-    """Allow real numbers from `low` (included) to `high` (excluded).
+def within(low: float, high: float, *, closed: bool = False) -> Range:
+    """Allow real numbers from `low` (included) to `high` (excluded unless `closed`).
 
     Args:
         low: the smallest number that is allowed.
         high: the smallest number above that isn't.
+        closed: whether `high` is allowed too (default False).
     """
-    return RealInterval(low, high)
+    return RealInterval(low, high, closed)
 
 
 def each(range: Range, length: int = 2) -> Range:

@@ -62,6 +62,25 @@ class Recorded(Operators):
         return Recorded(result, replaceable=True)
 
 
+def shown_to_autograd(number: Tensor) -> Any:
+    """Return a number as it is, or as what a gradient goes through where it has one.
+
+    Args:
+        number: a tensor of one element.
+    """
+    return Recorded(number, replaceable=True) if number.requires_grad else number.item()
+
+
+def as_tensor(number: Any, like: Tensor) -> Tensor:
+    """Return what `shown_to_autograd` has made of a number, or a body of that, as a tensor.
+
+    Args:
+        number: a float or a recorded tensor.
+        like: what has its dtype and device.
+    """
+    return number.tensor if isinstance(number, Recorded) else torch.full_like(like, number)
+
+
 def _with_factor(method: str, plain: Any, named: Any) -> tuple[Any, Any]:
     """Multiply a factor that has a gradient into an argument: a number passes none on."""
     keyword = FACTORS.get(method.removesuffix("_"), "")

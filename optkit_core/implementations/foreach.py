@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.errors import ConfigError
-from optkit_core.implementations import forloop, kept_buckets, step_counters
+from optkit_core.implementations import forloop, kept_buckets, scalar_buffers, step_counters
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype
 from optkit_core.implementations.state_view import StateView
@@ -64,9 +64,9 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
 def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     """Step the parameters of the bucket, at most so many bytes together, by the update body.
 
-    Parameters of several groups go together where their hyperparameters are equal. Sparse
-    gradients have no multi-tensor operations and go one by one. A parameter that fills a call
-    alone is updated as it is, since there is nothing to join.
+    Parameters of several groups go together where their hyperparameters and scalar buffers are
+    equal. Sparse gradients have no multi-tensor operations and go one by one. A parameter that
+    fills a call alone is updated as it is, since there is nothing to join.
 
     Args:
         algorithm: the class with its update body.
@@ -80,7 +80,7 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     is_counted = not bucket.key.capturable
     counts = step_counters.counts_of(bucket) if is_counted else [None] * len(bucket)
     together = _together(bucket, counts)
-    for (count, _), positions in together.items():
+    for (count, *_), positions in together.items():
         part = bucket if len(together) == 1 else bucket.subset(positions)
         for chunk in part.chunks(most):
             # Where the device counts, `forloop.update` would wait to read the counter.
@@ -106,11 +106,13 @@ def unsupported_reason(
 
 
 def _together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
-    """Return the positions of each count and combination of hyperparameters."""
+    """Return the positions of each count and combination of hyperparameters and scalar buffers."""
+    scalars = () if bucket.key.capturable else bucket.scalars
     keys = {index: _key(index, bucket.hyperparameters[index]) for index in set(bucket.groups)}
     positions: dict[Any, list[int]] = defaultdict(list)
     for position, (count, index) in enumerate(zip(counts, bucket.groups, strict=True)):
-        positions[count, keys[index]].append(position)
+        held = scalar_buffers.read(bucket.states[position], scalars)
+        positions[count, keys[index], held].append(position)
     return positions
 
 
@@ -127,13 +129,14 @@ def _key(index: int, h: SimpleNamespace) -> Any:
 
 def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) -> None:
     """Call the update body once; where the device counts, it computes with the counters."""
-    names, h = bucket.names, bucket.values[0]
+    names, h = bucket.tensors, bucket.values[0]
     view = StateView(bucket.is_new)
     for part in in_one_dtype(bucket, names):
-        grads = part.directed_grads()
-        view.show({name: Bundle([state[name] for state in part.states]) for name in names})
+        grads, cells = part.directed_grads(), scalar_buffers.shared_cells(part)
+        view.show({name: Bundle([state[name] for state in part.states]) for name in names}, cells)
         t = Bundle(part.counters) if bucket.key.capturable and bucket.counts_steps else count
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
+        scalar_buffers.store(part.states, cells)
 
 
 FOREACH = Offer("foreach", make_launcher, unsupported_reason, Bucket.is_as_kept, spans_groups=True)

@@ -22,7 +22,7 @@ class KeptBucket:
     in each step where nothing is noted.
 
     Args:
-        names: the buffers of its algorithm.
+        names: the buffers of its algorithm that are tensors.
         reader: what notices changes.
     """
 
@@ -61,13 +61,14 @@ def keep(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     is_readable = is_plain and key.device.type in DEVICES
     if bucket.kept is not None or not is_readable or key.differentiable or key.capturable:
         return
-    if all(algorithm.buffers[name].rules.is_per_element for name in bucket.names):
+    if all(algorithm.buffers[name].rules.is_per_element for name in bucket.tensors):
         reader = reader_of(bucket)
-        bucket.kept = None if reader is None else KeptBucket(bucket.names, reader)
+        bucket.kept = None if reader is None else KeptBucket(bucket.tensors, reader)
 
 
 def reader_of(bucket: Bucket) -> Reader | None:
-    """Return the native reader, where it can read the step counters of a bucket."""
-    # numbers.cpp reads counters on the host, as float or as double.
-    step = bucket.steps[0]
-    return native_reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None
+    """Return the native reader, where it can read a bucket's step counters and scalar buffers."""
+    # numbers.cpp reads these on the host, as float or as double.
+    numbers = (bucket.steps[0], *[bucket.states[0][name] for name in bucket.scalars])
+    is_readable = all(n.is_cpu and n.dtype in (torch.float32, torch.float64) for n in numbers)
+    return native_reader() if is_readable else None

@@ -84,7 +84,8 @@ def check_group(owner: type[Declared], group: dict[str, Any]) -> None:
             changes only where a value isn't yet what is kept of it.
 
     Raises:
-        HyperparameterError: a value is out of range; the group is as it was.
+        HyperparameterError: a value is out of range, or some don't go together; the group is
+            as it was.
         ImplementationError: the flags for the implementation contradict each other.
 
     >>> import optkit
@@ -99,6 +100,7 @@ def check_group(owner: type[Declared], group: dict[str, Any]) -> None:
         # Defaults were checked with the class. By identity: `==` of a tensor may wait for a device.
         if value is not default:
             kept[name] = check(value)
+    fields.raise_for(owner.values_complaint({**owner.default_values, **group, **kept}))
     if not REQUESTS.isdisjoint(kept):
         requests.require_consistent({**group, **kept})
     group.update(kept)

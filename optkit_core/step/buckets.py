@@ -15,6 +15,7 @@ from torch import Tensor
 from optkit_core.declaration.buffers import STEP
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.group_values import read
 
 Allocate = Callable[[list[Tensor], int], Iterable[Iterable[tuple[str, Any]]]]
 """Returns the state before their first step of parameters of a group, given its index."""
@@ -43,6 +44,7 @@ class Bucket:
         kept: what an implementation has derived from all this, for the steps to come.
         counts_steps: whether the states have step counters.
         is_new: whether this is the step in which buffers come into being that the body sets.
+        scalars: the names of the buffers that are numbers.
 
     Attributes:
         changed: the hyperparameters that have changed since `kept` was made or took them in.
@@ -62,6 +64,7 @@ class Bucket:
     kept: Any = None
     counts_steps: bool = True
     is_new: bool = False
+    scalars: tuple[str, ...] = ()
     changed: list[Change] = attrs.field(factory=list, init=False)
     new: frozenset[int] = attrs.field(default=frozenset(), init=False)
     unset: frozenset[int] = attrs.field(default=frozenset(), init=False)
@@ -81,6 +84,11 @@ class Bucket:
         return self.key.buffers or ()
 
     @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of the buffers that an update body sees as tensors."""
+        return tuple([name for name in self.names if name not in self.scalars])
+
+    @property
     def state_names(self) -> tuple[str, ...]:
         """The names of everything that each state holds: the buffers, and the step counter."""
         return (*self.names, STEP) if self.counts_steps else self.names
@@ -97,8 +105,11 @@ class Bucket:
 
     @property
     def values(self) -> list[SimpleNamespace]:
-        """The hyperparameters of each parameter's group, as attributes."""
-        return [self.hyperparameters[group] for group in self.groups]
+        """The hyperparameters of each parameter's group as attributes, in numbers of now."""
+        own = {group: self.hyperparameters[group] for group in set(self.groups)}
+        if not self.key.capturable:  # a graph reads tensors whenever it runs
+            own = {group: read(h) for group, h in own.items()}
+        return [own[group] for group in self.groups]
 
     def is_as_kept(self) -> bool:
         """Return whether what an implementation has kept finds the bucket as it was."""

@@ -75,6 +75,7 @@ def gather(
                     shared,
                     hyperparameters=hyperparameters,
                     counts_steps=counts_steps,
+                    scalars=tuple([name for name in names if buffers[name].is_scalar]),
                 )
                 buckets[key] = bucket
             bucket.params.append(p)

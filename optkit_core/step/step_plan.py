@@ -134,8 +134,9 @@ class StepPlan:
     @property
     def sees_to_skipping(self) -> bool:
         """Whether every bucket changes nothing by itself where a gradient isn't finite."""
-        # The host has to know whether a buffer has begun.
+        # The host has to know whether a buffer has begun, and what scalar buffers become.
         return all(
-            p.bucket.key.device.type in p.choice.offer.skips and not p.bucket.is_new
+            p.bucket.key.device.type in p.choice.offer.skips
+            and not (p.bucket.is_new or p.bucket.scalars)
             for p in self.planned
         )

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from optkit_core.declaration.buffer_conditions import names_under
+from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.operators import Operators, is_in_place
+from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
@@ -123,6 +125,7 @@ def trace(
     inverse_scale: Number | None = None,
     buffers: tuple[str, ...] | None = None,
     is_new: bool = False,
+    cells: Cells | None = None,
     dtype: torch.dtype | None = None,
 ) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with these hyperparameters.
@@ -136,6 +139,8 @@ def trace(
         buffers: the names of the buffers that there are; None: those that the hyperparameters
             ask for.
         is_new: whether buffers come into being that the body sets.
+        cells: the scalar buffers, in which the body leaves what it assigns. Default: as they are
+            before a first step.
         dtype: of the parameters, which a body may ask for; None: it must not.
 
     Returns:
@@ -144,7 +149,8 @@ def trace(
     Raises:
         UntraceableError: the body does something that no kernel can be written for.
     """
-    names = names_under(algorithm.buffers, h, buffers)
+    present = {n: algorithm.buffers[n] for n in names_under(algorithm.buffers, h, buffers)}
+    names = [name for name, buffer in present.items() if not buffer.is_scalar]
     inputs = ("p", "g", *names, "t")
     recording = Recording(inputs, shaped_inputs({name: algorithm.buffers[name] for name in names}))
     recording.dtype = None if dtype is None else dtype.to_real()
@@ -156,7 +162,8 @@ def trace(
     if maximize:
         g = g.apply("neg")
     view = StateView(is_new)
-    view.show(dict(zip(names, symbols[2:-1], strict=True)))
+    held = scalar_buffers.first_cells(present, h) if cells is None else cells
+    view.show(dict(zip(names, symbols[2:-1], strict=True)), held)
     counted = symbols[-1] if t is None else t
     count = counted if algorithm.counts_steps else None
     try:
@@ -168,7 +175,7 @@ def trace(
 
 
 def trace_bucket(
-    algorithm: type[UpdateBody], bucket: Bucket, h: Any, t: float | TracedScalar | None
+    algorithm: type[UpdateBody], bucket: Bucket, h: Any, t: float | None, cells: Cells
 ) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with the rows of a bucket.
 
@@ -177,17 +184,10 @@ def trace_bucket(
         bucket: the rows.
         h: the hyperparameters of their group as attributes.
         t: the number of the step, or None where it comes from memory.
+        cells: the scalar buffers, in which the body leaves what it assigns.
 
     Raises:
         UntraceableError: the body does something that no kernel can be written for.
     """
-    return trace(
-        algorithm,
-        h,
-        t,
-        bucket.maximize,
-        bucket.inverse_scale,
-        bucket.names,
-        bucket.is_new,
-        bucket.key.dtype,
-    )
+    common = (bucket.maximize, bucket.inverse_scale, bucket.names, bucket.is_new, cells)
+    return trace(algorithm, h, t, *common, bucket.key.dtype)

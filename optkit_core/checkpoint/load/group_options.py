@@ -60,7 +60,7 @@ def _values(
     mismatches: Mismatches,
 ) -> dict[str, Any]:
     position, options = source
-    where = f"saved group {position}"
+    where, before = f"saved group {position}", mismatches.count
     values: dict[str, Any] = {}
     for name, value in options.items():
         if not _is_restored(owner, name):
@@ -80,6 +80,10 @@ def _values(
             mismatches.missing.append(f"{where} has no {name}")
         elif _is_restored(owner, name):
             _restore(owner, name, values, live, where, mismatches)
+    is_allowed = mismatches.count == before
+    complaint = owner.values_complaint({**live, **values}) if is_allowed else ""
+    if complaint:
+        mismatches.refused.append(f"{where}: {complaint}")
     return values
 
 

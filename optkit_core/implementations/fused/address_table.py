@@ -27,7 +27,8 @@ class AddressTable:
 
     Args:
         bucket: the parameters, gradients and states; the order of its rows is kept.
-        names: the buffers that a kernel takes, in its order; the step counters come last.
+        names: the buffers that a kernel takes, in its order; the step counters follow, and then
+            the scalar buffers.
         reader: what notices changes; None where there is no compiled code that does.
     """
 
@@ -36,9 +37,10 @@ class AddressTable:
         self.bucket = bucket
         self.names = tuple(names)
         self.rows = len(bucket)
-        columns = self._columns()
-        self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
-        self.is_wide = columns[-1][0].dtype == torch.float64
+        columns, operands = self._columns(), 2 + len(names)
+        self.dtypes = tuple(real_dtype(column[0]) for column in columns[:operands])
+        wide = [column[0].dtype == torch.float64 for column in columns[operands:]]
+        self.is_wide, self.are_wide = wide[0], wide[1:]
         parts = 2 if bucket.key.dtype.is_complex else 1  # a kernel computes with the real numbers
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
         # Compiled code keeps its address, and writes to it: it must never grow.
@@ -56,13 +58,29 @@ class AddressTable:
 
     def _columns(self) -> list[list[Tensor]]:
         bucket = self.bucket
-        columns = [[state[name] for state in bucket.states] for name in self.names]
-        return [bucket.params, bucket.grads, *columns, bucket.steps]
+        buffers, scalars = (
+            [[state[name] for state in bucket.states] for name in names]
+            for names in (self.names, bucket.scalars)
+        )
+        return [bucket.params, bucket.grads, *buffers, bucket.steps, *scalars]
 
     @property
     def counters(self) -> int:
         """Where the addresses of the step counters begin."""
-        return address(self.memory) + WORD * self.rows * (2 + len(self.names))
+        return self._addresses_of(len(self.dtypes))
+
+    @property
+    def scalars(self) -> int:
+        """Where the addresses of the scalar buffers begin."""
+        return self._addresses_of(len(self.dtypes) + 1)
+
+    def _addresses_of(self, column: int) -> int:
+        return address(self.memory) + WORD * self.rows * column
+
+    @property
+    def kernel_memory(self) -> array[int]:
+        """The addresses of what a kernel on a device reads: its operands and step counters."""
+        return self.memory[: self.rows * (len(self.dtypes) + 1)]
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
@@ -96,14 +114,19 @@ class Watched:
         self._tensors = [
             tensor
             for state, step in zip(bucket.states, steps, strict=True)
-            for tensor in (*[state[name] for name in table.names], step)
+            for tensor in (
+                *[state[name] for name in table.names],
+                step,
+                *[state[name] for name in bucket.scalars],
+            )
         ]
         # A gradient of one element may have a lazy negation or conjugation, unseen by its strides.
         self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
         self._handles = reader.handles(self._tensors)
         self._entries = [entry for state in bucket.states for entry in state.values()]
-        columns = 2 + len(table.names)
+        numbers = 1 + len(bucket.scalars)
+        columns = 1 + len(table.names) + numbers
         self._operands = (OperandStruct * (columns + 1))()
         # In the order of PlanStruct, where handles stand between states and dicts.
         self._arrays = (
@@ -123,7 +146,8 @@ class Watched:
         params, impls, tokens, states, *others, hints = map(address, self._arrays)
         self.plan = PlanStruct(
             table.rows,
-            1 + len(table.names),
+            len(table.names) + numbers,
+            numbers,
             params,
             impls,
             tokens,
@@ -162,7 +186,8 @@ def _forms(table: AddressTable) -> tuple[array[int], array[int]]:
     own = [name for name, is_shaped in zip(table.names, shaped, strict=True) if is_shaped]
     tensors = (state[name] for state in bucket.states for name in own)
     forms = chain.from_iterable((t.dim(), *t.shape, *t.stride()) for t in tensors)
-    return array("i", [*shaped, False]), array("q", forms)  # the last one is the step counter
+    numbers = [False] * (1 + len(bucket.scalars))  # step counter and scalar buffers
+    return array("i", [*shaped, *numbers]), array("q", forms)
 
 
 def real_dtype(tensor: Tensor) -> torch.dtype:

@@ -45,8 +45,8 @@ def sorted_rows(bucket: Bucket, walk: Walk) -> tuple[list[list[int]], list[int]]
         walk: how a kernel walks them.
 
     Returns:
-        Rows whose tensors lie alike, in one list for each combination of dtypes, that of
-        the step counter included; and rows that must be copied first.
+        Rows whose tensors lie alike, in one list for each combination of dtypes, those of
+        step counter and scalar buffers included; and rows that must be copied first.
     """
     if is_uniform(bucket, walk.names):
         return [list(range(len(bucket)))], []
@@ -56,7 +56,8 @@ def sorted_rows(bucket: Bucket, walk: Walk) -> tuple[list[list[int]], list[int]]
     for position, (p, g, state, step) in enumerate(rows):
         if walk.can_take(p, g, state):
             tensors = (p, g, *[state[name] for name in walk.names])
-            dtypes = (*[t.dtype for t in tensors], step.dtype)
+            numbers = (step, *[state[name] for name in bucket.scalars])
+            dtypes = tuple([t.dtype for t in (*tensors, *numbers)])
             alike.setdefault(dtypes, []).append(position)
         else:
             odd.append(position)
@@ -73,9 +74,9 @@ def is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
     if bucket.key.dtype.is_complex or not all(map(_is_plain, columns)):
         return False
     devices = {tensor.device for column in columns for tensor in column}
-    # numbers.cpp reads all counters of a table in one type.
-    is_counted_alike = len({step.dtype for step in bucket.steps}) == 1
-    return len(devices) == 1 and is_counted_alike
+    # numbers.cpp reads all counters of a table in one type, and so the scalars of one name.
+    numbers = [bucket.steps, *[[s[name] for s in bucket.states] for name in bucket.scalars]]
+    return len(devices) == 1 and all(len({t.dtype for t in column}) == 1 for column in numbers)
 
 
 def _is_plain(column: Sequence[Tensor]) -> bool:

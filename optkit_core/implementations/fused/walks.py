@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused.row_layout import Walk
+from optkit_core.implementations.scalar_buffers import cells_of
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.buffer_extents import buffer_extent
@@ -21,10 +22,10 @@ def walk_of(algorithm: type[UpdateBody], bucket: Bucket) -> Walk:
         algorithm: the class with its update body.
         bucket: the parameters, gradients and states.
     """
-    extents = {name: buffer_extent(algorithm.buffers[name]) for name in bucket.names}
+    extents = {name: buffer_extent(algorithm.buffers[name]) for name in bucket.tensors}
     shaped = frozenset(name for name, extent in extents.items() if extent != Extent.ELEMENT)
     by_rows = any(_has_matrices(algorithm, bucket, row) for row in _first_rows(algorithm, bucket))
-    return Walk(bucket.names, shaped, by_rows)
+    return Walk(bucket.tensors, shaped, by_rows)
 
 
 def _first_rows(algorithm: type[UpdateBody], bucket: Bucket) -> Iterable[int]:
@@ -36,8 +37,10 @@ def _first_rows(algorithm: type[UpdateBody], bucket: Bucket) -> Iterable[int]:
 
 def _has_matrices(algorithm: type[UpdateBody], bucket: Bucket, row: int) -> bool:
     step, h = bucket.steps[row], bucket.hyperparameters[bucket.groups[row]]
+    t = step.item() + 1 if step.is_cpu else None  # a counter of the device isn't waited for
+    cells = cells_of(bucket.states[row], bucket.scalars)
     try:
-        program, _ = trace_bucket(algorithm, bucket, h, step.item() + 1 if step.is_cpu else None)
+        program, _ = trace_bucket(algorithm, bucket, h, t, cells)
     # Whoever asks for a kernel is told the reason.
     except UnavailableError:
         return False
