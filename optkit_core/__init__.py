@@ -17,7 +17,16 @@ from optkit_core.checkpoint.conversion_registry import importer, migration
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
-from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.declaration.ranges import (
+    Range,
+    at_least,
+    boolean,
+    each,
+    one_of,
+    tuple_of,
+    whole,
+    within,
+)
 from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
@@ -117,6 +126,7 @@ __all__ = [
     "save",
     "scalar_math",
     "uniform",
+    "tuple_of",
     "unregister",
     "unregister_plugin",
     "use",
