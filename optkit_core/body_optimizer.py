@@ -31,11 +31,12 @@ from optkit_core.step.step_plan import BucketOptimizer, PlannedBucket, StepPlan
 
 
 class BodyOptimizer(Optimizer):
-    """Base of `Elementwise` and `Matrixwise`: parameters step in buckets, by one update body."""
+    """Base of `Layerwise` and `Matrixwise`: parameters step in buckets, by one update body."""
 
     takes_scaled_gradients: ClassVar[bool] = True
     counts_steps: ClassVar[bool] = True
     has_body: ClassVar[bool] = True
+    is_elementwise: ClassVar[bool] = False
     takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
 
