@@ -4,6 +4,7 @@ import sys
 import warnings
 from typing import Any
 
+from optkit_core import scalar_math
 from optkit_core.api import (
     available,
     create,
@@ -13,10 +14,12 @@ from optkit_core.api import (
     unregister,
 )
 from optkit_core.checkpoint.conversion_registry import importer, migration
+from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
@@ -40,6 +43,8 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.matrix_products import addmm, symmetric_matmul
+from optkit_core.matrixwise import Matrixwise
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -62,6 +67,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointFileError",
     "Choice",
+    "CompositeOptimizer",
     "ConfigError",
     "CopyWarning",
     "DeclarationError",
@@ -71,6 +77,7 @@ __all__ = [
     "GroupError",
     "HyperparameterError",
     "ImplementationError",
+    "Matrixwise",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",
@@ -85,10 +92,12 @@ __all__ = [
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
     "UnusedGroupKeyWarning",
+    "addmm",
     "at_least",
     "available",
     "boolean",
     "bucket_key_of",
+    "choice",
     "compiled_library",
     "create",
     "describe",
@@ -99,6 +108,7 @@ __all__ = [
     "importer",
     "joint_dtype",
     "load",
+    "loguniform",
     "migration",
     "one_of",
     "option",
@@ -106,6 +116,9 @@ __all__ = [
     "register_plugin",
     "require_no_overlap",
     "save",
+    "scalar_math",
+    "symmetric_matmul",
+    "uniform",
     "unregister",
     "unregister_plugin",
     "use",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self, SupportsIndex, overload
 
@@ -16,7 +16,7 @@ from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
 from optkit_core.lazy_state import State
-from optkit_core.param_groups import groups, parameters
+from optkit_core.param_groups import admissible, groups, parameters
 from optkit_core.plugins import entry_points, hook_calls
 from optkit_core.selection import requests
 from optkit_core.selection.cached_choices import Chooser
@@ -27,6 +27,7 @@ from optkit_core.selection.select_implementation import Choice
 from optkit_core.stateful_optimizer import StatefulOptimizer
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.group_values import without_dims
 from optkit_core.step.profiling import observed
 from optkit_core.step.step_plan import BucketOptimizer
 
@@ -60,7 +61,11 @@ class Optimizer(StatefulOptimizer):
     paper: ClassVar[str] = ""
     requires_closure: ClassVar[bool] = False
     takes_scaled_gradients: ClassVar[bool] = False
+    parameter_dims: ClassVar[Collection[int] | None] = None
+    needs_whole_matrices: ClassVar[bool] = False
+    update_dtype: ClassVar[torch.dtype | None] = None
     offers: ClassVar[tuple[Offer, ...]] = ()
+    is_member = False  # of a composite optimizer, of which alone plugins are told
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
 
@@ -92,7 +97,10 @@ class Optimizer(StatefulOptimizer):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Check everything that was given, then take the parameters in."""
-        params, defaults = groups.bind(type(self), arguments, keywords)
+        self._set_up(*groups.bind(type(self), arguments, keywords))
+
+    def _set_up(self, params: Any, defaults: dict[str, Any]) -> None:
+        """Take the parameters in, and let plugins see the optimizer."""
         self.request: Request = requests.resolve(defaults)
         self.scaling = Scaling()
         self.forget_plans()
@@ -116,15 +124,13 @@ class Optimizer(StatefulOptimizer):
             ImplementationError: the group asks for an implementation that can't run it.
             ParametersError: something in ``"params"`` can't be optimized.
         """
-        count = len(self.param_groups)
-        with groups.restored_on_error([param_group]):
+        with groups.undone_on_error(self, param_group):
             groups.complete(type(self), param_group, self.defaults)
-            try:
-                self._take_in(param_group)
-                self._accept_group(param_group)
-            except BaseException:
-                groups.take_back(self, count)
-                raise
+            self._take_in(param_group)
+            admissible.require_admissible(type(self), self.param_groups, param_group)
+            self.check_request(param_group)
+            if param_group.get("eager_state"):
+                self.init_group_state(param_group)
         if self._is_created:  # torch's constructor adds its groups by this method, too
             hook_calls.fire("optkit_group_added", optimizer=self, group=param_group)
 
@@ -190,9 +196,9 @@ class Optimizer(StatefulOptimizer):
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes; a subclass may add to them."""
         values = {name: group[name] for name in self.hyperparameter_names}
-        lr = values.get("lr")
-        if isinstance(lr, Tensor) and lr.dim():
-            values["lr"] = lr.reshape(())  # of shape (1,), it would broadcast a 0-d parameter
+        for name, value in values.items():
+            if isinstance(value, (Tensor, tuple)):
+                values[name] = without_dims(value)
         # Not the frozen class `Hyperparameters`: the group has been checked already, and to check
         # it again takes 9 µs where this takes 1.3, for each of perhaps a thousand groups.
         return SimpleNamespace(**values)
@@ -290,9 +296,3 @@ class Optimizer(StatefulOptimizer):
             setattr(self, name, value)  # some may be slots
         super().__setstate__({})
         after_unpickling.revive(self)
-
-    def _accept_group(self, group: dict[str, Any]) -> None:
-        """Check what a group that has just been added asks for; an error takes it back."""
-        self.check_request(group)
-        if group.get("eager_state"):
-            self.init_group_state(group)

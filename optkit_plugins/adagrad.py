@@ -7,7 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import BucketKey, Buffer, Elementwise, at_least, boolean, hyperparameter, option
+from optkit_core import (
+    BucketKey,
+    Buffer,
+    Elementwise,
+    at_least,
+    boolean,
+    choice,
+    hyperparameter,
+    loguniform,
+    option,
+)
 from optkit_plugins import adagrad_importers as _  # noqa: F401  registers them
 
 
@@ -55,13 +65,20 @@ class Adagrad(Elementwise):
 
     paper = "Duchi, Hazan & Singer 2011, https://jmlr.org/papers/v12/duchi11a.html"
 
-    lr: float | Tensor = hyperparameter(default=1e-2, range=at_least(0.0), doc="learning rate")
+    lr: float | Tensor = hyperparameter(
+        default=1e-2, range=at_least(0.0), search=loguniform(1e-3, 1.0), doc="learning rate"
+    )
     lr_decay: float = hyperparameter(
         default=0.0, range=at_least(0.0), doc="decay of the learning rate"
     )
-    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="L2 penalty")
+    weight_decay: float = hyperparameter(
+        default=0.0, range=at_least(0.0), search=loguniform(1e-6, 1e-2), doc="L2 penalty"
+    )
     initial_accumulator_value: float = hyperparameter(
-        default=0.0, range=at_least(0.0), doc="where the sum of squares starts"
+        default=0.0,
+        range=at_least(0.0),
+        search=choice([0.0, 0.1, 1.0]),
+        doc="where the sum of squares starts",
     )
     eps: float = hyperparameter(default=1e-10, range=at_least(0.0), doc="keeps the root from zero")
 

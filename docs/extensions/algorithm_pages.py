@@ -116,10 +116,16 @@ def leave_out_mathematics(
 def hyperparameters(described: Any) -> list[str]:
     """Return the table of hyperparameters."""
     rows = [
-        (f"``{item.name}``", f"``{item.default!r}``", item.range, item.doc)
+        (f"``{item.name}``", f"``{item.default!r}``", item.range, searched(item), item.doc)
         for item in described.hyperparameters
     ]
-    return table(("name", "default", "range", "what it is"), rows)
+    columns = ("name", "default", "range", "where to search", "what it is")
+    return table(columns, rows)
+
+
+def searched(item: Any) -> str:
+    """Return where a hyperparameter is searched, in code, or nothing."""
+    return f"``{item.search}``" if item.search else ""
 
 
 def state(described: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import attrs
 import typer
 
 from optkit.cli.option_parsers import whole_number
@@ -40,11 +41,12 @@ def inspect_command(
 ) -> None:
     """Show what a checkpoint holds: algorithm, version, groups, state, shapes, dtypes, size."""
     from optkit.cli.checkpoint_input import open_checkpoint
-    from optkit.cli.inspect_checkpoint import print_contents, print_json, read_contents
+    from optkit.cli.inspect_checkpoint import print_contents, read_contents
+    from optkit.cli.json_values import print_json
 
     contents = read_contents(open_checkpoint(file, key, with_content=check))
     if json:
-        print_json(contents)
+        print_json(attrs.asdict(contents))
     else:
         print_contents(contents, everything)
 

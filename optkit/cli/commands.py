@@ -55,11 +55,17 @@ def list_command(
 @app.command("show", short_help="Show the facts of one algorithm.")
 def show_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an algorithm.")],
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show the facts of one algorithm: hyperparameters, buffers, implementations, origin."""
+    from optkit.cli.json_values import print_json
     from optkit.cli.tables import print_description
 
-    print_description(optkit.describe(name))
+    description = optkit.describe(name)
+    if json:
+        print_json(description.as_dict())
+    else:
+        print_description(description)
 
 
 @app.command("compare", short_help="Compare optimizers on real data.")

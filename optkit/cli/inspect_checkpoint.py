@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ import attrs
 from torch import Tensor
 
 from optkit.cli.checkpoint_input import CheckpointInput
-from optkit.cli.json_values import as_json, described
+from optkit.cli.json_values import described
 from optkit.cli.tables import console, indented, pairs, plain_table
 from optkit_core.checkpoint.load import parsing, structure
 from optkit_core.declaration.tensor_types import dtype_name
@@ -83,11 +82,6 @@ def print_contents(contents: CheckpointContents, show_all: bool) -> None:
         out.print("\nState", style="bold")
         out.print(indented(_table(_cut(contents.entries, show_all))))
         _print_rest(len(contents.entries), "entries", show_all)
-
-
-def print_json(contents: CheckpointContents) -> None:
-    """Print the facts about a checkpoint as one JSON; what isn't finite becomes None."""
-    print(json.dumps(as_json(attrs.asdict(contents)), indent=2, allow_nan=False))
 
 
 def _facts(contents: CheckpointContents) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
-"""Values as JSON's own types, for what ``compare`` and ``inspect`` write."""
+"""Values as JSON's own types, for what the commands write."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,15 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core.declaration.tensor_types import dtype_name
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one JSON; numbers that aren't finite become null.
+
+    Args:
+        value: anything that `as_json` takes.
+    """
+    print(json.dumps(as_json(value), indent=2, allow_nan=False))
 
 
 def described(value: Any) -> Any:

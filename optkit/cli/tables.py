@@ -43,6 +43,7 @@ def print_description(description: Description) -> None:
     out.print(indented(_facts(description)))
     _print_section("Hyperparameters", _hyperparameters(description))
     _print_section("Buffers", _buffers(description))
+    _print_section("Where to search", _searches(description))
     _print_section("Meaning", _meanings(description))
 
 
@@ -100,6 +101,11 @@ def _buffers(description: Description) -> Table:
     for item in description.buffers:
         table.add_row(item.name, item.kind, item.dtype, item.init)
     return table
+
+
+def _searches(description: Description) -> Table:
+    searched = [item for item in description.hyperparameters if item.search]
+    return pairs((item.name, str(item.search)) for item in searched)
 
 
 def _meanings(description: Description) -> Table:

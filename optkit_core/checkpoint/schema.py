@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from optkit_core.declaration.base import Declared
+from optkit_core.declaration.buffer_conditions import NamesOf, names_for
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.ranges import Savable
 from optkit_core.errors import CheckpointError
@@ -51,8 +52,24 @@ class Schema:
 
     @property
     def required(self) -> frozenset[str]:
-        """The state entries without which a parameter's state isn't whole."""
-        return frozenset(name for name, item in self.buffers.items() if not item.optional)
+        """The state entries without which no parameter's state is whole."""
+        return frozenset(
+            name for name, item in self.buffers.items() if not item.optional and item.when is None
+        )
+
+    @property
+    def set_by_body(self) -> frozenset[str]:
+        """The state entries that come into being with what an update body writes."""
+        return frozenset(name for name, item in self.buffers.items() if item.is_set_by_body)
+
+    def names_for(self, group: Mapping[str, Any]) -> NamesOf:
+        """Return what tells the state entries without which a parameter's state isn't whole.
+
+        Args:
+            group: the parameter's group, with a value for everything that is declared.
+        """
+        required = {name: item for name, item in self.buffers.items() if not item.optional}
+        return names_for(required, group)
 
 
 def schema_of(algorithm: type[Declared]) -> Schema:

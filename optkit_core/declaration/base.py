@@ -29,6 +29,7 @@ class Declared:
     buffers: ClassVar[Mapping[str, Buffer]] = {}
     state_buffers: ClassVar[Mapping[str, Buffer]] = {}
     counts_steps: ClassVar[bool] = False
+    has_conditions: ClassVar[bool] = False
     is_joint: ClassVar[bool] = False
     has_body: ClassVar[bool] = False
     hyperparameter_names: ClassVar[tuple[str, ...]] = ()
@@ -39,6 +40,18 @@ class Declared:
     schema_name: ClassVar[str] = "optimizer"
     schema_version: ClassVar[int] = 1
 
+    @classmethod
+    def values_complaint(cls, values: Mapping[str, Any]) -> str:
+        """Return what is wrong with values that don't go together, or an empty string.
+
+        A subclass may know more. It is asked wherever values are checked: at construction, for
+        each group, when a group's values change, and before a checkpoint's are taken.
+
+        Args:
+            values: each hyperparameter and option by its name; each is allowed by itself.
+        """
+        return ""
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read what the class body declares."""
         super().__init_subclass__(**keywords)
@@ -46,6 +59,7 @@ class Declared:
         cls.declarations = dict(fields.in_order(fields.collect(cls)))
         cls.buffers = buffers.collect(cls)
         cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
+        cls.has_conditions = any(item.when is not None for item in cls.buffers.values())
         cls.is_joint = any(item.rules.is_joint for item in cls.buffers.values())
         _check(cls)
         cls.Hyperparameters = fields.CheckedClass()
@@ -75,7 +89,7 @@ def _is_algorithm(cls: type[Declared]) -> bool:
 def _check(cls: type[Declared]) -> None:
     """Raise for a class body that can't mean what it says."""
     for name, item in cls.own_declarations.items():
-        complaint = item.range.complaint(name, item.default)
+        complaint = item.complaint(name)
         if name == "params" or complaint:
             reason = complaint or "params is the name of what is optimized."
             raise DeclarationError(f"{cls.__name__} can't declare {name}: {reason}")
@@ -102,10 +116,15 @@ def _buffer_complaint(cls: type[Declared], name: str, buffer: Buffer) -> str:
     # A class attribute of that name would hide torch's, `state` or `defaults` for example.
     if name == STEP or hasattr(TorchOptimizer, name):
         return "every optimizer has that attribute."
-    if isinstance(buffer.init, str) and buffer.init not in cls.declarations:
-        known = ", ".join(cls.declarations)
-        close = did_you_mean(buffer.init, cls.declarations)
-        return f"init={buffer.init!r} isn't a hyperparameter.{close} There are {known}."
+    if name == "is_new":
+        return "s.is_new tells an update body that a step is the state's first."
+    if buffer.is_set_by_body and not cls.has_body:
+        return "init=None leaves it to an update body, and there is none."
+    for keyword, named in (("init", buffer.init), ("when", buffer.when)):
+        if isinstance(named, str) and named not in cls.declarations:
+            known = ", ".join(cls.declarations)
+            close = did_you_mean(named, cls.declarations)
+            return f"{keyword}={named!r} isn't a hyperparameter.{close} There are {known}."
     # The default stands for all values: a range that lets None or text pass can't be a start.
     start = cls.declarations[buffer.init].default if isinstance(buffer.init, str) else 0
     if not is_number(start):

@@ -48,7 +48,9 @@ def require_kind(kind: Any, known: Collection[str]) -> None:
         )
 
 
-def complaints(dtype: Any, since: Any, doc: Any, optional: Any, shape: Any) -> Iterator[str]:
+def complaints(
+    dtype: Any, since: Any, doc: Any, optional: Any, shape: Any, when: Any = None
+) -> Iterator[str]:
     """Say which of these arguments are of a wrong type or value.
 
     Args:
@@ -57,6 +59,7 @@ def complaints(dtype: Any, since: Any, doc: Any, optional: Any, shape: Any) -> I
         doc: a phrase.
         optional: True or False.
         shape: a function of the parameter, or None.
+        when: the name of a hyperparameter, a function, or None.
     """
     if not (dtype is None or dtype in DTYPES):
         yield f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r:.40}."
@@ -71,4 +74,9 @@ def complaints(dtype: Any, since: Any, doc: Any, optional: Any, shape: Any) -> I
         yield (
             "shape must be a function of the parameter, as lambda p: p.shape[:1] is, "
             f"got {shape!r:.40}."
+        )
+    if not (when is None or isinstance(when, str) or callable(when)):
+        yield (
+            "when must be the name of a hyperparameter or a function of the parameter and its "
+            f"group, got {when!r:.40}."
         )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration import buffer_arguments
+from optkit_core.declaration.buffer_conditions import Condition, names_for
 from optkit_core.declaration.buffer_kinds import (
     KINDS,
     BufferKind,
@@ -32,7 +33,9 @@ class Buffer:
 
     Args:
         init: the value that every element starts from: a number (default 0), or the name of the
-            hyperparameter that holds it. An opaque buffer takes lists and dicts too.
+            hyperparameter that holds it. None: the update body sets it in the step in which it
+            comes into being, where ``s.is_new`` is true. An opaque buffer takes lists and dicts
+            too, and None as a value.
         doc: one phrase, shown by `optkit.describe`.
         dtype: float16, bfloat16, float32 or float64, for a complex parameter that of its parts;
             None (default): the parameter's.
@@ -47,6 +50,9 @@ class Buffer:
         since: the version of the algorithm's schema that brought it, from 1 (default).
         optional: whether state without it is whole (default False): it comes into being when
             the algorithm writes it, and not before, as every joint buffer does.
+        when: the condition under which a parameter has it: the name of a hyperparameter, which
+            must not be zero, False or None then, or a function of the parameter and its group.
+            None (default): always. Without it there is no memory and no key in the state.
 
     Raises:
         DeclarationError: an argument is unknown, can't be, or contradicts another.
@@ -69,6 +75,7 @@ class Buffer:
     kind: str
     since: int
     optional: bool
+    when: Condition | None
     rules: BufferKind = attrs.field(init=False)
     name: str = attrs.field(init=False, default="")
 
@@ -82,6 +89,7 @@ class Buffer:
         kind: str | None = None,
         since: int = 1,
         optional: bool = False,
+        when: Condition | None = None,
         **unknown: Never,
     ) -> None:
         """Refuse what can't be."""
@@ -91,7 +99,7 @@ class Buffer:
         if kind is None:
             kind = PerElementKind.name if shape is None else ShapedKind.name
         buffer_arguments.require_kind(kind, KINDS)
-        self.__attrs_init__(init, doc, dtype, shape, kind, since, optional)
+        self.__attrs_init__(init, doc, dtype, shape, kind, since, optional, when)
         object.__setattr__(self, "rules", KINDS[kind](dtype, shape))
         complaint = next(self._complaints(), None)
         if complaint:
@@ -103,11 +111,13 @@ class Buffer:
         if init_complaint:
             yield init_complaint
         yield from buffer_arguments.complaints(
-            self.dtype, self.since, self.doc, self.optional, self.shape
+            self.dtype, self.since, self.doc, self.optional, self.shape, self.when
         )
         yield from self.rules.complaints(self.optional)
         if self.optional and self.init != 0:
             yield f"what is optional starts from nothing: leave out init={self.init!r:.40}."
+        if self.optional and self.when is not None:
+            yield "the algorithm decides when what is optional comes into being: leave out when=."
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Note the name for messages."""
@@ -126,6 +136,8 @@ class Buffer:
     def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
         """Return the buffers for parameters of one dtype and group, as `allocate` does."""
         value = group[self.init] if isinstance(self.init, str) else self.init
+        if self.is_set_by_body:
+            value = 0.0
         return self.rules.allocate_all(value, params, group)
 
     def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
@@ -153,6 +165,16 @@ class Buffer:
             group: its group, which may be ``capturable``.
         """
         return self._tensor_rules.device_of(parameter, group)
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether an update body reads and assigns it as a number."""
+        return isinstance(self.rules, ScalarKind)
+
+    @property
+    def is_set_by_body(self) -> bool:
+        """Whether it starts from what the update body writes in its first step."""
+        return self.init is None and self.is_tensor
 
     @property
     def is_tensor(self) -> bool:
@@ -184,7 +206,7 @@ def collect(cls: type) -> dict[str, Buffer]:
 def allocate_all(
     buffers: Mapping[str, Buffer], params: Sequence[Tensor], group: Mapping[str, Any]
 ) -> Iterator[Iterable[tuple[str, Any]]]:
-    """Return names and values of the required buffers of parameters that have no state.
+    """Return names and values of the buffers that parameters without state are to have.
 
     The parameters are of one dtype and group. Buffers are ordinary tensors in
     `torch.inference_mode` too: later steps may be outside of it.
@@ -194,11 +216,17 @@ def allocate_all(
         params: the parameters.
         group: their group.
     """
-    names = [name for name, item in buffers.items() if not item.optional]
+    required = {name: item for name, item in buffers.items() if not item.optional}
+    names_of = names_for(required, group)
+    chosen = [names_of(p) for p in params]
+    rows: list[list[tuple[str, Any]]] = [[] for _ in params]
     with torch.inference_mode(False), torch.no_grad():
-        columns = [buffers[name].allocate_all(params, group) for name in names]
-    rows = zip(*columns, strict=True) if columns else ([] for _ in params)
-    return (zip(names, row, strict=True) for row in rows)
+        for name, buffer in required.items():
+            having = [i for i, names in enumerate(chosen) if name in names]
+            values = buffer.allocate_all([params[i] for i in having], group) if having else ()
+            for i, value in zip(having, values, strict=True):
+                rows[i].append((name, value))
+    return iter(rows)
 
 
 def allocate(

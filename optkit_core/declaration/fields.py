@@ -18,6 +18,7 @@ import attrs
 
 from optkit_core.declaration.ranges import Range, converter
 from optkit_core.declaration.roles import OPTIONS, Role
+from optkit_core.declaration.search_spaces import Search, search_complaint
 from optkit_core.errors import (
     DeclarationError,
     HyperparameterError,
@@ -37,6 +38,7 @@ class Declaration:
         role: what it says.
         kw_only: whether the constructor takes it by keyword only.
         inherits_role: whether a base's option of the same name gives it its role.
+        search: where good values are searched.
         type: the annotation as it was written.
         annotation: the type that the annotation names.
     """
@@ -47,6 +49,7 @@ class Declaration:
     role: Role
     kw_only: bool
     inherits_role: bool = False
+    search: Search = None
     type: str = ""
     annotation: Any = Any
 
@@ -54,6 +57,15 @@ class Declaration:
     def is_option(self) -> bool:
         """Whether it is something else than a hyperparameter."""
         return self.role is not Role.HYPERPARAMETER
+
+    def complaint(self, name: str) -> str:
+        """Return what is wrong with the declaration itself, or an empty string.
+
+        Args:
+            name: the attribute that it stands for.
+        """
+        wrong_default = self.range.complaint(name, self.default)
+        return wrong_default or search_complaint(name, self.search, self.default, self.range)
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value as it is kept, one of Python's own types for example.
@@ -65,13 +77,28 @@ class Declaration:
         Raises:
             HyperparameterError: it isn't allowed.
         """
-        complaint = self.range.complaint(name, value)
-        if complaint:
-            raise HyperparameterError(complaint)
+        raise_for(self.range.complaint(name, value))
         return converter(self.range)(value)
 
 
-def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool = False) -> Any:
+def raise_for(complaint: str) -> None:
+    """Raise for a complaint that isn't empty.
+
+    Raises:
+        HyperparameterError: with the complaint as its text.
+    """
+    if complaint:
+        raise HyperparameterError(complaint)
+
+
+def hyperparameter(
+    *,
+    default: Any,
+    range: Range,
+    doc: str = "",
+    kw_only: bool = False,
+    search: Search = None,
+) -> Any:
     """Declare a hyperparameter: something that the mathematics depends on.
 
     Args:
@@ -79,6 +106,8 @@ def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool =
         range: what is allowed; see `at_least`, `within`, `each`, `whole`, `one_of`.
         doc: one phrase, shown by `optkit.describe` and ``optkit show``.
         kw_only: whether the constructor takes it by keyword only.
+        search: where good values are searched: `loguniform`, `uniform` or `choice`, for a
+            tuple one for each entry, or None for an entry that stays. None (default): nowhere.
 
     Returns:
         A declaration that the class consumes when it is created.
@@ -87,7 +116,8 @@ def hyperparameter(*, default: Any, range: Range, doc: str = "", kw_only: bool =
     >>> optkit.get("adagrad").Hyperparameters(lr=0.5).lr
     0.5
     """
-    return Declaration(_converted(default, range), range, doc, Role.HYPERPARAMETER, kw_only)
+    kept = _converted(default, range)
+    return Declaration(kept, range, doc, Role.HYPERPARAMETER, kw_only, search=search)
 
 
 def option(
@@ -108,7 +138,8 @@ def option(
         kw_only: whether type checkers allow it by keyword only; options are declared on
             base classes, whose fields would come before the hyperparameters.
         by_position: whether the constructor takes it by position after the
-            hyperparameters all the same, as torch does with ``foreach``.
+            hyperparameters all the same, as torch does with ``foreach``; those that a class
+            declares anew come in its order.
         role: ``"step"``: what a step does; parameters step together only where their groups
             agree in it, and a checkpoint restores it. ``"execution"``: how a step is carried out,
             which a checkpoint leaves as it is. ``"request"``: the same, for what asks for an
@@ -157,8 +188,11 @@ def collect(cls: type) -> dict[str, Declaration]:
         own = vars(base).get("own_declarations")
         for name, item in (_with_types(base) if own is None else own).items():
             inherited = declared.get(name)
-            if item.inherits_role and inherited is not None and inherited.is_option:
-                item = attrs.evolve(item, role=inherited.role)
+            if inherited is not None and inherited.is_option and item.is_option:
+                # Those by position come in the order of the class that declares them anew.
+                del declared[name]
+                role = inherited.role if item.inherits_role else item.role
+                item = attrs.evolve(item, role=role, doc=item.doc or inherited.doc)
             declared[name] = item
     return declared
 
@@ -177,8 +211,16 @@ class CheckedClass:
             for name, item in owner.declarations.items()
             if not item.is_option
         }
+
+        def require_together(self: Any) -> None:
+            own = {name: getattr(self, name) for name in fields}
+            raise_for(owner.values_complaint({**owner.default_values, **own}))
+
         name = f"{owner.__name__}Hyperparameters"
-        built = attrs.make_class(name, fields, frozen=True, kw_only=True, slots=True)
+        body = {"__attrs_post_init__": require_together}
+        built = attrs.make_class(
+            name, fields, class_body=body, frozen=True, kw_only=True, slots=True
+        )
         owner.Hyperparameters = built
         return built
 

@@ -155,16 +155,20 @@ class Whole:
 
 @attrs.frozen(eq=False, repr=False)
 class OneOf:
-    """One of a few values."""
+    """One of a few values; `in_torch` is what torch.optim says of another one."""
 
     values: tuple[Any, ...]
+    in_torch: str = ""
 
     def __str__(self) -> str:
         return " | ".join(repr(value) for value in self.values)
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
-        return "" if self._equal(value) else f"{name} must be one of {self}, {got(value)}"
+        if self._equal(value):
+            return ""
+        words = f" [{self.in_torch.format(value)}]" if self.in_torch else ""
+        return f"{name} must be one of {self}, {got(value)}{words}"
 
     def converted(self, value: Any) -> Any:
         """Return the listed value that is equal to `value`."""
@@ -213,14 +217,15 @@ def at_least(low: float, *, infinite: bool = False) -> Range:
     return RealInterval(low, closed=infinite)
 
 
-def within(low: float, high: float) -> Range:
-    """Allow real numbers from `low` (included) to `high` (excluded).
+def within(low: float, high: float, *, closed: bool = False) -> Range:
+    """Allow real numbers from `low` (included) to `high` (excluded unless `closed`).
 
     Args:
         low: the smallest number that is allowed.
         high: the smallest number above that isn't.
+        closed: whether `high` is allowed too (default False).
     """
-    return RealInterval(low, high)
+    return RealInterval(low, high, closed)
 
 
 def each(range: Range, length: int = 2) -> Range:
@@ -251,9 +256,14 @@ def boolean() -> Range:
     return Boolean()
 
 
-def one_of(*values: Any) -> Range:
-    """Allow the listed values and no others."""
-    return OneOf(values)
+def one_of(*values: Any, in_torch: str = "") -> Range:
+    """Allow the listed values and no others.
+
+    Args:
+        *values: None, texts, numbers.
+        in_torch: what torch.optim says of another value, with ``{}`` in its place (default: "").
+    """
+    return OneOf(values, in_torch)
 
 
 def _in_torch_words(name: str, value: Any) -> str:

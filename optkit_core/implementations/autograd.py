@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from optkit_core.implementations.operators import Operators, is_in_place, replaced
@@ -50,6 +51,25 @@ class Recorded(Operators):
         """
         result = function(*replaced(arguments, _unwrap), **replaced(keywords, _unwrap))
         return Recorded(result, replaceable=True)
+
+
+def shown_to_autograd(number: Tensor) -> Any:
+    """Return a number as it is, or as what a gradient goes through where it has one.
+
+    Args:
+        number: a tensor of one element.
+    """
+    return Recorded(number, replaceable=True) if number.requires_grad else number.item()
+
+
+def as_tensor(number: Any, like: Tensor) -> Tensor:
+    """Return what `shown_to_autograd` has made of a number, or a body of that, as a tensor.
+
+    Args:
+        number: a float or a recorded tensor.
+        like: what has its dtype and device.
+    """
+    return number.tensor if isinstance(number, Recorded) else torch.full_like(like, number)
 
 
 def _with_factor(method: str, plain: Any, named: Any) -> tuple[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.errors import ConfigError
-from optkit_core.implementations import forloop, kept_buckets, step_counters
+from optkit_core.implementations import forloop, kept_buckets, scalar_buffers, step_counters
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype
 from optkit_core.implementations.state_view import StateView
@@ -35,15 +35,19 @@ LIMIT = "OPTKIT_FOREACH_BYTES"
 """The variable that says how many bytes of parameters one call may step, on any device."""
 
 
-def limit(device_type: str) -> int:
+def limit(device_type: str, by_device: Mapping[str, int] = CHUNK_BYTES) -> int:
     """Return how many bytes of parameters one call may step on a type of device.
+
+    Args:
+        device_type: as in ``"cpu"``.
+        by_device: how many, where nothing else has been said.
 
     Raises:
         ConfigError: the variable isn't a whole number of bytes from 1 on.
     """
     given = os.environ.get(LIMIT, "").strip()
     if not given:
-        return CHUNK_BYTES.get(device_type, ELSEWHERE)
+        return by_device.get(device_type, ELSEWHERE)
     if given.isascii() and given.isdigit() and int(given):
         return int(given)
     raise ConfigError(f"{LIMIT} must be a number of bytes from 1 on, got {given!r}.")
@@ -64,9 +68,9 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
 def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     """Step the parameters of the bucket, at most so many bytes together, by the update body.
 
-    Parameters of several groups go together where their hyperparameters are equal. Sparse
-    gradients have no multi-tensor operations and go one by one. A parameter that fills a call
-    alone is updated as it is, since there is nothing to join.
+    Parameters of several groups go together where their hyperparameters and scalar buffers are
+    equal. Sparse gradients have no multi-tensor operations and go one by one. A parameter that
+    fills a call alone is updated as it is, since there is nothing to join.
 
     Args:
         algorithm: the class with its update body.
@@ -76,12 +80,12 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     if bucket.key.layout != torch.strided:
         forloop.run(algorithm, bucket)
         return
-    step_counters.advance(bucket.steps)
+    step_counters.advance(bucket.counters)
     is_counted = not bucket.key.capturable
-    counts = step_counters.read(bucket.steps) if is_counted else [None] * len(bucket)
-    together = _together(bucket, counts)
-    for (count, _), positions in together.items():
-        part = bucket if len(together) == 1 else bucket.subset(positions)
+    counts = step_counters.counts_of(bucket) if is_counted else [None] * len(bucket)
+    alike = together(bucket, counts)
+    for (count, *_), positions in alike.items():
+        part = bucket if len(alike) == 1 else bucket.subset(positions)
         for chunk in part.chunks(most):
             # Where the device counts, `forloop.update` would wait to read the counter.
             if is_counted and len(chunk) == 1:
@@ -105,12 +109,19 @@ def unsupported_reason(
     return None
 
 
-def _together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
-    """Return the positions of each count and combination of hyperparameters."""
+def together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
+    """Return the positions of each count and combination of hyperparameters and scalar buffers.
+
+    Args:
+        bucket: the parameters, gradients and states.
+        counts: the number of the step that each row takes.
+    """
+    scalars = () if bucket.key.capturable else bucket.scalars
     keys = {index: _key(index, bucket.hyperparameters[index]) for index in set(bucket.groups)}
     positions: dict[Any, list[int]] = defaultdict(list)
     for position, (count, index) in enumerate(zip(counts, bucket.groups, strict=True)):
-        positions[count, keys[index]].append(position)
+        held = scalar_buffers.read(bucket.states[position], scalars)
+        positions[count, keys[index], held].append(position)
     return positions
 
 
@@ -126,14 +137,15 @@ def _key(index: int, h: SimpleNamespace) -> Any:
 
 
 def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) -> None:
-    """Call the update body once; without a count, it computes with the counters themselves."""
-    names, h = algorithm.buffers, bucket.values[0]
-    view = StateView()
+    """Call the update body once; where the device counts, it computes with the counters."""
+    names, h = bucket.tensors, bucket.values[0]
+    view = StateView(bucket.is_new)
     for part in in_one_dtype(bucket, names):
-        grads = part.directed_grads()
-        view.show({name: Bundle([state[name] for state in part.states]) for name in names})
-        t = Bundle(part.steps) if count is None else count
+        grads, cells = part.directed_grads(), scalar_buffers.shared_cells(part)
+        view.show({name: Bundle([state[name] for state in part.states]) for name in names}, cells)
+        t = Bundle(part.counters) if bucket.key.capturable and bucket.counts_steps else count
         algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
+        scalar_buffers.store(part.states, cells)
 
 
 FOREACH = Offer("foreach", make_launcher, unsupported_reason, Bucket.is_as_kept, spans_groups=True)

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 
 import torch
 
-from optkit_core.implementations import kept_buckets, step_counters
-from optkit_core.implementations.autograd import Recorded
+from optkit_core.declaration.buffers import STEP
+from optkit_core.implementations import kept_buckets, scalar_buffers, step_counters
+from optkit_core.implementations.autograd import Recorded, as_tensor, shown_to_autograd
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import in_one_dtype, widened
 from optkit_core.implementations.state_view import StateView
@@ -40,7 +41,7 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         algorithm: the class with its update body.
         bucket: the parameters, gradients and states.
     """
-    step_counters.advance(bucket.steps)  # the body is told the number of this step, from 1
+    step_counters.advance(bucket.counters)  # the body is told the number of this step, from 1
     if bucket.key.layout != torch.strided:
         assert algorithm.update_sparse is not None
         _call(algorithm.update_sparse, bucket)
@@ -73,46 +74,56 @@ def update(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         bucket: the same, without complex tensors.
     """
     # A limit of 0 makes chunks of one row: the copies of one parameter exist at a time.
-    for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
+    for part in in_one_dtype(bucket, bucket.tensors, limit=0):
         _call(algorithm.update, part)
 
 
 def _call(body: Callable[..., None], bucket: Bucket) -> None:
-    view = StateView()
-    rows = zip(bucket.params, bucket.grads, bucket.states, bucket.values, strict=True)
-    for p, g, state, h in rows:
-        view.show(state)
-        body(p, bucket.directed(g), view, h, state["step"].item())
+    view = StateView(bucket.is_new)
+    counts = step_counters.counts_of(bucket)
+    rows = zip(bucket.params, bucket.grads, bucket.states, bucket.values, counts, strict=True)
+    for p, g, state, h, t in rows:
+        cells = scalar_buffers.cells_of(state, bucket.scalars)
+        view.show(state, cells)
+        body(p, bucket.directed(g), view, h, t)
+        scalar_buffers.store([state], cells)
 
 
 def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     """Step under autograd; buffers become new tensors, so that many steps can be unrolled."""
     real = bucket.as_real()
-    names = tuple(algorithm.buffers)
-    rows = zip(real.params, real.grads, real.states, real.values, bucket.states, strict=True)
-    for p, g, state, h, kept in rows:
+    names, counts = bucket.tensors, step_counters.counts_of(bucket)
+    columns = (real.params, real.grads, real.states, real.values, bucket.states, counts)
+    for p, g, state, h, kept, t in zip(*columns, strict=True):
         wide, g, *tensors = widened((p, g, *(state[name] for name in names)))
         values = [Recorded(tensor, replaceable=True) for tensor in tensors]
         parameter = Recorded(wide, replaceable=wide is not p)
-        view = StateView()
-        view.show(dict(zip(names, values, strict=True)))
-        algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, state["step"].item())
+        view = StateView(bucket.is_new)
+        cells = scalar_buffers.cells_of(state, bucket.scalars, shown_to_autograd)
+        view.show(dict(zip(names, values, strict=True)), cells)
+        algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, t)
         if wide is not p:  # the parameter stays the same tensor, in its own dtype
             p.copy_(parameter.tensor)
         for name, value in zip(names, values, strict=True):
             new = value.tensor.to(state[name].dtype)
             kept[name] = torch.view_as_complex(new) if kept[name].is_complex() else new
+        for name, cell in cells.items():
+            if cell.is_assigned:
+                kept[name] = as_tensor(cell.value, state[name])
 
 
 def _run_capturable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
-    view = StateView()
-    for part in in_one_dtype(bucket, algorithm.buffers, limit=0):
+    view = StateView(bucket.is_new)
+    for part in in_one_dtype(bucket, bucket.tensors, limit=0):
         rows = zip(part.params, part.grads, part.states, part.values, strict=True)
         for p, g, state, h in rows:
             # Bundles of one: these take alpha= and value= from a tensor without reading it.
-            view.show({name: Bundle([state[name]]) for name in algorithm.buffers})
+            cells = scalar_buffers.cells_on_device([state], part.scalars)
+            view.show({name: Bundle([state[name]]) for name in part.tensors}, cells)
             gradient = Bundle([part.directed(g)])
-            algorithm.update(Bundle([p]), gradient, view, h, Bundle([state["step"]]))
+            t = Bundle([state[STEP]]) if part.counts_steps else None
+            algorithm.update(Bundle([p]), gradient, view, h, t)
+            scalar_buffers.store([state], cells)
 
 
 FORLOOP = Offer("forloop", make_launcher, unsupported_reason, Bucket.is_as_kept, spans_groups=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.row_layout import is_uniform
 from optkit_core.native.tensor_reader import Reader
@@ -23,7 +22,7 @@ class KeptBucket:
     in each step where nothing is noted.
 
     Args:
-        names: the buffers of its algorithm.
+        names: the buffers of its algorithm that are tensors.
         reader: what notices changes.
     """
 
@@ -46,7 +45,7 @@ class KeptBucket:
         return True
 
     def _can_be_noted(self, bucket: Bucket) -> bool:
-        whole = all(name in state for state in bucket.states for name in (*self._names, STEP))
+        whole = all(name in state for state in bucket.states for name in bucket.state_names)
         return whole and bucket.refresh() and is_uniform(bucket, self._names)
 
 
@@ -62,13 +61,14 @@ def keep(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     is_readable = is_plain and key.device.type in DEVICES
     if bucket.kept is not None or not is_readable or key.differentiable or key.capturable:
         return
-    if all(buffer.rules.is_per_element for buffer in algorithm.buffers.values()):
+    if all(algorithm.buffers[name].rules.is_per_element for name in bucket.tensors):
         reader = reader_of(bucket)
-        bucket.kept = None if reader is None else KeptBucket(tuple(algorithm.buffers), reader)
+        bucket.kept = None if reader is None else KeptBucket(bucket.tensors, reader)
 
 
 def reader_of(bucket: Bucket) -> Reader | None:
-    """Return the native reader, where it can read the step counters of a bucket."""
-    # numbers.cpp reads counters on the host, as float or as double.
-    step = bucket.steps[0]
-    return native_reader() if step.is_cpu and step.dtype in (torch.float32, torch.float64) else None
+    """Return the native reader, where it can read a bucket's step counters and scalar buffers."""
+    # numbers.cpp reads these on the host, as float or as double.
+    numbers = (bucket.steps[0], *[bucket.states[0][name] for name in bucket.scalars])
+    is_readable = all(n.is_cpu and n.dtype in (torch.float32, torch.float64) for n in numbers)
+    return native_reader() if is_readable else None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.errors import ImplementationError
+from optkit_core.step.buckets import Bucket
 
 CAPTURABLE_DEVICES = frozenset({"cuda", "xpu", "hpu", "xla", "privateuseone"})
 """Device types on which a step can be captured in a graph, as torch.optim lists them."""
@@ -19,11 +20,21 @@ def advance(steps: list[Tensor]) -> None:
     Counters on the CPU are advanced by a tensor: `torch._foreach_add_` would wrap a Python
     number anew for each of them, which takes four times as long.
     """
+    if not steps:
+        return
     if steps[0].is_cpu:
         # alpha= chooses the form that takes a tensor; without it torch reads its number.
         torch._foreach_add_(steps, torch.tensor(1.0, dtype=steps[0].dtype, device="cpu"), alpha=1)
     else:
         torch._foreach_add_(steps, 1)
+
+
+def counts_of(bucket: Bucket) -> list[float | None]:
+    """Return the number of the step that each row takes, from its counter as it is.
+
+    Where steps aren't counted there is none.
+    """
+    return [*read(bucket.counters)] or [None] * len(bucket)
 
 
 def read(steps: Sequence[Tensor]) -> list[float]:
@@ -44,8 +55,9 @@ def require_capturable(steps: Sequence[Tensor], device: torch.device) -> None:
     supported = device.type in CAPTURABLE_DEVICES
     if supported and all(s.device == device for s in steps):
         return
+    away = steps[0].device if steps else "none"
     raise ImplementationError(
         f"capturable=True needs parameters and step counters together on one of "
         f"{', '.join(sorted(CAPTURABLE_DEVICES))}; here the parameters are on {device} and the "
-        f"counters on {steps[0].device}. Use capturable=False, or move the model first."
+        f"counters on {away}. Use capturable=False, or move the model first."
     )

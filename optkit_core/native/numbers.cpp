@@ -13,22 +13,33 @@ struct Numbers {
     Index wide;                 // whether counts are float64, not float32
     const double *settings;     // the hyperparameters of one group after another
     Index given;                // how many there are of each group
-    Index values;               // of the body: the given ones, count, scale, constants, lines
+    Index scalars;              // how many scalar buffers each row has
+    void *const *scalar;        // where they lie: the first of each row, the second of each row
+    const int *is_wide;         // of each scalar buffer, whether it is float64, not float32
+    Index values;               // of the body: given, count, scalars, scale, constants, lines
     Index constants;            // how many
     Index lines;                // how many
     const Line *line;
     Index results;              // how many numbers a kernel takes
     const int *result;          // which values they are
+    Index updates;              // how many scalar buffers the body assigns
+    const int *updated;         // which of them
+    const int *update;          // which values they get
     double *value;              // of one group at a time; constants are there already
     int *set;                   // result: which numbers each row takes
     double *numbers;            // result
+    double *assigned;           // result: what the scalar buffers become, set by set
 };
 LAYOUT(Numbers, AT(Numbers, rows), AT(Numbers, group), AT(Numbers, counters), AT(Numbers, wide),
-       AT(Numbers, settings), AT(Numbers, given), AT(Numbers, values), AT(Numbers, constants),
-       AT(Numbers, lines), AT(Numbers, line), AT(Numbers, results), AT(Numbers, result),
-       AT(Numbers, value), AT(Numbers, set), AT(Numbers, numbers))
+       AT(Numbers, settings), AT(Numbers, given), AT(Numbers, scalars), AT(Numbers, scalar),
+       AT(Numbers, is_wide), AT(Numbers, values), AT(Numbers, constants), AT(Numbers, lines),
+       AT(Numbers, line), AT(Numbers, results), AT(Numbers, result), AT(Numbers, updates),
+       AT(Numbers, updated), AT(Numbers, update), AT(Numbers, value), AT(Numbers, set),
+       AT(Numbers, numbers), AT(Numbers, assigned))
 
-enum Operation { ADD, SUB, MUL, DIV, POW, NEG, ABS, LT, LE, GT, GE, EQ, NE };
+enum Operation {
+    ADD, SUB, MUL, DIV, POW, NEG, ABS, SQRT, EXP, LOG, MIN, MAX, FLOAT32, LT, LE, GT, GE, EQ, NE
+};
 
 static double computed(int operation, double x, double y) {
     switch (operation) {
@@ -39,6 +50,12 @@ static double computed(int operation, double x, double y) {
         case POW: return __builtin_pow(x, y);
         case NEG: return -x;
         case ABS: return __builtin_fabs(x);
+        case SQRT: return __builtin_sqrt(x);
+        case EXP: return __builtin_exp(x);
+        case LOG: return __builtin_log(x);
+        case MIN: return y < x ? y : x;  // of equal ones the first, as Python has it
+        case MAX: return y > x ? y : x;
+        case FLOAT32: return (float)x;
         case LT: return x < y;
         case LE: return x <= y;
         case GT: return x > y;
@@ -50,47 +67,82 @@ static double computed(int operation, double x, double y) {
 
 static bool is_finite(double x) { return __builtin_fabs(x) < __builtin_inf(); }
 
-// Returns whether the body goes the way that was recorded, with finite numbers.
-static bool evaluate(const Numbers &n, Index group, double count, double *results) {
-    for (Index i = 0; i < n.given; i++) n.value[i] = n.settings[group * n.given + i];
-    n.value[n.given] = count;
+static double number_at(const void *memory, bool wide) {
+    return wide ? *(const double *)memory : *(const float *)memory;
+}
+
+static void put_number(void *memory, bool wide, double number) {
+    if (wide) *(double *)memory = number;
+    else *(float *)memory = number;
+}
+
+// Copies values, and returns whether all are finite.
+static bool take(const Numbers &n, Index count, const int *index, double *results) {
+    for (Index i = 0; i < count; i++) {
+        results[i] = n.value[index[i]];
+        if (!is_finite(results[i])) return false;
+    }
+    return true;
+}
+
+// Computes a set of numbers from the inputs among the values; returns whether the body goes the
+// way that was recorded, with finite numbers.
+static bool evaluate(const Numbers &n, Index set) {
     double *line = n.value + n.values - n.lines;
     for (Index i = 0; i < n.lines; i++) {
         const Line &l = n.line[i];
         line[i] = computed(l.operation, n.value[l.left], n.value[l.right]);
         if (l.operation >= LT ? line[i] != l.outcome : !is_finite(line[i])) return false;
     }
-    for (Index i = 0; i < n.results; i++) {
-        results[i] = n.value[n.result[i]];
-        if (!is_finite(results[i])) return false;
-    }
-    return true;
+    return take(n, n.results, n.result, n.numbers + set * n.results) &&
+           take(n, n.updates, n.update, n.assigned + set * n.updates);
 }
 
-static double count_of(const Numbers &n, Index r) {
-    return n.wide ? *(double *)n.counters[r] : *(float *)n.counters[r];
+// Reads an input of a row, and returns whether it isn't what it was.
+static bool read_input(double *input, double number) {
+    bool is_other = *input != number;
+    *input = number;
+    return is_other;
 }
 
-// Computes the numbers of the step to come, for each run of rows of one group and count; returns
-// how many sets there are, or 0 where the body would go another way in one of them.
+// Reads the inputs of a row, and returns whether one isn't what it was for the row before.
+static bool read_row_inputs(const Numbers &n, Index r) {
+    bool is_other = !r || n.group[r] != n.group[r - 1];
+    if (is_other)
+        for (Index i = 0; i < n.given; i++) n.value[i] = n.settings[n.group[r] * n.given + i];
+    double *input = n.value + n.given;
+    is_other |= read_input(input, number_at(n.counters[r], n.wide) + 1);
+    for (Index k = 0; k < n.scalars; k++)
+        is_other |= read_input(++input, number_at(n.scalar[k * n.rows + r], n.is_wide[k]));
+    return is_other;
+}
+
+// Computes the numbers of the step to come, for each run of rows of one group, count and scalars;
+// returns how many sets there are, or 0 where the body would go another way in one of them.
 extern "C" Index compute(const Numbers *n) {
     Index set = -1;
-    double count = 0, last = 0;
     for (Index r = 0; r < n->rows; r++) {
-        count = count_of(*n, r) + 1;
-        if (!r || count != last || n->group[r] != n->group[r - 1])
-            if (!evaluate(*n, n->group[r], count, n->numbers + ++set * n->results)) return 0;
+        if (read_row_inputs(*n, r) && !evaluate(*n, ++set)) return 0;
         n->set[r] = set;
-        last = count;
     }
     return set + 1;
+}
+
+// Writes the scalar buffers of each row that the body assigns.
+extern "C" void assign(const Numbers *n) {
+    for (Index u = 0; u < n->updates; u++) {
+        Index k = n->updated[u];
+        for (Index r = 0; r < n->rows; r++)
+            put_number(n->scalar[k * n->rows + r], n->is_wide[k],
+                       n->assigned[n->set[r] * n->updates + u]);
+    }
 }
 
 // Writes each row's count of steps, once it has advanced, and returns whether all are the same.
 extern "C" int next_counts(void *const *counters, Index rows, Index wide, double *counts) {
     bool same = true;
     for (Index r = 0; r < rows; r++) {
-        counts[r] = (wide ? *(double *)counters[r] : *(float *)counters[r]) + 1;
+        counts[r] = number_at(counters[r], wide) + 1;
         same = same && counts[r] == counts[0];
     }
     return same;
@@ -98,8 +150,6 @@ extern "C" int next_counts(void *const *counters, Index rows, Index wide, double
 
 // Adds one to each row's count of steps.
 extern "C" void advance(void *const *counters, Index rows, Index wide) {
-    for (Index r = 0; r < rows; r++) {
-        if (wide) *(double *)counters[r] += 1;
-        else *(float *)counters[r] += 1;
-    }
+    for (Index r = 0; r < rows; r++)
+        put_number(counters[r], wide, number_at(counters[r], wide) + 1);
 }

@@ -73,7 +73,7 @@ class PlanStruct(ctypes.Structure):
 
     cpp_name = "Plan"
     _fields_ = fields(
-        "index rows buffers",
+        "index rows buffers numbers",
         "address params impls tokens states handles dicts entries counts dims shapes operands",
         "address hints memory",
     )
@@ -112,10 +112,14 @@ class NumbersStruct(ctypes.Structure):
         "address group counters",
         "index wide",
         "address settings",
-        "index given values constants lines",
+        "index given scalars",
+        "address scalar is_wide",
+        "index values constants lines",
         "address line",
         "index results",
-        "address result value set numbers",
+        "address result",
+        "index updates",
+        "address updated update value set numbers assigned",
     )
 
 

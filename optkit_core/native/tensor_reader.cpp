@@ -47,7 +47,8 @@ struct Operand {
 };
 
 struct Plan {
-    Index rows, buffers;     // the step counter is the last of the buffers
+    Index rows, buffers;
+    Index numbers;           // how many of the buffers, the last ones, are numbers of any shape
     const Object *params;    // of each row
     const void *const *impls;  // what torch keeps behind each of them
     const void **tokens;     // where each one's sizes were, which tells that it is the same still
@@ -66,10 +67,10 @@ struct Plan {
     // Of each tensor, and of what holds the gradient.
     const void **hints_of_row(Index r) const { return hints + r * (columns() + 1); }
 };
-LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, params), AT(Plan, impls),
-       AT(Plan, tokens), AT(Plan, states), AT(Plan, handles), AT(Plan, dicts), AT(Plan, entries),
-       AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, operands), AT(Plan, hints),
-       AT(Plan, memory))
+LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, numbers), AT(Plan, params),
+       AT(Plan, impls), AT(Plan, tokens), AT(Plan, states), AT(Plan, handles), AT(Plan, dicts),
+       AT(Plan, entries), AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, operands),
+       AT(Plan, hints), AT(Plan, memory))
 
 LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, length),
        AT(Api, element), AT(Api, call_method), AT(Api, pointer), AT(Api, release),
@@ -193,7 +194,7 @@ static bool read_row(const Api &api, const Plan &plan, Index r, const Index *sha
         const Operand &operand = plan.operands[2 + k];
         const void **hint = hints + 2 + k;
         memory += plan.rows;
-        Index wanted = k + 1 == plan.buffers ? ANY : dims;
+        Index wanted = k + plan.numbers >= plan.buffers ? ANY : dims;
         bool matches = plan.handles
             ? matches_by_handle(api, plan.handles[index], operand, wanted, shape, hint, memory)
             : matches_by_view(api, plan.states[index], operand, wanted, shape, hint, memory);
@@ -217,7 +218,8 @@ __attribute__((always_inline)) static inline void fetch_row(const Plan &plan, In
         __builtin_prefetch(plan.handles[r * plan.buffers + k]);
     __builtin_prefetch(plan.params[r]);
     __builtin_prefetch(plan.dicts[r]);
-    __builtin_prefetch(plan.memory[(1 + plan.buffers) * plan.rows + r]);  // the step counter
+    for (Index k = plan.columns() - plan.numbers; k < plan.columns(); k++)
+        __builtin_prefetch(plan.memory[k * plan.rows + r]);
 }
 
 static bool note_view(const Api &api, Object tensor, Operand *operand) {

@@ -103,6 +103,7 @@ class Reader:
             library, "open_capsules", address, value, address, result=None
         )
         self.compute = _function(library, "compute", address, result=index)
+        self.assign = _function(library, "assign", address, result=None)
         self.next_counts = _function(library, "next_counts", address, index, index, address)
         self.advance = _function(library, "advance", address, index, index, result=None)
 

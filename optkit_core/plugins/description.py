@@ -10,6 +10,7 @@ import torch
 
 from optkit_core.checkpoint.schema import schema_of
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.declaration.search_spaces import Search, described
 from optkit_core.declaration.tensor_types import dtype_name
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins.registry import AlgorithmEntry
@@ -18,13 +19,26 @@ from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 
 @attrs.frozen
 class HyperparameterInfo:
-    """One hyperparameter: its name, type, range, default, and what it means."""
+    """One hyperparameter.
+
+    Args:
+        name: its name.
+        type: its annotation.
+        range: what it allows.
+        default: its value where none is given.
+        doc: what it means.
+        search: where good values are searched, in Optuna's words: an object with
+            ``distribution``, which is ``"loguniform"`` or ``"uniform"`` and has ``low`` and
+            ``high``, or ``"choice"`` with ``choices``; a tuple of these, or None where an entry
+            stays, for a tuple; None where nothing is to be searched.
+    """
 
     name: str
     type: str
     range: str
     default: Any
     doc: str = ""
+    search: Search = None
 
 
 @attrs.frozen
@@ -70,13 +84,32 @@ class Description:
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.summary}"]
         lines += [f"paper: {self.paper}"] if self.paper else []
-        lines += [f"  {h.name}: {h.type} = {h.default!r}, {h.range}" for h in self.hyperparameters]
+        lines += [_line(item) for item in self.hyperparameters]
         lines += [f"  buffer {b.name}: {b.kind}, {b.dtype}, from {b.init}" for b in self.buffers]
         lines += [f"schema of saved state: {self.schema}"] if self.schema else []
         lines.append(f"implementations: {', '.join(self.implementations)}")
         owner = f"{self.distribution} {self.version}".rstrip()
         lines.append(f"provided by {owner} ({self.location})")
         return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return dicts, lists and values, as ``optkit show --json`` has them.
+
+        >>> import optkit
+        >>> optkit.describe("adamax").as_dict()["hyperparameters"][0]["search"]
+        {'distribution': 'loguniform', 'low': 0.0001, 'high': 0.1}
+        """
+        return attrs.asdict(self, value_serializer=_serialized)
+
+
+def _serialized(owner: Any, field: Any, value: Any) -> Any:
+    # attrs would give its fields alone, which don't tell one distribution from another.
+    return described(value) if field is not None and field.name == "search" else value
+
+
+def _line(item: HyperparameterInfo) -> str:
+    search = f"; search {item.search}" if item.search else ""
+    return f"  {item.name}: {item.type} = {item.default!r}, {item.range}{search}"
 
 
 def describe(entry: AlgorithmEntry, algorithm: type[torch.optim.Optimizer]) -> Description:
@@ -108,7 +141,7 @@ def _summary(algorithm: type) -> str:
 
 def _declared(algorithm: type[Optimizer]) -> tuple[HyperparameterInfo, ...]:
     return tuple(
-        HyperparameterInfo(name, item.type, str(item.range), item.default, item.doc)
+        HyperparameterInfo(name, item.type, str(item.range), item.default, item.doc, item.search)
         for name, item in algorithm.declarations.items()
         if not item.is_option
     )

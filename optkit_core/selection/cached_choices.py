@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from optkit_core.declaration.buffer_conditions import names_for
 from optkit_core.selection import requests
 from optkit_core.selection.collect_offers import offers_of
 from optkit_core.selection.offer import Algorithm
@@ -60,7 +61,9 @@ class Chooser:
         """
         request = self.request_of(group)
         if request.is_explicit:  # what `auto` takes is seen in the first step
-            for key in dict.fromkeys(bucket_key_of(group, p) for p in group["params"]):
+            names_of = names_for(getattr(self._algorithm, "buffers", {}), group)
+            keys = (bucket_key_of(group, p, buffers=names_of(p)) for p in group["params"])
+            for key in dict.fromkeys(keys):
                 if key.device.type != "meta":
                     select(request, key, offers_of(self._algorithm), self._algorithm, h)
 

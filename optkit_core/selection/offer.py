@@ -106,6 +106,7 @@ class UpdateBody(Algorithm, Protocol):
     """What the implementations need of an elementwise algorithm's class."""
 
     buffers: ClassVar[Mapping[str, Buffer]]
+    counts_steps: ClassVar[bool]
     update_sparse: ClassVar[Callable[..., None] | None]
 
     @staticmethod

@@ -24,6 +24,8 @@ class BucketKey:
         differentiable: whether autograd records the step.
         capturable: whether their step counters are on the device.
         compiled: whether compiled code calls the step.
+        buffers: the names of the buffers that they have, in the declared order; None where
+            it is left to their hyperparameters.
     """
 
     device: torch.device
@@ -33,6 +35,7 @@ class BucketKey:
     differentiable: bool = False
     capturable: bool = False
     compiled: bool = False
+    buffers: tuple[str, ...] | None = None
 
     @property
     def special(self) -> str:
@@ -56,6 +59,7 @@ def bucket_key_of(
     layout: torch.layout = torch.strided,
     is_compiled: bool = False,
     is_native: bool | None = None,
+    buffers: tuple[str, ...] | None = None,
 ) -> BucketKey:
     """Return the key of the bucket that a parameter steps in.
 
@@ -66,6 +70,7 @@ def bucket_key_of(
         is_compiled: whether compiled code calls the step. Default: False.
         is_native: whether parameter and gradient are plain tensors. Default: None, the
             parameter's type says it.
+        buffers: the names of its buffers. Default: None, its hyperparameters say it.
 
     >>> print(bucket_key_of({"capturable": True}, torch.ones(2)))
     cpu float32 capturable
@@ -78,4 +83,5 @@ def bucket_key_of(
         bool(group.get("differentiable", False)),
         bool(group.get("capturable", False)),
         is_compiled,
+        buffers,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +15,13 @@ from torch import Tensor
 from optkit_core.declaration.buffers import STEP
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
+from optkit_core.step.group_values import read
 
 Allocate = Callable[[list[Tensor], int], Iterable[Iterable[tuple[str, Any]]]]
 """Returns the state before their first step of parameters of a group, given its index."""
+
+NO_COUNT = torch.zeros((), dtype=torch.float64, device="cpu")
+"""What stands for the step counter of a parameter that has none; nobody writes to it."""
 
 Change = tuple[int, str, Any]
 """The index of a group, the name of one of its values, and what it is now."""
@@ -38,10 +42,14 @@ class Bucket:
         hyperparameters: those of each group, as attributes, by its index; as they are now.
         shapes: those that the parameters had when their states were taken in.
         kept: what an implementation has derived from all this, for the steps to come.
+        counts_steps: whether the states have step counters.
+        is_new: whether this is the step in which buffers come into being that the body sets.
+        scalars: the names of the buffers that are numbers.
 
     Attributes:
         changed: the hyperparameters that have changed since `kept` was made or took them in.
-        new: the positions whose state has just been allocated.
+        new: the positions where state has just been allocated.
+        unset: the positions of states with a buffer that the body is to set in this step.
     """
 
     key: BucketKey
@@ -54,8 +62,12 @@ class Bucket:
     hyperparameters: Mapping[int, SimpleNamespace] = attrs.Factory(dict)
     shapes: list[torch.Size] = attrs.Factory(list)
     kept: Any = None
+    counts_steps: bool = True
+    is_new: bool = False
+    scalars: tuple[str, ...] = ()
     changed: list[Change] = attrs.field(factory=list, init=False)
     new: frozenset[int] = attrs.field(default=frozenset(), init=False)
+    unset: frozenset[int] = attrs.field(default=frozenset(), init=False)
 
     def __len__(self) -> int:
         return len(self.params)
@@ -67,39 +79,78 @@ class Bucket:
         return self.key
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the buffers in each state."""
+        return self.key.buffers or ()
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of the buffers that an update body sees as tensors."""
+        return tuple([name for name in self.names if name not in self.scalars])
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The names of everything that each state holds: the buffers, and the step counter."""
+        return (*self.names, STEP) if self.counts_steps else self.names
+
+    @property
+    def counters(self) -> list[Tensor]:
+        """The step counters, one for each parameter; none where steps aren't counted."""
+        return [state[STEP] for state in self.states] if self.counts_steps else []
+
+    @property
     def steps(self) -> list[Tensor]:
-        """The step counters, one for each parameter."""
-        return [state[STEP] for state in self.states]
+        """What is read as a count of steps, where it matters or not, for each parameter."""
+        return self.counters or [NO_COUNT] * len(self)
 
     @property
     def values(self) -> list[SimpleNamespace]:
-        """The hyperparameters of each parameter's group, as attributes."""
-        return [self.hyperparameters[group] for group in self.groups]
+        """The hyperparameters of each parameter's group as attributes, in numbers of now."""
+        own = {group: self.hyperparameters[group] for group in set(self.groups)}
+        if not self.key.capturable:  # a graph reads tensors whenever it runs
+            own = {group: read(h) for group, h in own.items()}
+        return [own[group] for group in self.groups]
 
     def is_as_kept(self) -> bool:
         """Return whether what an implementation has kept finds the bucket as it was."""
         return self.kept is not None and bool(self.kept.holds(self))
 
-    def attach(self, state: MutableMapping[Tensor, dict[str, Any]], allocate: Allocate) -> None:
-        """Take in the state of every parameter, and allocate it where there is none.
+    def attach(
+        self,
+        state: MutableMapping[Tensor, dict[str, Any]],
+        allocate: Allocate,
+        set_by_body: Collection[str] = (),
+    ) -> None:
+        """Take in the state of every parameter, and allocate what isn't there.
 
         State on the meta device counts for none once its parameter has memory.
 
         Args:
             state: of all parameters of the optimizer.
             allocate: returns the state of parameters before their first step.
+            set_by_body: the names of buffers that the update body sets in their first step.
         """
+        self.shapes = [p.shape for p in self.params]
+        wanted = frozenset(self.state_names)
+        if not wanted:  # no state at all: torch has no entry for such a parameter either
+            self.states = [state.get(p, {}) for p in self.params]
+            return
         # `state` is a defaultdict: this makes the dicts that are filled below.
         self.states = [state[p] for p in self.params]
-        self.shapes = [p.shape for p in self.params]
         lacking: dict[int, list[int]] = {}
+        awaited = wanted.intersection(set_by_body)
+        self.unset = frozenset(
+            [i for i, present in enumerate(self.states) if not awaited <= present.keys()]
+        )
         for position, present in enumerate(self.states):
-            if not present or self._is_unmaterialized(present):
+            if not wanted <= present.keys() or self._is_unmaterialized(present):
                 lacking.setdefault(self.groups[position], []).append(position)
         for group, positions in lacking.items():
             allocated = allocate([self.params[i] for i in positions], group)
             for position, buffers in zip(positions, allocated, strict=True):
-                self.states[position].update(buffers)
+                present = self.states[position]
+                known = () if self._is_unmaterialized(present) else present.keys()
+                present.update([(name, value) for name, value in buffers if name not in known])
         self.new = frozenset(chain.from_iterable(lacking.values()))
 
     def _is_unmaterialized(self, state: dict[str, Any]) -> bool:
@@ -186,6 +237,15 @@ class Bucket:
             return self
         groups = [0] * len(self)
         return attrs.evolve(self, kept=None, groups=groups, hyperparameters={0: h})
+
+    def split_by_novelty(self) -> list[Bucket]:
+        """Return a bucket of the rows whose buffers the body is to set, and one of the others."""
+        old = [i for i in range(len(self)) if i not in self.unset]
+        if not self.unset:
+            return [self]
+        parts = [self.subset(sorted(self.unset)), self.subset(old)] if old else [self]
+        parts[0].is_new = True
+        return parts
 
     def subset(self, positions: list[int]) -> Bucket:
         """Return the bucket of the parameters at `positions`."""

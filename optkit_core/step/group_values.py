@@ -7,6 +7,10 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+from torch import Tensor
+
+from optkit_core.tracing.flat_hyperparameters import has_tensor
+
 
 class GroupOwner(Protocol):
     """An optimizer with parameter groups."""
@@ -44,3 +48,34 @@ class GroupValues(Mapping[int, SimpleNamespace]):
     def forget(self) -> None:
         """Look into the groups anew from now on."""
         self._values.clear()
+
+
+def without_dims(value: Any) -> Any:
+    """Return a value of a group with its one-element tensors as tensors of no dimension.
+
+    One of shape (1,) would broadcast a parameter of shape ().
+
+    Args:
+        value: a tensor, a tuple that may hold some, or anything else.
+    """
+    if isinstance(value, tuple):
+        return tuple(map(without_dims, value)) if has_tensor(value) else value
+    is_row = isinstance(value, Tensor) and value.dim() and value.numel() == 1
+    return value.reshape(()) if is_row else value
+
+
+def read(h: SimpleNamespace) -> SimpleNamespace:
+    """Return hyperparameters with a number for each tensor on the CPU that nobody differentiates.
+
+    A tensor isn't a number everywhere: the weight of ``lerp`` has to be of the parameter's dtype.
+    """
+    if not any(map(has_tensor, vars(h).values())):
+        return h
+    return SimpleNamespace(**{name: _read(value) for name, value in vars(h).items()})
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_read, value))
+    is_known = isinstance(value, Tensor) and value.is_cpu and not value.requires_grad
+    return value.item() if is_known else value

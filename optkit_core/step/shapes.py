@@ -29,7 +29,8 @@ def require_shapes(
     """
     wanted = bucket.shapes
     # Where all states have just been allocated, their shapes are right.
-    for name, buffer in buffers.items() if len(bucket.new) < len(bucket) else ():
+    for name in bucket.names if len(bucket.new) < len(bucket) else ():
+        buffer = buffers[name]
         column = [state[name] for state in bucket.states]
         shapes = wanted
         if not buffer.rules.is_per_element:

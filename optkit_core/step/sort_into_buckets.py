@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
+from optkit_core.declaration.buffer_conditions import names_for
+from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.tensor_types import PLAIN_TYPES
 from optkit_core.selection import requests
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.grad_scaler import Scaling
+
+
+class SteppedAlgorithm(Protocol):
+    """What sorting needs of an algorithm's class."""
+
+    step_options: ClassVar[tuple[str, ...]]
+    buffers: ClassVar[Mapping[str, Buffer]]
+    counts_steps: ClassVar[bool]
 
 
 def gather(
@@ -21,7 +31,7 @@ def gather(
     scaling: Scaling | None = None,
     is_compiled: bool = False,
     only_with_gradient: bool = True,
-    step_options: Sequence[str] = (),
+    algorithm: type[SteppedAlgorithm] | None = None,
 ) -> list[Bucket]:
     """Sort parameters into buckets, as yet without state.
 
@@ -32,15 +42,20 @@ def gather(
         is_compiled: whether compiled code calls the step.
         only_with_gradient: whether parameters without a gradient are left out; otherwise they
             are where they would be with a dense one.
-        step_options: the names of the options that parameters of one bucket must agree in.
+        algorithm: its class, which says in which options parameters of one bucket must agree,
+            and which buffers they have. Default: None, in none, and no buffers.
 
     Returns:
         The buckets, in the order in which their first parameter comes.
     """
     buckets: dict[Any, Bucket] = {}
     shared = scaling or Scaling()
+    step_options = algorithm.step_options if algorithm else ()
+    buffers = algorithm.buffers if algorithm else {}
+    counts_steps = algorithm.counts_steps if algorithm else True
     for index, group in enumerate(param_groups):
         agreed = agreed_options(group, step_options)
+        names_of = names_for(buffers, group)
         for p in group["params"]:
             g = p.grad
             if g is None and only_with_gradient:
@@ -48,12 +63,20 @@ def gather(
             layout = p.layout if g is None else g.layout
             # Subclasses of different types may compute differently, and don't step together.
             types = () if _is_native(p, g) else (type(p), type(g))
-            key = (p.device, p.dtype, layout, types, agreed)
+            names = names_of(p)
+            key = (p.device, p.dtype, layout, types, agreed, names)
             bucket = buckets.get(key)
             if bucket is None:
-                common = bucket_key_of(group, p, layout, is_compiled, not types)
+                common = bucket_key_of(group, p, layout, is_compiled, not types, names)
                 maximize = bool(group.get("maximize", False))
-                bucket = Bucket(common, maximize, shared, hyperparameters=hyperparameters)
+                bucket = Bucket(
+                    common,
+                    maximize,
+                    shared,
+                    hyperparameters=hyperparameters,
+                    counts_steps=counts_steps,
+                    scalars=tuple([name for name in names if buffers[name].is_scalar]),
+                )
                 buckets[key] = bucket
             bucket.params.append(p)
             bucket.groups.append(index)

@@ -127,9 +127,16 @@ class StepPlan:
         for item in self.planned:
             # Kept here, they would hold their memory beyond `zero_grad(set_to_none=True)`.
             item.bucket.grads.clear()
-        return self._watched is not None
+        # What a body does in a buffer's first step it does but once.
+        is_first = any(item.bucket.is_new for item in self.planned)
+        return self._watched is not None and not is_first
 
     @property
     def sees_to_skipping(self) -> bool:
         """Whether every bucket changes nothing by itself where a gradient isn't finite."""
-        return all(p.bucket.key.device.type in p.choice.offer.skips for p in self.planned)
+        # The host has to know whether a buffer has begun, and what scalar buffers become.
+        return all(
+            p.bucket.key.device.type in p.choice.offer.skips
+            and not (p.bucket.is_new or p.bucket.scalars)
+            for p in self.planned
+        )

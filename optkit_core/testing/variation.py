@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Any
 
 from optkit_core.errors import OptkitError
@@ -25,7 +26,7 @@ def hyperparameters(subject: Subject) -> None:
     Raises:
         NotApplicableError: there is nothing to compare, or nothing to vary.
     """
-    subject.require_elementwise()
+    subject.require_body()
     first, *others = subject.implementations
     variations = list(_variations(subject))
     if not others or not variations:
@@ -78,6 +79,6 @@ def _others(value: Any) -> Iterable[Any]:
     if isinstance(value, numbers.Real):
         return [number for number in NUMBERS if number != value]
     if isinstance(value, (tuple, list)) and value:
-        rows = zip(*(list(_others(item)) for item in value), strict=False)
+        rows = product(*map(_others, value))
         return [type(value)(row) for row in rows]
     return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +18,13 @@ from optkit_core.step.group_values import GroupValues
 from optkit_core.step.step_plan import BucketOptimizer, PlannedBucket
 from optkit_core.torch_compile.execution import Work
 from optkit_core.tracing.program import Program
-from optkit_core.tracing.trace import trace
+from optkit_core.tracing.traced_rows import (
+    RowKey,
+    TracedRow,
+    assignment,
+    row_keys,
+    traced_rows,
+)
 
 
 class PreparedStep(NamedTuple):
@@ -27,17 +33,21 @@ class PreparedStep(NamedTuple):
     Args:
         works: what the compiler sees.
         counters: the step counters of what it steps; they advance afterwards.
+        assignments: what writes the scalar buffers, which it does afterwards too.
         launches: what steps the other buckets, uncompiled, and whether autograd records it.
     """
 
     works: list[Work]
     counters: list[list[Tensor]]
+    assignments: list[Callable[[], None]]
     launches: list[tuple[bool, Launch]]
 
     def finish(self) -> None:
         """Do what the compiler doesn't see."""
         for counters in self.counters:
             step_counters.advance(counters)
+        for assign in self.assignments:
+            assign()
         for differentiable, launch in self.launches:
             with torch.set_grad_enabled(differentiable):
                 launch()
@@ -51,78 +61,88 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
         ImplementationError: an implementation was requested that can't run.
     """
     optimizer.require_capturable()
-    prepared = PreparedStep([], [], [])
+    prepared = PreparedStep([], [], [], [])
     optimizer.scaling.update(optimizer)
     if optimizer.scaling.skipped():
         return prepared
     optimizer.check_groups()
     for item in optimizer.plan_buckets(GroupValues(optimizer), is_compiled=True):
-        works = _works(type(optimizer), item)
-        if works:
+        shown = _works(type(optimizer), item)
+        if shown is not None:
+            works, assign = shown
             prepared.works.extend(works)
-            prepared.counters.append(item.bucket.steps)
+            prepared.counters.append(item.bucket.counters)
+            prepared.assignments.append(assign)
         else:
             launch = optimizer.launch(item)
             prepared.launches.append((item.bucket.key.differentiable, launch))
     return prepared
 
 
-def _works(algorithm: type[UpdateBody], item: PlannedBucket) -> list[Work]:
-    """Return the work for a bucket, nothing where the compiler can't be shown any."""
-    key = item.bucket.key
-    is_plain = key.native and key.layout == torch.strided and not key.differentiable
-    if item.choice.offer not in (FOREACH, FORLOOP) or not is_plain:
-        return []
+def _works(
+    algorithm: type[UpdateBody], item: PlannedBucket
+) -> tuple[list[Work], Callable[[], None]] | None:
+    """Return the work for a bucket, and what writes scalar buffers when it is done.
+
+    None where the compiler can't be shown any.
+    """
+    if not _can_be_shown(item):
+        return None
     bucket = item.bucket.as_real()
+    keys = row_keys(bucket, _counts(bucket))
     try:
-        return [
-            _work(algorithm, part, program, numbers, item.choice.offer is FORLOOP)
-            for part, program, numbers in _by_program(algorithm, bucket)
+        traces = traced_rows(algorithm, bucket, keys)
+        works = [
+            _work(part, program, numbers, item.choice.offer is FORLOOP)
+            for part, program, numbers in _by_program(bucket, traces, keys)
         ]
     except UnavailableError:  # a body that can't be traced steps uncompiled
-        return []
+        return None
+    return works, assignment(bucket, traces, keys)
+
+
+def _can_be_shown(item: PlannedBucket) -> bool:
+    key = item.bucket.key
+    is_plain = key.native and key.layout == torch.strided and not key.differentiable
+    # What a scalar buffer holds on a device, no trace knows.
+    is_known = not (key.capturable and item.bucket.scalars)
+    return item.choice.offer in (FOREACH, FORLOOP) and is_plain and is_known
+
+
+def _counts(bucket: Bucket) -> list[float | None]:
+    """Return the number of the step for each row, None where the device counts."""
+    if bucket.key.capturable:
+        return [None] * len(bucket)
+    return [t if t is None else t + 1 for t in step_counters.counts_of(bucket)]
 
 
 def _by_program(
-    algorithm: type[UpdateBody], bucket: Bucket
+    bucket: Bucket, traces: Mapping[RowKey, TracedRow], keys: Sequence[RowKey]
 ) -> Iterator[tuple[Bucket, Program, list[list[Any]]]]:
     """Yield the rows that do the same, with their program and the numbers of each row.
 
     Where all rows have the same numbers, those of one are given.
     """
-    counts: list[float | None] = [None] * len(bucket)  # None where the device counts
-    if not bucket.key.capturable:
-        counts = [count + 1 for count in step_counters.read(bucket.steps)]
-    group_steps = list(zip(bucket.groups, counts, strict=True))
-    traces = {key: _traced(algorithm, bucket, *key) for key in dict.fromkeys(group_steps)}
     if len(traces) == 1:
-        ((program, numbers),) = traces.values()
-        yield bucket, program, [numbers]
+        (row,) = traces.values()
+        yield bucket, row.program, [row.numbers]
         return
-    for program in dict.fromkeys(program for program, _ in traces.values()):
-        rows = [row for row, key in enumerate(group_steps) if traces[key][0] == program]
-        yield bucket.subset(rows), program, [traces[group_steps[row]][1] for row in rows]
-
-
-def _traced(
-    algorithm: type[UpdateBody], bucket: Bucket, group: int, t: float | None
-) -> tuple[Program, list[Any]]:
-    h = bucket.hyperparameters[group]
-    return trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
+    for program in dict.fromkeys(row.program for row in traces.values()):
+        rows = [row for row, key in enumerate(keys) if traces[key].program == program]
+        yield bucket.subset(rows), program, [traces[keys[row]].numbers for row in rows]
 
 
 def _work(
-    algorithm: type[UpdateBody],
     bucket: Bucket,
     program: Program,
     numbers: list[list[Any]],
     one_by_one: bool,
 ) -> Work:
     inputs = [bucket.params, bucket.grads]
-    inputs += [[state[name] for state in bucket.states] for name in algorithm.buffers]
+    inputs += [[state[name] for state in bucket.states] for name in bucket.tensors]
     dtypes = {tensor.dtype for row in inputs for tensor in row}
     row_partition.require_known(dtypes, TYPES)
-    if bucket.key.capturable:
+    if bucket.key.capturable and bucket.counts_steps:
         # Counters themselves advance in `finish`, after the operations that read these.
         inputs.append([step + 1 for step in bucket.steps])
     # As in kernels: one float64 buffer, and everything is float64.

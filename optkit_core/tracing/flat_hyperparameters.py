@@ -56,8 +56,7 @@ def flatten(h: Any) -> FlatHyperparameters | None:
     tensors: list[tuple[int, Tensor]] = []
     for name, value in vars(h).items():
         start, numbers = len(row), numbers_of(value)
-        if isinstance(value, Tensor):
-            tensors.append((start, value))
+        tensors += [(start + i, x) for i, x in enumerate(_items(value)) if isinstance(x, Tensor)]
         if numbers is not None:
             row += numbers
             slots.append(Slot(name, start, len(numbers) if isinstance(value, tuple) else SINGLE))
@@ -86,11 +85,17 @@ def unflatten(slots: Sequence[Slot], scalars: Sequence[Any]) -> SimpleNamespace:
 
 def numbers_of(value: Any) -> list[float] | None:
     """Return a hyperparameter's numbers; None where it isn't made of them."""
-    if isinstance(value, Tensor):  # to read a number on a device would wait for it
-        return [float(value)] if value.is_cpu and not value.dim() else None
-    if isinstance(value, tuple):
-        return list(map(float, value)) if value and all(map(_is_number, value)) else None
-    return [float(value)] if _is_number(value) else None
+    items = _items(value)
+    return list(map(float, items)) if items and all(map(_is_number, items)) else None
+
+
+def has_tensor(value: Any) -> bool:
+    """Return whether a hyperparameter is a tensor, or has one among its values."""
+    return any(isinstance(item, Tensor) for item in _items(value))
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _value(slot: Slot, scalars: Sequence[Any]) -> Any:
@@ -102,4 +107,6 @@ def _value(slot: Slot, scalars: Sequence[Any]) -> Any:
 
 
 def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):  # to read a number on a device would wait for it
+        return value.is_cpu and not value.dim()
     return type(value) in (float, int)  # True is an int too, and chooses a way of the body

@@ -9,16 +9,20 @@ what they were, and every number is finite.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import SimpleNamespace
+from itertools import islice
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from optkit_core.implementations.scalar_buffers import Cells, ScalarCell
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, Slot, unflatten
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.scalar_program import ScalarProgram, ScalarRecorder
 from optkit_core.tracing.trace import trace
+
+NO_CELLS: Cells = MappingProxyType({})
 
 
 class RecordedBody(NamedTuple):
@@ -26,14 +30,22 @@ class RecordedBody(NamedTuple):
 
     Args:
         program: the kernel's.
-        scalars: how its numbers come from a group's hyperparameters, the count of steps and,
-            where gradients are scaled, the inverse of their scale.
+        scalars: how its numbers come from a group's hyperparameters, the count of steps, the
+            scalar buffers and, where gradients are scaled, the inverse of their scale. What it
+            assigns to scalar buffers follows the numbers.
         slots: what the hyperparameters are.
+        assigned: the positions, among the scalar buffers, of those that it assigns.
     """
 
     program: Program
     scalars: ScalarProgram
     slots: tuple[Slot, ...]
+    assigned: tuple[int, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many numbers the kernel takes."""
+        return len(self.scalars.results) - len(self.assigned)
 
 
 def record_body(
@@ -43,6 +55,9 @@ def record_body(
     t: float,
     maximize: bool = False,
     inverse_scale: float | None = None,
+    buffers: tuple[str, ...] | None = None,
+    is_new: bool = False,
+    cells: Cells = NO_CELLS,
 ) -> RecordedBody | None:
     """Record an update body.
 
@@ -53,25 +68,37 @@ def record_body(
         t: the number of the step.
         maximize: whether the gradient's sign is turned.
         inverse_scale: what the gradient is multiplied by first, if it is scaled.
+        buffers: the names of the buffers that there are; None: those that `h` asks for.
+        is_new: whether buffers come into being that the body sets.
+        cells: the scalar buffers as they are before the step.
 
     Returns:
         The body; None where it asks for numbers that can't be followed.
     """
-    recorder = ScalarRecorder(scalar_inputs(flat.numbers, t, inverse_scale))
-    *scalars, count = recorder.inputs[: len(flat.numbers) + 1]
-    scale = None if inverse_scale is None else recorder.inputs[-1]
+    held = [cell.value for cell in cells.values()]
+    recorder = ScalarRecorder(scalar_inputs(flat.numbers, t, held, inverse_scale))
+    inputs = iter(recorder.inputs)
+    scalars, count = list(islice(inputs, len(flat.numbers))), next(inputs)
+    traced = {name: ScalarCell(next(inputs), cell.dtype) for name, cell in cells.items()}
     try:
-        names = unflatten(flat.slots, scalars)
-        program, numbers = trace(algorithm, names, count, maximize, scale)
-        body = RecordedBody(program, recorder.program(numbers), flat.slots)
+        names, scale = unflatten(flat.slots, scalars), next(inputs, None)
+        common = (buffers, is_new)
+        program, numbers = trace(algorithm, names, count, maximize, scale, *common, traced)
+        assigned, new = _assigned(traced)
+        body = RecordedBody(program, recorder.program([*numbers, *new]), flat.slots, assigned)
         # A body may tell scalars from floats, by isinstance() for example: it has to do the same
         # with plain numbers.
-        plain = trace(algorithm, _without_tensors(h), t, maximize, inverse_scale)
+        values, own = (
+            _without_tensors(h),
+            {n: ScalarCell(c.value, c.dtype) for n, c in cells.items()},
+        )
+        plain, found = trace(algorithm, values, t, maximize, inverse_scale, *common, own)
     # No reason is lost: the body is then run in each step, and would show the same error there.
     except (ArithmeticError, AttributeError, TypeError, ValueError, RuntimeError):
         return None
-    values = [scalar.value for scalar in recorder.inputs]
-    is_same = plain == (program, body.scalars.numbers(values))
+    wanted = (program, assigned, body.scalars.numbers([x.value for x in recorder.inputs]))
+    own_assigned, own_new = _assigned(own)
+    is_same = wanted == (plain, own_assigned, [*found, *own_new])
     return body if recorder.is_complete and is_same else None
 
 
@@ -80,6 +107,7 @@ def matching_body(
     flat: FlatHyperparameters,
     t: float,
     inverse_scale: float | None,
+    held: Sequence[float] = (),
 ) -> RecordedBody | None:
     """Return the recorded body that a group goes through in a step, None where none is.
 
@@ -88,27 +116,42 @@ def matching_body(
         flat: the group's hyperparameters.
         t: the number of the step.
         inverse_scale: what the gradient is multiplied by first, if it is scaled.
+        held: what the scalar buffers hold.
     """
-    inputs = scalar_inputs(flat.numbers, t, inverse_scale)
+    inputs = scalar_inputs(flat.numbers, t, held, inverse_scale)
     for body in bodies:
         if body.slots == flat.slots and body.scalars.numbers(inputs) is not None:
             return body
     return None
 
 
-def scalar_inputs(numbers: Sequence[float], t: float, inverse_scale: float | None) -> list[float]:
+def scalar_inputs(
+    numbers: Sequence[float], t: float, held: Sequence[float], inverse_scale: float | None
+) -> list[float]:
     """Return the inputs of a body's scalar program in their order.
 
     Args:
         numbers: those of a group's hyperparameters.
         t: the number of the step.
+        held: what the scalar buffers hold.
         inverse_scale: what the gradient is multiplied by first, None where it isn't scaled.
     """
-    # `evaluate` in numbers.cpp and `RowNumbers.compute` count on this order.
+    # `read_row_inputs` in numbers.cpp and `RowNumbers.compute` count on this order.
     scale = [] if inverse_scale is None else [inverse_scale]
-    return [*numbers, t, *scale]
+    return [*numbers, t, *held, *scale]
+
+
+def _assigned(cells: Cells) -> tuple[tuple[int, ...], list[Any]]:
+    """Return the positions of the scalar buffers that a body has assigned, and their numbers."""
+    changed = [(i, cell.value) for i, cell in enumerate(cells.values()) if cell.is_assigned]
+    return tuple([i for i, _ in changed]), [value for _, value in changed]
 
 
 def _without_tensors(h: Any) -> SimpleNamespace:
-    values = vars(h).items()
-    return SimpleNamespace(**{k: float(v) if isinstance(v, Tensor) else v for k, v in values})
+    return SimpleNamespace(**{name: _plain(value) for name, value in vars(h).items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return float(value) if isinstance(value, Tensor) else value

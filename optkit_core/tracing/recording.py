@@ -99,9 +99,8 @@ class Recording:
             operands: the tensor, then the other arguments.
             names: of the last of them, where they are given by keyword.
         """
-        if method == "pow":  # which operation it is depends on the exponent: see `POWERS`
-            # float() gives up following a number: such a body is run in each step.
-            operands = [float(o) if isinstance(o, TracedScalar) else o for o in operands]
+        if method == "pow":  # which operation it is depends on the exponent
+            operands = [_as_known_power(o) for o in operands]
         key = (method, names, *[_key(operand) for operand in operands])
         call = self._last_call.children.get(key)
         if call is None:
@@ -174,8 +173,8 @@ class Recording:
         if not has_dtype and all(map(self._is_number_or_condition, values)):
             raise UntraceableError(
                 f"the update body computes {operation} of nothing but numbers, true and false, "
-                "whose dtype is torch's default; begin with mask.type_as(g), or give where() a "
-                "tensor"
+                "whose dtype is torch's default; begin with mask.type_as(g), or choose between "
+                "numbers by g.masked_fill(mask, number)"
             )
         indices = tuple([self._operand_index(operand) for operand in operands])
         self.instructions.append(Instruction(operation, indices))
@@ -202,6 +201,15 @@ def _root(inputs: tuple[str, ...]) -> CallNode:
     """Return what the first calls of bodies with these inputs come after."""
     # Kept for good: numbers are no part of its keys, so that it doesn't grow with the steps.
     return CallNode(len(inputs) - 1)
+
+
+def _as_known_power(operand: Any) -> Any:
+    """Return the exponent of `POWERS` that a scalar is, if it is one; the comparisons are noted."""
+    if isinstance(operand, TracedScalar):
+        for power in POWERS:
+            if operand.recorder.record("eq", operand, power):
+                return power
+    return operand
 
 
 def _key(operand: Any) -> int | str | type:

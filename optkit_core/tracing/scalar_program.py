@@ -5,7 +5,8 @@ instructions like those of a kernel, they are computed for every group and every
 `numbers.cpp`, with the same operations in the same order. A comparison that comes out otherwise
 than it did makes the recording invalid: the body may then go another way. So does a result that
 isn't finite, for which Python would raise an error. What can't be recorded, such as
-``math.sqrt(t)``, which needs a number at once, makes the body be run anew in every step.
+``math.sqrt(t)``, which needs a number at once, makes the body be run anew in every step;
+`optkit_core.scalar_math` has functions that are recorded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
+from ctypes import c_float
 from typing import Any, Literal, NamedTuple
 
 NOT_COMPARED = -1
@@ -27,6 +29,13 @@ SCALAR_OPERATIONS: dict[str, Callable[[float, float], Any]] = {
     "pow": math.pow,
     "neg": lambda x, _: -x,
     "abs": lambda x, _: abs(x),
+    "sqrt": lambda x, _: math.sqrt(x),
+    "exp": lambda x, _: math.exp(x),
+    "log": lambda x, _: math.log(x),
+    "min": min,
+    "max": max,
+    # The nearest float32, infinite where there is none.
+    "float32": lambda x, _: c_float(x).value,
     "lt": operator.lt,
     "le": operator.le,
     "gt": operator.gt,
@@ -117,13 +126,13 @@ class ScalarRecorder:
         self._constants: dict[tuple[float, float], int] = {}
         self._instructions: list[tuple[int, ValueSource, ValueSource, int]] = []
 
-    def record(self, name: str, left: Any, right: Any) -> Any:
+    def record(self, name: str, left: Any, right: Any = 0.0) -> Any:
         """Note an operation.
 
         Args:
             name: its key in `SCALAR_OPERATIONS`.
             left: its first operand, a scalar or a number.
-            right: its second operand, a scalar or a number.
+            right: its second operand, a scalar or a number; of no account where it has but one.
 
         Returns:
             Its result as a scalar; of a comparison what it comes out as.
@@ -199,6 +208,22 @@ class TracedScalar:
         return bool(self.recorder.record("ne", self, 0.0))
 
 
+def recorded(name: str, *operands: Any) -> Any:
+    """Return the result of an operation on numbers, noted if one of them is a scalar.
+
+    Args:
+        name: its key in `SCALAR_OPERATIONS`.
+        *operands: one or two.
+
+    >>> recorded("max", 1, 2.5)
+    2.5
+    """
+    for operand in operands:
+        if isinstance(operand, TracedScalar):
+            return operand.recorder.record(name, *operands)
+    return SCALAR_OPERATIONS[name](*map(float, (*operands, 0.0)[:2]))
+
+
 def _value(operand: Any) -> float:
     return operand.value if isinstance(operand, TracedScalar) else float(operand)
 
@@ -223,7 +248,7 @@ def _reflected(name: str) -> Callable[[TracedScalar, Any], Any]:
 
 
 def _unary(name: str) -> Callable[[TracedScalar], Any]:
-    return lambda self: self.recorder.record(name, self, 0.0)
+    return lambda self: self.recorder.record(name, self)
 
 
 def _unrecorded(name: str) -> Callable[..., Any]:

@@ -12,9 +12,13 @@ from typing import Any
 
 import torch
 
+from optkit_core.declaration.buffer_conditions import names_under
+from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.operators import Operators, is_in_place
+from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import UpdateBody
+from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.operations.lookup import UntraceableError
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.recording import Number, Recording, TracedTensor
@@ -94,6 +98,9 @@ def trace(
     t: float | TracedScalar | None,
     maximize: bool = False,
     inverse_scale: Number | None = None,
+    buffers: tuple[str, ...] | None = None,
+    is_new: bool = False,
+    cells: Cells | None = None,
 ) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with these hyperparameters.
 
@@ -103,6 +110,11 @@ def trace(
         t: the number of the step, or None where it comes from memory.
         maximize: whether the gradient's sign is turned.
         inverse_scale: what the gradient is multiplied by first, if it is scaled.
+        buffers: the names of the buffers that there are; None: those that the hyperparameters
+            ask for.
+        is_new: whether buffers come into being that the body sets.
+        cells: the scalar buffers, in which the body leaves what it assigns. Default: as they are
+            before a first step.
 
     Returns:
         The program, and the numbers that a launch of its kernel needs.
@@ -110,7 +122,9 @@ def trace(
     Raises:
         UntraceableError: the body does something that no kernel can be written for.
     """
-    inputs = ("p", "g", *algorithm.buffers, "t")
+    present = {n: algorithm.buffers[n] for n in names_under(algorithm.buffers, h, buffers)}
+    names = [name for name, buffer in present.items() if not buffer.is_scalar]
+    inputs = ("p", "g", *names, "t")
     recording = Recording(inputs)
     symbols = [Symbol(recording, value, value == GRADIENT) for value in range(len(inputs))]
     g = symbols[GRADIENT]
@@ -119,12 +133,33 @@ def trace(
         g = g.apply("mul", inverse_scale)
     if maximize:
         g = g.apply("neg")
-    view = StateView()
-    view.show(dict(zip(algorithm.buffers, symbols[2:-1], strict=True)))
-    count = symbols[-1] if t is None else t
+    view = StateView(is_new)
+    held = scalar_buffers.first_cells(present, h) if cells is None else cells
+    view.show(dict(zip(names, symbols[2:-1], strict=True)), held)
+    counted = symbols[-1] if t is None else t
+    count = counted if algorithm.counts_steps else None
     try:
         algorithm.update(symbols[PARAMETER], g, view, h, count)
     except (AttributeError, TypeError) as error:
         raise UntraceableError(f"the update body can't be traced: {error}") from error
     stores = tuple((i, s.value) for i, s in enumerate(symbols[:-1]) if s.value != i)
     return recording.program(stores), recording.numbers
+
+
+def trace_bucket(
+    algorithm: type[UpdateBody], bucket: Bucket, h: Any, t: float | None, cells: Cells
+) -> tuple[Program, list[Number]]:
+    """Record what an algorithm's update body does with the rows of a bucket.
+
+    Args:
+        algorithm: the class, with its ``update`` and ``buffers``.
+        bucket: the rows.
+        h: the hyperparameters of their group as attributes.
+        t: the number of the step, or None where it comes from memory.
+        cells: the scalar buffers, in which the body leaves what it assigns.
+
+    Raises:
+        UntraceableError: the body does something that no kernel can be written for.
+    """
+    common = (bucket.maximize, bucket.inverse_scale, bucket.names, bucket.is_new, cells)
+    return trace(algorithm, h, t, *common)

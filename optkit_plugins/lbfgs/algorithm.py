@@ -23,7 +23,7 @@ from optkit_core import (
     whole,
 )
 from optkit_plugins.lbfgs import block_groups
-from optkit_plugins.lbfgs.hyperparameters import TOLERANCE, DtypeRange, SearchRange
+from optkit_plugins.lbfgs.hyperparameters import NAMES, SIZES, TOLERANCE, DtypeRange, SearchRange
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.solve.line import LineSearch
 from optkit_plugins.lbfgs.solve.minimization import Minimization
@@ -165,10 +165,10 @@ class LBFGS(Optimizer):
         default=1e-9, range=TOLERANCE, doc="change of loss or parameters that ends a step"
     )
     history_size: int = hyperparameter(
-        default=100, range=whole(1), doc="number of remembered pairs"
+        default=100, range=whole(1), search=SIZES, doc="number of remembered pairs"
     )
     line_search_fn: str | LineSearch | None = hyperparameter(
-        default=None, range=SearchRange(), doc="how to find the step length"
+        default=None, range=SearchRange(), search=NAMES, doc="how to find the step length"
     )
     maximize: bool = option(default=False, range=boolean(), doc="ascend", kw_only=True, role="step")
     initial_step: str | None = option(

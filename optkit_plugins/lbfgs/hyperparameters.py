@@ -7,11 +7,15 @@ from typing import Any
 
 import torch
 
-from optkit_core import at_least
+from optkit_core import at_least, choice
 from optkit_plugins.lbfgs.searches import SEARCHES
 
 TOLERANCE = at_least(-math.inf, infinite=True)
 """Infinity ends a step at once, and what is negative never does."""
+
+NAMES = choice([None, *SEARCHES])
+SIZES = choice([5, 10, 20, 50, 100])
+"""Where good line searches and sizes of the history are searched."""
 
 FLOATING = ("float64", "float32", "bfloat16", "float16")
 

@@ -1,5 +1,6 @@
 """The command line but for ``compare``: list, show, version, help, and bad input."""
 
+import json
 import warnings
 
 import pytest
@@ -83,6 +84,30 @@ def test_show_a_class_of_torch(capsys, registered):
     registered("house-lbfgs", torch.optim.LBFGS)
     out = shown(capsys, "show", "house-lbfgs")
     assert "history_size" in out and "its own" in out
+
+
+def test_show_tells_where_to_search(capsys):
+    out = shown(capsys, "show", "adamax")
+    assert "Where to search" in out and "loguniform(0.0001, 0.1)" in out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_show_as_json_has_everything_that_describe_returns(capsys, name):
+    assert main(["show", name, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    described = optkit.describe(name)
+    assert printed.keys() == described.as_dict().keys()
+    assert [item["name"] for item in printed["buffers"]] == [b.name for b in described.buffers]
+    for shown_item, item in zip(printed["hyperparameters"], described.hyperparameters, strict=True):
+        assert (shown_item["name"], shown_item["range"]) == (item.name, item.range)
+        assert bool(shown_item["search"]) == bool(item.search)
+
+
+def test_show_of_a_class_of_torch_as_json(capsys, registered):
+    registered("house-sgd", torch.optim.SGD)
+    assert main(["show", "house-sgd", "--json"]) == 0
+    first, *_ = json.loads(capsys.readouterr().out)["hyperparameters"]
+    assert first["name"] == "lr" and first["search"] is None
 
 
 def test_show_of_an_unknown_name_gives_the_close_match(capsys):

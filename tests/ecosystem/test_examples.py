@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from algorithms import NAMES
+from processes import completed
 
 import optkit
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+Run = Callable[..., str]
 
 
-def test_there_are_examples() -> None:
-    assert [path.name for path in EXAMPLES] == ["lion.py"]
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return what runs an example with some words, and returns what it printed."""
+
+    def run_with(name: str, *words: str) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *words])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_with
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_example_has_a_test_here() -> None:
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == ["search.py", "signum.py"]
+
+
+def test_a_third_partys_algorithm(run: Run) -> None:
     try:
-        runpy.run_path(str(path), run_name="__main__")
+        printed = run("signum.py")
     finally:
-        optkit.unregister("lion")
-    printed = capsys.readouterr().out
+        optkit.unregister("signum")
     assert "implementations: forloop, foreach" in printed
     assert "0.8999999" in printed
+
+
+@pytest.mark.slow
+def test_a_search_by_what_each_algorithm_declares(run: Run) -> None:
+    pytest.importorskip("optuna", reason="the search by Optuna isn't installed")
+    printed = run("search.py", "ada*", "--trials", "8")
+    lines = dict(line.split(": ", 1) for line in printed.splitlines())
+    assert {"adagrad", "adamax"} <= lines.keys() <= set(NAMES)
+    assert "lr=" in lines["adagrad"] and "betas[1]=" in lines["adamax"]
+
+
+def test_a_search_without_optuna_says_what_to_install() -> None:
+    code = (
+        "import runpy, sys; sys.modules['optuna'] = None\n"
+        f"runpy.run_path({os.fspath(EXAMPLES / 'search.py')!r}, run_name='__main__')"
+    )
+    done = completed("-c", code)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "examples/search.py needs optuna: pip install optuna\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import TORCH
+from algorithms import COUNTED, TORCH, declared
 from problems import DTYPES, INFOS, copies, gradients, parameters, set_gradients
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -43,8 +43,11 @@ def test_forloop_equals_torch_bit_for_bit(name: str, options: Any, dtype: torch.
     mine, other = parameters(dtype), parameters(dtype)
     ours = optkit.create(name, mine, implementation="forloop", **options)
     theirs = TORCH[name](other, foreach=False, **options)
+    # torch's vector code rounds half types otherwise than its code for strided tensors, and
+    # gives a buffer that starts from the first gradient the strides of that one.
+    has_own_strides = any(buffer.is_set_by_body for buffer in ours.buffers.values())
     for _ in step_both(ours, theirs, mine, other):
-        if dtype.is_complex:
+        if dtype.is_complex or (dtype.itemsize == 2 and has_own_strides):
             assert_agree(mine, other)
         else:
             assert_same_bits(mine, other)
@@ -83,6 +86,7 @@ def test_tensor_lr_of_any_rank(name: str, implementation: str, shape: tuple[int,
 @pytest.mark.parametrize("name", TORCH)
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "maximize": True}], ids=str)
 def test_differentiable_has_torchs_values_and_gradients(name: str, options: Any) -> None:
+    options = declared(name, **options)
     results = []
     for cls in (optkit.get(name), TORCH[name]):
         lr_of_loss = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
@@ -93,7 +97,8 @@ def test_differentiable_has_torchs_values_and_gradients(name: str, options: Any)
         (gradient,) = torch.autograd.grad(theta.sin().sum(), lr_of_loss)
         results.append((theta.detach(), gradient))
     (ours, our_gradient), (theirs, their_gradient) = results
-    assert_agree([ours, our_gradient], [theirs, their_gradient])
+    # In this mode torch computes Adam's corrections from its counter, in float32.
+    assert_agree([ours, our_gradient], [theirs, their_gradient], dtype=torch.float32)
     assert our_gradient != 0
 
 
@@ -105,7 +110,8 @@ def test_differentiable_unrolls_many_steps(name: str, dtype: torch.dtype) -> Non
     def unrolled(scale: torch.Tensor) -> torch.Tensor:
         turned = scale * (1 + 0.5j) if dtype.is_complex else scale
         theta = torch.linspace(-1, 1.1, 37, dtype=torch.float64) * turned
-        optimizer = optkit.get(name)([theta], lr=0.1, weight_decay=0.1, differentiable=True)
+        options = declared(name, weight_decay=0.1, differentiable=True)
+        optimizer = optkit.get(name)([theta], lr=0.1, **options)
         for step in range(4):
             theta.grad = (theta.clone() + step + 1) * scale
             optimizer.step()
@@ -167,7 +173,7 @@ def test_a_sparse_step_warns_of_nothing() -> None:
 @pytest.mark.parametrize("name", TORCH)
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"maximize": True}], ids=str)
 def test_gradients_are_never_modified(name: str, implementation: str, options: Any) -> None:
-    params = parameters(torch.float32)
+    params, options = parameters(torch.float32), declared(name, **options)
     optimizer = optkit.create(name, params, implementation=implementation, **options)
     for grads in gradients(params, 3):
         set_gradients(params, grads)
@@ -180,7 +186,7 @@ def test_gradients_are_never_modified(name: str, implementation: str, options: A
                 assert torch.equal(p.grad, kept[1])
 
 
-@pytest.mark.parametrize("name", TORCH)
+@pytest.mark.parametrize("name", COUNTED)
 def test_torchs_step_counter_under_another_default_dtype_is_ours(name: str) -> None:
     torch.set_default_dtype(torch.float64)
     try:
@@ -199,7 +205,7 @@ def test_torchs_step_counter_under_another_default_dtype_is_ours(name: str) -> N
 
 
 @pytest.mark.parametrize("implementation", ["forloop", "foreach"])
-@pytest.mark.parametrize("name", TORCH)
+@pytest.mark.parametrize("name", COUNTED)
 def test_counters_count_under_any_default_device(name: str, implementation: str) -> None:
     p = torch.nn.Parameter(torch.ones(3))
     p.grad = torch.ones(3)
@@ -245,8 +251,9 @@ def test_lazily_conjugated_gradients_and_foreign_entries_in_the_state(
 def test_any_size_of_chunk_gives_the_same(monkeypatch: Any, name: str, limit: int) -> None:
     mine, other = parameters(torch.float32), parameters(torch.float32)
     monkeypatch.setenv("OPTKIT_FOREACH_BYTES", str(limit))
-    foreach = optkit.create(name, mine, implementation="foreach", weight_decay=0.1, maximize=True)
-    forloop = optkit.create(name, other, implementation="forloop", weight_decay=0.1, maximize=True)
+    options = declared(name, weight_decay=0.1, maximize=True)
+    foreach = optkit.create(name, mine, implementation="foreach", **options)
+    forloop = optkit.create(name, other, implementation="forloop", **options)
     for _ in step_both(foreach, forloop, mine, other):
         assert_agree(mine, other)
 

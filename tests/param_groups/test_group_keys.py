@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ALGORITHMS, NAMES, TORCH
+from algorithms import ALGORITHMS, NAMES, TORCH, declared
 
 import optkit
 from optkit import LBFGS, Adamax, UnusedGroupKeyWarning
@@ -170,7 +170,7 @@ def test_a_wrapper_that_hands_its_groups_on(name: str) -> None:
         p = parameter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            optimizer = Sharpened([p], base, lr=0.1, weight_decay=0.1)
+            optimizer = Sharpened([p], base, lr=0.1, **declared(name, weight_decay=0.1))
         assert len(warned(caught)) == (base is own)
         for _ in range(3):
             optimizer.step()
@@ -225,7 +225,7 @@ def test_such_keys_go_into_checkpoints_and_come_back(cls: Any, way: str, tmp_pat
     assert (group["tag"], group["layer_id"]) == ("head", 3)
 
 
-@pytest.mark.parametrize("key", ["rho", "layer_id", "nesterov"])
+@pytest.mark.parametrize("key", ["temperature", "layer_id", "stage"])
 @pytest.mark.parametrize("name", TORCH)
 def test_torchs_state_with_a_wrappers_keys_loads(name: str, key: str) -> None:
     cls, theirs = ALGORITHMS[name], TORCH[name]

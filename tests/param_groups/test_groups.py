@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from algorithms import TORCH
+from algorithms import TORCH, declared
 from problems import INFOS
 from torch.testing._internal.common_optimizers import OptimizerErrorEnum
 
@@ -135,18 +135,26 @@ def test_empty_and_unpaired_arguments() -> None:
         optkit.create("adamax", [parameter(2) * 2])
 
 
-def other_value(default: Any, i: int) -> Any:
+OTHER_VALUES = {"etas": (0.3, 1.7), "nesterov": False}
+"""Those of hyperparameters that don't go with any value of the others."""
+
+
+def other_value(name: str, default: Any, i: int) -> Any:
     """Return a value that is no default and no neighbor's: in [0, 1), or a flag."""
+    if name in OTHER_VALUES:
+        return OTHER_VALUES[name]
     if isinstance(default, tuple):
         return tuple(0.09 * (i + 1) + 0.01 * k for k in range(len(default)))
-    return not default if default is None or isinstance(default, bool) else 0.09 * (i + 1)
+    if default is None or isinstance(default, bool):
+        return default is False
+    return 0.09 * (i + 1)
 
 
 @pytest.mark.parametrize("name", TORCH)
 def test_arguments_come_in_torchs_order(name: str) -> None:
     arguments = list(inspect.signature(TORCH[name]).parameters.values())[1:]
-    by_position = [a.default for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
-    values = [other_value(default, i) for i, default in enumerate(by_position)]
+    by_position = [a for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
+    values = [other_value(a.name, a.default, i) for i, a in enumerate(by_position)]
     ours = optkit.get(name)([parameter(2)], *values).param_groups[0]
     theirs = TORCH[name]([parameter(2)], *values).param_groups[0]
     assert {key: ours[key] for key in theirs if key != "params"} == {
@@ -178,7 +186,8 @@ def test_group_options_override_and_follow_changes(name: str) -> None:
     params = [[torch.nn.Parameter(torch.ones(40)) for _ in range(2)] for _ in range(2)]
     optimizers = []
     for cls, (p, q) in zip((optkit.get(name), TORCH[name]), params, strict=True):
-        optimizer = cls([{"params": p, "lr": 0.5}, {"params": [q], "weight_decay": 0.3}], lr=0.1)
+        groups = [{"params": p, "lr": 0.5}, {"params": [q], **declared(name, weight_decay=0.3)}]
+        optimizer = cls(groups, lr=0.1, foreach=False)
         optimizers.append(optimizer)
         for step in range(6):
             p.grad, q.grad = torch.full((40,), step - 2.0), torch.full((40,), 1.0 + step)

@@ -114,4 +114,6 @@ def test_choices_and_buckets_still_have_a_kind() -> None:
     optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
     optimizer.step()
     with pytest.warns(DeprecationWarning, match="Choice.kind is called key now"):
-        assert optimizer.plan[0].kind == BucketKey(torch.device("cpu"), torch.float32)
+        assert optimizer.plan[0].kind == BucketKey(
+            torch.device("cpu"), torch.float32, buffers=optimizer.plan[0].key.buffers
+        )

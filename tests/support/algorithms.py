@@ -30,6 +30,9 @@ COUNTERPARTS = {name: TORCH_OPTIM[name] for name in NAMES if name in TORCH_OPTIM
 TORCH = {name: COUNTERPARTS[name] for name in ELEMENTWISE if name in COUNTERPARTS}
 """The same of elementwise algorithms alone."""
 
+COUNTED = {name: cls for name, cls in TORCH.items() if ELEMENTWISE[name].counts_steps}
+"""Those of these that count the steps of each parameter."""
+
 
 def declared(name: str, **options: Any) -> dict[str, Any]:
     """Return those of some options that an algorithm declares."""

@@ -71,6 +71,7 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "logical_and": lambda x, y, z: y.where((x > y).logical_and(z), x),
     "logical_or": lambda x, y, z: y.where((x > y).logical_or(z < x), x),
     "where": lambda x, y, z: x.where(z < y, y) * (x > z),
+    "masked_fill": lambda x, y, z: x.sign().masked_fill_(x > y, 1.2).masked_fill(x == 0, 0.1),
 }
 """A use of every operation, on three tensors or what stands for them."""
 

@@ -20,14 +20,14 @@ class Product(Elementwise):
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-        s.product.mul_(h.decay + 0.01 / t)
+        s.product *= h.decay + 0.01 / t
         s.mean.lerp_(g, 1 - h.decay)
         p.mul_(1 - h.lr * s.product * 0.1)
-        p.add_(s.product, alpha=-h.lr)
+        p.sub_(h.lr * s.product)
         p.sub_(g.mul(s.product) / (1 + s.product), alpha=h.lr)
         p.add_(s.mean, alpha=-s.product * h.lr)
         p.addcmul_(g, s.mean.tanh(), value=s.product * h.lr)
-        p.addcdiv_(s.mean, 2 - s.product, value=-h.lr)
+        p.add_(s.mean, alpha=-h.lr / (2 - s.product))
 
 
 class Columns(Elementwise):

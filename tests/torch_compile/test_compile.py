@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH
+from algorithms import ELEMENTWISE, TORCH, declared
 from bodies import CALLS, Branching, Mixed, Timed
 from problems import copies
 from torch._dynamo.utils import counters
@@ -17,6 +18,7 @@ import optkit
 import optkit_core
 from optkit_core import Buffer, Elementwise, at_least, hyperparameter
 from optkit_core.testing import assert_agree
+from optkit_core.tracing.trace import trace
 
 pytestmark = [  # of torch's own code
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
@@ -145,14 +147,21 @@ def cost_of_torch(cls: Any) -> Compilations:
     return counted()
 
 
+def branches(cls: Any, steps: int = STEPS, **options: Any) -> int:
+    """Return how many ways an algorithm's body goes in its first steps."""
+    h = SimpleNamespace(**cls([torch.ones(1)], **options).defaults)
+    counts = [None] if options.get("capturable") else map(float, range(1, steps + 1))
+    return len({trace(cls, h, t)[0] for t in counts})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_one_graph_over_a_schedule_and_no_more_breaks_than_torch(
+def test_as_many_graphs_as_branches_over_a_schedule_and_no_more_breaks_than_torch(
     theirs: list[Compilations], name: str
 ) -> None:
-    """torch.optim compiles anew when the learning rate changes for the first time."""
+    """One for each way that the body goes; torch.optim compiles anew for another rate."""
     in_step(ALGORITHMS[name], steps=20)
-    assert counted().graphs == 1 < min(cost.graphs for cost in theirs)
+    assert counted().graphs == branches(ALGORITHMS[name], 20)
     assert counted().breaks <= min(cost.breaks for cost in theirs)
 
 
@@ -201,22 +210,22 @@ def test_options_give_the_same_numbers(name: str, options: Any) -> None:
         return made[-1]
 
     in_step(make, torch.float64)
-    assert counted().graphs == 1
+    assert counted().graphs == branches(ELEMENTWISE[name], **options)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.complex64], ids=str)
 @pytest.mark.parametrize("name", TORCH)
 def test_other_dtypes_give_the_same_numbers(name: str, dtype: torch.dtype) -> None:
-    in_step(lambda params: optkit.create(name, params, eps=1e-3), dtype)
-    assert counted().graphs == 1
+    in_step(lambda params: optkit.create(name, params, **declared(name, eps=1e-3)), dtype)
+    assert counted().graphs == branches(ELEMENTWISE[name])
 
 
 @pytest.mark.parametrize("name", TORCH)
 def test_missing_gradients_give_the_same_numbers(name: str) -> None:
     """All gradients, fewer, and both again for parameters whose counts differ."""
     in_step(lambda params: optkit.create(name, params), torch.float64, missing=True)
-    assert counted().graphs <= 4
+    assert counted().graphs <= 4 * branches(ELEMENTWISE[name])
 
 
 def test_every_operation_gives_the_same_numbers() -> None:

@@ -54,7 +54,7 @@ def nothing_known() -> Iterator[None]:
 
 
 def traced(body: Body, t: float) -> tuple[Program, list[Any]]:
-    algorithm = SimpleNamespace(buffers={"a": Buffer()}, update=body)
+    algorithm = SimpleNamespace(buffers={"a": Buffer()}, counts_steps=True, update=body)
     return trace(algorithm, None, t)
 
 

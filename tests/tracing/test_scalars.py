@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from array import array
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,13 +18,24 @@ from patience import PATIENT
 
 import optkit
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
+from optkit_core.implementations.scalar_buffers import first_cells
 from optkit_core.native import tensor_reader_loader
 from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten, unflatten
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.recorded_body import RecordedBody, matching_body, record_body
-from optkit_core.tracing.scalar_program import COMPARISONS, SCALAR_OPERATIONS, ScalarRecorder
+from optkit_core.tracing.scalar_program import (
+    COMPARISONS,
+    SCALAR_OPERATIONS,
+    ScalarRecorder,
+    recorded,
+)
 
-CALLS = {**SCALAR_OPERATIONS, "pow": operator.pow}
+FUNCTIONS = ("sqrt", "exp", "log", "min", "max", "float32")
+CALLS = {
+    **SCALAR_OPERATIONS,
+    "pow": operator.pow,
+    **{name: partial(recorded, name) for name in FUNCTIONS},
+}
 FLOATS = st.floats(-1e3, 1e3, allow_nan=False).map(lambda x: round(x, 3))
 
 
@@ -48,7 +60,7 @@ def expressions(draw: st.DrawFn, depth: int = 4) -> Any:
 def computed(function: Any, numbers: list[float]) -> float | None:
     try:
         result = function(numbers)
-    except (ArithmeticError, TypeError):  # the latter of complex numbers
+    except (ArithmeticError, ValueError, TypeError):  # the last of complex numbers
         return None
     return result if isinstance(result, float) and math.isfinite(result) else None
 
@@ -133,13 +145,15 @@ def test_every_shipped_body_is_recorded_once(name: str) -> None:
     h = SimpleNamespace(**{n: algorithm.default_values[n] for n in algorithm.hyperparameter_names})
     own = flatten(h)
     assert own is not None
-    body = record_body(algorithm, h, own, 1.0)
+    cells = first_cells(algorithm.buffers, h)
+    held = [cell.value for cell in cells.values()]
+    body = record_body(algorithm, h, own, 1.0, cells=cells)
     assert body is not None
-    assert matching_body([body], own, 1000.0, None) is body
+    assert matching_body([body], own, 1000.0, None, held) is body
     h.weight_decay = 0.1
     decayed = flatten(h)
     assert decayed is not None
-    assert matching_body([body], decayed, 2.0, None) is None
+    assert matching_body([body], decayed, 2.0, None, held) is None
 
 
 def test_hyperparameters_come_back_as_they_were() -> None:

@@ -22,9 +22,10 @@ State = Mapping[str, Any]
 
 @attrs.frozen(eq=False)
 class VerifiedStates:
-    """Saved states that fit their parameters, one row for each.
+    """Saved states of one algorithm that fit their parameters, one row for each.
 
     Args:
+        algorithm: the class whose they are.
         parameters: whose states they become.
         labels: what the parameters are called.
         groups: the positions of their groups.
@@ -32,6 +33,7 @@ class VerifiedStates:
         keys: the parameters' keys for deduplicated checks.
     """
 
+    algorithm: Any
     parameters: Sequence[Tensor]
     labels: Sequence[str]
     groups: Sequence[int]
@@ -43,47 +45,56 @@ class VerifiedStates:
         if all(chosen):
             return self
         columns: Any = (self.parameters, self.labels, self.groups, self.states, self.keys)
-        return VerifiedStates(*(list(compress(column, chosen)) for column in columns))
+        return VerifiedStates(
+            self.algorithm, *(list(compress(column, chosen)) for column in columns)
+        )
 
 
 def verify(
     algorithm: Any,
     saved: ParsedState,
     matched: Sequence[MatchedGroup],
+    options: Sequence[Mapping[str, Any]],
     mismatches: Mismatches,
 ) -> VerifiedStates:
     """Check the saved state of every matched parameter.
 
     Args:
-        algorithm: the optimizer's class.
+        algorithm: the class whose states they are.
         saved: the saved state.
-        matched: which parameter is which.
+        matched: which parameter is which; no parameter of another algorithm has an id.
+        options: the values of each group once they are loaded.
         mismatches: takes in what doesn't fit.
 
     Returns:
         The states that fit.
     """
     schema = schema_of(algorithm)
-    rows = _with_state(saved, matched)
+    rows = _with_state(algorithm, saved, matched, schema.set_by_body)
+    required = _required(schema, rows, options)
     # Whole columns are checked first; only a state that may be wrong is looked at by itself, for
     # words.
+    are_whole = _are_whole(schema, rows, required)
     fitting = rows.only(
         [
-            is_whole or _fits(schema, state, parameter, label, mismatches)
-            for is_whole, state, parameter, label in zip(
-                _are_whole(schema, rows), rows.states, rows.parameters, rows.labels, strict=True
+            is_whole or _fits(schema, names, state, parameter, label, mismatches)
+            for is_whole, names, state, parameter, label in zip(
+                are_whole, required, rows.states, rows.parameters, rows.labels, strict=True
             )
         ]
     )
     for state, label in zip(fitting.states, fitting.labels, strict=True):
         complaint = algorithm.state_complaint(state)
         mismatches.refused += [f"the state of {label}: {complaint}"] if complaint else []
-    known = set().union(*(group.ids for group in saved.groups))
-    mismatches.unexpected += [f"state of {key!r:.60}" for key in saved.state if key not in known]
     return fitting
 
 
-def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> VerifiedStates:
+def _with_state(
+    algorithm: Any,
+    saved: ParsedState,
+    matched: Sequence[MatchedGroup],
+    set_by_body: frozenset[str],
+) -> VerifiedStates:
     """Return a row for each parameter that has a saved state."""
     parameters: list[Tensor] = []
     labels: list[str] = []
@@ -91,22 +102,45 @@ def _with_state(saved: ParsedState, matched: Sequence[MatchedGroup]) -> Verified
     states: list[State] = []
     for position, group in enumerate(matched):
         own = [None if key is None else saved.state.get(key) for key in group.ids]
+        if set_by_body:
+            own = [state and _without_unset(state, set_by_body) for state in own]
         parameters += compress(group.params, own)
         labels += compress(group.labels, own)
         # A parameter that never had a gradient has an empty state or none.
         states += filter(None, own)
         groups += [position] * (len(states) - len(groups))
     keys = deduplicated_checks.parameter_keys(parameters, groups)
-    return VerifiedStates(parameters, labels, groups, states, keys)
+    return VerifiedStates(algorithm, parameters, labels, groups, states, keys)
 
 
-def _are_whole(schema: Schema, rows: VerifiedStates) -> Iterable[bool]:
-    """Return which states have all the entries that are declared, and no other, and these fit."""
-    names = schema.buffers.keys()
-    whole: Iterable[bool] = [state.keys() == names for state in rows.states]
+def _without_unset(state: State, set_by_body: frozenset[str]) -> State:
+    """Return a state without the buffers that no step has set, which torch may save as None."""
+    if not any(state.get(name, 0) is None for name in set_by_body):
+        return state
+    return {k: v for k, v in state.items() if v is not None or k not in set_by_body}
+
+
+def _required(
+    schema: Schema, rows: VerifiedStates, options: Sequence[Mapping[str, Any]]
+) -> list[frozenset[str]]:
+    """Return the names of the entries that each state has to have."""
+    names_of = {position: schema.names_for(options[position]) for position in set(rows.groups)}
+    sets: dict[tuple[str, ...], frozenset[str]] = {}
+    names = (names_of[group](p) for p, group in zip(rows.parameters, rows.groups, strict=True))
+    return [sets.setdefault(own, frozenset(own)) for own in names]
+
+
+def _are_whole(
+    schema: Schema, rows: VerifiedStates, required: Sequence[frozenset[str]]
+) -> Iterable[bool]:
+    """Return which states have all the entries that they need, and no other, and these fit."""
+    pairs = zip(rows.states, required, strict=True)
+    whole: Iterable[bool] = [state.keys() == names for state, names in pairs]
     for name, buffer in schema.buffers.items():
-        column = [state.get(name) for state in rows.states]
-        whole = map(and_, whole, _values_fit(buffer, column, rows))
+        is_saved = [name in state for state in rows.states]
+        part = rows.only(is_saved)
+        fitting = iter(_values_fit(buffer, [state[name] for state in part.states], part))
+        whole = map(and_, whole, [next(fitting) if saved else True for saved in is_saved])
     return whole
 
 
@@ -122,11 +156,16 @@ def _values_fit(buffer: Buffer, column: Sequence[Any], rows: VerifiedStates) -> 
 
 
 def _fits(
-    schema: Schema, state: State, parameter: Tensor, label: str, mismatches: Mismatches
+    schema: Schema,
+    required: frozenset[str],
+    state: State,
+    parameter: Tensor,
+    label: str,
+    mismatches: Mismatches,
 ) -> bool:
     """Say what is wrong with a state; one that merely lacks optional entries fits."""
     before = mismatches.count
-    for name in schema.required - state.keys():
+    for name in sorted(required - state.keys()):
         mismatches.missing.append(f"the state of {label} has no {name}")
     for name in state.keys() - schema.buffers.keys():
         mismatches.unexpected.append(f"the state of {label} has a key {name!r:.40}")

@@ -21,6 +21,10 @@ class TensorKind(BufferKind):
     device_rule = "the parameter's"
     is_tensor = True
 
+    def init_complaint(self, init: Any) -> str | None:
+        """Return why a buffer can't start from a value; None stands for what a body sets."""
+        return None if init is None else super().init_complaint(init)
+
     @abstractmethod
     def shape_of(self, parameter: Tensor) -> torch.Size:
         """Return the shape of the buffer of `parameter`."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from optkit_core import torch_private
-from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import step_counters
 from optkit_core.native.shared_structures import WORD, OperandStruct, PlanStruct, address
 from optkit_core.native.tensor_reader import Reader
@@ -25,18 +24,20 @@ class AddressTable:
 
     Args:
         bucket: the parameters, gradients and states; the order of its rows is kept.
-        names: the buffers that a kernel takes, in its order; the step counters come last.
+        names: the buffers that a kernel takes, in its order; the step counters follow, and then
+            the scalar buffers.
         reader: what notices changes; None where there is no compiled code that does.
     """
 
     def __init__(self, bucket: Bucket, names: Sequence[str], reader: Reader | None) -> None:
         """Note where everything lies now."""
         self.bucket = bucket
-        self.names = (*names, STEP)
+        self.names = tuple(names)
         self.rows = len(bucket)
-        columns = self._columns()
-        self.dtypes = tuple(real_dtype(column[0]) for column in columns[:-1])
-        self.is_wide = columns[-1][0].dtype == torch.float64
+        columns, operands = self._columns(), 2 + len(names)
+        self.dtypes = tuple(real_dtype(column[0]) for column in columns[:operands])
+        wide = [column[0].dtype == torch.float64 for column in columns[operands:]]
+        self.is_wide, self.are_wide = wide[0], wide[1:]
         parts = 2 if bucket.key.dtype.is_complex else 1  # a kernel computes with the real numbers
         self.ends = array("q", accumulate(parts * p.numel() for p in bucket.params))
         # Compiled code keeps its address, and writes to it: it must never grow.
@@ -46,14 +47,30 @@ class AddressTable:
         self.watched = Watched(self, reader) if reader else None
 
     def _columns(self) -> list[list[Tensor]]:
-        states = self.bucket.states
-        columns = [[state[name] for state in states] for name in self.names]
-        return [self.bucket.params, self.bucket.grads, *columns]
+        bucket = self.bucket
+        buffers, scalars = (
+            [[state[name] for state in bucket.states] for name in names]
+            for names in (self.names, bucket.scalars)
+        )
+        return [bucket.params, bucket.grads, *buffers, bucket.steps, *scalars]
 
     @property
     def counters(self) -> int:
         """Where the addresses of the step counters begin."""
-        return address(self.memory) + WORD * self.rows * (1 + len(self.names))
+        return self._addresses_of(len(self.dtypes))
+
+    @property
+    def scalars(self) -> int:
+        """Where the addresses of the scalar buffers begin."""
+        return self._addresses_of(len(self.dtypes) + 1)
+
+    def _addresses_of(self, column: int) -> int:
+        return address(self.memory) + WORD * self.rows * column
+
+    @property
+    def kernel_memory(self) -> array[int]:
+        """The addresses of what a kernel on a device reads: its operands and step counters."""
+        return self.memory[: self.rows * (len(self.dtypes) + 1)]
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
@@ -68,10 +85,12 @@ class AddressTable:
 
     def advance(self) -> None:
         """Add one to every step counter."""
+        if not self.bucket.counts_steps:
+            return
         if self.watched:
             self.watched.advance()
         else:
-            step_counters.advance(self.bucket.steps)
+            step_counters.advance(self.bucket.counters)
 
 
 class Watched:
@@ -81,13 +100,23 @@ class Watched:
         """Note what is to stay as it is."""
         bucket, self._table, self.reader = table.bucket, table, reader
         # Held, here and below: an object that has gone could leave its id to another one.
-        self._tensors = [state[name] for state in bucket.states for name in table.names]
+        steps = bucket.steps
+        self._tensors = [
+            tensor
+            for state, step in zip(bucket.states, steps, strict=True)
+            for tensor in (
+                *[state[name] for name in table.names],
+                step,
+                *[state[name] for name in bucket.scalars],
+            )
+        ]
         # A gradient of one element may have a lazy negation or conjugation, unseen by its strides.
         self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
         self._handles = reader.handles(self._tensors)
         self._entries = [entry for state in bucket.states for entry in state.values()]
-        columns = 1 + len(table.names)
+        numbers = 1 + len(bucket.scalars)
+        columns = 1 + len(table.names) + numbers
         self._operands = (OperandStruct * (columns + 1))()
         # In the order of PlanStruct, where handles stand between states and dicts.
         self._arrays = (
@@ -106,7 +135,8 @@ class Watched:
         params, impls, tokens, states, *others, hints = map(address, self._arrays)
         self.plan = PlanStruct(
             table.rows,
-            len(table.names),
+            len(table.names) + numbers,
+            numbers,
             params,
             impls,
             tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 
@@ -17,6 +17,7 @@ from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.trace import trace
+from optkit_core.tracing.traced_rows import RowKey, assignment, row_keys, traced_rows
 
 __all__ = ["make_launcher", "source", "unsupported_reason"]
 
@@ -45,8 +46,9 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
-        load_kernel(trace(algorithm, h, 1.0)[0], dtypes, algorithm.__name__)
+        dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+        load_kernel(program, dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
     return None
@@ -60,9 +62,8 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    return cpp_source.loop(
-        trace(algorithm, h, 1.0)[0], row_partition.expected_dtypes(algorithm, key, TYPES)
-    )
+    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+    return cpp_source.loop(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
 
 
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
@@ -75,48 +76,46 @@ def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     if part.run is None:
         compiled = load_kernel(numbers.body.program, table.dtypes, algorithm.__name__)
         # It goes on reading these two arrays, into which every step computes its numbers.
-        part.run = partial(_run, table, compiled.job(table, numbers.sets, numbers.numbers))
+        job = compiled.job(table, numbers.sets, numbers.numbers)
+        part.run = partial(_run, table, job, numbers.assign)
     return part.run
 
 
 def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
-    """Return what steps a table's rows by running the body for each of their groups and counts.
+    """Return what steps a table's rows by running the body for each of their keys.
 
     Rows whose bodies differ get tables of their own.
     """
-    bucket = table.bucket
-    counts = table.next_counts()
-    group_steps = list(
-        zip(bucket.groups, counts if len(counts) > 1 else [*counts] * table.rows, strict=True)
-    )
-    distinct = list(dict.fromkeys(group_steps))
-    traces = [
-        trace(algorithm, bucket.hyperparameters[index], t, bucket.maximize, bucket.inverse_scale)
-        for index, t in distinct
-    ]
-    if any(program != traces[0][0] for program, _ in traces):
-        return row_partition.one_after_another(_by_group_step(algorithm, table, group_steps))
-    compiled = load_kernel(traces[0][0], table.dtypes, algorithm.__name__)
-    positions = {key: position for position, key in enumerate(distinct)}
-    sets = array("i", [positions[key] for key in group_steps])
-    numbers = array("d", [float(number) for _, numbers in traces for number in numbers])
-    return partial(_run, table, compiled.job(table, sets, numbers))
+    bucket, counts = table.bucket, table.next_counts()
+    each = counts if len(counts) > 1 else [*counts] * table.rows
+    keys = row_keys(bucket, each)
+    traces = traced_rows(algorithm, bucket, keys)
+    programs = dict.fromkeys(traced.program for traced in traces.values())
+    if len(programs) > 1:
+        return row_partition.one_after_another(_by_key(algorithm, table, keys))
+    compiled = load_kernel(*programs, table.dtypes, algorithm.__name__)
+    positions = {key: position for position, key in enumerate(traces)}
+    sets = array("i", [positions[key] for key in keys])
+    numbers = array("d", [float(n) for traced in traces.values() for n in traced.numbers])
+    job = compiled.job(table, sets, numbers)
+    return partial(_run, table, job, assignment(bucket, traces, keys))
 
 
-def _run(table: AddressTable, job: KernelJob) -> None:
+def _run(table: AddressTable, job: KernelJob, assign: Callable[[], None]) -> None:
     # The numbers are those of this step already: whoever computed them added one.
     table.advance()
+    assign()
     job.run()
 
 
-def _by_group_step(
-    algorithm: type[UpdateBody], table: AddressTable, group_steps: Sequence[tuple[int, float]]
+def _by_key(
+    algorithm: type[UpdateBody], table: AddressTable, keys: Sequence[RowKey]
 ) -> list[Launch]:
     launches = []
     table.bucket.refresh()  # it has no gradients where a reader looks them up
-    for key in dict.fromkeys(group_steps):
-        rows = [row for row, other in enumerate(group_steps) if other == key]
+    for key in dict.fromkeys(keys):
+        rows = [row for row, other in enumerate(keys) if other == key]
         # Without a reader, since this table serves a single step.
-        part = AddressTable(table.bucket.subset(rows), tuple(algorithm.buffers), None)
+        part = AddressTable(table.bucket.subset(rows), table.names, None)
         launches.append(_traced(algorithm, part))
     return launches

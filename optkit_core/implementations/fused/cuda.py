@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from itertools import accumulate
@@ -27,6 +27,13 @@ from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
+from optkit_core.tracing.traced_rows import (
+    RowKey,
+    TracedRow,
+    assignment,
+    row_keys,
+    traced_rows,
+)
 
 __all__ = ["make_launcher", "source", "unsupported_reason"]
 
@@ -55,10 +62,6 @@ class Pass(NamedTuple):
     sets: array[int]
 
 
-GroupStep = tuple[int, float | None]
-"""A group's index and the step that a row of it takes, None where the device counts."""
-
-
 def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     """Return what steps the bucket, once everything that it needs is there.
 
@@ -84,8 +87,8 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        row_partition.expected_dtypes(algorithm, key, TYPES)
-        trace(algorithm, h, None if key.capturable else 1.0)
+        row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        trace(algorithm, h, None if key.capturable else 1.0, buffers=key.buffers)
     except UnavailableError as error:
         return str(error)
     return unsupported_device_reason(key.device)
@@ -99,8 +102,9 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
-    program, numbers = trace(algorithm, h, None if key.capturable else 1.0)
+    dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
+    t = None if key.capturable else 1.0
+    program, numbers = trace(algorithm, h, t, buffers=key.buffers)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
 
 
@@ -126,7 +130,9 @@ def _settle_counters(bucket: Bucket) -> None:
     """
     if bucket.kept is not None and bucket.found_inf is None:
         return  # they were settled when the parts were made
-    device, steps = bucket.key.device, bucket.steps
+    device, steps = bucket.key.device, bucket.counters
+    if not steps:
+        return
     is_away = [step.device != device for step in steps]
     # Only the device knows whether a step is skipped: a count of the host would be wrong.
     if any(is_away) and (bucket.found_inf is not None or not all(is_away)):
@@ -140,8 +146,12 @@ def _settle_counters(bucket: Bucket) -> None:
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     """Return what steps the rows of a part: one launch for each branch of the body."""
     row_partition.require_known(part.table.dtypes, TYPES)
-    passes = _traced(algorithm, part.table) if part.numbers is None else [_recorded(part)]
-    return partial(_run, part.table, passes)
+    if part.numbers is not None:
+        return partial(_run, part.table, [_recorded(part)], part.numbers.assign)
+    keys = row_keys(part.table.bucket, _counts(part.table))
+    traces = traced_rows(algorithm, part.table.bucket, keys)
+    assign = assignment(part.table.bucket, traces, keys)
+    return partial(_run, part.table, _passes(part.table, traces, keys), assign)
 
 
 def _recorded(part: Part) -> Pass:
@@ -150,44 +160,36 @@ def _recorded(part: Part) -> Pass:
     assert numbers is not None
     scale = table.bucket.inverse_scale
     count = numbers.compute(None if scale is None else float(scale))
-    width = len(numbers.body.scalars.results)
+    width = numbers.body.width
     sets = [numbers.numbers[i * width : (i + 1) * width].tolist() for i in range(count)]
     return _pass(table, numbers.body.program, sets, table.ends, numbers.sets)
 
 
-def _traced(algorithm: type[UpdateBody], table: AddressTable) -> list[Pass]:
+def _passes(
+    table: AddressTable, traces: Mapping[RowKey, TracedRow], keys: Sequence[RowKey]
+) -> list[Pass]:
     """Return the launches for rows whose bodies are run: one for each branch that they take."""
-    group_steps = _group_steps(table)
-    traces = {key: _trace(algorithm, table.bucket, key) for key in dict.fromkeys(group_steps)}
-    together: dict[Any, list[GroupStep]] = {}
-    for key, (program, given) in traces.items():
-        together.setdefault((program, _dtypes(given)), []).append(key)
+    device = table.bucket.key.device
+    given = {key: [on(device, number) for number in row.numbers] for key, row in traces.items()}
+    together: dict[Any, list[RowKey]] = {}
+    for key, row in traces.items():
+        together.setdefault((row.program, _dtypes(given[key])), []).append(key)
     passes = []
-    for alike in together.values():
+    for (program, _), alike in together.items():
         positions = {key: position for position, key in enumerate(alike)}
-        chosen = [positions.get(key, -1) for key in group_steps]
-        numbers = [traces[key][1] for key in alike]
+        chosen = [positions.get(key, -1) for key in keys]
+        numbers = [given[key] for key in alike]
         ends, sets = _ends(table, chosen), array("i", [max(0, position) for position in chosen])
-        passes.append(_pass(table, traces[alike[0]][0], numbers, ends, sets))
+        passes.append(_pass(table, program, numbers, ends, sets))
     return passes
 
 
-def _group_steps(table: AddressTable) -> list[GroupStep]:
-    groups = table.bucket.groups
+def _counts(table: AddressTable) -> Sequence[float | None]:
+    """Return the number of the step for each row, None where the device counts."""
     if _counted_on_device(table.bucket):
-        return [(group, None) for group in groups]
+        return [None] * table.rows
     counts = table.next_counts()
-    each = counts if len(counts) == len(groups) else [*counts] * len(groups)
-    return list(zip(groups, each, strict=True))
-
-
-def _trace(
-    algorithm: type[UpdateBody], bucket: Bucket, key: GroupStep
-) -> tuple[Program, list[Any]]:
-    index, t = key
-    h = bucket.hyperparameters[index]
-    program, numbers = trace(algorithm, h, t, bucket.maximize, bucket.inverse_scale)
-    return program, [on(bucket.key.device, number) for number in numbers]
+    return counts if len(counts) == table.rows else [*counts] * table.rows
 
 
 def _pass(
@@ -204,7 +206,7 @@ def _pass(
     signature = Signature(
         program,
         table.dtypes,
-        bucket.states[0][STEP].dtype,
+        bucket.steps[0].dtype,
         (None,) * len(numbers) if is_tabled else _dtypes(numbers),
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
@@ -233,12 +235,13 @@ def _dtypes(numbers: Sequence[Any]) -> tuple[torch.dtype | None, ...]:
     return tuple([number.dtype if isinstance(number, Tensor) else None for number in numbers])
 
 
-def _run(table: AddressTable, passes: Sequence[Pass]) -> None:
+def _run(table: AddressTable, passes: Sequence[Pass], assign: Callable[[], None]) -> None:
     device, found_inf = table.bucket.key.device, table.bucket.found_inf
     flag = [] if found_inf is None else [found_inf.to(device, non_blocking=True)]
     with torch.accelerator.device_index(device.index):
         # First, since a kernel that reads counters takes them for those of this step.
         _advance(table, flag)
+        assign()
         for kernel, numbers, ends, sets in passes:
             addresses, chunks = launch_tables(table, ends, sets)
             total = chunks.shape[1]
@@ -249,7 +252,9 @@ def _run(table: AddressTable, passes: Sequence[Pass]) -> None:
 
 def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
     """Add one to every step counter, unless the device says that the step is skipped."""
-    steps = table.bucket.steps
+    steps = table.bucket.counters
+    if not steps:
+        return
     if flag:
         # Adds 0 where a gradient isn't finite, without waiting for the device.
         torch._foreach_add_(steps, (flag[0] == 0).to(steps[0].dtype).reshape(()))
@@ -261,7 +266,7 @@ def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:
 
 def _counted_on_device(bucket: Bucket) -> bool:
     """Return whether a kernel reads the step counters, which the host then doesn't know."""
-    on_host: bool = bucket.states[0][STEP].is_cpu
+    on_host: bool = bucket.steps[0].is_cpu
     return bucket.key.capturable or bucket.found_inf is not None or not on_host
 
 

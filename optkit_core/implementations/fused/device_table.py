@@ -40,7 +40,7 @@ def launch_tables(
         The addresses as the kernel expects them, int64; and for each chunk its row and its
         number within the row, int32 of shape ``(2, chunks)``.
     """
-    content = bytes(WORD) + ends.tobytes() + table.memory.tobytes()
+    content = bytes(WORD) + ends.tobytes() + table.kernel_memory.tobytes()
     content += array("q", sets or ()).tobytes()
     device, rows = table.bucket.key.device, table.rows
     if is_captured(device):

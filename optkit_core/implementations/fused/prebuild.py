@@ -50,19 +50,27 @@ def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False
     if not issubclass(algorithm, Elementwise):
         return len(libraries)
     key = BucketKey(torch.device("cpu"), dtype)
-    dtypes = row_partition.expected_dtypes(algorithm, key, TYPES)
     tensor_reader_loader.compile_reader(portable)
-    programs = dict.fromkeys(_programs(algorithm))
-    for program in programs:
+    kernels = dict.fromkeys(_kernels(algorithm, key))
+    for program, dtypes in kernels:
         compile_kernel(program, dtypes, algorithm.__name__, portable)
-    return len(libraries) + len(programs)
+    return len(libraries) + len(kernels)
 
 
-def _programs(algorithm: type[Elementwise]) -> Iterator[Program]:
-    for h, t, maximize, scale in product(
-        _variants(algorithm), STEP_COUNTS, (False, True), (None, 0.5)
+def _kernels(
+    algorithm: type[Elementwise], key: BucketKey
+) -> Iterator[tuple[Program, tuple[torch.dtype, ...]]]:
+    """Yield what each branch does, with the dtypes of its operands."""
+    set_by_body = any(buffer.is_set_by_body for buffer in algorithm.buffers.values())
+    for h, t, maximize, scale, is_new in product(
+        _variants(algorithm),
+        STEP_COUNTS,
+        (False, True),
+        (None, 0.5),
+        (False, True) if set_by_body else (False,),
     ):
-        yield trace(algorithm, h, t, maximize, scale)[0]
+        program, _ = trace(algorithm, h, t, maximize, scale, is_new=is_new)
+        yield program, row_partition.expected_dtypes(algorithm, key, h, TYPES)
 
 
 def _variants(algorithm: type[Elementwise]) -> Iterable[Any]:

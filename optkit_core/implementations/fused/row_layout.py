@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from optkit_core.declaration.buffers import STEP
 from optkit_core.native.memory_layout import is_dense, strides
 from optkit_core.step.buckets import Bucket
 
@@ -20,18 +19,19 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
         names: the buffers that a kernel takes.
 
     Returns:
-        Rows whose tensors lie alike, in one list for each combination of dtypes, that of
-        the step counter included; and rows that must be copied first.
+        Rows whose tensors lie alike, in one list for each combination of dtypes, those of
+        step counter and scalar buffers included; and rows that must be copied first.
     """
     if is_uniform(bucket, names):
         return [list(range(len(bucket)))], []
     alike: dict[tuple[torch.dtype, ...], list[int]] = {}
     odd = []
-    rows = zip(bucket.params, bucket.grads, bucket.states, strict=True)
-    for position, (p, g, state) in enumerate(rows):
+    rows = zip(bucket.params, bucket.grads, bucket.states, bucket.steps, strict=True)
+    for position, (p, g, state, step) in enumerate(rows):
         tensors = (p, g, *[state[name] for name in names])
         if lie_alike(tensors):
-            dtypes = (*[t.dtype for t in tensors], state[STEP].dtype)
+            numbers = (step, *[state[name] for name in bucket.scalars])
+            dtypes = tuple([t.dtype for t in (*tensors, *numbers)])
             alike.setdefault(dtypes, []).append(position)
         else:
             odd.append(position)
@@ -48,9 +48,9 @@ def is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
     if bucket.key.dtype.is_complex or not all(map(_is_plain, columns)):
         return False
     devices = {tensor.device for column in columns for tensor in column}
-    # numbers.cpp reads all counters of a table in one type.
-    is_counted_alike = len({state[STEP].dtype for state in bucket.states}) == 1
-    return len(devices) == 1 and is_counted_alike
+    # numbers.cpp reads all counters of a table in one type, and so the scalars of one name.
+    numbers = [bucket.steps, *[[s[name] for s in bucket.states] for name in bucket.scalars]]
+    return len(devices) == 1 and all(len({t.dtype for t in column}) == 1 for column in numbers)
 
 
 def _is_plain(column: Sequence[Tensor]) -> bool:

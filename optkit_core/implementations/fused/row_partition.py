@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
-from optkit_core.declaration.buffers import STEP
+from optkit_core.declaration.buffer_conditions import names_under
 from optkit_core.errors import UnavailableError
+from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.row_layout import sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
 from optkit_core.implementations.kept_buckets import reader_of
 from optkit_core.implementations.layout_copies import BucketCopy, packed
+from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.native.tensor_reader import Reader
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -63,7 +65,7 @@ class Parts:
         records: bool = True,
     ) -> None:
         """Sort the rows by how their tensors lie, and by the branches that their bodies take."""
-        self.names = tuple(algorithm.buffers)
+        self.names = bucket.tensors
         self.is_scaled = bucket.inverse_scale is not None
         alike, odd = sorted_rows(bucket, self.names)
         self.odd = bucket.subset(odd) if odd else None
@@ -97,7 +99,8 @@ class Parts:
     def _is_still_odd(self) -> bool:
         """Return whether the rows that are copied have their buffers, and need to be copied."""
         assert self.odd is not None
-        whole = all(name in state for state in self.odd.states for name in (*self.names, STEP))
+        names = self.odd.state_names
+        whole = all(name in state for state in self.odd.states for name in names)
         return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
 
 
@@ -134,25 +137,34 @@ def launcher_of_parts(
 
 
 def expected_dtypes(
-    algorithm: type[UpdateBody], key: BucketKey, known: Container[torch.dtype]
+    algorithm: type[UpdateBody], key: BucketKey, h: Any, known: Container[torch.dtype]
 ) -> tuple[torch.dtype, ...]:
     """Return the dtypes of parameter, gradient and buffers of a bucket.
 
     Args:
         algorithm: the class with its buffers.
         key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
         known: the dtypes that kernels know.
 
     Raises:
         UnavailableError: kernels know one of them not, or a buffer isn't of its parameter's shape.
     """
-    for name, buffer in algorithm.buffers.items():
-        if not buffer.rules.is_per_element:
+    names = names_under(algorithm.buffers, h, key.buffers)
+    buffers = {name: algorithm.buffers[name] for name in names}
+    for name, buffer in buffers.items():
+        if buffer.is_scalar and key.capturable:
+            raise UnavailableError(
+                f"a kernel is given the number {name!r} by the host, and with capturable=True it "
+                "lies on the device"
+            )
+        if not (buffer.rules.is_per_element or buffer.is_scalar):
             raise UnavailableError(
                 f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
             )
     dtype = key.dtype.to_real()
-    dtypes = (dtype, dtype, *(buffer.dtype or dtype for buffer in algorithm.buffers.values()))
+    own = [buffer.dtype or dtype for buffer in buffers.values() if not buffer.is_scalar]
+    dtypes = (dtype, dtype, *own)
     require_known(dtypes, known)
     return dtypes
 
@@ -187,7 +199,7 @@ def _recorded_parts(
     for body in dict.fromkeys(bodies):
         rows = [row for row, taken in enumerate(bodies) if taken is body]
         part = bucket if len(rows) == len(bucket) else bucket.subset(rows)
-        table = _table(part, tuple(algorithm.buffers), reader)
+        table = _table(part, part.tensors, reader)
         parts.append(Part(table, _numbers(body, given, table, reader)))
     return parts
 
@@ -211,7 +223,8 @@ def _numbers(
         return None
     known = {index: values for index, values in given.items() if values is not None}
     groups = table.bucket.groups
-    return RowNumbers(body, known, groups, table.counters, table.is_wide, reader)
+    numbers = (table.counters, table.is_wide, reader, table.scalars, table.are_wide)
+    return RowNumbers(body, known, groups, *numbers)
 
 
 def _bodies(
@@ -226,14 +239,16 @@ def _bodies(
     known: dict[Any, RecordedBody | None] = {}
     bodies: list[RecordedBody | None] = []
     for row, index in enumerate(bucket.groups):
-        # A first try reads one counter for each group; `RowNumbers.compute` finds who differs.
-        key = (index, steps[row].item() if exactly else None)
+        # A first try reads one row for each group; `RowNumbers.compute` finds who differs.
+        held = scalar_buffers.read(bucket.states[row], bucket.scalars) if exactly else None
+        key = (index, steps[row].item() if exactly else None, held)
         if key not in known:
             values, t = given[index], steps[row].item() + 1
+            cells = scalar_buffers.cells_of(bucket.states[row], bucket.scalars)
             known[key] = (
                 None
                 if values is None
-                else _body(algorithm, bucket, index, values, t, inverse, known)
+                else _body(algorithm, bucket, index, values, t, inverse, cells, known)
             )
         bodies.append(known[key])
     return bodies
@@ -246,15 +261,18 @@ def _body(
     values: FlatHyperparameters,
     t: float,
     inverse: float | None,
+    cells: Cells,
     known: Mapping[Any, RecordedBody | None],
 ) -> RecordedBody | None:
     """Return the body that a group goes through at a step: another group's, or a new one."""
     candidates = [body for body in dict.fromkeys(known.values()) if body is not None]
-    match = matching_body(candidates, values, t, inverse)
+    held = [cell.value for cell in cells.values()]
+    match = matching_body(candidates, values, t, inverse, held)
     if match is not None:
         return match
     h = bucket.hyperparameters[index]
-    return record_body(algorithm, h, values, t, bucket.maximize, inverse)
+    common = (bucket.maximize, inverse, bucket.names, bucket.is_new, cells)
+    return record_body(algorithm, h, values, t, *common)
 
 
 def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:

@@ -67,4 +67,11 @@ CONDITIONS = (
         triton="tl.where({condition}, {x}, {other})",
         condition_operands=(1,),
     ),
+    Operation(
+        "masked_fill",
+        ("mask", "value"),
+        cpp="{mask} ? {value} : {x}",
+        triton="tl.where({mask}, {value}, {x})",
+        condition_operands=(1,),
+    ),
 )
