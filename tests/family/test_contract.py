@@ -32,11 +32,11 @@ def arguments(cls: Any, kind: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", COUNTERPARTS)
 def test_arguments_are_torchs_and_more(name: str) -> None:
+    """Whatever torch's class takes by position or by keyword, ours does too."""
     ours, theirs = ALGORITHMS[name], COUNTERPARTS[name]
-    positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    assert arguments(ours, positional) == arguments(theirs, positional)
-    assert set(arguments(theirs, keyword)) <= set(arguments(ours, keyword))
+    positional = arguments(theirs, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    assert arguments(ours, inspect.Parameter.POSITIONAL_OR_KEYWORD)[: len(positional)] == positional
+    assert inspect.signature(theirs).parameters.keys() <= inspect.signature(ours).parameters.keys()
 
 
 @pytest.mark.parametrize("name", COUNTERPARTS)
@@ -51,7 +51,7 @@ def test_defaults_and_group_keys_are_torchs_and_more(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "implementation"), BY)
 def test_state_is_torchs(name: str, implementation: str) -> None:
-    """For each input its keys in torch's order, shapes, strides and dtypes, in bfloat16."""
+    """For each input its keys in torch's order, their shapes and dtypes."""
     dtype = torch.bfloat16 if implementation != "fused" else torch.float32
     ours, theirs = create(name, groups(name, dtype), implementation), all_of_torch(name, dtype)
     mine, other = params_of(ours), params_of(*theirs)
@@ -68,8 +68,7 @@ def test_state_is_torchs(name: str, implementation: str) -> None:
 def kinds(state: Any) -> list[Any]:
     """Return what a state consists of; a counter may be wider than torch's."""
     return [
-        (key, value.shape, value.stride(), None if key == "step" else value.dtype)
-        for key, value in state.items()
+        (key, value.shape, None if key == "step" else value.dtype) for key, value in state.items()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from runnable import create, implementations
 from torch import Tensor
 from torch_inputs import SPARSE, of_torch, options_of
 
+from optkit_core.testing import assert_agree
+
 STEPS = 25
+SHAPES = ((19, 3), (50, 9), (7,))
 CASES = [
     pytest.param(name, options, id=f"{name}-{position}")
     for name in SPARSE
@@ -31,34 +35,37 @@ def sparse_gradient(p: Tensor, step: int) -> Tensor:
     return torch.sparse_coo_tensor(rows, values, p.shape, check_invariants=True)
 
 
-def run(optimizer: Any, params: list[Any], is_mixed: bool) -> str:
-    """Step; return the type of the error that stops it, if one does."""
+def run(optimizer: Any, params: list[Any], dense: Collection[int]) -> bool:
+    """Step, with dense gradients at some positions; return whether the algorithm can."""
     try:
         for step in range(STEPS):
             for position, p in enumerate(params):
                 g = sparse_gradient(p, step + position)
-                p.grad = g.to_dense() if is_mixed and position == 0 else g
+                p.grad = g.to_dense() if position in dense else g
             optimizer.step()
     except RuntimeError:
-        return "RuntimeError"
-    return ""
+        return False
+    return True
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_sparse_gradients(name: str, options: Any, dtype: torch.dtype) -> None:
-    by = implementations(name)[0]
-    mine = [
-        torch.nn.Parameter(torch.randn(*shape, dtype=dtype)) for shape in ((19, 3), (50, 9), (7,))
-    ]
-    other, is_mixed = copies(mine), not INFOS[name].only_supports_sparse_grads
-    ours, theirs = create(name, mine, by, **options), of_torch(name, other, **options)
-    error = run(theirs, other, is_mixed)
-    assert run(ours, mine, is_mixed) == error
-    if error:  # torch has stepped some parameters by then
-        return
+    """Torch's bits; what torch can't do is refused here too, or as with dense gradients."""
+    mine = [torch.nn.Parameter(torch.randn(*shape, dtype=dtype)) for shape in SHAPES]
+    other, again = copies(mine), copies(mine)
+    dense = () if INFOS[name].only_supports_sparse_grads else (0,)
+    is_able = run(create(name, mine, implementations(name)[0], **options), mine, dense)
+    if not run(of_torch(name, other, **options), other, dense):
+        other = again
+        assert run(of_torch(name, other, **options), other, range(len(SHAPES)))
+        if not is_able:
+            return
+    assert is_able
+    if options.get("momentum"):  # torch keeps all summands of a sparse momentum, and rounds later
+        assert_agree(mine, other)
     for p, q in zip(mine, other, strict=True):
-        torch.testing.assert_close(p.detach(), q.detach(), rtol=0, atol=0)
+        assert options.get("momentum") or torch.equal(p, q)
 
 
 @pytest.mark.parametrize("name", SPARSE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from typing import Any
 
@@ -49,7 +48,12 @@ def suited(name: str, dtype: torch.dtype, seed: int = 0) -> list[torch.nn.Parame
 def options_of(name: str, dtype: torch.dtype) -> list[dict[str, Any]]:
     """Return the options of each input that torch's tests list for the CPU."""
     inputs = INFOS[name].optim_inputs_func(device="cpu", dtype=dtype)
-    return [{**_eps(name, dtype), **copy.deepcopy(item.kwargs)} for item in inputs]
+    return [{**_eps(name, dtype), **_widened(item.kwargs)} for item in inputs]
+
+
+def _widened(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with float64 tensors, with which torch reckons as with numbers."""
+    return {k: v.double() if isinstance(v, torch.Tensor) else v for k, v in options.items()}
 
 
 def _eps(name: str, dtype: torch.dtype) -> dict[str, Any]:

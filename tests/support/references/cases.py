@@ -31,10 +31,13 @@ CASES: dict[str, list[Options]] = {
             "eps": 0.1,
         }
     ],
-    "adam": ADAM,
+    "adam": [*ADAM, {"lr": 0.1, "weight_decay": 0.2, "decoupled_weight_decay": True}],
     "adamax": ADAM[:1],
-    "adamw": ADAM,
-    "adan": [{"lr": 0.1, "betas": (0.5, 0.8, 0.7), "weight_decay": 0.1, "eps": 0.1}],
+    "adamw": [*ADAM, {"decoupled_weight_decay": True}],
+    "adan": [
+        {"lr": 0.1, "betas": (0.5, 0.8, 0.7), "weight_decay": 0.1, "eps": 0.1},
+        {"lr": 0.1, "betas": (0.5, 0.8, 0.7), "weight_decay": 0.1, "no_prox": True},
+    ],
     "ademamix": [
         {"lr": 0.1, "betas": (0.5, 0.8, 0.95), "weight_decay": 0.1, "eps": 0.1, "alpha": 2.0},
         {"lr": 0.1, "betas": (0.5, 0.8, 0.95), "warmup": 12},

@@ -27,13 +27,15 @@ def adam(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     amsgrad: bool = False,
+    decoupled_weight_decay: bool = False,
 ) -> Array:
     """Kingma & Ba 2015, algorithm 1; amsgrad of Reddi et al. 2018, algorithm 2."""
-    m, v = moments(g + weight_decay * p, s, betas)
+    decay = lr * weight_decay * p if decoupled_weight_decay else 0.0
+    m, v = moments(g if decoupled_weight_decay else g + weight_decay * p, s, betas)
     if amsgrad:
         # Of the averages that aren't corrected for their start from zero, as torch does.
         v = s["max_exp_avg_sq"] = np.maximum(s.get("max_exp_avg_sq", 0.0), v)
-    return p - lr * m / (1 - betas[0] ** t) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+    return p - decay - lr * m / (1 - betas[0] ** t) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
 
 
 def adamw(
@@ -47,8 +49,10 @@ def adamw(
     eps: float = 1e-8,
     weight_decay: float = 1e-2,
     amsgrad: bool = False,
+    decoupled_weight_decay: bool = True,
 ) -> Array:
     """Loshchilov & Hutter 2019, algorithm 2, the decay scaled by the rate as in torch."""
+    assert decoupled_weight_decay
     options: dict[str, Any] = {"lr": lr, "betas": betas, "eps": eps, "amsgrad": amsgrad}
     return adam(p, g, s, t, **options) - lr * weight_decay * p
 

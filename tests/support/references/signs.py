@@ -36,16 +36,19 @@ def adan(
     betas: Three = (0.98, 0.92, 0.99),
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    no_prox: bool = False,
 ) -> Array:
     """Xie et al. 2024, algorithm 1, in the authors' code's convention: 1 - beta of the paper."""
-    difference = g - s.get("previous", g)
-    s["previous"] = g
+    difference = g - s.get("pre_grad", g)
+    s["pre_grad"] = g
     m = average(s, "exp_avg", g, betas[0])
     v = average(s, "exp_avg_diff", difference, betas[1])
     n = average(s, "exp_avg_sq", (g + betas[1] * difference) ** 2, betas[2])
     mean = m / (1 - betas[0] ** t) + betas[1] * v / (1 - betas[1] ** t)
-    moved = p - lr * mean / (np.sqrt(n / (1 - betas[2] ** t)) + eps)
-    return moved / (1 + lr * weight_decay)
+    direction = lr * mean / (np.sqrt(n / (1 - betas[2] ** t)) + eps)
+    if no_prox:
+        return (1 - lr * weight_decay) * p - direction
+    return (p - direction) / (1 + lr * weight_decay)
 
 
 def ademamix(
