@@ -8,7 +8,7 @@ import devices
 import interpreted
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH, declared, skip_without_kernel
+from algorithms import ELEMENTWISE, TORCH, declared, skip_without_kernel, steady
 from bodies import Branching, Mixed, Timed
 from problems import DTYPES, INFOS, copies, gradients, parameters, run, set_gradients
 
@@ -42,6 +42,7 @@ def agree(
 ) -> None:
     """Assert that the kernel does to parameters and states what the for-loop does."""
     other = copies(params)
+    options = {**steady(algorithm, params[0].dtype), **options}
     fused = algorithm(params, implementation="fused", **options)
     forloop = algorithm(other, implementation="forloop", **options)
     assert_agree(run(fused, params, steps), run(forloop, other, steps))

@@ -60,6 +60,17 @@ def skip_without_kernel(name: str, capturable: bool) -> None:
         pytest.skip("a kernel doesn't read scalar buffers from the device")
 
 
+def steady(algorithm: Any, dtype: torch.dtype) -> dict[str, Any]:
+    """Return options with which float16 doesn't blow up: small squares have few digits in it.
+
+    Args:
+        algorithm: the class.
+        dtype: of the parameters.
+    """
+    eps = algorithm.default_values.get("eps")
+    return {"eps": 0.1} if dtype == torch.float16 and isinstance(eps, float) else {}
+
+
 def declared(name: str, **options: Any) -> dict[str, Any]:
     """Return those of some options that an algorithm declares."""
     declarations = ALGORITHMS[name].declarations
