@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ class Muon(Matrixwise):
     )
 
     counts_steps = False
-    update_dtype = torch.bfloat16
+    tolerances: ClassVar[Mapping[torch.dtype, float]] = {torch.float32: 4e-4, torch.float64: 4e-4}
 
     momentum_buffer = Buffer(doc="mean of the gradients")
 
