@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import optkit
-from optkit_core import Elementwise, Matrixwise
+from optkit_core import Layerwise, Matrixwise
 
 EVERY = optkit.available("optkit:*")
 MATRIXWISE: dict[str, Any] = {
@@ -22,7 +22,8 @@ nor does every first gradient move a parameter."""
 
 NAMES = [name for name in EVERY if name not in MATRIXWISE]
 ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in NAMES}
-ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Elementwise)}
+ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Layerwise)}
+"""Those with an update body, whether it reduces over its parameter or not."""
 
 TORCH_OPTIM = {
     name.lower(): cls
