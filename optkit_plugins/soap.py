@@ -12,18 +12,19 @@ from torch import Tensor
 from optkit_core import (
     Buffer,
     Matrixwise,
-    at_least,
     boolean,
-    each,
     hyperparameter,
     symmetric_matmul,
     whole,
     within,
 )
-
-FACTOR_DTYPE = torch.float32
-"""What half precision would leave of an eigenvector is no direction; double precision is more
-than a mean of products needs."""
+from optkit_plugins.declarations import (
+    decay_rates,
+    epsilon,
+    flag,
+    learning_rate,
+    weight_decay_rate,
+)
 
 
 def has_rows(p: Tensor, group: Mapping[str, Any]) -> bool:
@@ -37,10 +38,15 @@ def has_columns(p: Tensor, group: Mapping[str, Any]) -> bool:
     return p.dim() >= 2 and p.shape[1:].numel() <= group["max_precond_dim"]
 
 
+def float32_or_wider(p: Tensor) -> torch.dtype:
+    """Return the dtype of factors and bases: half precision leaves no direction of a vector."""
+    return torch.promote_types(p.dtype, torch.float32)
+
+
 def for_rows(doc: str) -> Buffer:
     """Return a square buffer of as many rows as a parameter has."""
     return Buffer(
-        shape=lambda p: (p.shape[0], p.shape[0]), when=has_rows, dtype=FACTOR_DTYPE, doc=doc
+        shape=lambda p: (p.shape[0], p.shape[0]), when=has_rows, dtype=float32_or_wider, doc=doc
     )
 
 
@@ -49,7 +55,7 @@ def for_columns(doc: str) -> Buffer:
     return Buffer(
         shape=lambda p: (p.shape[1:].numel(), p.shape[1:].numel()),
         when=has_columns,
-        dtype=FACTOR_DTYPE,
+        dtype=float32_or_wider,
         doc=doc,
     )
 
@@ -78,7 +84,7 @@ class SOAP(Matrixwise):
     side, it is left as it is, and where there is none for both, this is AdamW. The buffers
     ``exp_avg`` and ``exp_avg_sq`` hold :math:`M` and :math:`V`, ``row_factor``,
     ``column_factor``, ``row_basis`` and ``column_basis`` :math:`L`, :math:`R`, :math:`Q_L` and
-    :math:`Q_R` in float32, whatever the parameter's dtype is.
+    :math:`Q_R`, of half-precision parameters in float32.
 
     Args:
         params: tensors of any shape, ``(name, tensor)`` pairs, or group dicts.
@@ -118,28 +124,20 @@ class SOAP(Matrixwise):
     parameter_dims = None
     tolerances: ClassVar[Mapping[torch.dtype, float]] = {torch.float32: 4e-4}
 
-    lr: float | Tensor = hyperparameter(default=3e-3, range=at_least(0.0), doc="learning rate")
-    betas: tuple[float, float] = hyperparameter(
-        default=(0.95, 0.95),
-        range=each(within(0.0, 1.0)),
-        doc="decay of mean and square",
-    )
+    lr: float | Tensor = learning_rate(3e-3, 1e-5, 1e-1)
+    betas: tuple[float, float] = decay_rates(0.95, 0.95, doc="decay of mean and square")
     shampoo_beta: float = hyperparameter(
-        default=-1.0, range=within(-1.0, 1.0), doc="decay of the preconditioners; < 0: betas[1]"
+        default=-1.0, range=within(-1.0, 1.0), doc="decay of the factors; < 0: betas[1]"
     )
-    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the root from zero")
-    weight_decay: float = hyperparameter(
-        default=0.01, range=at_least(0.0), doc="decoupled weight decay"
-    )
+    eps: float = epsilon(1e-8)
+    weight_decay: float = weight_decay_rate(0.01, low=1e-4, high=1.0, doc="decoupled decay")
     precondition_frequency: int = hyperparameter(
         default=10, range=whole(1), doc="steps between power iterations"
     )
     max_precond_dim: int = hyperparameter(
         default=10000, range=whole(0), doc="the most rows or columns that are preconditioned"
     )
-    precondition_1d: bool = hyperparameter(
-        default=False, range=boolean(), doc="precondition vectors"
-    )
+    precondition_1d: bool = flag("precondition vectors")
     correct_bias: bool = hyperparameter(default=True, range=boolean(), doc="correct the bias")
 
     exp_avg = Buffer(doc="mean of the gradients")
@@ -212,7 +210,7 @@ def next_basis(factor: Tensor, basis: Tensor, *, is_first: bool) -> tuple[Tensor
 def above_rounding(values: Tensor) -> Tensor:
     """Return values, and zero for those that may be rounding errors of the largest one."""
     # eps times the root of the size, some tens for a thousand rows, is what products leave.
-    limit = 100 * torch.finfo(FACTOR_DTYPE).eps
+    limit = 100 * torch.finfo(values.dtype).eps
     return values.where(values > limit * values.amax(-1, keepdim=True), 0.0)
 
 
