@@ -171,11 +171,17 @@ def _buffers(algorithm: type[Optimizer]) -> tuple[BufferInfo, ...]:
     return tuple(_buffer(name, item) for name, item in schema_of(algorithm).buffers.items())
 
 
+def _dtype_rule(item: Buffer) -> str:
+    if callable(item.dtype):
+        return "a function of the parameter"
+    return item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype)
+
+
 def _buffer(name: str, item: Buffer) -> BufferInfo:
     return BufferInfo(
         name,
         item.kind,
-        item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype),
+        _dtype_rule(item),
         "when it is written" if item.optional else str(item.init),
         item.doc,
         item.rules.shape_rule,
