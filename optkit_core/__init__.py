@@ -18,7 +18,16 @@ from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
-from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.declaration.ranges import (
+    Range,
+    at_least,
+    boolean,
+    each,
+    one_of,
+    tuple_of,
+    whole,
+    within,
+)
 from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
@@ -44,6 +53,7 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.layerwise import Layerwise
 from optkit_core.matrix_products import addmm, symmetric_matmul
 from optkit_core.matrixwise import Matrixwise
 from optkit_core.modes import WithModes
@@ -79,6 +89,7 @@ __all__ = [
     "GroupError",
     "HyperparameterError",
     "ImplementationError",
+    "Layerwise",
     "Matrixwise",
     "ModeError",
     "Offer",
@@ -122,6 +133,7 @@ __all__ = [
     "save",
     "scalar_math",
     "symmetric_matmul",
+    "tuple_of",
     "uniform",
     "unregister",
     "unregister_plugin",
