@@ -305,7 +305,7 @@ def test_an_explicit_request_that_the_checkpoint_defeats_is_refused_whole() -> N
 def test_another_width_is_converted_to_the_declared_one(name: str, dtype: torch.dtype) -> None:
     source, target = stepped(name, named()), optkit.create(name, named())
     saved = source.state_dict()
-    declared = {key: value.dtype for key, value in saved["state"][0].items()}
+    declared = {k: v.dtype for state in saved["state"].values() for k, v in state.items()}
     for state in saved["state"].values():
         state.update({k: v.to(dtype) for k, v in state.items() if v.dim()})
     target.load_state_dict(saved)
