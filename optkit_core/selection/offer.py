@@ -116,8 +116,9 @@ class Algorithm(Protocol):
 
 
 class UpdateBody(Algorithm, Protocol):
-    """What the implementations need of an elementwise algorithm's class."""
+    """What the implementations need of the class of an algorithm with an update body."""
 
+    is_elementwise: ClassVar[bool]
     buffers: ClassVar[Mapping[str, Buffer]]
     counts_steps: ClassVar[bool]
     update_sparse: ClassVar[Callable[..., None] | None]

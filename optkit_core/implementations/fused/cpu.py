@@ -11,7 +11,7 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source, row_partition
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, load_kernel
-from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.implementations.fused.cpp_types import TYPES
 from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -65,7 +65,7 @@ def unsupported_reason(
     """
     try:
         dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
-        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers, dtype=key.dtype)
         load_kernel(program, dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
@@ -80,8 +80,8 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
-    return cpp_source.loop(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
+    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers, dtype=key.dtype)
+    return cpp_source.body(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
 
 
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:

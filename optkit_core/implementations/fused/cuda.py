@@ -88,7 +88,9 @@ def impossible_reason(
     """
     try:
         row_partition.expected_dtypes(algorithm, key, h, TYPES)
-        trace(algorithm, h, None if key.capturable else 1.0, buffers=key.buffers)
+        t = None if key.capturable else 1.0
+        program, _ = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
+        require_elementwise(program)
     except UnavailableError as error:
         return str(error)
     return None
@@ -117,8 +119,18 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
     """
     dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
     t = None if key.capturable else 1.0
-    program, numbers = trace(algorithm, h, t, buffers=key.buffers)
+    program, numbers = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
+
+
+def require_elementwise(program: Program) -> None:
+    """Raise for a program that reduces.
+
+    Raises:
+        UnavailableError: no kernel for CUDA does.
+    """
+    if not program.is_elementwise:
+        raise UnavailableError("kernels for CUDA look at one element at a time, and it reduces")
 
 
 @cache
@@ -214,6 +226,7 @@ def _pass(
 ) -> Pass:
     """Return one launch, for which each set of numbers is given."""
     bucket, device = table.bucket, table.bucket.key.device
+    require_elementwise(program)
     is_tabled = len(given) > 1 and bool(given[0])
     numbers = list(given[0])
     signature = Signature(
