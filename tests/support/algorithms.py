@@ -13,8 +13,12 @@ import torch
 import optkit
 from optkit_core import Elementwise
 
-NAMES = optkit.available("optkit:*")
-ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in NAMES}
+SHIPPED: dict[str, Any] = {name: optkit.get(name) for name in optkit.available("optkit:*")}
+SPARSE_ONLY = {k: cls for k, cls in SHIPPED.items() if not getattr(cls, "takes_dense", True)}
+"""Those that take no dense gradient, tested in `implementations/test_sparse.py`."""
+
+ALGORITHMS: dict[str, Any] = {k: cls for k, cls in SHIPPED.items() if k not in SPARSE_ONLY}
+NAMES = list(ALGORITHMS)
 ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Elementwise)}
 
 TORCH_OPTIM = {
