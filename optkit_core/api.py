@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import torch
 from torch.optim.optimizer import ParamsT
 
-from optkit_core.errors import UnknownAlgorithmError
+from optkit_core.composition import group_algorithms
+from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import entry_points, torch_optimizers
 from optkit_core.plugins.registry import AlgorithmEntry, check_name, normalized, registry
@@ -71,7 +72,9 @@ def create(
     Args:
         name: without regard to case, ``-`` and ``_``; ``"distribution:name"`` where several
             distributions claim it.
-        params: ``model.named_parameters()``, ``model.parameters()``, or group dicts.
+        params: ``model.named_parameters()``, ``model.parameters()``, or group dicts. Where groups
+            name algorithms of their own under ``"algorithm"``, the result is a
+            `CompositeOptimizer` of all of them.
         implementation: ``"auto"``, ``"forloop"``, ``"foreach"``, ``"fused"``, or a mapping such as
             ``{"cpu": "foreach", "cuda": "fused"}``; None asks `use`, the environment and the
             configuration file.
@@ -95,7 +98,9 @@ def create(
     >>> make(model.parameters()).defaults["lr"]
     0.5
     """
-    algorithm = get(name)
+    algorithm, params = get(name), group_algorithms.listed(params)
+    if group_algorithms.are_several(algorithm, params):
+        return CompositeOptimizer(params, name, implementation=implementation, **hyperparameters)
     if issubclass(algorithm, Optimizer):
         return algorithm(params, implementation=implementation, **hyperparameters)
     return torch_optimizers.create(algorithm, params, implementation, hyperparameters)
@@ -118,7 +123,7 @@ def get(name: str) -> type[Any]:
     >>> optkit.get("Ada-Max").__name__
     'Adamax'
     """
-    return registry.algorithm(_find(name))
+    return registry.algorithm(entry_points.find(name))
 
 
 def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[str]:
@@ -168,7 +173,7 @@ def describe(name: str) -> Description:
     # Imported when somebody asks: schemas of saved state come along.
     from optkit_core.plugins.description import describe as describe_entry
 
-    entry = _find(name)
+    entry = entry_points.find(name)
     return describe_entry(entry, registry.algorithm(entry))
 
 
@@ -218,15 +223,6 @@ def unregister(name: str) -> None:
         RegistrationError: `name` wasn't registered at run time.
     """
     registry.remove(name)
-
-
-def _find(name: str) -> AlgorithmEntry:
-    """Return the entry for a name; whole plugins are loaded only if nobody else knows it."""
-    try:
-        return registry.find(name)
-    except UnknownAlgorithmError:
-        entry_points.load_all()
-        return registry.find(name)
 
 
 def _fits(entry: AlgorithmEntry, pattern: str) -> bool:

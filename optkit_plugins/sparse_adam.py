@@ -77,7 +77,11 @@ class SparseAdam(Elementwise):
         """Return why a parameter can't be optimized: it is sparse itself, or complex."""
         if p.layout != torch.strided:
             return "is sparse. [SparseAdam requires dense parameter tensors]"
-        return "" if not p.is_complex() else "SparseAdam does not support complex parameters."
+        return (
+            ""
+            if not p.is_complex()
+            else "is complex. [SparseAdam does not support complex parameters]"
+        )
 
 
 def _moved(buffer: Tensor, g: Tensor, towards: Tensor, weight: float) -> Tensor:

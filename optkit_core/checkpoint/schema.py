@@ -57,6 +57,11 @@ class Schema:
             name for name, item in self.buffers.items() if not item.optional and item.when is None
         )
 
+    @property
+    def set_by_body(self) -> frozenset[str]:
+        """The state entries that come into being with what an update body writes."""
+        return frozenset(name for name, item in self.buffers.items() if item.is_set_by_body)
+
     def names_for(self, group: Mapping[str, Any]) -> NamesOf:
         """Return what tells the state entries without which a parameter's state isn't whole.
 

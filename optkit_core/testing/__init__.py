@@ -68,8 +68,8 @@ def check(
         dtype: of the parameters.
         device: of the parameters.
         constant: names of buffers that needn't change with these options.
-        min_dim: the fewest dimensions of a parameter, 2 for an algorithm that steps matrices
-            alone (default 0).
+        min_dim: the fewest dimensions of a parameter, 2 for a body that can't do with fewer
+            (default 0). What the algorithm declares as ``parameter_dims`` is heeded anyway.
         **options: hyperparameters to check it with.
 
     Returns:

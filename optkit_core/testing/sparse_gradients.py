@@ -24,7 +24,7 @@ def sparse_gradients(subject: Subject) -> None:
     Raises:
         NotApplicableError: no two implementations take them.
     """
-    subject.require_elementwise()
+    subject.require_body()
     names = _able(subject)
     if len(names) < 2:
         raise NotApplicableError(f"{subject.algorithm.__name__} takes none with these options")

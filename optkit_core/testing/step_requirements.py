@@ -52,7 +52,7 @@ def maximize(subject: Subject) -> None:
 
 def scaled(subject: Subject) -> None:
     """Compare steps that are told of a GradScaler's scale with those that need not be."""
-    subject.require_elementwise()
+    subject.require_body()
     reference = trajectory(subject, subject.implementations[0])
     for name in subject.implementations:
         with prefix_failures(f"{name} with scaled gradients"):
@@ -61,7 +61,7 @@ def scaled(subject: Subject) -> None:
 
 def differentiable(subject: Subject) -> None:
     """Compare steps that autograd records with those that it doesn't."""
-    subject.require_elementwise()
+    subject.require_option("differentiable")
     if subject.implementations[0] != REFERENCE:
         raise NotApplicableError(f"{REFERENCE} can't run")
     reference = trajectory(subject, REFERENCE, differentiable=False)
@@ -119,12 +119,13 @@ def _assert_written(subject: Subject, optimizer: Optimizer) -> None:
             continue
         if not having and buffer.when is not None:
             continue
+        way = f"assigns s.{name}" if buffer.is_scalar else f"updates s.{name} in place"
         assert any(
             not is_same(optimizer.state[p][name], buffer.allocate(p, optimizer.param_groups[0]))
             for p in having
         ), (
-            f"the buffer {name!r} never changes: a body updates s.{name} in place; if that is "
-            f"meant, say check(..., constant=[{name!r}])"
+            f"the buffer {name!r} never changes: a body {way}; if that is meant, say "
+            f"check(..., constant=[{name!r}])"
         )
 
 

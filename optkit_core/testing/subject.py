@@ -10,7 +10,6 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.elementwise import Elementwise
 from optkit_core.errors import ImplementationError
 from optkit_core.optimizer import Optimizer
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
@@ -50,9 +49,9 @@ class Subject:
         return ", ".join([self.algorithm.__name__, f"{dtype} on {self.device}", *given])
 
     @property
-    def is_elementwise(self) -> bool:
+    def has_body(self) -> bool:
         """Whether it is an update body that the framework steps."""
-        return issubclass(self.algorithm, Elementwise)
+        return self.algorithm.has_body
 
     @property
     def takes_dense(self) -> bool:
@@ -65,6 +64,13 @@ class Subject:
         if self.algorithm.requires_closure:
             return EPOCH
         return 6 if self.dtype.itemsize == 2 else 20
+
+    @property
+    def tolerance(self) -> float:
+        """How far parameters may differ."""
+        tolerance, updates = TOLERANCES[self.dtype], self.algorithm.update_dtype
+        # What is computed in fewer bits is multiplied by a learning rate, here of 0.01 at most.
+        return tolerance if updates is None else max(tolerance, 0.01 * TOLERANCES[updates])
 
     @cached_property
     def implementations(self) -> tuple[str, ...]:
@@ -84,13 +90,13 @@ class Subject:
 
     def _refusal(self, name: str) -> str:
         """Return why an implementation can't run, or ``""``; it may say so in the step itself."""
-        p = torch.ones([3] * max(1, self.min_dim), dtype=self.dtype, device=self.device)
+        p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
         optimizer = self.optimizer([p])
         (group,) = optimizer.param_groups
         key, h = bucket_key_of(group, p), optimizer.values(group)
         offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
         reason = "".join(offer.unsupported_reason(self.algorithm, key, h) or "" for offer in offers)
-        if reason or not self.is_elementwise:
+        if reason or not self.has_body:
             return reason
         # A kernel that can't be compiled says so in the first step, not before.
         p.grad = torch.ones_like(p) if self.takes_dense else torch.ones_like(p).to_sparse()
@@ -101,9 +107,17 @@ class Subject:
                 return str(error)
         return ""
 
+    @property
+    def _fewest_dims(self) -> int:
+        fewest = max(1, self.min_dim)
+        return min(
+            [dim for dim in self.algorithm.parameter_dims or () if dim >= fewest] or [fewest]
+        )
+
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""
-        return GuardedParameters(self.dtype, self.device, self.min_dim)
+        dims = self.algorithm.parameter_dims
+        return GuardedParameters(self.dtype, self.device, self.min_dim, dims)
 
     def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Optimizer:
         """Return an optimizer of the algorithm; `options` come before those of the check.
@@ -144,14 +158,14 @@ class Subject:
         if name not in self.algorithm.declarations:
             raise NotApplicableError(f"{self.algorithm.__name__} takes no {name!r}")
 
-    def require_elementwise(self) -> None:
+    def require_body(self) -> None:
         """Raise unless the framework steps the algorithm.
 
         Raises:
             NotApplicableError: it has a step of its own.
         """
-        if not self.is_elementwise:
-            raise NotApplicableError(f"{self.algorithm.__name__} isn't elementwise")
+        if not self.has_body:
+            raise NotApplicableError(f"{self.algorithm.__name__} has a step of its own")
 
 
 def params_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:

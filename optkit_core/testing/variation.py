@@ -26,7 +26,7 @@ def hyperparameters(subject: Subject) -> None:
     Raises:
         NotApplicableError: there is nothing to compare, or nothing to vary.
     """
-    subject.require_elementwise()
+    subject.require_body()
     first, *others = subject.implementations
     variations = list(_variations(subject))
     if not others or not variations:

@@ -112,6 +112,22 @@ def test_no_state_is_empty_and_loads(implementation: str) -> None:
     assert Momentum(params_of()).load_state_dict(saved).loaded == ()
 
 
+def test_what_torch_saved_as_none_has_not_begun() -> None:
+    """As older releases save SGD without momentum."""
+    saved = Momentum(params_of()).state_dict()
+    saved["state"] = {number: {"momentum_buffer": None} for number in range(5)}
+    optimizer = Momentum(params_of())
+    optimizer.load_state_dict(saved)
+    assert len(optimizer.state) == 0
+    saved["param_groups"][0]["momentum"] = 0.9
+    params, others = params_of(), params_of()
+    optimizer = Momentum(params)
+    optimizer.load_state_dict(saved)
+    take_steps(optimizer, params, range(2))
+    take_steps(torch.optim.SGD(others, lr=1e-2, momentum=0.9, foreach=False), others, range(2))
+    testing.assert_agree(params, others)
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_a_skipped_first_step_begins_nothing(implementation: str) -> None:
     options: Any = {"momentum": 0.9, "dampening": 0.5, "implementation": implementation}

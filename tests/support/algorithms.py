@@ -1,6 +1,6 @@
 """The algorithms that ship, from the registry: what is tested for each takes them from here.
 
-An algorithm whose entry point is added to `pyproject.toml` is in all of these, and so in every
+An algorithm whose entry point is added to `pyproject.toml` is in these, and so in every
 test that is parametrized with one of them, without a line of its own.
 """
 
@@ -11,15 +11,21 @@ from typing import Any
 import torch
 
 import optkit
-from optkit_core import Elementwise
+from optkit_core import Layerwise, Matrixwise
 
-SHIPPED: dict[str, Any] = {name: optkit.get(name) for name in optkit.available("optkit:*")}
+EVERY = optkit.available("optkit:*")
+SHIPPED: dict[str, Any] = {name: optkit.get(name) for name in EVERY}
+MATRIXWISE = {name: cls for name, cls in SHIPPED.items() if issubclass(cls, Matrixwise)}
+"""Algorithms over whole matrices, which `tests/matrices` is about: not all of them take vectors,
+nor does every first gradient move a parameter."""
+
 SPARSE_ONLY = {k: cls for k, cls in SHIPPED.items() if not getattr(cls, "takes_dense", True)}
-"""Those that take no dense gradient, tested in `implementations/test_sparse.py`."""
+"""Those that take no dense gradient, which `implementations/test_sparse.py` is about."""
 
-ALGORITHMS: dict[str, Any] = {k: cls for k, cls in SHIPPED.items() if k not in SPARSE_ONLY}
-NAMES = list(ALGORITHMS)
-ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Elementwise)}
+NAMES = [name for name in EVERY if name not in {*MATRIXWISE, *SPARSE_ONLY}]
+ALGORITHMS: dict[str, Any] = {name: SHIPPED[name] for name in NAMES}
+ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Layerwise)}
+"""Those with an update body, whether it reduces over its parameter or not."""
 
 TORCH_OPTIM = {
     name.lower(): cls
