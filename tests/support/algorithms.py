@@ -50,6 +50,11 @@ def declared(name: str, **options: Any) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key in declarations}
 
 
+def with_state(name: str, **options: Any) -> dict[str, Any]:
+    """Return options with which an algorithm has state: without a momentum SGD has none."""
+    return {**({"momentum": 0.9} if name == "sgd" else {}), **options}
+
+
 def short(name: str) -> dict[str, Any]:
     """Return options with which a step is one evaluation, and its history soon full."""
     return SHORT.get(name, {})
