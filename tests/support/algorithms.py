@@ -18,10 +18,13 @@ ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in optkit.availabl
 MATRIXWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Matrixwise)}
 """Those over whole matrices, which `tests/matrices` is about."""
 
-NAMES = [name for name in ALGORITHMS if name not in MATRIXWISE]
+SPARSE_ONLY = {k: cls for k, cls in ALGORITHMS.items() if not getattr(cls, "takes_dense", True)}
+"""Those that take no dense gradient, which `implementations/test_sparse.py` is about."""
+
+NAMES = [name for name in ALGORITHMS if name not in {*MATRIXWISE, *SPARSE_ONLY}]
 """Those of which each takes vectors, and moves them from the first gradient on."""
 
-ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Layerwise)}
+ELEMENTWISE = {name: ALGORITHMS[name] for name in NAMES if issubclass(ALGORITHMS[name], Layerwise)}
 """Those with an update body, whether it reduces over its parameter or not."""
 
 TORCH_OPTIM = {
@@ -73,6 +76,11 @@ def declared(name: str, **options: Any) -> dict[str, Any]:
     """Return those of some options that an algorithm declares."""
     declarations = ALGORITHMS[name].declarations
     return {key: value for key, value in options.items() if key in declarations}
+
+
+def with_state(name: str, **options: Any) -> dict[str, Any]:
+    """Return options with which an algorithm has state: without a momentum SGD has none."""
+    return {**({"momentum": 0.9} if name == "sgd" else {}), **options}
 
 
 def short(name: str) -> dict[str, Any]:
