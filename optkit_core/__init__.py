@@ -18,7 +18,16 @@ from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
-from optkit_core.declaration.ranges import Range, at_least, boolean, each, one_of, whole, within
+from optkit_core.declaration.ranges import (
+    Range,
+    at_least,
+    boolean,
+    each,
+    one_of,
+    tuple_of,
+    whole,
+    within,
+)
 from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
@@ -32,6 +41,7 @@ from optkit_core.errors import (
     GroupError,
     HyperparameterError,
     ImplementationError,
+    ModeError,
     OptkitError,
     ParametersError,
     PluginError,
@@ -43,8 +53,10 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.layerwise import Layerwise
 from optkit_core.matrix_products import addmm, symmetric_matmul
 from optkit_core.matrixwise import Matrixwise
+from optkit_core.modes import WithModes
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -77,7 +89,9 @@ __all__ = [
     "GroupError",
     "HyperparameterError",
     "ImplementationError",
+    "Layerwise",
     "Matrixwise",
+    "ModeError",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",
@@ -92,6 +106,7 @@ __all__ = [
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
     "UnusedGroupKeyWarning",
+    "WithModes",
     "addmm",
     "at_least",
     "available",
@@ -118,6 +133,7 @@ __all__ = [
     "save",
     "scalar_math",
     "symmetric_matmul",
+    "tuple_of",
     "uniform",
     "unregister",
     "unregister_plugin",

@@ -31,12 +31,20 @@ from optkit_core.step.step_plan import BucketOptimizer, PlannedBucket, StepPlan
 
 
 class BodyOptimizer(Optimizer):
-    """Base of `Elementwise` and `Matrixwise`: parameters step in buckets, by one update body."""
+    """Base of `Layerwise` and `Matrixwise`: parameters step in buckets, by one update body."""
 
     takes_scaled_gradients: ClassVar[bool] = True
     counts_steps: ClassVar[bool] = True
     has_body: ClassVar[bool] = True
+    is_elementwise: ClassVar[bool] = False
+    takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Read the declarations, and which bodies there are."""
+        super().__init_subclass__(**keywords)
+        # One that writes the sparse body only.
+        cls.takes_dense = cls.update is not BodyOptimizer.update or cls.update_sparse is None
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
@@ -49,7 +57,7 @@ class BodyOptimizer(Optimizer):
             h: the hyperparameters as attributes; numbers, computed with on the host.
             t: the number of this step, from 1.
         """
-        raise NotImplementedError
+        raise NotImplementedError("none is written for dense gradients")
 
     @classmethod
     def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:
@@ -59,8 +67,13 @@ class BodyOptimizer(Optimizer):
             key: device, dtype, layout and mode of the parameters and their gradients.
             h: the hyperparameters as attributes.
         """
-        sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
-        if key.layout == torch.strided or sparse:
+        if key.layout == torch.strided and not cls.takes_dense:
+            return (
+                f"{cls.__name__} does not support dense gradients; use an algorithm that does, "
+                "adam for example. [please consider Adam instead]"
+            )
+        takes_sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
+        if key.layout == torch.strided or takes_sparse:
             return None
         layout = str(key.layout).removeprefix("torch.")
         return (
@@ -82,6 +95,7 @@ class BodyOptimizer(Optimizer):
 
     def advance(self, closure: Callable[[], Any] | None) -> Any:
         """Call the closure, if there is one, then step every bucket of every group."""
+        self.require_ready()
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -93,6 +107,7 @@ class BodyOptimizer(Optimizer):
         """Return what does a step without a closure, with all refusals behind it."""
         if self.by_buckets() is None:
             return partial(self.advance, None)
+        self.require_ready()
         return partial(self._run, self._ready_launches())
 
     def _run(self, launches: Iterable[tuple[bool, Launch]]) -> None:
@@ -108,7 +123,6 @@ class BodyOptimizer(Optimizer):
         self._begun = []
         launches: list[tuple[bool, Launch]] = []
         try:
-            self.require_capturable()
             launches = self._launches()
         finally:
             if not launches:
@@ -272,11 +286,12 @@ class BodyOptimizer(Optimizer):
             if group == index
         )
 
-    def require_capturable(self) -> None:
-        """Raise where a CUDA graph is being captured that this step can't be part of.
+    def require_ready(self) -> None:
+        """Raise where no step can be taken now; a subclass may know more reasons.
 
         Raises:
-            ImplementationError: a group hasn't ``capturable=True``.
+            ImplementationError: a CUDA graph is being captured, and a group hasn't
+                ``capturable=True``.
         """
         if not _cuda_in_use():
             return

@@ -1,25 +1,18 @@
-"""Elementwise algorithms: one update body, run by whichever implementation is chosen."""
+"""Elementwise algorithms: those whose update body looks at one element at a time."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from optkit_core import implementations
-from optkit_core.body_optimizer import BodyOptimizer
-from optkit_core.declaration.fields import option
-from optkit_core.declaration.ranges import boolean, one_of
-from optkit_core.selection.offer import Offer
-
-BOOLEAN = boolean()
-FLAG = one_of(None, True, False)
+from optkit_core.layerwise import Layerwise
 
 
-class Elementwise(BodyOptimizer):
+class Elementwise(Layerwise):
     """Base of algorithms whose update of an element depends on that element alone.
 
     A subclass declares its hyperparameters and buffers and writes `update`, once, in
-    plain tensor methods. for-loop and foreach are interpreters of that body.
+    plain tensor methods. for-loop and foreach are interpreters of that body. One that reduces,
+    by ``p.norm()`` for example, is refused: derive from `Layerwise` for it.
 
     Args:
         params: tensors, ``(name, tensor)`` pairs, or group dicts.
@@ -31,38 +24,5 @@ class Elementwise(BodyOptimizer):
         implementation: see `Optimizer`.
     """
 
-    offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
-
-    foreach: bool | None = option(
-        default=None,
-        range=FLAG,
-        doc="torch's flag for foreach",
-        kw_only=True,
-        by_position=True,
-        role="request",
-    )
-    maximize: bool = option(default=False, range=BOOLEAN, doc="ascend", kw_only=True, role="step")
-    differentiable: bool = option(
-        default=False,
-        range=BOOLEAN,
-        doc="record the step for autograd",
-        kw_only=True,
-        role="step",
-    )
-    capturable: bool = option(
-        default=False, range=BOOLEAN, doc="can be captured in a graph", kw_only=True, role="step"
-    )
-    fused: bool | None = option(
-        default=None, range=FLAG, doc="torch's flag for fused", kw_only=True, role="request"
-    )
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Read the declarations, and take `unsupported_reason` under its name of before."""
-        super().__init_subclass__(**keywords)
-        if "refuse" in vars(cls):
-            warnings.warn(
-                f"{cls.__name__}.refuse is called unsupported_reason now.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            cls.unsupported_reason = vars(cls)["refuse"]  # type: ignore[method-assign]
+    is_elementwise: ClassVar[bool] = True
+    schema_name: ClassVar[str] = "elementwise"

@@ -261,6 +261,15 @@ class Optimizer(StatefulOptimizer):
         return {}
 
     @classmethod
+    def parameter_complaint(cls, p: Tensor) -> str:
+        """Return why a parameter can't be optimized, ``""`` where it can; a subclass may know more.
+
+        Args:
+            p: any parameter of a group that is added.
+        """
+        return admissible.complaint(cls, p)
+
+    @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
         """Return the C++ that the algorithm brings along for parameters of a dtype.
 

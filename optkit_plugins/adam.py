@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer, at_least, boolean, hyperparameter, one_of
+from optkit_core import Buffer, hyperparameter, one_of
+from optkit_plugins.declarations import flag, weight_decay_rate
 from optkit_plugins.moments import Moments, decayed, update_moments
 
 
@@ -62,12 +63,8 @@ class Adam(Moments):
 
     paper = "Kingma & Ba 2015, https://arxiv.org/abs/1412.6980"
 
-    amsgrad: bool = hyperparameter(
-        default=False, range=boolean(), doc="divide by the largest mean so far"
-    )
-    decoupled_weight_decay: bool = hyperparameter(
-        default=False, range=boolean(), doc="decay the parameter, not by its gradient", kw_only=True
-    )
+    amsgrad: bool = flag("divide by the largest mean so far")
+    decoupled_weight_decay: bool = flag("decay the parameter, not by its gradient", kw_only=True)
 
     max_exp_avg_sq = Buffer(when="amsgrad", doc="largest mean of the squared gradients so far")
 
@@ -143,9 +140,7 @@ class AdamW(Adam):
 
     paper = "Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101"
 
-    weight_decay: float = hyperparameter(
-        default=1e-2, range=at_least(0.0), doc="decoupled weight decay"
-    )
+    weight_decay: float = weight_decay_rate(1e-2, 1e-4, 1e-1, doc="decoupled weight decay")
     decoupled_weight_decay: bool = hyperparameter(
         default=True, range=one_of(True), doc="what tells AdamW from Adam", kw_only=True
     )

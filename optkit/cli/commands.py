@@ -44,12 +44,22 @@ def list_command(
     pattern: Annotated[
         str, typer.Argument(metavar="PATTERN", help="Only names that match, such as 'ada*'.")
     ] = "*",
+    summaries: Annotated[
+        bool, typer.Option("--summaries", help="What each does, instead of what it runs as.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """List the algorithms that are registered."""
-    from optkit.cli.list_algorithms import rows
-    from optkit.cli.tables import print_list
+    """List the algorithms that are registered, and what each can do."""
+    from optkit.cli.json_values import print_json
+    from optkit.cli.list_algorithms import listed, print_summaries, print_table
 
-    print_list(rows(pattern))
+    algorithms = listed(pattern)
+    if json:
+        print_json([item.as_dict() for item in algorithms])
+    elif summaries:
+        print_summaries(algorithms)
+    else:
+        print_table(algorithms)
 
 
 @app.command("show", short_help="Show the facts of one algorithm.")

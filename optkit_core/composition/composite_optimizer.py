@@ -18,6 +18,7 @@ from optkit_core.body_optimizer import BodyOptimizer
 from optkit_core.composition import members
 from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import GroupError
+from optkit_core.modes import WithModes
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
 from optkit_core.plugins import hook_calls
@@ -153,12 +154,14 @@ class CompositeOptimizer(Optimizer):
 
     def advance(self, closure: Callable[[], Any] | None) -> Any:
         """Call the closure, if there is one, once; then let every member step."""
-        loss = None
+        loss, stepping = None, self.members.values()
+        for member in stepping:
+            if isinstance(member, BodyOptimizer):
+                member.require_ready()
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         self.scaling.update(self)
-        stepping = self.members.values()
         if self._group_count != len(self.param_groups):
             groups.require_no_overlap(self.param_groups)
             self._group_count = len(self.param_groups)
@@ -213,6 +216,19 @@ class CompositeOptimizer(Optimizer):
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes."""
         return self._member_of(group).values(group)
+
+    def train(self) -> None:
+        """Give the parameters of algorithms with modes their values for training."""
+        for member in self._with_modes():
+            member.train()
+
+    def eval(self) -> None:
+        """Give the parameters of algorithms with modes their values for evaluation."""
+        for member in self._with_modes():
+            member.eval()
+
+    def _with_modes(self) -> list[WithModes]:
+        return [member for member in self.members.values() if isinstance(member, WithModes)]
 
     def lacks_state(self) -> bool:
         """Return whether an algorithm has no state yet; others may have theirs from the start."""

@@ -68,9 +68,12 @@ class RealInterval:
     low: float
     high: float = float("inf")
     closed: bool = False
+    optional: bool = False
+    torch_words: str = ""
 
     def __str__(self) -> str:
-        return f"[{self.low:g}, {self.high:g}{']' if self.closed else ')'}"
+        end = "]" if self.closed else ")"
+        return f"[{self.low:g}, {self.high:g}{end}{' or None' if self.optional else ''}"
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
@@ -79,11 +82,14 @@ class RealInterval:
             return ""
         if isinstance(value, Tensor):
             return self._tensor_complaint(name, value)
+        if value is None and self.optional:
+            return ""
         value = number(value)
         if not is_real(value):
             return f"{name} must be a number in {self}, {got(value)}"
         if not self._holds(value):
-            return f"{name} must be in {self}, got {value!r}. [{_in_torch_words(name, value)}]"
+            words = self.torch_words or _in_torch_words(name, value)
+            return f"{name} must be in {self}, got {value!r}. [{words}]"
         return ""
 
     def _holds(self, value: Any) -> bool:
@@ -106,30 +112,33 @@ class RealInterval:
 
 
 @attrs.frozen(eq=False, repr=False)
-class Each:
-    """A fixed number of values, each inside the same range."""
+class TupleOf:
+    """A fixed number of values, each inside a range."""
 
-    range: Range
-    length: int
+    ranges: tuple[Range, ...]
 
     def __str__(self) -> str:
-        return f"{self.length} × {self.range}"
+        alike = all(range is self.ranges[0] for range in self.ranges)
+        words = list(map(str, self.ranges))
+        return f"{len(words)} × {words[0]}" if alike else f"({', '.join(words)})"
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
         # NumPy's arrays and tensors aren't registered as sequences.
         is_row = isinstance(value, Sequence) or len(getattr(value, "shape", ())) == 1
-        if not is_row or isinstance(value, (str, bytes)) or len(value) != self.length:
-            return f"{name} must be {self.length} values, each in {self.range}, {got(value)}"
-        for position, item in enumerate(value):
-            complaint = self.range.complaint(f"{name}[{position}]", item)
+        if not is_row or isinstance(value, (str, bytes)) or len(value) != len(self.ranges):
+            what = str(self.ranges[0]) if " × " in str(self) else str(self)
+            return f"{name} must be {len(self.ranges)} values, each in {what}, {got(value)}"
+        for position, (range, item) in enumerate(zip(self.ranges, value, strict=True)):
+            complaint = range.complaint(f"{name}[{position}]", item)
             if complaint:
                 return complaint
         return ""
 
     def converted(self, value: Any) -> tuple[Any, ...]:
         """Return the values in a tuple."""
-        return tuple(map(converter(self.range), value))
+        pairs = zip(self.ranges, value, strict=True)
+        return tuple([converter(range)(item) for range, item in pairs])
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -204,28 +213,33 @@ class Boolean:
         return bool(value)
 
 
-def at_least(low: float, *, infinite: bool = False) -> Range:
+def at_least(
+    low: float, *, infinite: bool = False, optional: bool = False, torch_words: str = ""
+) -> Range:
     """Allow any finite real number from `low` up, and infinity where `infinite`.
 
     Args:
         low: the smallest number that is allowed.
         infinite: whether infinity is allowed too (default False).
+        optional: whether None is allowed too (default False).
+        torch_words: what torch.optim says of another value (default: ``Invalid ... value``).
 
     >>> at_least(0.0).complaint("lr", -1.0)
     'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
     """
-    return RealInterval(low, closed=infinite)
+    return RealInterval(low, closed=infinite, optional=optional, torch_words=torch_words)
 
 
-def within(low: float, high: float, *, closed: bool = False) -> Range:
+def within(low: float, high: float, *, closed: bool = False, torch_words: str = "") -> Range:
     """Allow real numbers from `low` (included) to `high` (excluded unless `closed`).
 
     Args:
         low: the smallest number that is allowed.
         high: the smallest number above that isn't.
         closed: whether `high` is allowed too (default False).
+        torch_words: what torch.optim says of another value (default: ``Invalid ... value``).
     """
-    return RealInterval(low, high, closed)
+    return RealInterval(low, high, closed, torch_words=torch_words)
 
 
 def each(range: Range, length: int = 2) -> Range:
@@ -238,7 +252,19 @@ def each(range: Range, length: int = 2) -> Range:
     >>> each(within(0.0, 1.0)).complaint("betas", (0.9, 1.0))
     'betas[1] must be in [0, 1), got 1.0. [Invalid beta parameter at index 1: 1.0]'
     """
-    return Each(range, length)
+    return TupleOf((range,) * length)
+
+
+def tuple_of(*ranges: Range) -> Range:
+    """Allow a tuple or list of values, each inside a range of its own.
+
+    Args:
+        *ranges: what each value must be.
+
+    >>> tuple_of(at_least(0.0, optional=True), at_least(1.0)).complaint("eps", (None, 0.5))
+    'eps[1] must be in [1, inf), got 0.5. [Invalid epsilon value at index 1: 0.5]'
+    """
+    return TupleOf(ranges)
 
 
 def whole(low: int, *, optional: bool = False) -> Range:

@@ -25,6 +25,11 @@ class Recorded(Operators):
         self.tensor = tensor
         self.replaceable = replaceable
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The tensor's."""
+        return self.tensor.dtype
+
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply a tensor method, out of place where the tensor may be replaced."""
         plain, named = replaced(arguments, _unwrap), replaced(keywords, _unwrap)
@@ -32,7 +37,11 @@ class Recorded(Operators):
         in_place = is_in_place(method)
         if not (in_place and self.replaceable):
             result = getattr(self.tensor, method)(*plain, **named)
-            return self if in_place else Recorded(result, replaceable=True)
+            if in_place:
+                return self
+            # A size is a number.
+            is_tensor = isinstance(result, Tensor)
+            return Recorded(result, replaceable=True) if is_tensor else result
         if hasattr(Tensor, method[:-1]):
             self.tensor = getattr(self.tensor, method[:-1])(*plain, **named)
         else:

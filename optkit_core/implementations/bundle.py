@@ -11,8 +11,11 @@ from torch import Tensor
 from optkit_core.implementations.operators import Operators, is_in_place, replaced
 from optkit_core.tracing.operations.lookup import FACTORS
 
-REDUCTIONS = frozenset({"max", "norm"})
-"""Names under which torch has a reduction of each tensor, not the elementwise method."""
+REDUCTIONS = {"norm": "norm", "max": "max", "amax": "max"}
+"""The whole-tensor reductions that torch has for many tensors, by the method without arguments.
+
+The method of the same name that is given another tensor is another one: ``x.max(y)``.
+"""
 
 WITH_TENSOR = frozenset({"add", "mul", "div"})
 """Methods of which torch's multi-tensor operation takes a single tensor as an argument."""
@@ -41,16 +44,27 @@ class Bundle(Operators):
         """Wrap a list of tensors."""
         self.tensors = list(tensors)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What all of the tensors have."""
+        return self.tensors[0].dtype
+
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply a tensor method to every tensor of the bundle."""
+        if method in ("numel", "size"):
+            return self._sizes(method, arguments, keywords)
         keyword = FACTORS.get(method.removesuffix("_"), "")
         if keyword in keywords:
             arguments, keywords = _with_factor(keyword, keywords[keyword], arguments)
         elif method in ("add", "add_") and isinstance(arguments[0], Tensor):
             keywords = {"alpha": 1}  # without it torch takes the tensor's number, and waits
-        operation = _multi_tensor_operation(method, arguments)
+        operation = (
+            None
+            if self._is_rounded_early(method, arguments)
+            else (_multi_tensor_operation(method, arguments))
+        )
         # Other arguments aren't always called there as they are in the tensor method.
-        if operation is None or keywords.keys() - {keyword}:
+        if operation is None or keywords.keys() - {keyword} or _differ(keywords):
             results = self._one_by_one(method, arguments, keywords)
         else:
             results = operation(self.tensors, *map(_unwrap, arguments), **keywords)
@@ -82,6 +96,19 @@ class Bundle(Operators):
         # As a base torch takes a number only; above it goes tensor by tensor.
         return Bundle(torch._foreach_pow(base, self.tensors))
 
+    def _is_rounded_early(self, method: str, arguments: Sequence[Any]) -> bool:
+        """Return whether torch's multi-tensor operation rounds a factor that its method doesn't.
+
+        In float16 on CPU that of 0.999 is off by 3e-5.
+        """
+        is_scaled = method in ("mul", "mul_") and isinstance(arguments[0], (int, float))
+        return is_scaled and self.tensors[0].dtype == torch.float16 and self.tensors[0].is_cpu
+
+    def _sizes(self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Bundle:
+        """Return sizes as numbers of the host: no device is asked, and all dtypes hold them."""
+        sizes = self._one_by_one(method, arguments, keywords)
+        return Bundle(torch.tensor(sizes, dtype=torch.float64, device="cpu").unbind())
+
     def _one_by_one(
         self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
     ) -> list[Tensor]:
@@ -94,7 +121,7 @@ class Bundle(Operators):
 def _multi_tensor_operation(method: str, arguments: Sequence[Any]) -> Callable[..., Any] | None:
     """Return torch's multi-tensor operation for a method with these arguments, if it has one."""
     if method in REDUCTIONS:
-        return None
+        return None if arguments else getattr(torch, f"_foreach_{REDUCTIONS[method]}")
     has_tensor = any(isinstance(argument, Tensor) for argument in arguments)
     if has_tensor and method.removesuffix("_") not in WITH_TENSOR:
         return None
@@ -104,12 +131,19 @@ def _multi_tensor_operation(method: str, arguments: Sequence[Any]) -> Callable[.
 def _with_factor(
     keyword: str, factor: Any, arguments: tuple[Any, ...]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    # On the host nothing is waited for, and a multiplication of every tensor is saved.
     if isinstance(factor, Tensor) and factor.is_cpu:
-        # On the host nothing is waited for, and a multiplication of every tensor is saved.
-        factor = factor.item()
+        return arguments, {keyword: factor.item()}
+    if isinstance(factor, Bundle) and all(value.is_cpu for value in factor.tensors):
+        return arguments, {keyword: factor}
     if isinstance(factor, (Tensor, Bundle)):
         return (arguments[0] * factor, *arguments[1:]), {}
     return arguments, {keyword: factor}
+
+
+def _differ(keywords: Mapping[str, Any]) -> bool:
+    """Return whether each tensor has a factor of its own."""
+    return any(isinstance(value, Bundle) for value in keywords.values())
 
 
 def _unwrap(value: Any) -> Any:

@@ -15,7 +15,12 @@ from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import kept_buckets, scalar_buffers, step_counters
 from optkit_core.implementations.autograd import Recorded, as_tensor, shown_to_autograd
 from optkit_core.implementations.bundle import Bundle
-from optkit_core.implementations.layout_copies import in_one_dtype, widened
+from optkit_core.implementations.layout_copies import (
+    BucketCopy,
+    in_one_dtype,
+    widened,
+    without_offset,
+)
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import Launch, Offer, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -44,7 +49,9 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     step_counters.advance(bucket.counters)  # the body is told the number of this step, from 1
     if bucket.key.layout != torch.strided:
         assert algorithm.update_sparse is not None
-        _call(algorithm.update_sparse, bucket)
+        copies = BucketCopy(bucket, bucket.tensors, without_offset)
+        _call(algorithm.update_sparse, copies.bucket)
+        copies.copy_back()
     elif bucket.key.capturable:
         _run_capturable(algorithm, bucket.as_real())
     elif bucket.key.differentiable:

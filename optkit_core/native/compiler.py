@@ -30,12 +30,14 @@ FLAGS = (
     "-fno-trapping-math",
     "-fno-exceptions",
     "-fno-rtti",
+    "-fopenmp-simd",
 )
 """What every kernel is compiled with; none of these changes what an operation returns.
 
 ``-ffp-contract=off`` keeps the compiler from rounding a product and a sum once where torch rounds
 twice; ``-ffast-math`` and its parts would lose not-a-number, infinities and signed zeros. Without
-``errno`` and trapping a square root and a comparison become vector instructions.
+``errno`` and trapping a square root and a comparison become vector instructions. With
+``-fopenmp-simd`` a sum is taken apart for the lanes of a register, where the source says so.
 """
 
 TIMEOUT_VARIABLE = "OPTKIT_COMPILER_TIMEOUT"

@@ -74,8 +74,8 @@ class PlanStruct(ctypes.Structure):
     cpp_name = "Plan"
     _fields_ = fields(
         "index rows buffers numbers",
-        "address params impls tokens states handles dicts entries counts dims shapes operands",
-        "address hints memory",
+        "address params impls tokens states handles dicts entries counts dims shapes",
+        "address shaped forms operands hints memory",
     )
 
 
@@ -127,7 +127,12 @@ class JobStruct(ctypes.Structure):
     """What a kernel works on."""
 
     cpp_name = "Job"
-    _fields_ = fields("index rows", "address ends memory set numbers", "index threads")
+    _fields_ = fields(
+        "index rows",
+        "address ends memory set numbers",
+        "index threads",
+        "address matrices scratch",
+    )
 
 
 def require_layouts(library: ctypes.CDLL, structures: Iterable[type[ctypes.Structure]]) -> None:

@@ -59,6 +59,8 @@ struct Plan {
     const Index *counts;     // how many each of them holds
     const Index *dims;       // of each row
     const Index *shapes;     // sizes, then strides, of one row after another
+    const int *shaped;       // of each buffer: whether it has a shape of its own
+    const Index *forms;      // of each of those, row by row: how many dims, sizes, strides
     Operand *operands;       // parameter, gradient and buffers
     const void **hints;       // row by row: addresses that its reading will need, to be prefetched
     void **memory;           // result: parameters, gradients, then each buffer, row by row
@@ -69,8 +71,8 @@ struct Plan {
 };
 LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, numbers), AT(Plan, params),
        AT(Plan, impls), AT(Plan, tokens), AT(Plan, states), AT(Plan, handles), AT(Plan, dicts),
-       AT(Plan, entries), AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, operands),
-       AT(Plan, hints), AT(Plan, memory))
+       AT(Plan, entries), AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, shaped),
+       AT(Plan, forms), AT(Plan, operands), AT(Plan, hints), AT(Plan, memory))
 
 LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, length),
        AT(Api, element), AT(Api, call_method), AT(Api, pointer), AT(Api, release),
@@ -178,7 +180,9 @@ static bool gradient_matches_by_view(const Api &api, const Plan &plan, Index r,
                            memory);
 }
 
-static bool read_row(const Api &api, const Plan &plan, Index r, const Index *shape) {
+// Moves on behind the forms of the row.
+static bool read_row(const Api &api, const Plan &plan, Index r, const Index *shape,
+                     const Index **form) {
     const void **hints = plan.hints_of_row(r);
     void **memory = plan.memory + r;
     Index dims = plan.dims[r];
@@ -195,9 +199,15 @@ static bool read_row(const Api &api, const Plan &plan, Index r, const Index *sha
         const void **hint = hints + 2 + k;
         memory += plan.rows;
         Index wanted = k + plan.numbers >= plan.buffers ? ANY : dims;
+        const Index *sizes = shape;
+        if (plan.shaped[k]) {
+            wanted = **form;
+            sizes = *form + 1;
+            *form = sizes + 2 * wanted;
+        }
         bool matches = plan.handles
-            ? matches_by_handle(api, plan.handles[index], operand, wanted, shape, hint, memory)
-            : matches_by_view(api, plan.states[index], operand, wanted, shape, hint, memory);
+            ? matches_by_handle(api, plan.handles[index], operand, wanted, sizes, hint, memory)
+            : matches_by_view(api, plan.states[index], operand, wanted, sizes, hint, memory);
         if (!matches)
             return false;
     }
@@ -260,12 +270,12 @@ extern "C" int note(const Api *api, const Plan *plan) {
 
 // Returns whether everything is as it was, in which case `memory` is filled.
 extern "C" int refresh(const Api *api, const Plan *plan) {
-    const Index *shape = plan->shapes;
+    const Index *shape = plan->shapes, *form = plan->forms;
     const Object *entries = plan->entries;
     for (Index r = 0; r < plan->rows; r++) {
         if (r + AHEAD < plan->rows) fetch_row(*plan, r + AHEAD);
         if (!has_values(*api, plan->dicts[r], entries, plan->counts[r])) return 0;
-        if (!read_row(*api, *plan, r, shape)) return 0;
+        if (!read_row(*api, *plan, r, shape, &form)) return 0;
         shape += 2 * plan->dims[r];
         entries += plan->counts[r];
     }

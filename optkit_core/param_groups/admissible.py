@@ -17,6 +17,10 @@ class Requirements(Protocol):
     parameter_dims: ClassVar[Collection[int] | None]
     needs_whole_matrices: ClassVar[bool]
 
+    @classmethod
+    def parameter_complaint(cls, p: Tensor) -> str:
+        """Return why a parameter can't be optimized, ``""`` where it can."""
+
 
 def require_admissible(
     owner: type[Requirements], param_groups: Sequence[Mapping[str, Any]], group: Mapping[str, Any]
@@ -32,12 +36,18 @@ def require_admissible(
         GroupError: naming the parameter, its shape and the way out.
     """
     for p in group["params"]:
-        complaint = _complaint(owner, p)
-        if complaint:
-            raise GroupError(f"{groups.label(param_groups, p)} {complaint}")
+        reason = owner.parameter_complaint(p)
+        if reason:
+            raise GroupError(f"{groups.label(param_groups, p)} {reason}")
 
 
-def _complaint(owner: type[Requirements], p: Tensor) -> str:
+def complaint(owner: type[Requirements], p: Tensor) -> str:
+    """Return why an algorithm can't step a parameter, ``""`` where it can.
+
+    Args:
+        owner: the algorithm's class.
+        p: the parameter.
+    """
     dims = owner.parameter_dims
     if dims is not None and p.dim() not in dims:
         which = "/".join(f"{count}D" for count in dims)

@@ -14,6 +14,7 @@ from optkit_core.declaration.search_spaces import Search, described
 from optkit_core.declaration.tensor_types import dtype_name
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins.registry import AlgorithmEntry
+from optkit_core.selection.capabilities import Capabilities, capabilities
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 
 
@@ -79,6 +80,7 @@ class Description:
     distribution: str
     version: str
     location: str
+    capabilities: Capabilities
     schema: str = ""
 
     def __str__(self) -> str:
@@ -130,6 +132,7 @@ def describe(entry: AlgorithmEntry, algorithm: type[torch.optim.Optimizer]) -> D
         distribution=entry.provider,
         version=entry.version,
         location=entry.location,
+        capabilities=capabilities(algorithm),
         schema=schema_of(declared).identity if declared else "",
     )
 

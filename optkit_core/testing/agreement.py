@@ -64,6 +64,8 @@ def is_same(actual: Any, expected: Any) -> bool:
     """
     if isinstance(actual, Tensor) and isinstance(expected, Tensor):
         alike = actual.shape == expected.shape and actual.dtype == expected.dtype
+        if actual.is_sparse and expected.is_sparse:
+            actual, expected = actual.to_dense(), expected.to_dense()
         # Not torch.equal, to which a NaN differs from itself.
         return alike and torch.allclose(actual, expected, rtol=0, atol=0, equal_nan=True)
     if isinstance(actual, (list, tuple)):

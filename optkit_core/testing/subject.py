@@ -54,6 +54,11 @@ class Subject:
         return self.algorithm.has_body
 
     @property
+    def takes_dense(self) -> bool:
+        """Whether gradients may be dense."""
+        return getattr(self.algorithm, "takes_dense", True)
+
+    @property
     def steps(self) -> int:
         """How many steps are compared: few where roundings add up, in half precision, say."""
         if self.algorithm.requires_closure:
@@ -94,7 +99,7 @@ class Subject:
         if reason or not self.has_body:
             return reason
         # A kernel that can't be compiled says so in the first step, not before.
-        p.grad = torch.ones_like(p)
+        p.grad = torch.ones_like(p) if self.takes_dense else torch.ones_like(p).to_sparse()
         with prefix_failures(name):
             try:
                 self.optimizer([p], name).step()

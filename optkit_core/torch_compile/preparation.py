@@ -11,7 +11,7 @@ from torch import Tensor
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import FOREACH, FORLOOP, step_counters
 from optkit_core.implementations.fused import row_partition
-from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.implementations.fused.cpp_types import TYPES
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.group_values import GroupValues
@@ -60,7 +60,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
         GradientError: gradients can't be used.
         ImplementationError: an implementation was requested that can't run.
     """
-    optimizer.require_capturable()
+    optimizer.require_ready()
     prepared = PreparedStep([], [], [], [])
     optimizer.scaling.update(optimizer)
     if optimizer.scaling.skipped():

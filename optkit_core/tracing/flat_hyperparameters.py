@@ -61,7 +61,7 @@ def flatten(h: Any) -> FlatHyperparameters | None:
             row += numbers
             slots.append(Slot(name, start, len(numbers) if isinstance(value, tuple) else SINGLE))
         # These choose the body's branches, so that a recording holds for their values only.
-        elif value is None or isinstance(value, (bool, str)):
+        elif all(map(_is_choice, value if isinstance(value, tuple) else (value,))):
             slots.append(Slot(name, start, FIXED, value))
         else:
             # A tensor on a device, for example: the body is then run in each step.
@@ -104,6 +104,11 @@ def _value(slot: Slot, scalars: Sequence[Any]) -> Any:
     if slot.length == SINGLE:
         return scalars[slot.start]
     return tuple(scalars[slot.start : slot.start + slot.length])
+
+
+def _is_choice(value: Any) -> bool:
+    """Return whether a value by itself, or beside numbers in a tuple, is no tensor or list."""
+    return value is None or isinstance(value, (bool, str, int, float))
 
 
 def _is_number(value: Any) -> bool:

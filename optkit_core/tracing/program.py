@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations import OPERATIONS
+from optkit_core.tracing.operations.reductions import REDUCTIONS
 
 
 class Instruction(NamedTuple):
@@ -30,12 +32,14 @@ class Program(NamedTuple):
         instructions: the operations in order.
         stores: ``(input, value)`` for each input that the body updates.
         numbers: how many numbers the instructions refer to.
+        shaped: the extents of the inputs that aren't of the parameter's shape, by their index.
     """
 
     inputs: tuple[str, ...]
     instructions: tuple[Instruction, ...]
     stores: tuple[tuple[int, int], ...]
     numbers: int
+    shaped: tuple[tuple[int, Extent], ...] = ()
 
     @property
     def step(self) -> int:
@@ -44,7 +48,7 @@ class Program(NamedTuple):
 
     @property
     def operands(self) -> int:
-        """How many inputs are tensors of the parameter's shape."""
+        """How many inputs are the parameter, its gradient and its buffers."""
         return len(self.inputs) - 1
 
     @property
@@ -61,4 +65,10 @@ class Program(NamedTuple):
     def is_condition(self, value: int) -> bool:
         """Return whether a value is true or false."""
         index = value - len(self.inputs)
-        return index >= 0 and OPERATIONS[self.instructions[index].operation].is_condition
+        operation = OPERATIONS.get(self.instructions[index].operation) if index >= 0 else None
+        return operation is not None and operation.is_condition
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether it looks at one element at a time."""
+        return not self.shaped and not any(i.operation in REDUCTIONS for i in self.instructions)

@@ -13,6 +13,7 @@ from itertools import islice
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from optkit_core.implementations.scalar_buffers import Cells, ScalarCell
@@ -58,6 +59,7 @@ def record_body(
     buffers: tuple[str, ...] | None = None,
     is_new: bool = False,
     cells: Cells = NO_CELLS,
+    dtype: torch.dtype | None = None,
 ) -> RecordedBody | None:
     """Record an update body.
 
@@ -71,6 +73,7 @@ def record_body(
         buffers: the names of the buffers that there are; None: those that `h` asks for.
         is_new: whether buffers come into being that the body sets.
         cells: the scalar buffers as they are before the step.
+        dtype: of the parameters.
 
     Returns:
         The body; None where it asks for numbers that can't be followed.
@@ -83,7 +86,7 @@ def record_body(
     try:
         names, scale = unflatten(flat.slots, scalars), next(inputs, None)
         common = (buffers, is_new)
-        program, numbers = trace(algorithm, names, count, maximize, scale, *common, traced)
+        program, numbers = trace(algorithm, names, count, maximize, scale, *common, traced, dtype)
         assigned, new = _assigned(traced)
         body = RecordedBody(program, recorder.program([*numbers, *new]), flat.slots, assigned)
         # A body may tell scalars from floats, by isinstance() for example: it has to do the same
@@ -92,7 +95,7 @@ def record_body(
             _without_tensors(h),
             {n: ScalarCell(c.value, c.dtype) for n, c in cells.items()},
         )
-        plain, found = trace(algorithm, values, t, maximize, inverse_scale, *common, own)
+        plain, found = trace(algorithm, values, t, maximize, inverse_scale, *common, own, dtype)
     # No reason is lost: the body is then run in each step, and would show the same error there.
     except (ArithmeticError, AttributeError, TypeError, ValueError, RuntimeError):
         return None

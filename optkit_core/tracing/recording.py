@@ -11,10 +11,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations import OPERATIONS
 from optkit_core.tracing.operations.lookup import POWERS, UntraceableError, operation_of
+from optkit_core.tracing.operations.reductions import REDUCTIONS
+from optkit_core.tracing.passes import extents_of
 from optkit_core.tracing.program import Instruction, Program
 from optkit_core.tracing.scalar_program import TracedScalar
 
@@ -82,14 +86,22 @@ class Recording:
 
     Args:
         inputs: the names of the values that come from memory.
+        shaped: the extents of those that aren't of the parameter's shape.
+
+    Attributes:
+        dtype: of the parameter, where it is known.
     """
 
-    def __init__(self, inputs: tuple[str, ...]) -> None:
+    def __init__(
+        self, inputs: tuple[str, ...], shaped: tuple[tuple[int, Extent], ...] = ()
+    ) -> None:
         """Begin with a body that reads these inputs."""
         self.inputs = inputs
+        self.shaped = shaped
+        self.dtype: torch.dtype | None = None
         self.instructions: list[Instruction] = []
         self.numbers: list[Number] = []
-        self._last_call = _root(inputs)
+        self._last_call = _root(inputs, shaped)
 
     def call(self, method: str, operands: Sequence[Any], names: tuple[str, ...] = ()) -> int:
         """Record a call of a tensor method; return the index of its value.
@@ -116,12 +128,20 @@ class Recording:
         programs = self._last_call.programs
         if stores not in programs:
             instructions = tuple(self.instructions)
-            programs[stores] = Program(self.inputs, instructions, stores, len(self.numbers))
+            count = len(self.numbers)
+            program = Program(self.inputs, instructions, stores, count, self.shaped)
+            _require_stores(program)
+            programs[stores] = program
         return programs[stores]
+
+    def extent(self, value: int) -> Extent:
+        """Return over which dims a value varies."""
+        program = Program(self.inputs, tuple(self.instructions), (), 0, self.shaped)
+        return extents_of(program)[value]
 
     def _first_call(self, method: str, operands: Sequence[Any], names: tuple[str, ...]) -> CallNode:
         # On a copy, whose numbers are marked by their positions; this one keeps the numbers of now.
-        new = Recording(self.inputs)
+        new = Recording(self.inputs, self.shaped)
         new.instructions, new.numbers = list(self.instructions), list(self.numbers)
         marked = [PositionedNumber.at(i, o) if _is_number(o) else o for i, o in enumerate(operands)]
         positional = len(operands) - len(names)
@@ -147,6 +167,8 @@ class Recording:
             return int(tensor.value)
         if method == "type_as":
             return self.append("constant", [tensor])
+        if method in REDUCTIONS:
+            return self.append(method, [tensor])
         if method in ("copy", "fill"):
             source = (*arguments, *keywords.values())[0]
             is_traced = isinstance(source, TracedTensor)
@@ -169,7 +191,8 @@ class Recording:
         """
         # The number that where() chooses has the dtype of the other choice, not of the condition.
         values = operands if operation != "where" else (operands[0], operands[2])
-        has_dtype = operation == "constant" or OPERATIONS[operation].is_condition
+        has_dtype = operation == "constant" or operation in REDUCTIONS
+        has_dtype = has_dtype or OPERATIONS[operation].is_condition
         if not has_dtype and all(map(self._is_number_or_condition, values)):
             raise UntraceableError(
                 f"the update body computes {operation} of nothing but numbers, true and false, "
@@ -184,7 +207,8 @@ class Recording:
         if not isinstance(operand, TracedTensor):
             return True
         index = operand.value - len(self.inputs)
-        return index >= 0 and OPERATIONS[self.instructions[index].operation].is_condition
+        operation = OPERATIONS.get(self.instructions[index].operation) if index >= 0 else None
+        return operation is not None and operation.is_condition
 
     def _operand_index(self, operand: Any) -> int:
         if isinstance(operand, TracedTensor):
@@ -197,10 +221,20 @@ class Recording:
 
 
 @cache
-def _root(inputs: tuple[str, ...]) -> CallNode:
+def _root(inputs: tuple[str, ...], shaped: tuple[tuple[int, Extent], ...]) -> CallNode:
     """Return what the first calls of bodies with these inputs come after."""
     # Kept for good: numbers are no part of its keys, so that it doesn't grow with the steps.
     return CallNode(len(inputs) - 1)
+
+
+def _require_stores(program: Program) -> None:
+    """Raise where an input is given more values than it has elements, as torch does too."""
+    extents = extents_of(program)
+    for place, value in program.stores:
+        if extents[value] & ~extents[place]:
+            raise UntraceableError(
+                f"the update body gives {program.inputs[place]} values of a larger shape"
+            )
 
 
 def _as_known_power(operand: Any) -> Any:

@@ -19,9 +19,12 @@ from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
+from optkit_core.tracing.buffer_extents import shaped_inputs
+from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations.lookup import UntraceableError
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.recording import Number, Recording, TracedTensor
+from optkit_core.tracing.reduced import is_reduction, reduced
 from optkit_core.tracing.scalar_program import TracedScalar
 
 PARAMETER, GRADIENT = 0, 1
@@ -42,11 +45,14 @@ class Symbol(TracedTensor, Operators):
         self.recording = recording
         self.value = value
         self.fixed = fixed
+        self.shaped_like = value  # which methods in place leave as it is
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Symbol:
         """Record a tensor method; an in-place one changes what this symbol stands for."""
-        if method == "detach":
-            return self
+        if method == "detach" or (method == "double" and self._is_per_tensor):
+            return self  # a value of a whole tensor is float64 in every kernel
+        if is_reduction(method, arguments):
+            return reduced(self, method, arguments, keywords)
         if method == "zero_":
             return self.apply("fill_", 0.0)
         in_place = is_in_place(method)
@@ -60,6 +66,17 @@ class Symbol(TracedTensor, Operators):
             raise UntraceableError("the update body changes its gradient in place")
         self.value = value
         return self
+
+    def record(self, operation: str) -> Symbol:
+        """Record a reduction of this value, and return what stands for its result."""
+        extent = self.recording.extent
+        if extent(self.value) != extent(self.shaped_like):
+            raise UntraceableError(f"the update body computes {operation} of what it has filled")
+        return Symbol(self.recording, self.recording.call(operation, (self,)))
+
+    @property
+    def _is_per_tensor(self) -> bool:
+        return self.recording.extent(self.value) == Extent.TENSOR
 
     @classmethod
     def call(
@@ -78,6 +95,14 @@ class Symbol(TracedTensor, Operators):
         recording = next(value.recording for value in arguments if isinstance(value, Symbol))
         operands = (*arguments, *keywords.values())
         return Symbol(recording, recording.call(function.__name__, operands, tuple(keywords)))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The parameter's dtype, for ``torch.finfo(p.dtype).eps``."""
+        dtype = self.recording.dtype
+        if dtype is None or self.shaped_like != PARAMETER:
+            raise UntraceableError("the update body asks for the dtype of something else than p")
+        return dtype
 
     def __bool__(self) -> bool:
         raise UntraceableError("the update body branches on the values of a tensor")
@@ -101,6 +126,7 @@ def trace(
     buffers: tuple[str, ...] | None = None,
     is_new: bool = False,
     cells: Cells | None = None,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Program, list[Number]]:
     """Record what an algorithm's update body does with these hyperparameters.
 
@@ -115,6 +141,7 @@ def trace(
         is_new: whether buffers come into being that the body sets.
         cells: the scalar buffers, in which the body leaves what it assigns. Default: as they are
             before a first step.
+        dtype: of the parameters, which a body may ask for; None: it must not.
 
     Returns:
         The program, and the numbers that a launch of its kernel needs.
@@ -125,7 +152,8 @@ def trace(
     present = {n: algorithm.buffers[n] for n in names_under(algorithm.buffers, h, buffers)}
     names = [name for name, buffer in present.items() if not buffer.is_scalar]
     inputs = ("p", "g", *names, "t")
-    recording = Recording(inputs)
+    recording = Recording(inputs, shaped_inputs({name: algorithm.buffers[name] for name in names}))
+    recording.dtype = None if dtype is None else dtype.to_real()
     symbols = [Symbol(recording, value, value == GRADIENT) for value in range(len(inputs))]
     g = symbols[GRADIENT]
     # Scale before sign, as in `Bucket.directed`: every implementation does the same.
@@ -140,7 +168,7 @@ def trace(
     count = counted if algorithm.counts_steps else None
     try:
         algorithm.update(symbols[PARAMETER], g, view, h, count)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, NotImplementedError) as error:
         raise UntraceableError(f"the update body can't be traced: {error}") from error
     stores = tuple((i, s.value) for i, s in enumerate(symbols[:-1]) if s.value != i)
     return recording.program(stores), recording.numbers
@@ -162,4 +190,4 @@ def trace_bucket(
         UntraceableError: the body does something that no kernel can be written for.
     """
     common = (bucket.maximize, bucket.inverse_scale, bucket.names, bucket.is_new, cells)
-    return trace(algorithm, h, t, *common)
+    return trace(algorithm, h, t, *common, bucket.key.dtype)

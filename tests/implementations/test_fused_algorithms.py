@@ -150,6 +150,8 @@ def test_half_types_agree_with_torchs_rounding(
     algorithm: Any, options: Any, other: str, dtype: torch.dtype
 ) -> None:
     mine, others = parameters(dtype), parameters(dtype)
+    if "eps" in algorithm.declarations:  # small squares have few digits in float16
+        options = {**options, "eps": 0.1}
     fused = algorithm(mine, implementation="fused", **options)
     reference = algorithm(others, implementation=other, **options)
     for grads in gradients(mine, STEPS):

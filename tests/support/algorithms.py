@@ -1,6 +1,6 @@
 """The algorithms that ship, from the registry: what is tested for each takes them from here.
 
-An algorithm whose entry point is added to `pyproject.toml` is in all of these, and so in every
+An algorithm whose entry point is added to `pyproject.toml` is in these, and so in every
 test that is parametrized with one of them, without a line of its own.
 """
 
@@ -11,11 +11,19 @@ from typing import Any
 import torch
 
 import optkit
-from optkit_core import Elementwise
+from optkit_core import Layerwise, Matrixwise
 
-NAMES = optkit.available("optkit:*")
+EVERY = optkit.available("optkit:*")
+MATRIXWISE: dict[str, Any] = {
+    name: cls for name in EVERY if issubclass(cls := optkit.get(name), Matrixwise)
+}
+"""Algorithms over whole matrices, which `tests/matrices` is about: not all of them take vectors,
+nor does every first gradient move a parameter."""
+
+NAMES = [name for name in EVERY if name not in MATRIXWISE]
 ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in NAMES}
-ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Elementwise)}
+ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Layerwise)}
+"""Those with an update body, whether it reduces over its parameter or not."""
 
 TORCH_OPTIM = {
     name.lower(): cls

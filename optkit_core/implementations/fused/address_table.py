@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate, chain
 
 import torch
@@ -15,12 +16,14 @@ from optkit_core.implementations import step_counters
 from optkit_core.native.shared_structures import WORD, OperandStruct, PlanStruct, address
 from optkit_core.native.tensor_reader import Reader
 from optkit_core.step.buckets import Bucket
+from optkit_core.tracing.extent import as_matrices
 
 
 class AddressTable:
     """The addresses of a bucket's tensors: operand by operand, and row by row in each.
 
-    Every tensor of a row lies like its parameter, and all rows have the same dtypes.
+    Every tensor of a row lies like its parameter, or is contiguous in a shape of its own, and all
+    rows have the same dtypes.
 
     Args:
         bucket: the parameters, gradients and states; the order of its rows is kept.
@@ -45,6 +48,13 @@ class AddressTable:
             "Q", chain.from_iterable(map(Tensor.data_ptr, column) for column in columns)
         )
         self.watched = Watched(self, reader) if reader else None
+
+    @cached_property
+    def matrices(self) -> array[int]:
+        """Batch, rows and columns of each row's parameter, in real numbers."""
+        pair = (2,) if self.bucket.key.dtype.is_complex else ()
+        shapes = (as_matrices((*p.shape, *pair)) for p in self.bucket.params)
+        return array("q", chain.from_iterable(shapes))
 
     def _columns(self) -> list[list[Tensor]]:
         bucket = self.bucket
@@ -129,6 +139,7 @@ class Watched:
             array("q", map(len, bucket.states)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
+            *_forms(table),
             # `hints_of_row` in tensor_reader.cpp: each tensor, and what holds the gradient.
             array("Q", bytes(WORD * table.rows * (columns + 2))),
         )
@@ -165,6 +176,18 @@ class Watched:
     def advance(self) -> None:
         """Add one to every step counter."""
         self.reader.advance(*self._counters)
+
+
+def _forms(table: AddressTable) -> tuple[array[int], array[int]]:
+    """Return which buffers aren't of their parameters' shape, and how each of those lies."""
+    bucket = table.bucket
+    wanted = [p.shape for p in bucket.params]
+    shaped = [[state[name].shape for state in bucket.states] != wanted for name in table.names]
+    own = [name for name, is_shaped in zip(table.names, shaped, strict=True) if is_shaped]
+    tensors = (state[name] for state in bucket.states for name in own)
+    forms = chain.from_iterable((t.dim(), *t.shape, *t.stride()) for t in tensors)
+    numbers = [False] * (1 + len(bucket.scalars))  # step counter and scalar buffers
+    return array("i", [*shaped, *numbers]), array("q", forms)
 
 
 def real_dtype(tensor: Tensor) -> torch.dtype:

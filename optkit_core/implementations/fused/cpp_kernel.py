@@ -15,7 +15,13 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.native import cache, cache_dirs
-from optkit_core.native.shared_structures import JobStruct, address, require_layouts
+from optkit_core.native.shared_structures import (
+    WORD,
+    Index,
+    JobStruct,
+    address,
+    require_layouts,
+)
 from optkit_core.tracing.program import Program
 
 MIN_ELEMENTS_PER_THREAD = 1 << 19
@@ -44,10 +50,14 @@ class Kernel:
             library = ctypes.CDLL(path)
             require_layouts(library, (JobStruct,))
             self.run = library.run
+            self.scratch_size = getattr(library, "scratch_size", None)
         except OSError as error:
             raise UnavailableError(cache_dirs.load_error_reason(error)) from error
         self.run.argtypes = [ctypes.c_void_p]
         self.run.restype = None
+        if self.scratch_size is not None:
+            self.scratch_size.argtypes = [ctypes.c_void_p]
+            self.scratch_size.restype = Index
 
     def job(self, table: AddressTable, sets: array[int], numbers: array[float]) -> KernelJob:
         """Return the update of every element of a table's rows.
@@ -76,17 +86,32 @@ class KernelJob:
         """Lay the arrays' addresses out for the compiled code."""
         self.rows = table.rows
         # Kept here, since the structure holds nothing but their addresses.
-        self._arrays: tuple[array[Any], ...] = (table.ends, table.memory, sets, numbers)
-        self._run = kernel.run
+        self._arrays: list[array[Any]] = [table.ends, table.memory, sets, numbers]
+        self._kernel = kernel
         self._job = JobStruct(table.rows, *(address(values) for values in self._arrays), 1)
         self._address = ctypes.addressof(self._job)
         self._most_threads = max(1, table.ends[-1] // MIN_ELEMENTS_PER_THREAD)
+        self._scratch: array[float] = array("d")
+        if kernel.scratch_size is not None:
+            self._arrays.append(table.matrices)
+            self._job.matrices = address(table.matrices)
+            self._make_scratch()
 
     def run(self) -> None:
         """Update every element."""
         # Asked anew in each step, since torch.set_num_threads() may come at any time.
-        self._job.threads = min(torch.get_num_threads(), self._most_threads)
-        self._run(self._address)
+        threads = min(torch.get_num_threads(), self._most_threads)
+        if threads != self._job.threads:
+            self._job.threads = threads
+            self._make_scratch()
+        self._kernel.run(self._address)
+
+    def _make_scratch(self) -> None:
+        """Have memory for what the kernel reduces to, if it reduces."""
+        if self._kernel.scratch_size is not None:
+            words = -(-self._kernel.scratch_size(self._address) // WORD)
+            self._scratch = array("d", bytes(WORD * words))
+            self._job.scratch = address(self._scratch)
 
 
 @lru_cache(maxsize=1024)

@@ -1,5 +1,7 @@
 """C++ source of a fused kernel for CPU: one loop over the elements of a whole bucket.
 
+A body that reduces is written as several passes, by `cpp_passes`.
+
 The source needs no header. It keeps to what torch's own operations compute for not-a-number,
 infinities, denormal numbers and signed zeros, so nothing in it may be compiled with fast-math.
 Its text is the key of the kernel cache: another letter, and every user compiles anew.
@@ -13,18 +15,13 @@ from pathlib import Path
 
 import torch
 
+from optkit_core.implementations.fused import cpp_passes
+from optkit_core.implementations.fused.cpp_types import TYPES
 from optkit_core.native.libraries import with_layouts
 from optkit_core.tracing.operations import OPERATIONS
 from optkit_core.tracing.operations.lookup import expression
+from optkit_core.tracing.passes import passes_of
 from optkit_core.tracing.program import Instruction, Program
-
-TYPES = {
-    torch.float32: "float",
-    torch.float64: "double",
-    torch.bfloat16: "bfloat16",
-    torch.float16: "float16",
-}
-"""The dtypes that a kernel reads and writes."""
 
 COMPUTED = {torch.float32: "float", torch.float64: "double"}
 
@@ -42,11 +39,24 @@ def source(program: Program, dtypes: Sequence[torch.dtype]) -> str:
     return "\n".join(
         [
             f"typedef {computed} C;",
-            f"static const long long OPERANDS = {len(dtypes)}, WIDTHS[] = {{{widths}}};",
-            _frame(),
-            loop(program, dtypes),
+            with_layouts(_text("arithmetic.cpp")),
+            *_constants(program, widths),
+            _text("kernel.cpp" if program.is_elementwise else "passes.cpp"),
+            body(program, dtypes),
         ]
     )
+
+
+def body(program: Program, dtypes: Sequence[torch.dtype]) -> str:
+    """Return the part of the source that is the program's own.
+
+    Args:
+        program: what to do with an element.
+        dtypes: of the parameter, the gradient and each buffer, in the program's order.
+    """
+    if program.is_elementwise:
+        return loop(program, dtypes)
+    return cpp_passes.source(passes_of(program), dtypes)
 
 
 def loop(program: Program, dtypes: Sequence[torch.dtype]) -> str:
@@ -106,6 +116,18 @@ def _memory(program: Program, operand: int) -> str:
     return f"{program.inputs[operand]}_"
 
 
+def _constants(program: Program, widths: str) -> list[str]:
+    """Return what the surrounding source needs to know of the program."""
+    if program.is_elementwise:
+        return [f"static const Index OPERANDS = {program.operands}, WIDTHS[] = {{{widths}}};"]
+    passes = passes_of(program)
+    slots = max(1, 2 * sum(map(len, passes.reductions)))
+    return [
+        f"static const bool HAS_MATRICES = {str(passes.has_matrices).lower()};",
+        f"static const Index PASSES = {len(passes.reductions)}, SLOTS = {slots};",
+    ]
+
+
 @cache
-def _frame() -> str:
-    return with_layouts(Path(__file__).with_name("kernel.cpp").read_text())
+def _text(name: str) -> str:
+    return Path(__file__).with_name(name).read_text()

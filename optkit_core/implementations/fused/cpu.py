@@ -11,7 +11,7 @@ from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source, row_partition
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, load_kernel
-from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.implementations.fused.cpp_types import TYPES
 from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -19,7 +19,7 @@ from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.trace import trace
 from optkit_core.tracing.traced_rows import RowKey, assignment, row_keys, traced_rows
 
-__all__ = ["make_launcher", "source", "unsupported_reason"]
+__all__ = ["impossible_reason", "make_launcher", "source", "unsupported_reason"]
 
 
 def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
@@ -35,6 +35,24 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     return row_partition.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
+def impossible_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no kernel can be written for a bucket, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    try:
+        row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        trace(algorithm, h, 1.0, buffers=key.buffers)
+    except UnavailableError as error:
+        return str(error)
+    return None
+
+
 def unsupported_reason(
     algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
 ) -> str | None:
@@ -47,7 +65,7 @@ def unsupported_reason(
     """
     try:
         dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
-        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
+        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers, dtype=key.dtype)
         load_kernel(program, dtypes, algorithm.__name__)
     except UnavailableError as error:
         return str(error)
@@ -62,8 +80,8 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers)
-    return cpp_source.loop(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
+    program, _ = trace(algorithm, h, 1.0, buffers=key.buffers, dtype=key.dtype)
+    return cpp_source.body(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
 
 
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:

@@ -35,7 +35,7 @@ from optkit_core.tracing.traced_rows import (
     traced_rows,
 )
 
-__all__ = ["make_launcher", "source", "unsupported_reason"]
+__all__ = ["impossible_reason", "make_launcher", "source", "unsupported_reason"]
 
 OLDEST = (7, 5)
 """The compute capability from which on Triton compiles for a device."""
@@ -76,6 +76,26 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     return row_partition.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
+def impossible_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no kernel can be written for a bucket, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    try:
+        row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        t = None if key.capturable else 1.0
+        program, _ = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
+        require_elementwise(program)
+    except UnavailableError as error:
+        return str(error)
+    return None
+
+
 def unsupported_reason(
     algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
 ) -> str | None:
@@ -86,12 +106,7 @@ def unsupported_reason(
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
-    try:
-        row_partition.expected_dtypes(algorithm, key, h, TYPES)
-        trace(algorithm, h, None if key.capturable else 1.0, buffers=key.buffers)
-    except UnavailableError as error:
-        return str(error)
-    return unsupported_device_reason(key.device)
+    return impossible_reason(algorithm, key, h) or unsupported_device_reason(key.device)
 
 
 def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
@@ -104,8 +119,18 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
     """
     dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
     t = None if key.capturable else 1.0
-    program, numbers = trace(algorithm, h, t, buffers=key.buffers)
+    program, numbers = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
     return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
+
+
+def require_elementwise(program: Program) -> None:
+    """Raise for a program that reduces.
+
+    Raises:
+        UnavailableError: no kernel for CUDA does.
+    """
+    if not program.is_elementwise:
+        raise UnavailableError("kernels for CUDA look at one element at a time, and it reduces")
 
 
 @cache
@@ -201,6 +226,7 @@ def _pass(
 ) -> Pass:
     """Return one launch, for which each set of numbers is given."""
     bucket, device = table.bucket, table.bucket.key.device
+    require_elementwise(program)
     is_tabled = len(given) > 1 and bool(given[0])
     numbers = list(given[0])
     signature = Signature(

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from optkit_core.elementwise import Elementwise
 from optkit_core.errors import OptkitError
 from optkit_core.implementations.fused import row_partition
 from optkit_core.implementations.fused.cpp_kernel import compile_kernel
-from optkit_core.implementations.fused.cpp_source import TYPES
+from optkit_core.implementations.fused.cpp_types import TYPES
+from optkit_core.layerwise import Layerwise
 from optkit_core.native import cache, tensor_reader_loader
 from optkit_core.native.libraries import with_layouts
 from optkit_core.optimizer import Optimizer
@@ -47,7 +47,7 @@ def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False
     libraries = algorithm.libraries(dtype)
     for source, title in libraries:
         cache.library(with_layouts(source), title, portable)
-    if not issubclass(algorithm, Elementwise):
+    if not issubclass(algorithm, Layerwise):
         return len(libraries)
     key = BucketKey(torch.device("cpu"), dtype)
     tensor_reader_loader.compile_reader(portable)
@@ -58,7 +58,7 @@ def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False
 
 
 def _kernels(
-    algorithm: type[Elementwise], key: BucketKey
+    algorithm: type[Layerwise], key: BucketKey
 ) -> Iterator[tuple[Program, tuple[torch.dtype, ...]]]:
     """Yield what each branch does, with the dtypes of its operands."""
     set_by_body = any(buffer.is_set_by_body for buffer in algorithm.buffers.values())
@@ -69,11 +69,11 @@ def _kernels(
         (None, 0.5),
         (False, True) if set_by_body else (False,),
     ):
-        program, _ = trace(algorithm, h, t, maximize, scale, is_new=is_new)
+        program, _ = trace(algorithm, h, t, maximize, scale, is_new=is_new, dtype=key.dtype)
         yield program, row_partition.expected_dtypes(algorithm, key, h, TYPES)
 
 
-def _variants(algorithm: type[Elementwise]) -> Iterable[Any]:
+def _variants(algorithm: type[Layerwise]) -> Iterable[Any]:
     """Return the defaults with every choice of what is off by default turned on."""
     defaults = {name: algorithm.default_values[name] for name in algorithm.hyperparameter_names}
     off = [name for name, value in defaults.items() if type(value) in TURNED_ON and not value]

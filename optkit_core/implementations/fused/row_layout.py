@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,25 +12,50 @@ from optkit_core.native.memory_layout import is_dense, strides
 from optkit_core.step.buckets import Bucket
 
 
-def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+class Walk(NamedTuple):
+    """How a kernel walks the tensors of a row.
+
+    Args:
+        names: the buffers that it takes.
+        shaped: those of them that aren't of the parameter's shape.
+        by_rows: whether elements must lie row by row, since it matters which are in one.
+    """
+
+    names: tuple[str, ...]
+    shaped: frozenset[str] = frozenset()
+    by_rows: bool = False
+
+    def can_take(self, p: Tensor, g: Tensor, state: Mapping[str, Tensor]) -> bool:
+        """Return whether tensors lie as they must."""
+        own = [state[name] for name in self.shaped]
+        alike = [p, g, *[state[name] for name in self.names if name not in self.shaped]]
+        packed = [p, *own] if self.by_rows else own
+        return (
+            all(map(Tensor.is_contiguous, packed))
+            and all(_is_resolved(t, t) and t.device == p.device for t in own)
+            and lie_alike(alike)
+        )
+
+
+def sorted_rows(bucket: Bucket, walk: Walk) -> tuple[list[list[int]], list[int]]:
     """Return the positions of rows that can be walked together, and of those that can't.
 
     Args:
         bucket: the parameters, gradients and states.
-        names: the buffers that a kernel takes.
+        walk: how a kernel walks them.
 
     Returns:
         Rows whose tensors lie alike, in one list for each combination of dtypes, those of
         step counter and scalar buffers included; and rows that must be copied first.
     """
-    if is_uniform(bucket, names):
+    if is_uniform(bucket, walk.names):
         return [list(range(len(bucket)))], []
     alike: dict[tuple[torch.dtype, ...], list[int]] = {}
     odd = []
     rows = zip(bucket.params, bucket.grads, bucket.states, bucket.steps, strict=True)
     for position, (p, g, state, step) in enumerate(rows):
-        tensors = (p, g, *[state[name] for name in names])
-        if lie_alike(tensors):
+        if walk.can_take(p, g, state):
+            tensors = (p, g, *[state[name] for name in walk.names])
             numbers = (step, *[state[name] for name in bucket.scalars])
             dtypes = tuple([t.dtype for t in (*tensors, *numbers)])
             alike.setdefault(dtypes, []).append(position)
@@ -41,7 +67,7 @@ def sorted_rows(bucket: Bucket, names: Sequence[str]) -> tuple[list[list[int]], 
 def is_uniform(bucket: Bucket, names: Sequence[str]) -> bool:
     """Return whether all rows lie alike in the plainest way: looked at column by column.
 
-    Their tensors are of one shape: whoever plans a step sees to that.
+    Their tensors are of the shapes that they should have: whoever plans a step sees to that.
     """
     columns = [[state[name] for state in bucket.states] for name in names]
     columns = [bucket.params, bucket.grads, *columns]

@@ -12,8 +12,9 @@ from optkit_core.declaration.buffer_conditions import names_under
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.fused.address_table import AddressTable
-from optkit_core.implementations.fused.row_layout import sorted_rows
+from optkit_core.implementations.fused.row_layout import Walk, sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
+from optkit_core.implementations.fused.walks import walk_of
 from optkit_core.implementations.kept_buckets import reader_of
 from optkit_core.implementations.layout_copies import BucketCopy, packed
 from optkit_core.implementations.scalar_buffers import Cells
@@ -22,6 +23,7 @@ from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.garbage_collector import uncollected
+from optkit_core.tracing.buffer_extents import require_extents
 from optkit_core.tracing.flat_hyperparameters import FlatHyperparameters, flatten
 from optkit_core.tracing.recorded_body import RecordedBody, matching_body, record_body
 
@@ -67,7 +69,8 @@ class Parts:
         """Sort the rows by how their tensors lie, and by the branches that their bodies take."""
         self.names = bucket.tensors
         self.is_scaled = bucket.inverse_scale is not None
-        alike, odd = sorted_rows(bucket, self.names)
+        self.walk = walk_of(algorithm, bucket)
+        alike, odd = sorted_rows(bucket, self.walk)
         self.odd = bucket.subset(odd) if odd else None
         self.parts: list[Part] = []
         for rows in alike:
@@ -101,7 +104,7 @@ class Parts:
         assert self.odd is not None
         names = self.odd.state_names
         whole = all(name in state for state in self.odd.states for name in names)
-        return whole and self.odd.refresh() and not sorted_rows(self.odd, self.names)[0]
+        return whole and self.odd.refresh() and not sorted_rows(self.odd, self.walk)[0]
 
 
 def launcher_of_parts(
@@ -132,7 +135,7 @@ def launcher_of_parts(
             retries += 1
             continue
         if parts.odd is not None:
-            launches += _copied(parts.odd, parts.names, launch)
+            launches += _copied(parts.odd, parts.walk, launch)
         return one_after_another(launches)
 
 
@@ -158,10 +161,7 @@ def expected_dtypes(
                 f"a kernel is given the number {name!r} by the host, and with capturable=True it "
                 "lies on the device"
             )
-        if not (buffer.rules.is_per_element or buffer.is_scalar):
-            raise UnavailableError(
-                f"a kernel walks buffers of the parameter's shape, and {name!r} is {buffer.kind}"
-            )
+    require_extents({name: b for name, b in buffers.items() if not b.is_scalar})
     dtype = key.dtype.to_real()
     own = [buffer.dtype or dtype for buffer in buffers.values() if not buffer.is_scalar]
     dtypes = (dtype, dtype, *own)
@@ -271,19 +271,19 @@ def _body(
     if match is not None:
         return match
     h = bucket.hyperparameters[index]
-    common = (bucket.maximize, inverse, bucket.names, bucket.is_new, cells)
+    common = (bucket.maximize, inverse, bucket.names, bucket.is_new, cells, bucket.key.dtype)
     return record_body(algorithm, h, values, t, *common)
 
 
-def _copied(odd: Bucket, names: Sequence[str], launch: Callable[[Part], Launch]) -> list[Launch]:
-    copies = BucketCopy(odd, names, packed)
-    alike, left = sorted_rows(copies.bucket, names)
+def _copied(odd: Bucket, walk: Walk, launch: Callable[[Part], Launch]) -> list[Launch]:
+    copies = BucketCopy(odd, walk.names, packed)
+    alike, left = sorted_rows(copies.bucket, walk)
     if left:
         raise UnavailableError(
             f"{len(left)} of its parameters lie otherwise than their gradients and state do, even "
             "when all are packed"
         )
-    tables = [AddressTable(copies.bucket.subset(rows), names, None) for rows in alike]
+    tables = [AddressTable(copies.bucket.subset(rows), walk.names, None) for rows in alike]
     launches = [launch(Part(table)) for table in tables]
     return [*launches, copies.copy_back, odd.grads.clear]
 

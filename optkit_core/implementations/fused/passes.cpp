@@ -1,0 +1,139 @@
+// What surrounds the generated passes of a kernel that reduces. A tensor is walked several times,
+// in chunks that depend on its sizes alone: what a chunk reduces to is written beside that of the
+// others, and all of it is combined in order, so that no result depends on the number of threads.
+#pragma omp declare reduction(larger : float, double : omp_out = larger(omp_out, omp_in)) \
+    initializer(omp_priv = -__builtin_inf())
+#pragma omp declare reduction(smaller : float, double : omp_out = smaller(omp_out, omp_in)) \
+    initializer(omp_priv = __builtin_inf())
+
+// A float32 sum of so few numbers for each lane of a register is as good as exact.
+static const Index TILE = HAS_MATRICES ? 512 : 1024;  // columns that are walked together
+static const Index BLOCK = 64;          // rows of a matrix in a chunk, if it has more
+static const Index ENOUGH = 4096;       // elements of small matrices in a chunk
+static const Index STRETCH = 16384;     // elements in a chunk where there are no matrices
+
+static Index parts(Index whole, Index part) { return (whole + part - 1) / part; }
+static Index min(Index x, Index y) { return x < y ? x : y; }
+
+// A tensor: how many matrices it is, of which size, and how they are divided into chunks.
+struct Sizes {
+    Index batch, rows, columns;
+    Index blocks;    // chunks of a matrix
+    Index together;  // matrices in a chunk
+    Index chunks;
+
+    Sizes(const Job &job, Index r) {
+        Index size = job.ends[r] - start_of(job, r);
+        const Index flat[] = {1, 1, size}, *given = HAS_MATRICES ? job.matrices + 3 * r : flat;
+        batch = given[0], rows = given[1], columns = given[2];
+        Index whole = rows * columns < 1 ? 1 : rows * columns;
+        blocks = rows <= BLOCK ? 1 : parts(rows, BLOCK);
+        together = blocks > 1 || whole > ENOUGH ? 1 : ENOUGH / whole;
+        chunks = HAS_MATRICES ? parts(batch, together) * blocks : parts(size, STRETCH);
+    }
+};
+
+// What a chunk covers.
+struct Range {
+    Index b0, b1, r0, r1, c0, c1, block;
+
+    Range(const Sizes &x, Index chunk) {
+        block = HAS_MATRICES ? chunk % x.blocks : 0;
+        b0 = HAS_MATRICES ? chunk / x.blocks * x.together : 0;
+        b1 = min(b0 + x.together, x.batch);
+        r0 = block * BLOCK;
+        r1 = min(r0 + BLOCK, x.rows);
+        c0 = HAS_MATRICES ? 0 : chunk * STRETCH;
+        c1 = HAS_MATRICES ? x.columns : min(c0 + STRETCH, x.columns);
+    }
+};
+
+// Where the results of a tensor's reductions lie, and those of their chunks.
+struct Scratch {
+    char *at[SLOTS];
+    Index size;
+
+    Scratch(const Sizes &x, char *memory) : size(0) { lay_out(x, memory); }
+    void lay_out(const Sizes &x, char *memory);
+    void take(Index slot, Index bytes, char *memory) {
+        at[slot] = memory + size;
+        size += (bytes + 63) & ~(Index)63;
+    }
+};
+
+// Generated: a pass over a chunk, and what follows when all chunks of a tensor are done.
+static void pass(Index number, const Job &job, Index t, const Sizes &x, const Range &range,
+                 Index chunk, const Scratch &scratch);
+static void finish(Index number, const Job &job, Index t, const Sizes &x, const Scratch &scratch);
+
+// One thread takes a tensor at a time, which stays in its cache through all passes.
+static void one_by_one(const Job &job) {
+    for (Index r = 0; r < job.rows; r++) {
+        Sizes x(job, r);
+        Scratch scratch(x, job.scratch);
+        for (Index k = 0; k < PASSES; k++) {
+            for (Index i = 0; i < x.chunks; i++) pass(k, job, r, x, Range(x, i), i, scratch);
+            finish(k, job, r, x, scratch);
+        }
+    }
+}
+
+// Several threads go through a pass of all tensors together.
+struct Shared {
+    const Job &job;
+    Index number;
+    const Index *begin;  // of each tensor: its first chunk and where its scratch begins, in turn
+    char *memory;
+};
+
+static void share_pass(void *given) {
+    const Shared &s = *(const Shared *)given;
+    Index each = parts(s.begin[2 * s.job.rows], omp_get_num_threads());
+    Index first = each * omp_get_thread_num(), last = first + each;
+    for (Index r = 0; r < s.job.rows; r++) {
+        const Index *begin = s.begin + 2 * r;
+        if (begin[2] <= first || begin[0] >= last) continue;
+        Sizes x(s.job, r);
+        Scratch scratch(x, s.memory + begin[1]);
+        Index i = first > begin[0] ? first - begin[0] : 0, end = min(last - begin[0], x.chunks);
+        for (; i < end; i++) pass(s.number, s.job, r, x, Range(x, i), i, scratch);
+    }
+}
+
+static void share_finish(void *given) {
+    const Shared &s = *(const Shared *)given;
+    for (Index r = omp_get_thread_num(); r < s.job.rows; r += omp_get_num_threads()) {
+        Sizes x(s.job, r);
+        finish(s.number, s.job, r, x, Scratch(x, s.memory + s.begin[2 * r + 1]));
+    }
+}
+
+static void together(const Job &job) {
+    Index *begin = (Index *)job.scratch;
+    begin[0] = begin[1] = 0;
+    for (Index r = 0; r < job.rows; r++) {
+        Sizes x(job, r);
+        begin[2 * r + 2] = begin[2 * r] + x.chunks;
+        begin[2 * r + 3] = begin[2 * r + 1] + Scratch(x, nullptr).size;
+    }
+    Shared s = {job, 0, begin, (char *)(begin + 2 * job.rows + 2)};
+    for (; s.number < PASSES; s.number++) {
+        GOMP_parallel(share_pass, &s, (unsigned)job.threads, 0);
+        GOMP_parallel(share_finish, &s, (unsigned)job.threads, 0);
+    }
+}
+
+// Returns how many bytes of scratch a job needs.
+extern "C" Index scratch_size(const Job *job) {
+    Index most = 0, all = 0;
+    for (Index r = 0; r < job->rows; r++) {
+        Index size = Scratch(Sizes(*job, r), nullptr).size;
+        most = size > most ? size : most;
+        all += size;
+    }
+    return has_threads(*job) ? all + 16 * (job->rows + 1) : most;
+}
+
+extern "C" void run(const Job *job) {
+    if (has_threads(*job)) together(*job); else one_by_one(*job);
+}

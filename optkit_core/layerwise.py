@@ -1,0 +1,70 @@
+"""Layer-wise algorithms: one update body, run by whichever implementation is chosen."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar
+
+from optkit_core import implementations
+from optkit_core.body_optimizer import BodyOptimizer
+from optkit_core.declaration.fields import option
+from optkit_core.declaration.ranges import boolean, one_of
+from optkit_core.selection.offer import Offer
+
+BOOLEAN = boolean()
+FLAG = one_of(None, True, False)
+
+
+class Layerwise(BodyOptimizer):
+    """Base of algorithms whose update of a parameter depends on that parameter alone.
+
+    A subclass declares its hyperparameters and buffers and writes `update`, once, in
+    plain tensor methods. for-loop and foreach are interpreters of that body. It may reduce
+    over its parameter, by ``p.norm()`` or ``g.square().mean(dim=-1, keepdim=True)`` for
+    example; where it doesn't, derive from `Elementwise`.
+
+    Args:
+        params: tensors, ``(name, tensor)`` pairs, or group dicts.
+        foreach: torch's flag; True means ``implementation="foreach"``, False ``"forloop"``.
+        maximize: ascend instead of descend.
+        differentiable: let autograd record the step; it runs the for-loop.
+        capturable: keep step counters on the device, so that a graph can capture the step.
+        fused: torch's flag; True means ``implementation="fused"``, False ``"forloop"``.
+        implementation: see `Optimizer`.
+    """
+
+    offers: ClassVar[tuple[Offer, ...]] = implementations.ELEMENTWISE
+
+    foreach: bool | None = option(
+        default=None,
+        range=FLAG,
+        doc="torch's flag for foreach",
+        kw_only=True,
+        by_position=True,
+        role="request",
+    )
+    maximize: bool = option(default=False, range=BOOLEAN, doc="ascend", kw_only=True, role="step")
+    differentiable: bool = option(
+        default=False,
+        range=BOOLEAN,
+        doc="record the step for autograd",
+        kw_only=True,
+        role="step",
+    )
+    capturable: bool = option(
+        default=False, range=BOOLEAN, doc="can be captured in a graph", kw_only=True, role="step"
+    )
+    fused: bool | None = option(
+        default=None, range=FLAG, doc="torch's flag for fused", kw_only=True, role="request"
+    )
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Read the declarations, and take `unsupported_reason` under its name of before."""
+        super().__init_subclass__(**keywords)
+        if "refuse" in vars(cls):
+            warnings.warn(
+                f"{cls.__name__}.refuse is called unsupported_reason now.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            cls.unsupported_reason = vars(cls)["refuse"]  # type: ignore[method-assign]
