@@ -8,7 +8,7 @@ from typing import Any
 import devices
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH
+from algorithms import ELEMENTWISE, TORCH, skip_without_kernel
 from awkward_values import is_close, values
 from bodies import CALLS, Mixed, Timed, calling
 from devices import both, needs_gpu, on, sized
@@ -71,6 +71,7 @@ def test_every_operation(device: torch.device, name: str, dtype: torch.dtype) ->
 def test_a_learning_rate_in_the_devices_memory(
     device: torch.device, name: str, capturable: bool
 ) -> None:
+    skip_without_kernel(name, capturable)
     lr = torch.tensor(0.05, device=device)
     params = parameters(torch.float32)
     assert_agree(*both(ALGORITHMS[name], params, device, lr=lr, capturable=capturable))

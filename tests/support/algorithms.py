@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
 import optkit
@@ -40,6 +41,23 @@ TORCH = {name: COUNTERPARTS[name] for name in ELEMENTWISE if name in COUNTERPART
 
 COUNTED = {name: cls for name, cls in TORCH.items() if ELEMENTWISE[name].counts_steps}
 """Those of these that count the steps of each parameter."""
+
+
+WITH_SCALARS = frozenset(
+    name for name, cls in ELEMENTWISE.items() if any(b.is_scalar for b in cls.buffers.values())
+)
+"""Those that have scalar buffers."""
+
+
+def skip_without_kernel(name: str, capturable: bool) -> None:
+    """Skip a test of a fused kernel that isn't offered: numbers of a parameter lie on the device.
+
+    Args:
+        name: of the algorithm.
+        capturable: the option of that name.
+    """
+    if capturable and name in WITH_SCALARS:
+        pytest.skip("a kernel doesn't read scalar buffers from the device")
 
 
 def declared(name: str, **options: Any) -> dict[str, Any]:
