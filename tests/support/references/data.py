@@ -13,8 +13,7 @@ from references.trajectory import Array, State
 STEPS = 25
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "muon": [(19, 7), (7, 19), (8, 8), (8, 8), (5, 1)],
-    # Square: of other matrices a basis isn't determined where eigenvalues are zero.
-    "soap": [(8, 8), (6, 6), (9,)],
+    "soap": [(8, 8), (6, 6), (8, 6), (9,), ()],
     "sparseadam": [(19, 7), (33,)],
     "adafactor": [(19, 7), (33,), (), (2, 3, 4)],
 }
