@@ -7,40 +7,13 @@ from itertools import product
 from types import FunctionType
 
 import pytest
+from equivalent_mutants import EQUIVALENT
 from mutants import Mutant, mutants, reachable
 from referenced import NAMES, each_case
 from references.comparison import Trajectory
 from runnable import create, implementations
 from torch_inputs import DENSE, SPARSE
 
-CHEAPER = "either product gives the same direction; which one is smaller is a matter of speed"
-PRECISION = "more bits than bfloat16 has are within the tolerance of the comparison"
-EQUIVALENT: dict[str, dict[str, str]] = {
-    "optkit_plugins.asgd.ASGD.update": {
-        "if scalar_math.known_true(s.mu == 1): -> if scalar_math.known_true(s.mu == 2):": (
-            "averaging with a weight of 1 is copying, but for the rounding"
-        ),
-    },
-    "optkit_plugins.muon.orthogonalized": {
-        "is_tall = u.shape[-2] > u.shape[-1] -> is_tall = u.shape[-2] <= u.shape[-1]": CHEAPER,
-        "is_tall = u.shape[-2] > u.shape[-1] -> is_tall = u.shape[-2] > u.shape[1]": CHEAPER,
-        "is_tall = u.shape[-2] > u.shape[-1] -> is_tall = u.shape[-2] > u.shape[-2]": CHEAPER,
-        "x = u.bfloat16().mT if is_tall else u.bfloat16() -> "
-        "x = u.bfloat16().mT if is_tall else u": PRECISION,
-        "x = u.bfloat16().mT if is_tall else u.bfloat16() -> "
-        "x = u.mT if is_tall else u.bfloat16()": PRECISION,
-        "x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=eps) -> "
-        "x = x / torch.linalg.vector_norm(x, dim=(-1, -2), keepdim=True).clamp(min=eps)": (
-            "a norm over two dimensions is the same in either order"
-        ),
-    },
-    "optkit_plugins.rprop.Rprop.update": {
-        "agreement = g.mul(s.prev).sign_() -> agreement = g.mul(s.prev)": (
-            "only the sign of the product is asked for"
-        ),
-    },
-}
-"""Changes of each function that no result shows, each with the reason."""
 SPARSE_ALONE = {name for name in SPARSE if name not in DENSE}
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")

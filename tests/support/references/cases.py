@@ -45,7 +45,8 @@ CASES: dict[str, list[Options]] = {
     "asgd": [{"lr": 0.1, "lambd": 0.01, "alpha": 0.6, "t0": 5.0, "weight_decay": 0.1}],
     "lamb": [
         {"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.1, "eps": 0.1},
-        {"lr": 0.1, "weight_decay": 0.0, "adapt": False},
+        {"lr": 0.1, "weight_decay": 0.0},
+        {"lr": 0.1, "adapt": False},
     ],
     "lars": [
         {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.1, "trust_coefficient": 0.2},
