@@ -19,5 +19,5 @@ def test_every_class_that_ships_is_a_name_of_the_package(name: str) -> None:
 def test_a_disabled_algorithm_is_no_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(vars(optkit), "Lion", raising=False)
     monkeypatch.setenv("OPTKIT_DISABLE_PLUGINS", "lion")
-    with pytest.raises(AttributeError, match="no Lion: .* is blocked by the variable"):
+    with pytest.raises(AttributeError, match=r"no Lion: .* is blocked by the variable"):
         getattr(optkit, "Lion")  # noqa: B009
