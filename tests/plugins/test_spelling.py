@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import EVERY
+from algorithms import ALGORITHMS
 
 import optkit
 from optkit.cli import main
@@ -42,7 +42,7 @@ TYPED = {
 
 
 @each_spelling
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_name_is_found_by_every_spelling(name: str, spelling: str) -> None:
     typed = SPELLINGS[spelling](name)
     assert optkit.get(typed) is optkit.get(name)
@@ -72,7 +72,7 @@ def test_the_command_line_takes_them(command: str, capsys: Any) -> None:
 @pytest.mark.parametrize(
     "typo", [lambda name: name[:-1], lambda name: name + name[-1], lambda name: "x" + name]
 )
-@pytest.mark.parametrize("name", [name for name in EVERY if len(name) > 4])
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if len(name) > 4])
 def test_an_almost_right_name_is_told_the_right_one(name: str, typo: Any) -> None:
     typed = typo(name)
     if optkit.available(typed):
