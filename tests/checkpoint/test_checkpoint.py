@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import TORCH
+from algorithms import TORCH, WITH_SCALARS
 from problems import gradients, parameters, set_gradients
 
 import optkit
@@ -53,7 +53,8 @@ def test_interchange_continues_the_run(name: str, direction: str, implementation
     for grads in sequence[10:]:
         step(ours, grads)
         step(theirs, grads)
-    assert_agree(mine, other)
+    # torch casts scalar buffers to the parameter's dtype, and in foreach computes in float32.
+    assert_agree(mine, other, torch.float32 if name in WITH_SCALARS else None)
     assert target.param_groups[0]["lr"] == 0.1
 
 
@@ -134,7 +135,7 @@ def test_state_uses_torchs_keys_shapes_and_dtypes(name: str) -> None:
     assert wanted["param_groups"][0].keys() <= saved["param_groups"][0].keys()
     for index, buffers in wanted["state"].items():
         mine_there = saved["state"][index]
-        assert list(mine_there) == list(buffers)
+        assert mine_there.keys() == buffers.keys()
         for key, buffer in buffers.items():
             wide = torch.float64 if key == "step" else buffer.dtype
             assert mine_there[key].dtype == wide
