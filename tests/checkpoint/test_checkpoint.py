@@ -33,7 +33,7 @@ def through_a_file(state: Any) -> Any:
 @pytest.mark.parametrize("direction", ["torch to optkit", "optkit to torch", "optkit to optkit"])
 @pytest.mark.parametrize("name", TORCH)
 def test_interchange_continues_the_run(name: str, direction: str, implementation: str) -> None:
-    mine, other = parameters(torch.float64), parameters(torch.float64)
+    mine, other = suited(name, torch.float64), suited(name, torch.float64)
     flag = implementation == "foreach"
     options = with_state(name, lr=0.1, **declared(name, weight_decay=0.01))
     ours = optkit.create(name, mine, implementation=implementation, **options)
@@ -103,7 +103,7 @@ def test_a_pickle_keeps_an_ambient_request(name: str) -> None:
 @pytest.mark.parametrize("name", TORCH)
 def test_older_shapes_of_a_checkpoint_load(name: str) -> None:
     """Old torch wrote the step as a plain number and knew fewer options."""
-    mine, other = parameters(torch.float64), parameters(torch.float64)
+    mine, other = suited(name, torch.float64), suited(name, torch.float64)
     ours, theirs = optkit.create(name, mine, lr=0.1), TORCH[name](other, lr=0.1)
     sequence = list(gradients(mine, 8))
     for grads in sequence[:4]:
