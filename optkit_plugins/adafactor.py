@@ -144,4 +144,6 @@ class Adafactor(Layerwise):
             "sparse gradients": key.layout != torch.strided,
             "capturable steps": key.capturable,
         }
-        return next((f"Adafactor does not support {x}." for x, found in what.items() if found), None)
+        return next(
+            (f"Adafactor does not support {x}." for x, found in what.items() if found), None
+        )

@@ -12,10 +12,10 @@ import torch
 import optkit
 from optkit.cli.tables import console, plain_table
 from optkit.cli.user_errors import OptionError, OutputError
-from optkit_core.layerwise import Layerwise
 from optkit_core.errors import PluginError, UnavailableError
 from optkit_core.implementations.fused import prebuild
 from optkit_core.implementations.fused.cpp_types import TYPES
+from optkit_core.layerwise import Layerwise
 from optkit_core.native import cache, cache_dirs, library_checksum, tensor_reader_loader
 from optkit_core.optimizer import Optimizer
 from optkit_core.tracing.operations.lookup import UntraceableError

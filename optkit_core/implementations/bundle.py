@@ -95,9 +95,7 @@ class Bundle(Operators):
         # As a base torch takes a number only; above it goes tensor by tensor.
         return Bundle(torch._foreach_pow(base, self.tensors))
 
-    def _sizes(
-        self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
-    ) -> Sizes:
+    def _sizes(self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Sizes:
         """Return sizes, which are numbers of the host: no device is asked."""
         sizes = self._one_by_one(method, arguments, keywords)
         return Sizes(torch.tensor(sizes, dtype=torch.float64, device="cpu").unbind())

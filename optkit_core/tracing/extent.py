@@ -8,8 +8,7 @@ from itertools import dropwhile
 
 
 class Extent(IntFlag):
-    """The dims of its parameter over which a value varies; two values that are combined vary
-    over those of both.
+    """The dims of its parameter over which a value varies, together those of two values.
 
     A parameter is a batch of matrices: rows are its last dim but one, columns its last one. One
     of fewer dims has a single row, and a batch of one.

@@ -19,9 +19,9 @@ from optkit_core.implementations.scalar_buffers import Cells
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
-from optkit_core.tracing.operations.lookup import UntraceableError
 from optkit_core.tracing.buffer_extents import shaped_inputs
 from optkit_core.tracing.extent import Extent
+from optkit_core.tracing.operations.lookup import UntraceableError
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.recording import Number, Recording, TracedTensor
 from optkit_core.tracing.reduced import is_reduction, reduced
@@ -52,7 +52,8 @@ class Symbol(TracedTensor, Operators):
         if method == "detach" or (method == "double" and self._is_per_tensor):
             return self  # a value of a whole tensor is float64 in every kernel
         if is_reduction(method, arguments):
-            return reduced(self, method, arguments, keywords)
+            result: Symbol = reduced(self, method, arguments, keywords)
+            return result
         if method == "zero_":
             return self.apply("fill_", 0.0)
         in_place = is_in_place(method)

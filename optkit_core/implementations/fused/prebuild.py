@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from optkit_core.layerwise import Layerwise
 from optkit_core.errors import OptkitError
 from optkit_core.implementations.fused import row_partition
 from optkit_core.implementations.fused.cpp_kernel import compile_kernel
 from optkit_core.implementations.fused.cpp_types import TYPES
+from optkit_core.layerwise import Layerwise
 from optkit_core.native import cache, tensor_reader_loader
 from optkit_core.native.libraries import with_layouts
 from optkit_core.optimizer import Optimizer

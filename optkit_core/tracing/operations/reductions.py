@@ -42,6 +42,7 @@ OVER = {"": Extent.ELEMENT, "_over_rows": Extent.ROWS, "_over_columns": Extent.C
 IDENTITY = {"plus": "0", "larger": "-inf", "smaller": "inf"}
 """What changes nothing when it is combined with another value."""
 
+
 def _of_tensor(kind: str, dim: int | None) -> Callable[[Tensor], Tensor]:
     """Return what reduces a tensor over a dim that stays, of size 1, or over all of them."""
 
@@ -61,9 +62,7 @@ _COMBINED = {"sum": "plus", "amax": "larger", "amin": "smaller", "count": ""}
 _DIMS = {"": None, "_over_rows": -2, "_over_columns": -1}
 
 REDUCTIONS: dict[str, Reduction] = {
-    f"{kind}{suffix}": Reduction(
-        f"{kind}{suffix}", combine, over, _of_tensor(kind, _DIMS[suffix])
-    )
+    f"{kind}{suffix}": Reduction(f"{kind}{suffix}", combine, over, _of_tensor(kind, _DIMS[suffix]))
     for kind, combine in _COMBINED.items()
     for suffix, over in OVER.items()
 }
