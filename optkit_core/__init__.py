@@ -14,6 +14,7 @@ from optkit_core.api import (
     unregister,
 )
 from optkit_core.checkpoint.conversion_registry import importer, migration
+from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import hyperparameter, option
@@ -40,6 +41,7 @@ from optkit_core.errors import (
     GroupError,
     HyperparameterError,
     ImplementationError,
+    ModeError,
     OptkitError,
     ParametersError,
     PluginError,
@@ -52,7 +54,9 @@ from optkit_core.errors import (
     UnusedGroupKeyWarning,
 )
 from optkit_core.layerwise import Layerwise
-from optkit_core.matrixwise import Matrixwise, addmm
+from optkit_core.matrix_products import addmm, symmetric_matmul
+from optkit_core.matrixwise import Matrixwise
+from optkit_core.modes import WithModes
 from optkit_core.native.elements import Elements
 from optkit_core.native.libraries import compiled_library
 from optkit_core.optimizer import Optimizer
@@ -75,6 +79,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointFileError",
     "Choice",
+    "CompositeOptimizer",
     "ConfigError",
     "CopyWarning",
     "DeclarationError",
@@ -86,6 +91,7 @@ __all__ = [
     "ImplementationError",
     "Layerwise",
     "Matrixwise",
+    "ModeError",
     "Offer",
     "Optimizer",
     "OptimizerProtocol",
@@ -100,6 +106,7 @@ __all__ = [
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
     "UnusedGroupKeyWarning",
+    "WithModes",
     "addmm",
     "at_least",
     "available",
@@ -125,6 +132,7 @@ __all__ = [
     "require_no_overlap",
     "save",
     "scalar_math",
+    "symmetric_matmul",
     "tuple_of",
     "uniform",
     "unregister",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import torch
 from torch.optim.optimizer import ParamsT
 
-from optkit_core.errors import UnknownAlgorithmError
+from optkit_core.composition import group_algorithms
+from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import entry_points, torch_optimizers
 from optkit_core.plugins.registry import AlgorithmEntry, check_name, normalized, registry
@@ -71,7 +72,9 @@ def create(
     Args:
         name: without regard to case, ``-`` and ``_``; ``"distribution:name"`` where several
             distributions claim it.
-        params: ``model.named_parameters()``, ``model.parameters()``, or group dicts.
+        params: ``model.named_parameters()``, ``model.parameters()``, or group dicts. Where groups
+            name algorithms of their own under ``"algorithm"``, the result is a
+            `CompositeOptimizer` of all of them.
         implementation: ``"auto"``, ``"forloop"``, ``"foreach"``, ``"fused"``, or a mapping such as
             ``{"cpu": "foreach", "cuda": "fused"}``; None asks `use`, the environment and the
             configuration file.
@@ -95,7 +98,9 @@ def create(
     >>> make(model.parameters()).defaults["lr"]
     0.5
     """
-    algorithm = get(name)
+    algorithm, params = get(name), group_algorithms.listed(params)
+    if group_algorithms.are_several(algorithm, params):
+        return CompositeOptimizer(params, name, implementation=implementation, **hyperparameters)
     if issubclass(algorithm, Optimizer):
         return algorithm(params, implementation=implementation, **hyperparameters)
     return torch_optimizers.create(algorithm, params, implementation, hyperparameters)
@@ -118,14 +123,14 @@ def get(name: str) -> type[Any]:
     >>> optkit.get("Ada-Max").__name__
     'Adamax'
     """
-    return registry.algorithm(_find(name))
+    return registry.algorithm(entry_points.find(name))
 
 
 def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[str]:
     """Return the names of all algorithms that fit, importing none of them.
 
     Args:
-        pattern: a shell pattern, ``"ada*"`` for example; case doesn't matter.
+        pattern: a shell pattern, ``"ada*"`` for example; case, ``-`` and ``_`` don't matter.
         exclude: one or more patterns of names to leave out.
 
     Returns:
@@ -168,7 +173,7 @@ def describe(name: str) -> Description:
     # Imported when somebody asks: schemas of saved state come along.
     from optkit_core.plugins.description import describe as describe_entry
 
-    entry = _find(name)
+    entry = entry_points.find(name)
     return describe_entry(entry, registry.algorithm(entry))
 
 
@@ -220,16 +225,9 @@ def unregister(name: str) -> None:
     registry.remove(name)
 
 
-def _find(name: str) -> AlgorithmEntry:
-    """Return the entry for a name; whole plugins are loaded only if nobody else knows it."""
-    try:
-        return registry.find(name)
-    except UnknownAlgorithmError:
-        entry_points.load_all()
-        return registry.find(name)
-
-
 def _fits(entry: AlgorithmEntry, pattern: str) -> bool:
-    names = (entry.name.lower(), entry.qualified.lower())
+    # A hyphen in brackets is a range of letters, and no hyphen of a name.
+    spelled = str.lower if "[" in pattern else normalized
+    names = (spelled(entry.name), spelled(entry.qualified))
     # Not fnmatch(), which changes / to \ on Windows.
-    return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names)
+    return any(fnmatch.fnmatchcase(name, spelled(pattern)) for name in names)

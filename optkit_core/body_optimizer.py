@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -36,7 +37,14 @@ class BodyOptimizer(Optimizer):
     counts_steps: ClassVar[bool] = True
     has_body: ClassVar[bool] = True
     is_elementwise: ClassVar[bool] = False
+    takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Read the declarations, and which bodies there are."""
+        super().__init_subclass__(**keywords)
+        # One that writes the sparse body only.
+        cls.takes_dense = cls.update is not BodyOptimizer.update or cls.update_sparse is None
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
@@ -49,7 +57,7 @@ class BodyOptimizer(Optimizer):
             h: the hyperparameters as attributes; numbers, computed with on the host.
             t: the number of this step, from 1.
         """
-        raise NotImplementedError
+        raise NotImplementedError("none is written for dense gradients")
 
     @classmethod
     def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:
@@ -59,8 +67,13 @@ class BodyOptimizer(Optimizer):
             key: device, dtype, layout and mode of the parameters and their gradients.
             h: the hyperparameters as attributes.
         """
-        sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
-        if key.layout == torch.strided or sparse:
+        if key.layout == torch.strided and not cls.takes_dense:
+            return (
+                f"{cls.__name__} does not support dense gradients; use an algorithm that does, "
+                "adam for example. [please consider Adam instead]"
+            )
+        takes_sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
+        if key.layout == torch.strided or takes_sparse:
             return None
         layout = str(key.layout).removeprefix("torch.")
         return (
@@ -82,20 +95,26 @@ class BodyOptimizer(Optimizer):
 
     def advance(self, closure: Callable[[], Any] | None) -> Any:
         """Call the closure, if there is one, then step every bucket of every group."""
+        self.require_ready()
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.require_capturable()
-        # A list, not a generator: all buckets are ready before the first of them changes.
-        for differentiable, launch in self._ready_launches():
-            with torch.set_grad_enabled(differentiable):
-                launch()
-        self._release_gradients()
+        self._run(self._ready_launches())
         return loss
 
-    def _release_gradients(self) -> None:
-        """Keep no gradient beyond its step; a plan that can't hold is kept no longer either."""
+    def prepared_step(self) -> Callable[[], Any]:
+        """Return what does a step without a closure, with all refusals behind it."""
+        if self.by_buckets() is None:
+            return partial(self.advance, None)
+        self.require_ready()
+        return partial(self._run, self._ready_launches())
+
+    def _run(self, launches: Iterable[tuple[bool, Launch]]) -> None:
+        """Step all buckets, and keep no gradient beyond it, nor a plan that can't hold."""
+        for differentiable, launch in launches:
+            with torch.set_grad_enabled(differentiable):
+                launch()
         if self._plan is not None and not self._plan.release_gradients():
             self._plan = None
 
@@ -107,10 +126,14 @@ class BodyOptimizer(Optimizer):
             launches = self._launches()
         finally:
             if not launches:
-                for state, name in self._begun:
-                    state.pop(name, None)
-                self._plan = None if self._begun else self._plan
+                self.abandon_step()
         return launches
+
+    def abandon_step(self) -> None:
+        """Take back what has begun for a step that isn't taken."""
+        for state, name in self._begun:
+            state.pop(name, None)
+        self._plan = None if self._begun else self._plan
 
     def _launches(self) -> list[tuple[bool, Launch]]:
         """Return what steps each bucket; every refusal comes before any update.
@@ -263,11 +286,12 @@ class BodyOptimizer(Optimizer):
             if group == index
         )
 
-    def require_capturable(self) -> None:
-        """Raise where a CUDA graph is being captured that this step can't be part of.
+    def require_ready(self) -> None:
+        """Raise where no step can be taken now; a subclass may know more reasons.
 
         Raises:
-            ImplementationError: a group hasn't ``capturable=True``.
+            ImplementationError: a CUDA graph is being captured, and a group hasn't
+                ``capturable=True``.
         """
         if not _cuda_in_use():
             return

@@ -46,6 +46,10 @@ class ImplementationError(OptkitError, RuntimeError):
     """An implementation was requested explicitly that can't run here."""
 
 
+class ModeError(OptkitError, RuntimeError):
+    """An optimizer is to step in eval mode."""
+
+
 class UnavailableError(OptkitError, RuntimeError):
     """An implementation can't run a bucket; the text is the reason, and ``auto`` goes on."""
 

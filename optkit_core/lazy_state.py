@@ -11,6 +11,9 @@ from typing import Any, Protocol
 class Owner(Protocol):
     """What a `State` needs of its optimizer."""
 
+    def lacks_state(self) -> bool:
+        """Return whether nothing has been allocated yet."""
+
     def init_state(self) -> None:
         """Allocate every buffer that isn't there."""
 
@@ -31,7 +34,7 @@ class State(defaultdict[Any, dict[str, Any]]):
 
     def __bool__(self) -> bool:
         owner = self._owner()
-        if not len(self) and owner is not None:
+        if owner is not None and owner.lacks_state():
             owner.init_state()
         return len(self) > 0
 

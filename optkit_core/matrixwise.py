@@ -6,9 +6,6 @@ from collections.abc import Collection
 from types import SimpleNamespace
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
 from optkit_core import implementations
 from optkit_core.body_optimizer import BodyOptimizer
 from optkit_core.declaration.fields import option
@@ -32,6 +29,8 @@ class Matrixwise(BodyOptimizer):
     Attributes:
         parameter_dims: the numbers of dimensions that a parameter may have.
         needs_whole_matrices: whether a shard of a parameter can't be stepped by itself.
+        tolerances: how far implementations may differ, by the parameters' dtype, where an update
+            enlarges rounding errors; elsewhere `optkit_core.testing.TOLERANCES` say it.
     """
 
     offers: ClassVar[tuple[Offer, ...]] = implementations.MATRIXWISE
@@ -55,22 +54,3 @@ class Matrixwise(BodyOptimizer):
                 "the real and the imaginary part, each as a parameter of its own."
             )
         return super().unsupported_reason(key, h)
-
-
-def addmm(added: Tensor, left: Tensor, right: Tensor, *, beta: float, alpha: float = 1) -> Tensor:
-    r"""Return :math:`\beta C + \alpha A B`, rounded once, for a matrix or for each of a batch.
-
-    Args:
-        added: :math:`C`.
-        left: :math:`A`, of shape ``(rows, inner)`` or ``(batch, rows, inner)``.
-        right: :math:`B`, of shape ``(inner, columns)`` or ``(batch, inner, columns)``.
-        beta: factor of :math:`C`.
-        alpha: factor of the product (default 1).
-
-    >>> one = torch.eye(2)
-    >>> addmm(one, one, one, beta=2.0, alpha=3.0)
-    tensor([[5., 0.],
-            [0., 5.]])
-    """
-    multiply = torch.addmm if added.dim() == 2 else torch.baddbmm
-    return multiply(added, left, right, beta=beta, alpha=alpha)

@@ -63,7 +63,9 @@ class Optimizer(StatefulOptimizer):
     takes_scaled_gradients: ClassVar[bool] = False
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
+    tolerances: ClassVar[Mapping[torch.dtype, float]] = {}
     offers: ClassVar[tuple[Offer, ...]] = ()
+    is_member = False  # of a composite optimizer, of which alone plugins are told
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
 
@@ -95,7 +97,10 @@ class Optimizer(StatefulOptimizer):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Check everything that was given, then take the parameters in."""
-        params, defaults = groups.bind(type(self), arguments, keywords)
+        self._set_up(*groups.bind(type(self), arguments, keywords))
+
+    def _set_up(self, params: Any, defaults: dict[str, Any]) -> None:
+        """Take the parameters in, and let plugins see the optimizer."""
         self.request: Request = requests.resolve(defaults)
         self.scaling = Scaling()
         self.forget_plans()
@@ -119,15 +124,13 @@ class Optimizer(StatefulOptimizer):
             ImplementationError: the group asks for an implementation that can't run it.
             ParametersError: something in ``"params"`` can't be optimized.
         """
-        count = len(self.param_groups)
-        with groups.restored_on_error([param_group]):
+        with groups.undone_on_error(self, param_group):
             groups.complete(type(self), param_group, self.defaults)
-            try:
-                self._take_in(param_group)
-                self._accept_group(param_group)
-            except BaseException:
-                groups.take_back(self, count)
-                raise
+            self._take_in(param_group)
+            admissible.require_admissible(type(self), self.param_groups, param_group)
+            self.check_request(param_group)
+            if param_group.get("eager_state"):
+                self.init_group_state(param_group)
         if self._is_created:  # torch's constructor adds its groups by this method, too
             hook_calls.fire("optkit_group_added", optimizer=self, group=param_group)
 
@@ -258,6 +261,15 @@ class Optimizer(StatefulOptimizer):
         return {}
 
     @classmethod
+    def parameter_complaint(cls, p: Tensor) -> str:
+        """Return why a parameter can't be optimized, ``""`` where it can; a subclass may know more.
+
+        Args:
+            p: any parameter of a group that is added.
+        """
+        return admissible.complaint(cls, p)
+
+    @classmethod
     def libraries(cls, dtype: torch.dtype) -> Sequence[tuple[str, str]]:
         """Return the C++ that the algorithm brings along for parameters of a dtype.
 
@@ -293,10 +305,3 @@ class Optimizer(StatefulOptimizer):
             setattr(self, name, value)  # some may be slots
         super().__setstate__({})
         after_unpickling.revive(self)
-
-    def _accept_group(self, group: dict[str, Any]) -> None:
-        """Check what a group that has just been added asks for; an error takes it back."""
-        admissible.require_admissible(type(self), self.param_groups, group)
-        self.check_request(group)
-        if group.get("eager_state"):
-            self.init_group_state(group)

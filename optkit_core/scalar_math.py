@@ -99,23 +99,6 @@ def float32(x: Any) -> Any:
     return recorded("float32", x) if _is_number(x) else x.to(torch.float32)
 
 
-def known_true(condition: Any) -> bool:
-    """Return whether a comparison of numbers is known to hold.
-
-    A body may branch on it: where the device has the numbers, as with ``capturable=True``, it is
-    False, and nothing waits for them.
-
-    Args:
-        condition: a comparison of scalars, ``s.mu == 1`` for example.
-
-    >>> known_true(1.0 == 1)
-    True
-    >>> known_true(torch.ones(()) == 1)
-    False
-    """
-    return condition is True
-
-
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     """Return one of two values of an update body, by a comparison of numbers.
 

@@ -66,6 +66,10 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
 
         return loading.load(self, state_dict, strict, rename)
 
+    def lacks_state(self) -> bool:
+        """Return whether nothing has been allocated yet."""
+        return not len(self.state)
+
     def init_state(self) -> None:
         """Allocate every declared buffer now, without a step; what exists stays as it is.
 
@@ -120,6 +124,10 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
         if type(self).allocate is not StatefulOptimizer.allocate:
             return [self.allocate(p, group).items() for p in params]
         return buffers.allocate_all(self.state_buffers, params, group)
+
+    def algorithm_of(self, group: Mapping[str, Any]) -> type[Any]:
+        """Return the class that declares the state and the options of a group."""
+        return type(self)
 
     def publish_state(self) -> None:
         """Write what is kept elsewhere into `state`, which is about to be saved.

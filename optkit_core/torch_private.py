@@ -35,9 +35,14 @@ def is_profiled() -> bool:
     return bool(getattr(profiler, "_is_profiler_enabled", True))
 
 
-def let_scale_through(algorithm: type[torch.optim.Optimizer]) -> None:
-    """Let ``torch.amp.GradScaler`` hand the scale to a class's ``step``, gradients untouched."""
-    algorithm._step_supports_amp_scaling = True  # type: ignore[attr-defined]
+def let_scale_through(optimizer: Any, is_let_through: bool = True) -> None:
+    """Let ``torch.amp.GradScaler`` hand the scale to ``step``, and leave gradients untouched.
+
+    Args:
+        optimizer: an optimizer or a class of such.
+        is_let_through: whether it is so; otherwise the scaler divides gradients itself.
+    """
+    optimizer._step_supports_amp_scaling = is_let_through
 
 
 def note_tracked_step(optimizer: Any) -> None:

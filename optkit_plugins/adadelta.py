@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, at_least, hyperparameter, within
+from optkit_core import Buffer, Elementwise, hyperparameter, uniform, within
+from optkit_plugins.declarations import epsilon, learning_rate, weight_decay_rate
 
 
 class Adadelta(Elementwise):
@@ -52,12 +53,15 @@ class Adadelta(Elementwise):
 
     paper = "Zeiler 2012, https://arxiv.org/abs/1212.5701"
 
-    lr: float | Tensor = hyperparameter(default=1.0, range=at_least(0.0), doc="factor of the step")
+    lr: float | Tensor = learning_rate(1.0, 1e-2, 10.0, doc="factor of the step")
     rho: float = hyperparameter(
-        default=0.9, range=within(0.0, 1.0, closed=True), doc="decay of both means"
+        default=0.9,
+        range=within(0.0, 1.0, closed=True),
+        search=uniform(0.8, 0.99),
+        doc="decay of both means",
     )
-    eps: float = hyperparameter(default=1e-6, range=at_least(0.0), doc="keeps the roots from zero")
-    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="L2 penalty")
+    eps: float = epsilon(1e-6, doc="keeps the roots from zero")
+    weight_decay: float = weight_decay_rate()
 
     square_avg = Buffer(doc="mean of the squared gradients")
     acc_delta = Buffer(doc="mean of the squared steps")

@@ -115,6 +115,8 @@ class Adagrad(Elementwise):
         step = s.sum.sparse_mask(g)
         root = step.values().sqrt_().add_(h.eps)
         torch.div(g.values(), root, out=root)
+        # As torch adds it: the sum of a coalesced one rounds otherwise where elements are scalars.
+        step._coalesced_(False)
         p.add_(step, alpha=-h.lr / (1 + (t - 1) * h.lr_decay))
 
     def share_memory(self) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, at_least, boolean, each, hyperparameter, within
+from optkit_core import Buffer, Elementwise
+from optkit_plugins.declarations import decay_rates, epsilon, flag, learning_rate, weight_decay_rate
 
 
 class Adan(Elementwise):
@@ -59,15 +60,13 @@ class Adan(Elementwise):
 
     paper = "Xie et al. 2022, https://arxiv.org/abs/2208.06677"
 
-    lr: float | Tensor = hyperparameter(default=1e-3, range=at_least(0.0), doc="learning rate")
-    betas: tuple[float, float, float] = hyperparameter(
-        default=(0.98, 0.92, 0.99),
-        range=each(within(0.0, 1.0), length=3),
-        doc="decay of the means of gradients, differences and squares",
+    lr: float | Tensor = learning_rate(1e-3, 1e-5, 1e-1)
+    betas: tuple[float, float, float] = decay_rates(
+        0.98, 0.92, 0.99, doc="decay of the means of gradients, differences and squares"
     )
-    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the root from zero")
-    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="weight decay")
-    no_prox: bool = hyperparameter(default=False, range=boolean(), doc="decay as AdamW does")
+    eps: float = epsilon(1e-8)
+    weight_decay: float = weight_decay_rate(low=1e-4, high=1e-1, doc="weight decay")
+    no_prox: bool = flag("decay as AdamW does", is_searched=False)
 
     exp_avg = Buffer(doc="mean of the gradients")
     exp_avg_diff = Buffer(doc="mean of the differences between gradients")

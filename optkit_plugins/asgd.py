@@ -7,7 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, at_least, hyperparameter, scalar_math
+from optkit_core import (
+    Buffer,
+    Elementwise,
+    at_least,
+    boolean,
+    hyperparameter,
+    loguniform,
+    one_of,
+    option,
+    scalar_math,
+    uniform,
+)
 
 
 class ASGD(Elementwise):
@@ -56,17 +67,35 @@ class ASGD(Elementwise):
 
     paper = "Polyak & Juditsky 1992, https://doi.org/10.1137/0330046"
 
-    lr: float | Tensor = hyperparameter(default=1e-2, range=at_least(0.0), doc="learning rate")
+    lr: float | Tensor = hyperparameter(
+        default=1e-2, range=at_least(0.0), search=loguniform(1e-3, 1.0), doc="learning rate"
+    )
     lambd: float = hyperparameter(
-        default=1e-4, range=at_least(0.0), doc="decay of the rate and of parameters"
+        default=1e-4,
+        range=at_least(0.0),
+        search=loguniform(1e-6, 1e-2),
+        doc="decay of the rate and of parameters",
     )
     alpha: float = hyperparameter(
-        default=0.75, range=at_least(0.0), doc="power by which the rate decreases"
+        default=0.75,
+        range=at_least(0.0),
+        search=uniform(0.5, 1.0),
+        doc="power by which the rate decreases",
     )
     t0: float = hyperparameter(
-        default=1e6, range=at_least(0.0), doc="step from which on iterates are averaged"
+        default=1e6,
+        range=at_least(0.0),
+        search=loguniform(1.0, 1e6),
+        doc="step from which on iterates are averaged",
     )
-    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="L2 penalty")
+    weight_decay: float = hyperparameter(
+        default=0.0, range=at_least(0.0), search=loguniform(1e-6, 1e-2), doc="L2 penalty"
+    )
+
+    foreach: bool | None = option(default=None, range=one_of(None, True, False), by_position=True)
+    maximize: bool = option(default=False, range=boolean(), by_position=True)
+    differentiable: bool = option(default=False, range=boolean(), by_position=True)
+    capturable: bool = option(default=False, range=boolean(), by_position=True)
 
     eta = Buffer(init="lr", kind="scalar", dtype=torch.float32, doc="learning rate now")
     mu = Buffer(init=1.0, kind="scalar", dtype=torch.float32, doc="weight of the next iterate")
@@ -78,9 +107,7 @@ class ASGD(Elementwise):
         if h.weight_decay:
             g = g.add(p, alpha=h.weight_decay)
         p.mul_(1 - h.lambd * s.eta).add_(g, alpha=-s.eta)
-        if scalar_math.known_true(s.mu == 1):
-            s.ax.copy_(p)
-        else:
-            s.ax.add_(p.sub(s.ax).mul_(s.mu))
+        mean = scalar_math.cond(s.mu == 1, lambda: p, lambda: s.ax + (p - s.ax) * s.mu)
+        s.ax.copy_(mean)
         s.eta = h.lr / (1 + h.lambd * h.lr * t) ** h.alpha
         s.mu = 1 / scalar_math.maximum(1, t - h.t0)

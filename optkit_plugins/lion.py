@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, at_least, each, hyperparameter, within
+from optkit_core import Buffer, Elementwise
+from optkit_plugins.declarations import decay_rates, learning_rate, weight_decay_rate
 
 
 class Lion(Elementwise):
@@ -51,11 +52,9 @@ class Lion(Elementwise):
 
     paper = "Chen et al. 2023, https://arxiv.org/abs/2302.06675"
 
-    lr: float | Tensor = hyperparameter(default=1e-4, range=at_least(0.0), doc="learning rate")
-    betas: tuple[float, float] = hyperparameter(
-        default=(0.9, 0.99), range=each(within(0.0, 1.0)), doc="interpolation, and momentum's decay"
-    )
-    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="decoupled decay")
+    lr: float | Tensor = learning_rate(1e-4, 1e-6, 1e-2)
+    betas: tuple[float, float] = decay_rates(0.9, 0.99, doc="interpolation, and decay")
+    weight_decay: float = weight_decay_rate(low=1e-4, high=1.0, doc="decoupled decay")
 
     exp_avg = Buffer(doc="momentum")
 

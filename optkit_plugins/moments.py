@@ -6,18 +6,24 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, at_least, each, hyperparameter, within
+from optkit_core import Buffer, Elementwise
+from optkit_plugins.declarations import (
+    decay_rates,
+    epsilon,
+    foreach_flag,
+    learning_rate,
+    weight_decay_rate,
+)
 
 
 class Moments(Elementwise):
     """Base of algorithms that keep the means of the gradient and of its square."""
 
-    lr: float | Tensor = hyperparameter(default=1e-3, range=at_least(0.0), doc="learning rate")
-    betas: tuple[float, float] = hyperparameter(
-        default=(0.9, 0.999), range=each(within(0.0, 1.0)), doc="decay of the two moments"
-    )
-    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the root from zero")
-    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="weight decay")
+    lr: float | Tensor = learning_rate(1e-3, 1e-5, 1e-1)
+    betas: tuple[float, float] = decay_rates(0.9, 0.999, doc="decay of the two moments")
+    eps: float = epsilon(1e-8)
+    weight_decay: float = weight_decay_rate(doc="weight decay")
+    foreach: bool | None = foreach_flag()
 
     exp_avg = Buffer(doc="mean of the gradients")
     exp_avg_sq = Buffer(doc="mean of the squared gradients")

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Matrixwise, addmm, at_least, boolean, each, hyperparameter, one_of
-from optkit_core import whole
+from optkit_core import (
+    Buffer,
+    Matrixwise,
+    addmm,
+    at_least,
+    boolean,
+    each,
+    hyperparameter,
+    one_of,
+    symmetric_matmul,
+    uniform,
+    whole,
+)
+from optkit_plugins.declarations import epsilon, learning_rate, weight_decay_rate
 
 
 class Muon(Matrixwise):
@@ -66,50 +79,62 @@ class Muon(Matrixwise):
 
     paper = "Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/"
 
-    lr: float | Tensor = hyperparameter(default=1e-3, range=at_least(0.0), doc="learning rate")
-    weight_decay: float = hyperparameter(
-        default=0.1, range=at_least(0.0), doc="decoupled weight decay"
+    lr: float | Tensor = learning_rate(1e-3, 1e-4, 1e-1)
+    weight_decay: float = weight_decay_rate(0.1, low=1e-4, high=1.0, doc="decoupled decay")
+    momentum: float = hyperparameter(
+        default=0.95, range=at_least(0.0), search=uniform(0.5, 0.99), doc="decay of the mean"
     )
-    momentum: float = hyperparameter(default=0.95, range=at_least(0.0), doc="decay of the mean")
     nesterov: bool = hyperparameter(default=True, range=boolean(), doc="look ahead by a step")
     ns_coefficients: tuple[float, float, float] = hyperparameter(
         default=(3.4445, -4.775, 2.0315),
         range=each(at_least(-math.inf), 3),
         doc="coefficients of the Newton-Schulz polynomial",
     )
-    eps: float = hyperparameter(default=1e-7, range=at_least(0.0), doc="keeps the norm from zero")
+    eps: float = epsilon(1e-7, doc="keeps the norm from zero")
     ns_steps: int = hyperparameter(default=5, range=whole(0), doc="number of Newton-Schulz steps")
     adjust_lr_fn: str | None = hyperparameter(
         default=None,
-        range=one_of(None, "original", "match_rms_adamw"),
+        range=one_of(
+            None,
+            "original",
+            "match_rms_adamw",
+            in_torch="Adjust learning rate function {} is not supported",
+        ),
         doc="factor of the learning rate, by the matrix's size",
     )
 
     counts_steps = False
+    tolerances: ClassVar[Mapping[torch.dtype, float]] = {torch.float32: 4e-4, torch.float64: 4e-4}
 
     momentum_buffer = Buffer(doc="mean of the gradients")
 
     @staticmethod
     def update(p: Tensor, g: Tensor, s: Any, h: Any, t: None) -> None:
-        """Update matrices in place."""
-        rows, columns = p.shape[-2:]
-        size = 0.2 * math.sqrt(max(rows, columns))
-        factor = (
-            size
-            if h.adjust_lr_fn == "match_rms_adamw"
-            else math.sqrt(max(1, rows / max(1, columns)))
-        )
+        """Update a matrix, or a batch of them, in place."""
         s.momentum_buffer.lerp_(g, 1 - h.momentum)
         u = g.lerp(s.momentum_buffer, h.momentum) if h.nesterov else s.momentum_buffer
         u = orthogonalized(u, h.ns_coefficients, h.ns_steps, h.eps)
         p.mul_(1 - h.lr * h.weight_decay)
-        p.add_(u, alpha=-h.lr * factor)
+        p.add_(u, alpha=-h.lr * factor(p, h.adjust_lr_fn))
+
+
+def factor(p: Tensor, adjust_lr_fn: str | None) -> float:
+    """Return the factor of the learning rate.
+
+    Args:
+        p: a matrix, or a batch of them.
+        adjust_lr_fn: which factor; None for the original one.
+    """
+    rows, columns = p.shape[-2:]
+    if adjust_lr_fn == "match_rms_adamw":
+        return 0.2 * math.sqrt(max(rows, columns))
+    return math.sqrt(max(1, rows / max(1, columns)))
 
 
 def orthogonalized(
     u: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> Tensor:
-    """Return matrices of the same singular vectors, with singular values between 0.7 and 1.2.
+    """Return a matrix of the same singular vectors, with singular values of about one.
 
     Args:
         u: a matrix, or a batch of them.
@@ -122,6 +147,7 @@ def orthogonalized(
     x = u.bfloat16().mT if is_tall else u.bfloat16()  # the smaller product of the two
     x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=eps)
     for _ in range(steps):
-        gram = x @ x.mT
-        x = addmm(x, addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        gram = symmetric_matmul(x, x.mT)
+        polynomial = symmetric_matmul(gram, gram, added=gram, beta=b, alpha=c)
+        x = addmm(x, polynomial, x, beta=a)
     return x.mT if is_tall else x

@@ -7,19 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import (
-    Buffer,
-    Elementwise,
-    at_least,
-    boolean,
-    each,
-    hyperparameter,
-    scalar_math,
-    within,
-)
+from optkit_core import Buffer, at_least, boolean, hyperparameter, loguniform, scalar_math
+from optkit_plugins.moments import Moments, decayed, update_moments
 
 
-class NAdam(Elementwise):
+class NAdam(Moments):
     r"""NAdam: Adam that looks ahead by Nesterov's momentum.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), to which
@@ -36,17 +28,18 @@ class NAdam(Elementwise):
 
     from :math:`m_0 = v_0 = 0`. The buffers ``exp_avg`` and ``exp_avg_sq`` hold :math:`m` and
     :math:`v`, each of the parameter's shape and dtype, and ``mu_product`` holds :math:`M`, one
-    float32 number. With ``decoupled_weight_decay`` parameters are multiplied by
-    :math:`1 - \gamma\lambda` instead of adding to the gradient.
+    float32 number. With ``decoupled_weight_decay``, :math:`\theta_{t-1}` is first multiplied by
+    :math:`1 - \gamma\lambda`, and nothing is added to the gradient.
 
     Args:
         params: tensors of any shape, ``(name, tensor)`` pairs, or group dicts.
         lr: learning rate :math:`\gamma \ge 0`, a number or a one-element tensor (default 2e-3).
         betas: :math:`(\beta_1, \beta_2)`, each in [0, 1) (default (0.9, 0.999)).
         eps: :math:`\epsilon \ge 0`, keeps the root from zero (default 1e-8).
-        weight_decay: penalty :math:`\lambda \ge 0` (default 0).
+        weight_decay: :math:`\lambda \ge 0` (default 0).
         momentum_decay: speed :math:`\psi \ge 0` of the schedule of :math:`\mu` (default 4e-3).
-        decoupled_weight_decay: decay parameters as AdamW does (default False).
+        decoupled_weight_decay: whether the parameter decays itself, as in AdamW, not by its
+            gradient (default False).
         foreach: torch's flag (default None); see `optkit_core.Elementwise` for this and the
             options ``maximize``, ``differentiable``, ``capturable``, ``fused``, ``implementation``.
 
@@ -59,8 +52,8 @@ class NAdam(Elementwise):
         >>> optimizer = NAdam([theta], lr=0.1)
         >>> theta.grad = torch.tensor([4.0, -0.5])
         >>> optimizer.step()
-        >>> [round(x, 4) for x in theta.tolist()]
-        [0.8444, -1.8444]
+        >>> theta.data
+        tensor([ 0.8944, -1.8944])
 
     Source:
         Dozat, *Incorporating Nesterov Momentum into Adam*, ICLR workshop 2016, algorithm 2,
@@ -70,21 +63,19 @@ class NAdam(Elementwise):
 
     paper = "Dozat 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ"
 
-    lr: float | Tensor = hyperparameter(default=2e-3, range=at_least(0.0), doc="learning rate")
-    betas: tuple[float, float] = hyperparameter(
-        default=(0.9, 0.999), range=each(within(0.0, 1.0)), doc="decay of the two means"
+    lr: float | Tensor = hyperparameter(
+        default=2e-3, range=at_least(0.0), search=loguniform(1e-4, 1e-1), doc="learning rate"
     )
-    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the root from zero")
-    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="penalty")
     momentum_decay: float = hyperparameter(
-        default=4e-3, range=at_least(0.0), doc="speed of the momentum's schedule"
+        default=4e-3,
+        range=at_least(0.0),
+        search=loguniform(1e-4, 1e-1),
+        doc="speed of the momentum's schedule",
     )
     decoupled_weight_decay: bool = hyperparameter(
-        default=False, range=boolean(), doc="decay parameters, not gradients"
+        default=False, range=boolean(), doc="decay the parameter, not by its gradient"
     )
 
-    exp_avg = Buffer(doc="mean of the gradients")
-    exp_avg_sq = Buffer(doc="mean of the squared gradients")
     mu_product = Buffer(
         init=1.0, kind="scalar", dtype=torch.float32, doc="product of all momenta so far"
     )
@@ -92,15 +83,10 @@ class NAdam(Elementwise):
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         """Update one parameter in place."""
-        beta1, beta2 = h.betas
-        if h.weight_decay and h.decoupled_weight_decay:
-            p.mul_(1 - h.lr * h.weight_decay)
-        elif h.weight_decay:
-            g = g.add(p, alpha=h.weight_decay)
+        (beta1, beta2), g = h.betas, decayed(p, g, h)
         mu, mu_next = (beta1 * (1 - 0.5 * 0.96 ** (i * h.momentum_decay)) for i in (t, t + 1))
         s.mu_product *= scalar_math.float32(mu)  # as torch multiplies numbers of that dtype
-        s.exp_avg.lerp_(g, 1 - beta1)
-        s.exp_avg_sq.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        update_moments(g, s, h)
         root = s.exp_avg_sq.div(1 - beta2**t).sqrt_().add_(h.eps)
         p.addcdiv_(g, root, value=-h.lr * (1 - mu) / (1 - s.mu_product))
         p.addcdiv_(s.exp_avg, root, value=-h.lr * mu_next / (1 - s.mu_product * mu_next))

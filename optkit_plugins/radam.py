@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from optkit_core import boolean, hyperparameter, scalar_math
+from optkit_core import scalar_math
+from optkit_plugins.declarations import flag
 from optkit_plugins.moments import Moments, decayed, update_moments
 
 
@@ -63,9 +64,7 @@ class RAdam(Moments):
 
     paper = "Liu et al. 2020, https://arxiv.org/abs/1908.03265"
 
-    decoupled_weight_decay: bool = hyperparameter(
-        default=False, range=boolean(), doc="decay the parameter, not by its gradient"
-    )
+    decoupled_weight_decay: bool = flag("decay the parameter, not by its gradient")
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
@@ -73,7 +72,7 @@ class RAdam(Moments):
         (beta1, beta2), g = h.betas, decayed(p, g, h)
         update_moments(g, s, h)
         correction = 1 - beta2**t
-        longest = 2 / (1 - beta2) - 1  # ρ∞, the length that ρ of the paper tends to
+        longest = 2 / (1 - beta2) - 1  # the length tends to it
         length = longest - 2 * t * beta2**t / correction
         step = s.exp_avg / (1 - beta1**t) * h.lr
 

@@ -6,7 +6,16 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, at_least, boolean, hyperparameter, one_of, option
+from optkit_core import Buffer, Elementwise, at_least, choice, hyperparameter
+from optkit_plugins.declarations import (
+    epsilon,
+    flag,
+    foreach_flag,
+    learning_rate,
+    momentum_rate,
+    switch,
+    weight_decay_rate,
+)
 
 
 class RMSprop(Elementwise):
@@ -61,21 +70,22 @@ class RMSprop(Elementwise):
         "https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf"
     )
 
-    lr: float | Tensor = hyperparameter(default=1e-2, range=at_least(0.0), doc="learning rate")
+    lr: float | Tensor = learning_rate(1e-2, 1e-5, 1e-1)
     alpha: float = hyperparameter(
-        default=0.99, range=at_least(0.0), doc="decay of the mean square"
+        default=0.99,
+        range=at_least(0.0),
+        search=choice([0.9, 0.99, 0.999]),
+        doc="decay of the mean square",
     )
-    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the root from zero")
-    weight_decay: float = hyperparameter(default=0.0, range=at_least(0.0), doc="L2 penalty")
-    momentum: float = hyperparameter(default=0.0, range=at_least(0.0), doc="decay of the momentum")
-    centered: bool = hyperparameter(
-        default=False, range=boolean(), doc="divide by the standard deviation"
-    )
+    eps: float = epsilon(1e-8)
+    weight_decay: float = weight_decay_rate()
+    momentum: float = momentum_rate()
+    centered: bool = flag("divide by the standard deviation")
 
-    capturable: bool = option(default=False, range=boolean(), by_position=True)
-    foreach: bool | None = option(default=None, range=one_of(None, True, False), by_position=True)
-    maximize: bool = option(default=False, range=boolean(), by_position=True)
-    differentiable: bool = option(default=False, range=boolean(), by_position=True)
+    capturable: bool = switch(by_position=True)
+    foreach: bool | None = foreach_flag(by_position=True)
+    maximize: bool = switch(by_position=True)
+    differentiable: bool = switch(by_position=True)
 
     square_avg = Buffer(doc="mean of the squared gradients")
     momentum_buffer = Buffer(when="momentum", doc="sum of decaying steps")

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, at_least, each, hyperparameter
+from optkit_core import Buffer, Elementwise, at_least, each, hyperparameter, uniform
+from optkit_plugins.declarations import foreach_flag, learning_rate
 
 
 class Rprop(Elementwise):
@@ -54,13 +55,17 @@ class Rprop(Elementwise):
 
     paper = "Riedmiller & Braun 1993, https://doi.org/10.1109/ICNN.1993.298623"
 
-    lr: float | Tensor = hyperparameter(default=1e-2, range=at_least(0.0), doc="first step")
+    lr: float | Tensor = learning_rate(1e-2, 1e-5, 1e-1, doc="first step")
     etas: tuple[float, float] = hyperparameter(
-        default=(0.5, 1.2), range=each(at_least(0.0)), doc="factors that shorten and lengthen"
+        default=(0.5, 1.2),
+        range=each(at_least(0.0)),
+        search=(uniform(0.3, 0.9), uniform(1.05, 1.5)),
+        doc="factors that shorten and lengthen a step",
     )
     step_sizes: tuple[float, float] = hyperparameter(
         default=(1e-6, 50.0), range=each(at_least(0.0)), doc="shortest and longest step"
     )
+    foreach: bool | None = foreach_flag()
 
     prev = Buffer(doc="last gradient")
     step_size = Buffer(init="lr", doc="length of the step")

@@ -7,7 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise, at_least, boolean, hyperparameter
+from optkit_core import Buffer, Elementwise, at_least, hyperparameter
+from optkit_plugins.declarations import (
+    flag,
+    foreach_flag,
+    learning_rate,
+    momentum_rate,
+    weight_decay_rate,
+)
 
 
 class SGD(Elementwise):
@@ -61,15 +68,14 @@ class SGD(Elementwise):
     paper = "Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html"
     counts_steps = False
 
-    lr: float | Tensor = hyperparameter(default=1e-3, range=at_least(0.0), doc="learning rate")
-    momentum: float = hyperparameter(default=0.0, range=at_least(0.0), doc="decay of the momentum")
+    lr: float | Tensor = learning_rate(1e-3, 1e-4, 1.0)
+    momentum: float = momentum_rate()
     dampening: float = hyperparameter(
         default=0.0, range=at_least(float("-inf")), doc="share of a gradient that is left out"
     )
-    weight_decay: float | Tensor = hyperparameter(
-        default=0.0, range=at_least(0.0), doc="L2 penalty"
-    )
-    nesterov: bool = hyperparameter(default=False, range=boolean(), doc="Nesterov's momentum")
+    weight_decay: float | Tensor = weight_decay_rate()
+    nesterov: bool = flag("Nesterov's momentum", is_searched=False)
+    foreach: bool | None = foreach_flag()
 
     momentum_buffer = Buffer(init=None, when="momentum", doc="sum of decaying gradients")
 

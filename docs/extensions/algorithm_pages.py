@@ -8,19 +8,18 @@ and are no part of the repository.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import torch
 from sphinx.application import Sphinx
 
 import optkit
+from docs.extensions.markup import code, heading, shown, side_by_side, table, write
+from docs.extensions.overview_table import overview, title
 from docs.extensions.public_names import public_name
 from docs.pictures import algorithm as pictures
 from docs.pictures.surfaces import SURFACES
-from optkit_core import BucketKey, Offer, Optimizer
+from optkit_core.selection.capabilities import DEVICES
 
 PAGES = Path(__file__).parents[1] / "algorithms"
 PICTURES = PAGES / "pictures"
@@ -28,17 +27,13 @@ PICTURES = PAGES / "pictures"
 SECTIONS = ("Args:", "Attributes:", "Returns:", "Raises:", "Example:", "Source:")
 """Where the mathematics of a class's docstring end."""
 
-DEVICES = ("cpu", "cuda")
-"""The devices for which a page says what runs."""
-
 
 def write_pages(app: Sphinx) -> None:
     """Write the page of each algorithm, and the table of all of them."""
     names = optkit.available()
     for outdated in {page.stem for page in PAGES.glob("*.rst")} - {*names, "table"}:
         (PAGES / f"{outdated}.rst").unlink()
-    rows = [(f":doc:`{title(name)} <{name}>`", *summary(name)) for name in names]
-    write(PAGES / "table.rst", table(("algorithm", "what it does", "publication"), rows))
+    write(PAGES / "table.rst", overview(names))
     for name in names:
         write(PAGES / f"{name}.rst", page(name))
         if is_outdated(name):
@@ -84,17 +79,6 @@ CAPTION = [
 ]
 
 
-def title(name: str) -> str:
-    """Return the name of an algorithm's class."""
-    return optkit.get(name).__name__
-
-
-def summary(name: str) -> tuple[str, str]:
-    """Return what an algorithm does in a line, and where it was published."""
-    described = optkit.describe(name)
-    return described.summary, described.paper
-
-
 def parts(algorithm: type[Any]) -> tuple[list[str], list[str]]:
     """Return the lines of a docstring before its first section, and the others."""
     lines = (inspect.getdoc(algorithm) or "").splitlines()
@@ -131,7 +115,7 @@ def searched(item: Any) -> str:
 def state(described: Any) -> list[str]:
     """Return the table of what is saved for each parameter."""
     if not described.buffers:
-        return ["Its state isn't declared.", ""]
+        return ["It keeps none." if described.schema else "Its state isn't declared.", ""]
     rows = [
         (f"``{b.name}``", b.doc, b.shape, b.dtype, b.device, b.init, str(b.since))
         for b in described.buffers
@@ -142,27 +126,15 @@ def state(described: Any) -> list[str]:
 
 def implementations(name: str) -> list[str]:
     """Return the table of implementations and of what they run, by device."""
-    algorithm = optkit.get(name)
-    offers = algorithm.offers if issubclass(algorithm, Optimizer) else ()
-    if not offers:
+    able = optkit.describe(name).capabilities.implementations
+    if not any(able.values()):
         return ["It runs its own step.", ""]
     rows = [
-        (f"``{offer.name}``", *(answer(offer, algorithm, device) for device in DEVICES))
-        for offer in offers
+        (f"``{known}``", *(able[device][known].reason or "yes" for device in DEVICES))
+        for known in able[DEVICES[0]]
     ]
-    link = "Which one ``auto`` takes: :doc:`/how-to/choose-implementation`."
-    return [*table(("implementation", *map(str.upper, DEVICES)), rows), link, ""]
-
-
-def answer(offer: Offer, algorithm: Any, device: str) -> str:
-    """Return whether an offer runs float32 parameters of a device, with what, or why not."""
-    h = SimpleNamespace(**algorithm([torch.zeros(1)]).defaults)
-    try:
-        key = BucketKey(torch.device(device), torch.float32)
-        reason = offer.unsupported_reason(algorithm, key, h) or ""
-    except (AssertionError, RuntimeError):  # no such device here: all but its model was asked
-        reason = "Triton"
-    return "with Triton" if "Triton" in reason else reason or "yes"
+    further = "Which one ``auto`` takes: :doc:`/how-to/choose-implementation`."
+    return [*table(("implementation", *map(str.upper, DEVICES)), rows), further, ""]
 
 
 def is_outdated(name: str) -> bool:
@@ -172,53 +144,6 @@ def is_outdated(name: str) -> bool:
     sources = [*drawn_by, Path(inspect.getsourcefile(optkit.get(name)) or pictures.__file__)]
     newest = max(source.stat().st_mtime for source in sources)
     return not pictured.exists() or pictured.stat().st_mtime < newest
-
-
-def shown(picture: str, words: str) -> list[str]:
-    """Return a picture, for light pages and for dark ones."""
-    return [
-        line
-        for theme in ("light", "dark")
-        for line in (
-            f".. image:: pictures/{picture}-{theme}.svg",
-            f"   :alt: {words}",
-            f"   :class: only-{theme}",
-            "",
-        )
-    ]
-
-
-def side_by_side(names: Sequence[str], words: str) -> list[str]:
-    """Return pictures beside each other, on narrow screens below each other."""
-    lines = [".. grid:: 1 1 2 2", "   :padding: 0", ""]
-    for name in names:
-        lines += ["   .. grid-item::", "", *(f"      {line}" for line in shown(name, words))]
-    return lines
-
-
-def heading(text: str, underline: str) -> list[str]:
-    """Return a heading."""
-    return [text, underline * len(text), ""]
-
-
-def code(text: str) -> list[str]:
-    """Return a block of Python."""
-    return [".. code-block:: python", "", f"   {text}", ""]
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for first, *others in (header, *rows):
-        lines += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
-    return [*lines, ""]
-
-
-def write(path: Path, lines: Iterable[str]) -> None:
-    """Write a file unless it is like that already, so that an unchanged page isn't built anew."""
-    text = "\n".join(lines)
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

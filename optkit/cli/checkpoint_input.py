@@ -28,9 +28,8 @@ class CheckpointInput:
 
     @property
     def schema(self) -> str:
-        """The schema that the groups carry, such as ``"adamax/1"``; ``""`` if none."""
-        identity = parsing.schema_identity(self.checkpoint.state_dict)
-        return f"{identity[0]}/{identity[1]}" if identity else ""
+        """The schemas that the groups carry, such as ``"adamax/1"``; ``""`` if none."""
+        return ", ".join(filter(None, parsing.schema_tags(self.checkpoint.state_dict)))
 
 
 OPTKIT, TORCH = "optkit.save", "torch.save"
@@ -67,6 +66,6 @@ def _checked(state_dict: dict[str, Any]) -> dict[str, Any]:
     """
     parameters_state, _ = structure.split_user_entries(state_dict)
     structure.require(parameters_state)
-    parsing.schema_identity(parameters_state)
+    parsing.schema_tags(parameters_state)
     parsing.parse(parameters_state)
     return state_dict

@@ -1,8 +1,8 @@
-"""What ``list`` and ``show`` print: tables that fit 80 columns and stay plain in a pipe."""
+"""What ``show`` prints: tables that fit 80 columns and stay plain in a pipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
@@ -15,21 +15,6 @@ from optkit_core.plugins.description import Description
 def console(stderr: bool = False) -> Console:
     """Return a console that prints text as it is: a range like ``[0, 1)`` is no markup."""
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-
-
-def print_list(rows: Sequence[tuple[str, str, str]]) -> None:
-    """Print the list of algorithms.
-
-    Args:
-        rows: for each its name, its summary and where it comes from.
-    """
-    table = plain_table()
-    table.add_column("Name", no_wrap=True, style="bold")
-    table.add_column("Summary", overflow="fold")
-    table.add_column("From", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
 
 
 def print_description(description: Description) -> None:
@@ -47,9 +32,13 @@ def print_description(description: Description) -> None:
     _print_section("Meaning", _meanings(description))
 
 
-def plain_table() -> Table:
-    """Return an empty table with a line below its header and no frame."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def plain_table(padding: int = 1) -> Table:
+    """Return an empty table with a line below its header and no frame.
+
+    Args:
+        padding: how many spaces a cell has at its left and right, beside the one between cells.
+    """
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, padding))
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> Table:

@@ -30,7 +30,7 @@ def save(optimizer: Any, shared: bool = False) -> dict[str, Any]:
         hook(optimizer)
     # The collector would visit the growing number of dicts again and again.
     with garbage_collector.uncollected():
-        saved = collect(optimizer, shared or not optimizer.reuses_memory)
+        saved = collect(optimizer, shared or not _reuses_memory(optimizer))
     for hook in hooks_of(optimizer, "state_dict_post_hook"):
         replaced = hook(optimizer, saved)
         saved = saved if replaced is None else replaced
@@ -61,6 +61,10 @@ def collect(optimizer: Any, shared: bool = True) -> dict[str, Any]:
     }
 
 
+def _reuses_memory(optimizer: Any) -> bool:
+    return any(optimizer.algorithm_of(group).reuses_memory for group in optimizer.param_groups)
+
+
 def _states(state: Any, numbers: dict[int, int], shared: bool) -> dict[Any, Any]:
     """Return the states of parameters by their numbers, and what else there is by its key."""
     # Keys that are no parameters are user code's, and stay as they are.
@@ -72,17 +76,22 @@ def _states(state: Any, numbers: dict[int, int], shared: bool) -> dict[Any, Any]
     }
 
 
+def _marks(algorithm: Any) -> dict[str, str]:
+    """Return what the groups of an algorithm carry: its schema, and who wrote them."""
+    return {TAG: schema_of(algorithm).identity, WRITER: writer_of(algorithm)}
+
+
 def _groups(optimizer: Any, numbers: dict[int, int]) -> list[dict[str, Any]]:
     """Return the groups with the numbers of their parameters, and savable values."""
-    algorithm: Any = type(optimizer)
-    marks = {TAG: schema_of(algorithm).identity, WRITER: writer_of(algorithm)}
-    ranges = savable(algorithm).items()
+    algorithms = list(map(optimizer.algorithm_of, optimizer.param_groups))
+    marks = {algorithm: _marks(algorithm) for algorithm in set(algorithms)}
     groups = []
-    for group in optimizer.param_groups:
-        own = {**group, **marks}
+    for algorithm, group in zip(algorithms, optimizer.param_groups, strict=True):
+        own = {**group, **marks[algorithm]}
         for name, value in group.items():
             if type(value) not in AS_THEY_ARE:
                 own[name] = plain(value)
+        ranges = savable(algorithm).items()
         own |= {name: range.saved(group[name]) for name, range in ranges if name in group}
         own["params"] = [numbers[id(p)] for p in own.pop("params")]
         groups.append(own)

@@ -22,7 +22,7 @@ from optkit_core.errors import CopyWarning
 from optkit_core.torch_hooks import MAY_STAY, REMADE, TABLES
 from optkit_core.torch_private import TRACKED
 
-REQUIRED = frozenset({"defaults", "state", "param_groups", "request"})
+REQUIRED = frozenset({"defaults", "state", "param_groups", "request", "_members"})
 """What no optimizer can be without; an error in copying it is raised."""
 
 CACHES = frozenset({"chooser", "_plan", "_group_count", "scaling"}) | REMADE

@@ -164,16 +164,20 @@ class Whole:
 
 @attrs.frozen(eq=False, repr=False)
 class OneOf:
-    """One of a few values."""
+    """One of a few values; `in_torch` is what torch.optim says of another one."""
 
     values: tuple[Any, ...]
+    in_torch: str = ""
 
     def __str__(self) -> str:
         return " | ".join(repr(value) for value in self.values)
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
-        return "" if self._equal(value) else f"{name} must be one of {self}, {got(value)}"
+        if self._equal(value):
+            return ""
+        words = f" [{self.in_torch.format(value)}]" if self.in_torch else ""
+        return f"{name} must be one of {self}, {got(value)}{words}"
 
     def converted(self, value: Any) -> Any:
         """Return the listed value that is equal to `value`."""
@@ -278,9 +282,14 @@ def boolean() -> Range:
     return Boolean()
 
 
-def one_of(*values: Any) -> Range:
-    """Allow the listed values and no others."""
-    return OneOf(values)
+def one_of(*values: Any, in_torch: str = "") -> Range:
+    """Allow the listed values and no others.
+
+    Args:
+        *values: None, texts, numbers.
+        in_torch: what torch.optim says of another value, with ``{}`` in its place (default: "").
+    """
+    return OneOf(values, in_torch)
 
 
 def _in_torch_words(name: str, value: Any) -> str:

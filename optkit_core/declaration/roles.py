@@ -55,6 +55,9 @@ ANNOTATIONS = frozenset(
 )
 """Keys that any group may have beside the declared ones: names, and what schedulers write."""
 
+ALGORITHM = "algorithm"
+"""The key that names the algorithm of a group; it stays as it is when a checkpoint is loaded."""
+
 REQUESTS = frozenset({"implementation", "foreach", "fused"})
 """Keys that need no declaration: torch's flags say what runs even where a class has none."""
 
@@ -83,4 +86,6 @@ def role_of(key: object, declared: Mapping[str, HasRole]) -> Role | None:
         return declared[key].role
     if key in REQUESTS:
         return Role.REQUEST
+    if key == ALGORITHM:
+        return Role.EXECUTION
     return Role.ANNOTATION if key in ANNOTATIONS else None

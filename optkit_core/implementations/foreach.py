@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -35,15 +35,19 @@ LIMIT = "OPTKIT_FOREACH_BYTES"
 """The variable that says how many bytes of parameters one call may step, on any device."""
 
 
-def limit(device_type: str) -> int:
+def limit(device_type: str, by_device: Mapping[str, int] = CHUNK_BYTES) -> int:
     """Return how many bytes of parameters one call may step on a type of device.
+
+    Args:
+        device_type: as in ``"cpu"``.
+        by_device: how many, where nothing else has been said.
 
     Raises:
         ConfigError: the variable isn't a whole number of bytes from 1 on.
     """
     given = os.environ.get(LIMIT, "").strip()
     if not given:
-        return CHUNK_BYTES.get(device_type, ELSEWHERE)
+        return by_device.get(device_type, ELSEWHERE)
     if given.isascii() and given.isdigit() and int(given):
         return int(given)
     raise ConfigError(f"{LIMIT} must be a number of bytes from 1 on, got {given!r}.")
@@ -79,9 +83,9 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     step_counters.advance(bucket.counters)
     is_counted = not bucket.key.capturable
     counts = step_counters.counts_of(bucket) if is_counted else [None] * len(bucket)
-    together = _together(bucket, counts)
-    for (count, *_), positions in together.items():
-        part = bucket if len(together) == 1 else bucket.subset(positions)
+    alike = together(bucket, counts)
+    for (count, *_), positions in alike.items():
+        part = bucket if len(alike) == 1 else bucket.subset(positions)
         for chunk in part.chunks(most):
             # Where the device counts, `forloop.update` would wait to read the counter.
             if is_counted and len(chunk) == 1:
@@ -105,8 +109,13 @@ def unsupported_reason(
     return None
 
 
-def _together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
-    """Return the positions of each count and combination of hyperparameters and scalar buffers."""
+def together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
+    """Return the positions of each count and combination of hyperparameters and scalar buffers.
+
+    Args:
+        bucket: the parameters, gradients and states.
+        counts: the number of the step that each row takes.
+    """
     scalars = () if bucket.key.capturable else bucket.scalars
     keys = {index: _key(index, bucket.hyperparameters[index]) for index in set(bucket.groups)}
     positions: dict[Any, list[int]] = defaultdict(list)

@@ -15,7 +15,12 @@ from optkit_core.declaration.buffers import STEP
 from optkit_core.implementations import kept_buckets, scalar_buffers, step_counters
 from optkit_core.implementations.autograd import Recorded, as_tensor, shown_to_autograd
 from optkit_core.implementations.bundle import Bundle
-from optkit_core.implementations.layout_copies import in_one_dtype, widened
+from optkit_core.implementations.layout_copies import (
+    BucketCopy,
+    in_one_dtype,
+    widened,
+    without_offset,
+)
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import Launch, Offer, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -44,7 +49,9 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     step_counters.advance(bucket.counters)  # the body is told the number of this step, from 1
     if bucket.key.layout != torch.strided:
         assert algorithm.update_sparse is not None
-        _call(algorithm.update_sparse, bucket)
+        copies = BucketCopy(bucket, bucket.tensors, without_offset)
+        _call(algorithm.update_sparse, copies.bucket)
+        copies.copy_back()
     elif bucket.key.capturable:
         _run_capturable(algorithm, bucket.as_real())
     elif bucket.key.differentiable:
@@ -97,13 +104,13 @@ def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     for p, g, state, h, kept, t in zip(*columns, strict=True):
         wide, g, *tensors = widened((p, g, *(state[name] for name in names)))
         values = [Recorded(tensor, replaceable=True) for tensor in tensors]
-        parameter = Recorded(wide, replaceable=wide is not p)
+        # A body that reads its parameter, by a norm say, has autograd save what it read.
+        parameter = Recorded(wide.clone() if wide is p else wide, replaceable=True)
         view = StateView(bucket.is_new)
         cells = scalar_buffers.cells_of(state, bucket.scalars, shown_to_autograd)
         view.show(dict(zip(names, values, strict=True)), cells)
         algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, t)
-        if wide is not p:  # the parameter stays the same tensor, in its own dtype
-            p.copy_(parameter.tensor)
+        p.copy_(parameter.tensor)  # which stays the same tensor, in its own dtype
         for name, value in zip(names, values, strict=True):
             new = value.tensor.to(state[name].dtype)
             kept[name] = torch.view_as_complex(new) if kept[name].is_complex() else new

@@ -57,6 +57,14 @@ def packed(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [torch.empty_like(t, memory_format=form).copy_(t) for t in tensors]
 
 
+def without_offset(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors, copies of those that begin further on in their memory.
+
+    To such a one torch 2.13 adds a sparse tensor past its end: its offset is counted twice.
+    """
+    return [t.clone() if t.layout == torch.strided and t.storage_offset() else t for t in tensors]
+
+
 def widened(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return tensors in the widest of their dtypes.
 

@@ -14,13 +14,16 @@ from optkit_core.param_groups import groups
 class Requirements(Protocol):
     """What an algorithm's class says of its parameters."""
 
-    __name__: str
     parameter_dims: ClassVar[Collection[int] | None]
     needs_whole_matrices: ClassVar[bool]
 
+    @classmethod
+    def parameter_complaint(cls, p: Tensor) -> str:
+        """Return why a parameter can't be optimized, ``""`` where it can."""
+
 
 def require_admissible(
-    owner: Requirements, param_groups: Sequence[Mapping[str, Any]], group: Mapping[str, Any]
+    owner: type[Requirements], param_groups: Sequence[Mapping[str, Any]], group: Mapping[str, Any]
 ) -> None:
     """Raise for the first parameter of a group that an algorithm can't step.
 
@@ -33,20 +36,27 @@ def require_admissible(
         GroupError: naming the parameter, its shape and the way out.
     """
     for p in group["params"]:
-        complaint = _complaint(owner, p)
-        if complaint:
-            raise GroupError(f"{groups.label(param_groups, p)} {complaint}")
+        reason = owner.parameter_complaint(p)
+        if reason:
+            raise GroupError(f"{groups.label(param_groups, p)} {reason}")
 
 
-def _complaint(owner: Requirements, p: Tensor) -> str:
+def complaint(owner: type[Requirements], p: Tensor) -> str:
+    """Return why an algorithm can't step a parameter, ``""`` where it can.
+
+    Args:
+        owner: the algorithm's class.
+        p: the parameter.
+    """
     dims = owner.parameter_dims
     if dims is not None and p.dim() not in dims:
         which = "/".join(f"{count}D" for count in dims)
         return (
             f"has shape {tuple(p.shape)}, and {owner.__name__} takes {which} parameters alone. "
-            "Step it by another algorithm, in an optimizer of its own: "
-            f"optkit.create('adamax', ...) for example. [{owner.__name__} only supports {which} "
-            f"parameters whereas we found a parameter with size: {p.shape}]"
+            "Let a group of its own name another algorithm, "
+            "{'params': ..., 'algorithm': 'adamax'} for example. "
+            f"[{owner.__name__} only supports {which} parameters whereas we found a parameter with "
+            f"size: {p.shape}]"
         )
     if owner.needs_whole_matrices and _is_sharded(p):
         return (

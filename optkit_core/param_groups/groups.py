@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optkit_core.composition import group_algorithms
 from optkit_core.declaration import fields
 from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import REQUESTS
@@ -58,10 +59,8 @@ def complete(owner: type[Declared], group: Any, defaults: Mapping[str, Any]) -> 
         GroupError: it has no ``"params"``.
         HyperparameterError: a value is out of range, or a key is almost a declared one.
     """
-    if not isinstance(group, dict):
-        raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r:.80}.")
-    if "params" not in group:
-        raise GroupError(f"a parameter group needs 'params'; this one has {sorted(group)}.")
+    require_group(group)
+    group_algorithms.require_own(owner, group)
     group_keys.check(owner, group)
     own = {name: group[name] for name in owner.declarations if name in group}
     for key in requests.set_aside(own):
@@ -73,6 +72,19 @@ def complete(owner: type[Declared], group: Any, defaults: Mapping[str, Any]) -> 
         check_group(owner, values)
         group.update((name, values[name]) for name in own)
     group["params"] = parameters.entries(group["params"])
+
+
+def require_group(group: Any) -> None:
+    """Raise unless something is a dict with parameters.
+
+    Raises:
+        ParametersError: it isn't a dict.
+        GroupError: it has no ``"params"``.
+    """
+    if not isinstance(group, dict):
+        raise ParametersError(f"param_group must be a dict, but got {type(group)}: {group!r:.80}.")
+    if "params" not in group:
+        raise GroupError(f"a parameter group needs 'params'; this one has {sorted(group)}.")
 
 
 def check_group(owner: type[Declared], group: dict[str, Any]) -> None:
@@ -120,7 +132,19 @@ def restored_on_error(groups: Iterable[Any]) -> Iterator[None]:
         raise
 
 
-def take_back(optimizer: torch.optim.Optimizer, count: int) -> None:
+@contextmanager
+def undone_on_error(optimizer: torch.optim.Optimizer, group: Any) -> Iterator[None]:
+    """Remove a group that is being added, and give it back as it was, if the block raises."""
+    count = len(optimizer.param_groups)
+    with restored_on_error([group]):
+        try:
+            yield
+        except BaseException:
+            _take_back(optimizer, count)
+            raise
+
+
+def _take_back(optimizer: torch.optim.Optimizer, count: int) -> None:
     """Remove the groups after the first `count`, with their state."""
     for added in optimizer.param_groups[count:]:
         for p in added["params"]:

@@ -14,6 +14,7 @@ from optkit_core.declaration.search_spaces import Search, described
 from optkit_core.declaration.tensor_types import dtype_name
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins.registry import AlgorithmEntry
+from optkit_core.selection.capabilities import Capabilities, capabilities
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 
 
@@ -79,6 +80,7 @@ class Description:
     distribution: str
     version: str
     location: str
+    capabilities: Capabilities
     schema: str = ""
 
     def __str__(self) -> str:
@@ -130,6 +132,7 @@ def describe(entry: AlgorithmEntry, algorithm: type[torch.optim.Optimizer]) -> D
         distribution=entry.provider,
         version=entry.version,
         location=entry.location,
+        capabilities=capabilities(algorithm),
         schema=schema_of(declared).identity if declared else "",
     )
 
@@ -168,17 +171,29 @@ def _buffers(algorithm: type[Optimizer]) -> tuple[BufferInfo, ...]:
     return tuple(_buffer(name, item) for name, item in schema_of(algorithm).buffers.items())
 
 
+def _dtype_rule(item: Buffer) -> str:
+    if callable(item.dtype):
+        return "a function of the parameter"
+    return item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype)
+
+
 def _buffer(name: str, item: Buffer) -> BufferInfo:
     return BufferInfo(
         name,
         item.kind,
-        item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype),
-        "when it is written" if item.optional else str(item.init),
+        _dtype_rule(item),
+        _start(item),
         item.doc,
         item.rules.shape_rule,
         item.rules.device_rule,
         item.since,
     )
+
+
+def _start(item: Buffer) -> str:
+    if callable(item.init):
+        return "a function of the parameter"
+    return "when it is written" if item.optional else str(item.init)
 
 
 def _implementations(algorithm: type[Optimizer]) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import warnings
 from importlib.metadata import EntryPoint, entry_points
 
 from optkit_core.checkpoint import conversion_registry
-from optkit_core.errors import PluginError, PluginWarning
+from optkit_core.errors import PluginError, PluginWarning, UnknownAlgorithmError
 from optkit_core.plugins import hook_calls
-from optkit_core.plugins.registry import is_disabled, owner, registry
+from optkit_core.plugins.registry import AlgorithmEntry, is_disabled, owner, registry
 
 PLUGINS = "optkit.plugins"
 
@@ -39,6 +39,23 @@ def load_all() -> None:
             if not is_disabled(entry_point.name, owner(entry_point)[0]):
                 _load(entry_point)
         _finished = True
+
+
+def find(name: str) -> AlgorithmEntry:
+    """Return the entry for an algorithm's name; plugins are loaded only if nobody else knows it.
+
+    Args:
+        name: as for `optkit.create`.
+
+    Raises:
+        UnknownAlgorithmError: no algorithm is called that.
+        AmbiguousAlgorithmError: several distributions claim the name.
+    """
+    try:
+        return registry.find(name)
+    except UnknownAlgorithmError:
+        load_all()
+        return registry.find(name)
 
 
 def register_plugin(plugin: object, name: str | None = None) -> str:

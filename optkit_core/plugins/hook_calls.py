@@ -19,9 +19,12 @@ manager.add_hookspecs(hookspecs)
 
 
 def fire(hook: str, **arguments: Any) -> None:
-    """Call a hook in every plugin that implements it; nothing happens where none does."""
+    """Call a hook in every plugin that implements it; nothing happens where none does.
+
+    Of the members of a composite optimizer nobody is told: it is told of the composite.
+    """
     # Asked first, since pluggy would go through a whole call in every step for nobody.
-    if is_implemented(hook):
+    if is_implemented(hook) and not getattr(arguments.get("optimizer"), "is_member", False):
         getattr(manager.hook, hook)(**arguments)
 
 

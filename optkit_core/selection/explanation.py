@@ -33,6 +33,7 @@ class BucketExplanation(NamedTuple):
             its step and offers no implementations.
         reason: why it was chosen.
         rejected: for every other implementation why not.
+        algorithm: the name of the class, in an explanation of several algorithms.
     """
 
     groups: tuple[int, ...]
@@ -44,6 +45,7 @@ class BucketExplanation(NamedTuple):
     implementation: str
     reason: str
     rejected: Mapping[str, str]
+    algorithm: str = ""
 
     @property
     def group(self) -> int:
@@ -67,8 +69,8 @@ class Explanation(NamedTuple):
     reader: str = ""
 
     def __str__(self) -> str:
-        rows = [COLUMNS, *(_cells(bucket) for bucket in self.buckets)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+        rows = [_titles(self.buckets), *(_cells(bucket) for bucket in self.buckets)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
@@ -117,6 +119,26 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
         tuple(_explained(*pair) for pair in zip(buckets, choices, strict=True)),
         # `StepPlan` asks for the reader under the same condition.
         _noticing() if any(choice.offer.holds for choice in choices) else "",
+    )
+
+
+def joined(explanations: Sequence[tuple[Explanation, Sequence[int]]]) -> Explanation:
+    """Return one explanation for optimizers of several algorithms.
+
+    Args:
+        explanations: of each optimizer, with the indices that its groups have among all.
+    """
+    buckets = [
+        bucket._replace(groups=tuple(indices[i] for i in bucket.groups), algorithm=one.algorithm)
+        for one, indices in explanations
+        for bucket in one.buckets
+    ]
+    first = explanations[0][0]
+    return Explanation(
+        " and ".join(one.algorithm for one, _ in explanations),
+        first.request,
+        tuple(sorted(buckets, key=lambda bucket: bucket.groups)),
+        next((one.reader for one, _ in explanations if one.reader), ""),
     )
 
 
@@ -171,5 +193,11 @@ def _ranges(groups: Sequence[int]) -> str:
 
 
 def _cells(bucket: BucketExplanation) -> tuple[str, ...]:
-    groups, *facts, reason, _ = bucket
-    return (_ranges(groups), *(str(fact) for fact in facts), reason)
+    groups, *facts, reason, _, algorithm = bucket
+    first = (_ranges(groups), algorithm) if algorithm else (_ranges(groups),)
+    return (*first, *(str(fact) for fact in facts), reason)
+
+
+def _titles(buckets: Sequence[BucketExplanation]) -> tuple[str, ...]:
+    of_several = any(bucket.algorithm for bucket in buckets)
+    return (COLUMNS[0], "algorithm", *COLUMNS[1:]) if of_several else COLUMNS

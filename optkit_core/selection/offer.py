@@ -43,6 +43,9 @@ class Offer:
             algorithm itself makes objects of it.
         ahead_of: the names of implementations before all of which ``auto`` tries it. Without
             one, a name of a plugin's own comes last.
+        impossible_reason: called as `unsupported_reason`, returns why no machine can run such
+            buckets; asks neither for a compiler nor for a device. None (default): that is
+            `unsupported_reason`.
         **deprecated: ``prepare`` and ``refuse``, as `make_launcher` and `unsupported_reason` were
             called before.
     """
@@ -55,6 +58,7 @@ class Offer:
     spans_groups: bool
     vector_class: type[Any] | None
     ahead_of: frozenset[str]
+    impossible_reason: UnsupportedReason
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Offer:
         spans_groups: bool = False,
         vector_class: type[Any] | None = None,
         ahead_of: frozenset[str] = frozenset(),
+        impossible_reason: UnsupportedReason | None = None,
         **deprecated: Any,
     ) -> None:
         make_launcher = _renamed(deprecated, "prepare", "make_launcher", make_launcher)
@@ -78,7 +83,15 @@ class Offer:
                 else f"the offer {name!r} needs unsupported_reason, a function."
             )
         self.__attrs_init__(
-            name, make_launcher, reason, holds, skips, spans_groups, vector_class, ahead_of
+            name,
+            make_launcher,
+            reason,
+            holds,
+            skips,
+            spans_groups,
+            vector_class,
+            ahead_of,
+            impossible_reason or reason,
         )
 
     @property

@@ -88,7 +88,7 @@ def select(
     if requested != AUTO:
         return _select_requested(requested, request.source, key, offers, algorithm, h)
     reasons: dict[str, str] = {}
-    candidates = sorted(offers, key=lambda offer: _rank(key, offer))
+    candidates = by_preference(key, offers)
     for position, offer in enumerate(candidates):
         reason = offer.unsupported_reason(algorithm, key, h)
         if not reason:
@@ -99,6 +99,16 @@ def select(
         reasons[offer.name] = reason
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "none exists"
     raise ImplementationError(f"no implementation can run {algorithm.__name__} on {key}: {why}.")
+
+
+def by_preference(key: BucketKey, offers: Sequence[Offer]) -> list[Offer]:
+    """Return offers in the order in which ``auto`` asks them.
+
+    Args:
+        key: device, dtype, layout and mode of the buckets.
+        offers: what the algorithm can be run by.
+    """
+    return sorted(offers, key=lambda offer: _rank(key, offer))
 
 
 def _rank(key: BucketKey, offer: Offer) -> float:

@@ -65,17 +65,15 @@ def without_dims(value: Any) -> Any:
 
 
 def read(h: SimpleNamespace) -> SimpleNamespace:
-    """Return hyperparameters with a number for each tensor on the CPU that nobody differentiates.
+    """Return hyperparameters with numbers in tuples, for tensors that nobody differentiates.
 
-    A tensor isn't a number everywhere: the weight of ``lerp`` has to be of the parameter's dtype.
+    As the weight of ``lerp`` such a tensor would have to be of the parameter's dtype.
     """
-    if not any(map(has_tensor, vars(h).values())):
-        return h
-    return SimpleNamespace(**{name: _read(value) for name, value in vars(h).items()})
+    rows = {key: x for key, x in vars(h).items() if type(x) is tuple and has_tensor(x)}
+    numbers = {key: tuple(map(_read, x)) for key, x in rows.items()}
+    return SimpleNamespace(**{**vars(h), **numbers}) if rows else h
 
 
 def _read(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(map(_read, value))
     is_known = isinstance(value, Tensor) and value.is_cpu and not value.requires_grad
     return value.item() if is_known else value

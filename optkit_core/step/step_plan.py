@@ -50,8 +50,8 @@ class BucketOptimizer(PlannedOptimizer, UpdateBody, Protocol):
 
     scaling: Scaling
 
-    def require_capturable(self) -> None:
-        """Raise where a CUDA graph is being captured that this step can't be part of."""
+    def require_ready(self) -> None:
+        """Raise where no step can be taken now."""
 
     def check_groups(self) -> None:
         """Check the values of all groups."""

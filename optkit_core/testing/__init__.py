@@ -16,6 +16,7 @@ from optkit_core.api import get
 from optkit_core.optimizer import Optimizer
 from optkit_core.testing import (
     closure_calls,
+    mode_switches,
     resuming,
     sparse_gradients,
     step_requirements,
@@ -42,6 +43,7 @@ REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
     "pickles continue": resuming.pickles,
     "state dicts continue": resuming.state_dicts,
     "files continue": resuming.files,
+    "eval() and train() undo each other": mode_switches.modes,
 }
 """What is required, in the order of the check."""
 
@@ -68,8 +70,8 @@ def check(
         dtype: of the parameters.
         device: of the parameters.
         constant: names of buffers that needn't change with these options.
-        min_dim: the fewest dimensions of a parameter, 2 for an algorithm that steps matrices
-            alone (default 0).
+        min_dim: the fewest dimensions of a parameter, 2 for a body that can't do with fewer
+            (default 0). What the algorithm declares as ``parameter_dims`` is heeded anyway.
         **options: hyperparameters to check it with.
 
     Returns:

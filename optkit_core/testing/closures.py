@@ -68,6 +68,14 @@ class Closure:
         return torch.tensor(self.number + 0.5)
 
 
+class SparseClosure(Closure):
+    """Gives the same gradients to an algorithm that takes sparse ones only."""
+
+    def gradient(self, position: int, p: Tensor) -> Tensor:
+        """Return the gradient of a parameter without its zeros."""
+        return Closure.gradient(self, position, p).to_sparse()
+
+
 class QuadraticClosure(Closure):
     """Gives the gradients of a loss, as an algorithm needs them that evaluates it anew.
 

@@ -5,7 +5,7 @@ Nothing depends on what was drawn before, so that any step can be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -30,8 +30,9 @@ SPECIAL = (31,)
 SHAPES: tuple[tuple[int, ...], ...] = (
     *((0,), (1,), SPECIAL, (33, 5), (63,), (64,), (65,)),
     *(*LAID_OUT, *VIEWS, (5, 6), (0, 4), (), (1, 1)),
+    *((33, 5), (33, 5), (5, 6), (7, 9)),
 )
-"""Sizes around those of vector registers, and what has no element or no dimension."""
+"""Sizes around those of vector registers, what has no element or no dimension, and equal ones."""
 
 GUARD = 77.0
 """What stands in memory around the parameters that are views."""
@@ -61,14 +62,21 @@ class GuardedParameters:
         dtype: of the parameters.
         device: of the parameters.
         min_dim: the fewest dimensions of one (default 0).
+        dims: the numbers of dimensions that one may have. None (default): any.
     """
 
-    def __init__(self, dtype: torch.dtype, device: torch.device, min_dim: int = 0) -> None:
-        """Draw the values of parameters of so many dimensions at least."""
+    def __init__(
+        self,
+        dtype: torch.dtype,
+        device: torch.device,
+        min_dim: int = 0,
+        dims: Collection[int] | None = None,
+    ) -> None:
+        """Draw the values of parameters of so many dimensions."""
         self.params: list[Tensor] = []
         self._views: list[tuple[Tensor, Tensor]] = []
         for seed, shape in enumerate(SHAPES):
-            if len(shape) >= min_dim:
+            if len(shape) >= min_dim and (dims is None or len(shape) in dims):
                 self._add(random(shape, dtype, seed).to(device))
         self._before = [memory.clone() for memory, _ in self._views]
 

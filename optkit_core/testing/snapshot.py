@@ -9,11 +9,7 @@ from torch import Tensor
 
 from optkit_core.checkpoint.load.deep_copy import deep_copy
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing.agreement import (
-    TOLERANCES,
-    assert_close,
-    assert_same_state,
-)
+from optkit_core.testing.agreement import assert_close, assert_same_state
 from optkit_core.testing.failures import prefix_failures
 from optkit_core.testing.subject import Subject, params_of
 
@@ -47,10 +43,10 @@ class Snapshot:
         Raises:
             AssertionError: it isn't; names the parameter.
         """
-        tolerance = 0.0 if is_exact else TOLERANCES[subject.dtype]
+        tolerance = 0.0 if is_exact else subject.tolerance
         rows = zip(self.params, other.params, self.states, other.states, strict=True)
         for position, (p, q, own, expected) in enumerate(rows):
             with prefix_failures(f"parameter {position} of shape {list(p.shape)}"):
                 assert_close(p, q, tolerance)
                 if is_exact or not subject.algorithm.requires_closure:
-                    assert_same_state(own, expected, p, is_exact)
+                    assert_same_state(own, expected, tolerance)

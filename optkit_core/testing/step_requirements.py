@@ -119,12 +119,13 @@ def _assert_written(subject: Subject, optimizer: Optimizer) -> None:
             continue
         if not having and buffer.when is not None:
             continue
+        way = f"assigns s.{name}" if buffer.is_scalar else f"updates s.{name} in place"
         assert any(
             not is_same(optimizer.state[p][name], buffer.allocate(p, optimizer.param_groups[0]))
             for p in having
         ), (
-            f"the buffer {name!r} never changes: a body updates s.{name} in place; if that is "
-            f"meant, say check(..., constant=[{name!r}])"
+            f"the buffer {name!r} never changes: a body {way}; if that is meant, say "
+            f"check(..., constant=[{name!r}])"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from optkit_core.declaration.buffers import STEP
 from optkit_core.optimizer import Optimizer
 from optkit_core.testing.agreement import is_same
-from optkit_core.testing.closures import Closure, QuadraticClosure
+from optkit_core.testing.closures import Closure, QuadraticClosure, SparseClosure
 from optkit_core.testing.failures import prefix_failures
 from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.subject import Subject, params_of
@@ -25,6 +25,7 @@ def closure_for(subject: Subject, optimizer: Optimizer, number: int, **options: 
     """
     # A line search needs a loss that fits its gradients; others are content with drawn ones.
     kind = QuadraticClosure if subject.algorithm.requires_closure else Closure
+    kind = kind if subject.takes_dense else SparseClosure
     return kind(params_of(optimizer), number, **options)
 
 

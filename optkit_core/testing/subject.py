@@ -54,11 +54,21 @@ class Subject:
         return self.algorithm.has_body
 
     @property
+    def takes_dense(self) -> bool:
+        """Whether gradients may be dense."""
+        return getattr(self.algorithm, "takes_dense", True)
+
+    @property
     def steps(self) -> int:
         """How many steps are compared: few where roundings add up, in half precision, say."""
         if self.algorithm.requires_closure:
             return EPOCH
         return 6 if self.dtype.itemsize == 2 else 20
+
+    @property
+    def tolerance(self) -> float:
+        """How far parameters may differ, and at least how far the entries of their states."""
+        return max(TOLERANCES[self.dtype], self.algorithm.tolerances.get(self.dtype, 0.0))
 
     @cached_property
     def implementations(self) -> tuple[str, ...]:
@@ -78,7 +88,7 @@ class Subject:
 
     def _refusal(self, name: str) -> str:
         """Return why an implementation can't run, or ``""``; it may say so in the step itself."""
-        p = torch.ones([3] * max(1, self.min_dim), dtype=self.dtype, device=self.device)
+        p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
         optimizer = self.optimizer([p])
         (group,) = optimizer.param_groups
         key, h = bucket_key_of(group, p), optimizer.values(group)
@@ -87,7 +97,7 @@ class Subject:
         if reason or not self.has_body:
             return reason
         # A kernel that can't be compiled says so in the first step, not before.
-        p.grad = torch.ones_like(p)
+        p.grad = torch.ones_like(p) if self.takes_dense else torch.ones_like(p).to_sparse()
         with prefix_failures(name):
             try:
                 self.optimizer([p], name).step()
@@ -95,9 +105,17 @@ class Subject:
                 return str(error)
         return ""
 
+    @property
+    def _fewest_dims(self) -> int:
+        fewest = max(1, self.min_dim)
+        return min(
+            [dim for dim in self.algorithm.parameter_dims or () if dim >= fewest] or [fewest]
+        )
+
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""
-        return GuardedParameters(self.dtype, self.device, self.min_dim)
+        dims = self.algorithm.parameter_dims
+        return GuardedParameters(self.dtype, self.device, self.min_dim, dims)
 
     def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Optimizer:
         """Return an optimizer of the algorithm; `options` come before those of the check.

@@ -60,7 +60,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
         GradientError: gradients can't be used.
         ImplementationError: an implementation was requested that can't run.
     """
-    optimizer.require_capturable()
+    optimizer.require_ready()
     prepared = PreparedStep([], [], [], [])
     optimizer.scaling.update(optimizer)
     if optimizer.scaling.skipped():

@@ -169,7 +169,7 @@ def trace(
     count = counted if algorithm.counts_steps else None
     try:
         algorithm.update(symbols[PARAMETER], g, view, h, count)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, NotImplementedError) as error:
         raise UntraceableError(f"the update body can't be traced: {error}") from error
     stores = tuple((i, s.value) for i, s in enumerate(symbols[:-1]) if s.value != i)
     return recording.program(stores), recording.numbers

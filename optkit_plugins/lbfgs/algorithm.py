@@ -147,6 +147,7 @@ class LBFGS(Optimizer):
     requires_closure = True
     reuses_memory = True  # the history is a ring
     offers = OFFERS
+    unsupported_reason = staticmethod(supported.unsupported_reason)
     takes_scaled_gradients = True  # so that GradScaler shows itself, to be refused
     result: Result | None = None
     callback: Callback | None = None

@@ -54,9 +54,54 @@ def test_list_names_every_algorithm_with_its_distribution(capsys):
     assert f"optkit {optkit.__version__}" in out
 
 
-def test_list_takes_a_pattern(capsys):
-    out = shown(capsys, "list", "ada*")
+@pytest.mark.parametrize("options", [[], ["--summaries"], ["--json"]], ids=str)
+def test_list_takes_a_pattern(capsys, options):
+    assert main(["list", "ada*", *options]) == 0
+    out = capsys.readouterr().out
     assert "adamax" in out and "lbfgs" not in out
+
+
+def test_list_has_what_each_algorithm_can_do(capsys):
+    rows = [line.split() for line in shown(capsys, "list").splitlines()]
+    assert ["adagrad", "fused", "foreach", *["yes"] * 7] in rows
+    assert ["adamax", "fused", "foreach", *["yes"] * 3, "no", *["yes"] * 3] in rows
+    assert ["lbfgs", "fused", "flat", "yes", "yes", "cpu", "yes", "yes", "no", "no"] in rows
+
+
+def test_list_tells_summaries(capsys):
+    out = shown(capsys, "list", "adamax", "--summaries")
+    assert "infinity" in out and f"optkit {optkit.__version__}" in out
+
+
+def test_list_as_json_has_the_reasons(capsys):
+    assert main(["list", "lbfgs", "--json"]) == 0
+    (printed,) = json.loads(capsys.readouterr().out)
+    able = printed["capabilities"]
+    assert (printed["name"], able["default"]) == ("lbfgs", {"cpu": "fused", "cuda": "flat"})
+    fused = able["implementations"]["cuda"]["fused"]
+    assert fused["is_supported"] is False and "CPU only" in fused["reason"]
+    assert able["parameter_dims"] is None
+
+
+def test_list_of_a_class_of_torch_has_question_marks(capsys, registered):
+    registered("house-sgd", torch.optim.SGD)
+    out = " ".join(shown(capsys, "list", "house*").split())
+    assert "house-sgd its own its own yes yes yes ? ? no yes" in out
+
+
+@pytest.mark.parametrize("options", [[], ["--summaries"], ["--json"]], ids=str)
+def test_list_goes_on_where_an_algorithm_is_broken(capsys, monkeypatch, options):
+    describe = optkit.describe
+
+    def broken(name):
+        if name == "adamax":
+            raise ImportError("no module 'moments'")
+        return describe(name)
+
+    monkeypatch.setattr(optkit, "describe", broken)
+    assert main(["list", *options]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "adagrad" in out and "ImportError: no module 'moments'" in out
 
 
 def test_list_shows_what_was_registered_at_run_time(capsys, registered):

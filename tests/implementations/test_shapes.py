@@ -50,7 +50,7 @@ def test_it_names_parameter_buffer_and_shapes(
     if with_gradient:
         params[2].grad = torch.ones_like(params[2])
     before = everything(optimizer, params)
-    buffer = next(iter(optimizer.buffers))
+    buffer = next(name for name, item in optimizer.buffers.items() if not item.is_scalar)
     new = tuple(params[2].shape)
     for _ in range(2):
         with pytest.raises(ShapeError) as found:

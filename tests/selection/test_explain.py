@@ -112,7 +112,7 @@ def test_the_command_prints_the_table_and_the_kernel(capsys: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("adamx", "Did you mean 'adamax'?"),
+        ("adamx", "Did you mean 'adamax'"),
         ("adamax --shape 3xx", "--shape '3xx' isn't a shape such as"),
         ("adamax --dtype int8", "--dtype 'int8' isn't a dtype of parameters"),
         ("adamax --device nowhere", "on --device 'nowhere' here"),
@@ -145,8 +145,8 @@ def test_the_source_is_there_without_the_device(name: str, device: str) -> None:
     optimizer = algorithm(parameters(3), implementation="forloop")
     key = BucketKey(torch.device(device), torch.bfloat16)
     text = fused.source(algorithm, key, optimizer.values(optimizer.param_groups[0]))
-    for buffer in algorithm.buffers:
-        assert buffer in text
+    tensors = [name for name, buffer in algorithm.buffers.items() if not buffer.is_scalar]
+    assert all(name in text for name in tensors)
 
 
 def test_the_command_prints_what_an_algorithm_brings_along(capsys: Any) -> None:

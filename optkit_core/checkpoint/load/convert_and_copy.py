@@ -93,7 +93,7 @@ class Column:
 
 def fill(
     optimizer: Any,
-    verified: VerifiedStates,
+    verified: Sequence[VerifiedStates],
     groups: Sequence[dict[str, Any]],
     replace: bool,
     is_owned: bool = False,
@@ -102,7 +102,7 @@ def fill(
 
     Args:
         optimizer: what takes them.
-        verified: the states.
+        verified: the states of each algorithm.
         groups: for each group the values to put into it.
         replace: whether parameters without a saved state lose theirs.
         is_owned: whether a saved tensor that fits as it is may itself become the optimizer's.
@@ -111,14 +111,16 @@ def fill(
     for group in new_groups:
         optimizer.check_request(group)
     copies = PendingCopies(is_owned=is_owned)
-    states = _prepared(optimizer, verified, new_groups, copies)
+    states = [_prepared(optimizer, rows, new_groups, copies) for rows in verified]
+    copies.unalias()
     # From here on nothing can fail any more.
     for live, new in zip(optimizer.param_groups, groups, strict=True):
         live.update(new)
     copies.carry_out()
     if replace:
         optimizer.state.clear()
-    optimizer.state.update(zip(verified.parameters, states, strict=True))
+    for rows, own in zip(verified, states, strict=True):
+        optimizer.state.update(zip(rows.parameters, own, strict=True))
     for group in optimizer.param_groups:
         if group.get("eager_state"):
             optimizer.init_group_state(group)
@@ -135,7 +137,7 @@ def _prepared(
     states: list[dict[str, Any]] = [{} for _ in verified.states]
     lives = [optimizer.state.get(parameter, {}) for parameter in verified.parameters]
     dtypes = {p.dtype for group in groups for p in group["params"]} if optimizer.is_joint else ()
-    for name, buffer in type(optimizer).state_buffers.items():
+    for name, buffer in verified.algorithm.state_buffers.items():
         is_saved = [name in state for state in verified.states]
         rows = verified.only(is_saved)
         column = Column(
@@ -153,7 +155,6 @@ def _prepared(
             values = _moved(column, dtype)
         for state, value in zip(compress(states, is_saved), values, strict=True):
             state[name] = value
-    copies.unalias()
     return states
 
 

@@ -12,7 +12,7 @@ from optkit_core.checkpoint.load.deep_copy import deep_copy
 from optkit_core.checkpoint.load.load_report import Mismatches
 from optkit_core.checkpoint.load.matching import MatchedGroup
 from optkit_core.checkpoint.load.parsing import ParsedGroup
-from optkit_core.checkpoint.schema import Schema, savable
+from optkit_core.checkpoint.schema import savable
 from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import role_of
 from optkit_core.errors import CheckpointError, HyperparameterError
@@ -22,7 +22,6 @@ from optkit_core.param_groups.group_keys import misspelled_name
 
 def verify(
     optimizer: Any,
-    schema: Schema,
     saved: Sequence[ParsedGroup],
     matched: Sequence[MatchedGroup],
     mismatches: Mismatches,
@@ -31,7 +30,6 @@ def verify(
 
     Args:
         optimizer: whose groups they are.
-        schema: that of its class.
         saved: the saved groups.
         matched: which of them belong to which of the optimizer's.
         mismatches: takes in what doesn't fit.
@@ -44,8 +42,9 @@ def verify(
         live = optimizer.param_groups[position]
         # A group may be put together from several saved ones, if these agree.
         sources = [(i, saved[i].options) for i in group.sources if i < len(saved)]
-        _require_agreement(type(optimizer), position, sources, mismatches)
-        values = _values(type(optimizer), schema, live, sources[0], mismatches) if sources else {}
+        owner = optimizer.algorithm_of(live)
+        _require_agreement(owner, position, sources, mismatches)
+        values = _values(owner, live, sources[0], mismatches) if sources else {}
         if "param_names" not in live and sources and saved[sources[0][0]].names is not None:
             values["param_names"] = list(saved[sources[0][0]].names or ())
         restored.append(values)
@@ -54,7 +53,6 @@ def verify(
 
 def _values(
     owner: type[Declared],
-    schema: Schema,
     live: Mapping[str, Any],
     source: tuple[int, Mapping[str, Any]],
     mismatches: Mismatches,
@@ -76,7 +74,7 @@ def _values(
         except CheckpointError as error:
             mismatches.refused.append(f"{name} of {where} is {error}")
     for name in owner.declarations:
-        if name not in options and name in schema.hyperparameters:
+        if name not in options and name in owner.hyperparameter_names:
             mismatches.missing.append(f"{where} has no {name}")
         elif _is_restored(owner, name):
             _restore(owner, name, values, live, where, mismatches)

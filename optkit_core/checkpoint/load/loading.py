@@ -20,6 +20,7 @@ from optkit_core.checkpoint.load import (
 )
 from optkit_core.checkpoint.load.deep_copy import deep_copy
 from optkit_core.checkpoint.load.load_report import LoadReport, Mismatches
+from optkit_core.checkpoint.load.matching import MatchedGroup
 from optkit_core.checkpoint.load.renaming import Rename, renamed
 from optkit_core.checkpoint.load.verification import VerifiedStates
 from optkit_core.checkpoint.schema import schema_of
@@ -34,11 +35,11 @@ class VerifiedCheckpoint:
     """What a checkpoint brings, ready to be copied in: nothing can go wrong any more.
 
     Args:
-        states: the states of the parameters that have some.
+        states: for each algorithm the states of the parameters that have some.
         groups: for each group the values to put into it.
     """
 
-    states: VerifiedStates
+    states: Sequence[VerifiedStates]
     groups: Sequence[dict[str, Any]]
 
 
@@ -54,10 +55,12 @@ def load(
         rename: what saved parameters are called in this optimizer; None (default): the same.
     """
     given = _through_hooks(optimizer, state_dict)
-    given, user_entries = structure.split_user_entries(given, optimizer.state_buffers.keys())
+    algorithms = list(dict.fromkeys(map(optimizer.algorithm_of, optimizer.param_groups)))
+    buffers = {name for algorithm in algorithms for name in algorithm.state_buffers}
+    given, user_entries = structure.split_user_entries(given, buffers)
     # Copied first: it may fail, and after the checks nothing may.
     user_entries, mismatches = deep_copy(user_entries), Mismatches()
-    present, migrated = identify_algorithm.in_present_schema(type(optimizer), given)
+    present, migrated = identify_algorithm.in_present_schemas(algorithms, given)
     saved = parsing.parse(present)
     if rename is not None:
         saved = renamed(saved, rename, optimizer.param_groups, mismatches)
@@ -72,7 +75,7 @@ def load(
         hook(optimizer)
     hook_calls.fire("optkit_state_loaded", optimizer=optimizer)
     return LoadReport(
-        tuple(verified.states.labels),
+        tuple(label for rows in verified.states for label in rows.labels),
         tuple(mismatches.missing),
         tuple(mismatches.unexpected),
         tuple(mismatches.shape_mismatched),
@@ -96,13 +99,29 @@ def _through_hooks(optimizer: Any, state_dict: Any) -> Any:
 def _verified(
     optimizer: Any, saved: parsing.ParsedState, mismatches: Mismatches
 ) -> VerifiedCheckpoint:
-    algorithm = type(optimizer)
-    schema = schema_of(algorithm)
     matched = matching.match(saved, optimizer.param_groups, mismatches)
-    groups = group_options.verify(optimizer, schema, saved.groups, matched, mismatches)
-    if algorithm.is_joint:
+    algorithms = list(map(optimizer.algorithm_of, optimizer.param_groups))
+    identify_algorithm.require_same(algorithms, saved, matched)
+    groups = group_options.verify(optimizer, saved.groups, matched, mismatches)
+    if optimizer.is_joint:
+        schema = schema_of(type(optimizer))
         saved, matched = joint_order.reorder(schema, saved, matched, mismatches)
     lives = optimizer.param_groups
     options = [{**live, **new} for live, new in zip(lives, groups, strict=True)]
-    states = verification.verify(algorithm, saved, matched, options, mismatches)
+    states = [
+        verification.verify(one, saved, _of(one, algorithms, matched), options, mismatches)
+        for one in dict.fromkeys(algorithms)
+    ]
+    known = set().union(*(group.ids for group in saved.groups))
+    mismatches.unexpected += [f"state of {key!r:.60}" for key in saved.state if key not in known]
     return VerifiedCheckpoint(states, groups)
+
+
+def _of(
+    algorithm: type[Any], algorithms: Sequence[type[Any]], matched: Sequence[MatchedGroup]
+) -> list[MatchedGroup]:
+    """Return the matched groups, those of other algorithms without a state."""
+    return [
+        group if owner is algorithm else attrs.evolve(group, ids=[None] * len(group.ids))
+        for owner, group in zip(algorithms, matched, strict=True)
+    ]

@@ -21,11 +21,15 @@ class Owned(dict[str, Any]):
 
 @attrs.frozen(eq=False)
 class ParsedGroup:
-    """One saved parameter group: the keys of its parameters' state, their names, its options."""
+    """One saved parameter group: the keys of its parameters' state, their names, its options.
+
+    Its schema is as the group carries it, None where it carries none.
+    """
 
     ids: tuple[Hashable, ...]
     names: tuple[str, ...] | None
     options: Mapping[str, Any]
+    schema: Any = None
 
 
 @attrs.frozen(eq=False)
@@ -68,13 +72,30 @@ def schema_identity(state_dict: Mapping[str, Any]) -> tuple[str, int] | None:
     Raises:
         CheckpointError: they differ, or one isn't a schema's identity.
     """
-    tags = [group.get(TAG) for group in state_dict["param_groups"]]
-    for tag in tags[1:]:
-        if tag != tags[0]:
-            raise CheckpointError(
-                f"the saved groups belong to different schemas, {tags[0]!r:.60} and {tag!r:.60}."
-            )
+    tags = schema_tags(state_dict)
+    if len(tags) > 1:
+        raise CheckpointError(
+            f"the saved groups belong to different schemas, {tags[0]!r:.60} and {tags[1]!r:.60}. "
+            "A state of several algorithms is loaded into an optimizer whose groups name them."
+        )
     return parse_identity(tags[0]) if tags and tags[0] is not None else None
+
+
+def schema_tags(state_dict: Mapping[str, Any]) -> list[Any]:
+    """Return what the saved groups carry as their schemas, each once; None for a group without.
+
+    Raises:
+        CheckpointError: one isn't a schema's identity.
+    """
+    tags: list[Any] = []
+    for group in state_dict["param_groups"]:
+        tag = group.get(TAG)
+        if tag not in tags:
+            tags.append(tag)
+    for tag in tags:
+        if tag is not None:
+            parse_identity(tag)
+    return tags
 
 
 def _group(position: int, group: dict[str, Any]) -> ParsedGroup:
@@ -87,7 +108,7 @@ def _group(position: int, group: dict[str, Any]) -> ParsedGroup:
     if names is not None:
         _require_names(position, names, len(ids))
     options = {key: value for key, value in group.items() if key not in NO_OPTIONS}
-    return ParsedGroup(tuple(ids), None if names is None else tuple(names), options)
+    return ParsedGroup(tuple(ids), None if names is None else tuple(names), options, group.get(TAG))
 
 
 def _require_names(position: int, names: Any, count: int) -> None:

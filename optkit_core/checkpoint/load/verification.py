@@ -22,9 +22,10 @@ State = Mapping[str, Any]
 
 @attrs.frozen(eq=False)
 class VerifiedStates:
-    """Saved states that fit their parameters, one row for each.
+    """Saved states of one algorithm that fit their parameters, one row for each.
 
     Args:
+        algorithm: the class whose they are.
         parameters: whose states they become.
         labels: what the parameters are called.
         groups: the positions of their groups.
@@ -32,6 +33,7 @@ class VerifiedStates:
         keys: the parameters' keys for deduplicated checks.
     """
 
+    algorithm: Any
     parameters: Sequence[Tensor]
     labels: Sequence[str]
     groups: Sequence[int]
@@ -43,7 +45,9 @@ class VerifiedStates:
         if all(chosen):
             return self
         columns: Any = (self.parameters, self.labels, self.groups, self.states, self.keys)
-        return VerifiedStates(*(list(compress(column, chosen)) for column in columns))
+        return VerifiedStates(
+            self.algorithm, *(list(compress(column, chosen)) for column in columns)
+        )
 
 
 def verify(
@@ -56,9 +60,9 @@ def verify(
     """Check the saved state of every matched parameter.
 
     Args:
-        algorithm: the optimizer's class.
+        algorithm: the class whose states they are.
         saved: the saved state.
-        matched: which parameter is which.
+        matched: which parameter is which; no parameter of another algorithm has an id.
         options: the values of each group once they are loaded.
         mismatches: takes in what doesn't fit.
 
@@ -66,7 +70,7 @@ def verify(
         The states that fit.
     """
     schema = schema_of(algorithm)
-    rows = _with_state(saved, matched, schema.set_by_body)
+    rows = _with_state(algorithm, saved, matched, schema.set_by_body)
     required = _required(schema, rows, options)
     # Whole columns are checked first; only a state that may be wrong is looked at by itself, for
     # words.
@@ -82,13 +86,14 @@ def verify(
     for state, label in zip(fitting.states, fitting.labels, strict=True):
         complaint = algorithm.state_complaint(state)
         mismatches.refused += [f"the state of {label}: {complaint}"] if complaint else []
-    known = set().union(*(group.ids for group in saved.groups))
-    mismatches.unexpected += [f"state of {key!r:.60}" for key in saved.state if key not in known]
     return fitting
 
 
 def _with_state(
-    saved: ParsedState, matched: Sequence[MatchedGroup], set_by_body: frozenset[str]
+    algorithm: Any,
+    saved: ParsedState,
+    matched: Sequence[MatchedGroup],
+    set_by_body: frozenset[str],
 ) -> VerifiedStates:
     """Return a row for each parameter that has a saved state."""
     parameters: list[Tensor] = []
@@ -105,7 +110,7 @@ def _with_state(
         states += filter(None, own)
         groups += [position] * (len(states) - len(groups))
     keys = deduplicated_checks.parameter_keys(parameters, groups)
-    return VerifiedStates(parameters, labels, groups, states, keys)
+    return VerifiedStates(algorithm, parameters, labels, groups, states, keys)
 
 
 def _without_unset(state: State, set_by_body: frozenset[str]) -> State:

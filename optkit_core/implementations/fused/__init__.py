@@ -36,13 +36,37 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
 def unsupported_reason(
     algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
 ) -> str | None:
-    """Return why no fused kernel can step a bucket, None where one can.
+    """Return why no fused kernel can step a bucket here, None where one can.
 
     Args:
         algorithm: the class with its update body.
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
+    reason: str | None = _refused(key)
+    if reason is None:
+        reason = _module(key.device.type).unsupported_reason(algorithm, key, h)
+    return reason
+
+
+def impossible_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no fused kernel can step a bucket on any machine, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    reason: str | None = _refused(key)
+    if reason is None:
+        reason = _module(key.device.type).impossible_reason(algorithm, key, h)
+    return reason
+
+
+def _refused(key: BucketKey) -> str | None:
+    """Return why kernels aren't for buckets of a key, whatever the algorithm."""
     if key.device.type not in MODULES:
         return (
             f"there are fused kernels for {', '.join(MODULES)}, not for {key.device.type} "
@@ -56,8 +80,7 @@ def unsupported_reason(
         return "a kernel walks dense memory, and the gradients are sparse"
     if not key.native:
         return "a tensor subclass needn't have memory that a kernel can walk"
-    reason: str | None = _module(key.device.type).unsupported_reason(algorithm, key, h)
-    return reason
+    return None
 
 
 def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
@@ -84,4 +107,5 @@ FUSED = Offer(
     # There a kernel reads found_inf itself; on other devices the host has to know before it.
     skips=frozenset({"cuda"}),
     spans_groups=True,
+    impossible_reason=impossible_reason,
 )

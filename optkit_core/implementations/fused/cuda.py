@@ -35,7 +35,7 @@ from optkit_core.tracing.traced_rows import (
     traced_rows,
 )
 
-__all__ = ["make_launcher", "source", "unsupported_reason"]
+__all__ = ["impossible_reason", "make_launcher", "source", "unsupported_reason"]
 
 OLDEST = (7, 5)
 """The compute capability from which on Triton compiles for a device."""
@@ -76,10 +76,10 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket) -> Launch:
     return row_partition.launcher_of_parts(algorithm, bucket, partial(_launch, algorithm))
 
 
-def unsupported_reason(
+def impossible_reason(
     algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
 ) -> str | None:
-    """Return why no kernel can step a bucket, None where one can.
+    """Return why no kernel can be written for a bucket, None where one can.
 
     Args:
         algorithm: the class with its update body.
@@ -93,7 +93,20 @@ def unsupported_reason(
         require_elementwise(program)
     except UnavailableError as error:
         return str(error)
-    return unsupported_device_reason(key.device)
+    return None
+
+
+def unsupported_reason(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> str | None:
+    """Return why no kernel can step a bucket, None where one can.
+
+    Args:
+        algorithm: the class with its update body.
+        key: what the bucket's parameters have in common.
+        h: the hyperparameters of the bucket's first group, as attributes.
+    """
+    return impossible_reason(algorithm, key, h) or unsupported_device_reason(key.device)
 
 
 def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:

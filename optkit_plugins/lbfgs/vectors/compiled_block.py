@@ -22,12 +22,20 @@ from optkit_plugins.lbfgs.vectors.passes import CHUNK, Address, Index, Workspace
 MIN_ELEMENTS_PER_THREAD = 1 << 17
 
 
-def unsupported_reason(algorithm: Any, key: BucketKey, h: Any) -> str | None:
-    """Return why the passes can't be used, None where they can; compiles them."""
+def impossible_reason(algorithm: Any, key: BucketKey, h: Any) -> str | None:
+    """Return why the passes can't be used on any machine, None where they can."""
     if key.device.type != "cpu" or not key.native:
         return "there are compiled passes for plain tensors on the CPU only"
     if getattr(h, "history_dtype", None) is not None:
         return "history_dtype keeps the pairs in another dtype than the vectors"
+    return None
+
+
+def unsupported_reason(algorithm: Any, key: BucketKey, h: Any) -> str | None:
+    """Return why the passes can't be used, None where they can; compiles them."""
+    reason = impossible_reason(algorithm, key, h)
+    if reason:
+        return reason
     try:
         library(joint_dtype([key.dtype]))
     except UnavailableError as error:

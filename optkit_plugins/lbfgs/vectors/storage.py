@@ -9,7 +9,11 @@ import torch
 
 from optkit_core import BucketKey, Offer
 from optkit_plugins.lbfgs.vectors.block import DIRECTION, START, Block, real
-from optkit_plugins.lbfgs.vectors.compiled_block import FusedBlock, unsupported_reason
+from optkit_plugins.lbfgs.vectors.compiled_block import (
+    FusedBlock,
+    impossible_reason,
+    unsupported_reason,
+)
 
 
 @attrs.define(eq=False)
@@ -46,7 +50,12 @@ def _native(algorithm: Any, key: BucketKey, h: Any) -> str | None:
 
 
 OFFERS = (
-    Offer("fused", vector_class=FusedBlock, unsupported_reason=unsupported_reason),
+    Offer(
+        "fused",
+        vector_class=FusedBlock,
+        unsupported_reason=unsupported_reason,
+        impossible_reason=impossible_reason,
+    ),
     Offer(
         "flat",
         vector_class=Block,

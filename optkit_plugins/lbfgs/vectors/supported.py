@@ -9,12 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from optkit_core import ParametersError, joint_dtype
+from optkit_core import BucketKey, ParametersError, joint_dtype
 from optkit_plugins.lbfgs.vectors.block import real
 
 PLAIN = (Tensor, torch.nn.Parameter)
 REALS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 DTYPES = frozenset((*REALS, torch.complex32, torch.complex64, torch.complex128))
+
+
+def unsupported_reason(key: BucketKey, h: Any) -> str | None:
+    """Return None: sparse gradients count as dense ones, complex numbers as pairs of real ones.
+
+    Args:
+        key: device, dtype, layout and mode of the parameters and their gradients.
+        h: the hyperparameters as attributes.
+    """
+    return None
 
 
 def require(group: Mapping[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Composition: several algorithms for parts of one model, as one optimizer."""

@@ -1,0 +1,61 @@
+"""What schedule-free algorithms share: the average that takes a schedule's place, and its modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from optkit_core import Buffer, Elementwise, WithModes, at_least, hyperparameter, scalar_math, whole
+
+WARMUP_STEPS = hyperparameter(
+    default=0, range=whole(0), doc="steps in which the learning rate rises"
+)
+R = hyperparameter(default=0.0, range=at_least(0.0), doc="power of t in the weight of an iterate")
+WEIGHT_LR_POWER = hyperparameter(
+    default=2.0, range=at_least(0.0), doc="power of the learning rate in that weight"
+)
+
+
+class ScheduleFree(WithModes, Elementwise):
+    """Base of schedule-free algorithms; parameters are :math:`y` in training and :math:`x` else."""
+
+    paper = "Defazio et al. 2024, https://arxiv.org/abs/2405.15682"
+
+    z = Buffer(init=lambda p: p, doc="the iterates that are averaged")
+    # float64 as the numbers of Python that the authors' package keeps in a group.
+    weight_sum = Buffer(kind="scalar", dtype=torch.float64, doc="sum of the weights so far")
+    lr_max = Buffer(
+        init=-1.0, kind="scalar", dtype=torch.float64, doc="largest learning rate so far"
+    )
+
+
+def averaged_step(p: Any, direction: Any, s: Any, h: Any, t: Any, beta: Any) -> None:
+    """Step along a direction, and average.
+
+    Args:
+        p: the parameter.
+        direction: what is descended along.
+        s: its buffers.
+        h: the hyperparameters.
+        t: the number of the step.
+        beta: how much of the average is in the point of the gradient.
+    """
+    lr = h.lr * scalar_math.minimum(t / h.warmup_steps, 1.0) if h.warmup_steps else h.lr
+    s.lr_max = scalar_math.maximum(lr, s.lr_max)
+    weight = t**h.r * s.lr_max**h.weight_lr_power
+    s.weight_sum += weight
+    # While all learning rates were zero, every weight is.
+    share = scalar_math.cond(s.weight_sum > 0, lambda: weight / s.weight_sum, lambda: 0.0)
+    p.lerp_(s.z, share).add_(direction, alpha=lr * (beta * (1 - share) - 1))
+    s.z.sub_(direction, alpha=lr)
+
+
+def to_x(p: Any, s: Any, beta: float) -> None:
+    """Turn the point of the gradient, :math:`y`, into the average."""
+    p.lerp_(s.z, 1 - 1 / beta)
+
+
+def to_y(p: Any, s: Any, beta: float) -> None:
+    """Turn the average, :math:`x`, into the point of the gradient."""
+    p.lerp_(s.z, 1 - beta)
