@@ -138,9 +138,13 @@ class Buffer:
     def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
         """Return the buffers for parameters of one dtype and group, as `allocate` does."""
         value = group[self.init] if isinstance(self.init, str) else self.init
-        if self.is_set_by_body:
+        if self.is_set_by_body or callable(self.init):
             value = 0.0
-        return self.rules.allocate_all(value, params, group)
+        buffers = self.rules.allocate_all(value, params, group)
+        if callable(self.init):
+            for buffer, p in zip(buffers, params, strict=True):
+                buffer.copy_(self.init(p))
+        return buffers
 
     def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
         """Return a tensor without values to be the buffer of `parameter`.

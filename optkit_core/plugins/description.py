@@ -182,12 +182,18 @@ def _buffer(name: str, item: Buffer) -> BufferInfo:
         name,
         item.kind,
         _dtype_rule(item),
-        "when it is written" if item.optional else str(item.init),
+        _start(item),
         item.doc,
         item.rules.shape_rule,
         item.rules.device_rule,
         item.since,
     )
+
+
+def _start(item: Buffer) -> str:
+    if callable(item.init):
+        return "a function of the parameter"
+    return "when it is written" if item.optional else str(item.init)
 
 
 def _implementations(algorithm: type[Optimizer]) -> tuple[str, ...]:

@@ -157,6 +157,8 @@ OTHERS = {
     "_fsdp_wrapped_module": "likewise",
     "_checkpoint_wrapped_module": "likewise",
     "_forward_module": "likewise",
+    "_over_rows": "a part of the names of reductions",
+    "_over_columns": "likewise",
 }
 """Private names that aren't torch's, or that stand in files."""
 

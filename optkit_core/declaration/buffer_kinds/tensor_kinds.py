@@ -139,6 +139,10 @@ class PerElementKind(TensorKind):
     dtype_rule = "the parameter's"
     is_per_element = True
 
+    def init_complaint(self, init: Any) -> str | None:
+        """Return why a buffer can't start from a value; a function returns what it starts from."""
+        return None if callable(init) else super().init_complaint(init)
+
     def shape_of(self, parameter: Tensor) -> torch.Size:
         """Return the parameter's shape."""
         return parameter.shape
