@@ -165,7 +165,7 @@ class Questions:
         takes = getattr(self.algorithm, "unsupported_reason", None)
         if takes is None:
             return UNKNOWN
-        reason = takes(key, self.h)
+        reason = takes(key, self.h) or self._parameter_complaint(key.dtype)
         if reason or not self.offers:
             return Answer(not reason, reason or "")
         answers = [self._by(offer, key) for offer in by_preference(key, self.offers)]
@@ -176,6 +176,14 @@ class Questions:
         if name not in self.algorithm.declarations:
             return Answer(False, f"{self.algorithm.__name__} takes no {name}")
         return self.about(device, layout=self.layout, **{name: True})
+
+    def _parameter_complaint(self, dtype: torch.dtype) -> str:
+        dims = _dims(self.algorithm)
+        shape = (2,) * (2 if dims is None or 2 in dims else dims[0])
+        complaint = self.algorithm.parameter_complaint(
+            torch.empty(shape, dtype=dtype, device="meta")
+        )
+        return complaint and f"{self.algorithm.__name__} takes no parameter that {complaint}"
 
     def _by(self, offer: Offer, key: BucketKey) -> Answer:
         try:
