@@ -63,7 +63,7 @@ class Optimizer(StatefulOptimizer):
     takes_scaled_gradients: ClassVar[bool] = False
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
-    update_dtype: ClassVar[torch.dtype | None] = None
+    tolerances: ClassVar[Mapping[torch.dtype, float]] = {}
     offers: ClassVar[tuple[Offer, ...]] = ()
     is_member = False  # of a composite optimizer, of which alone plugins are told
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`

@@ -22,7 +22,7 @@ class ScheduleFree(WithModes, Elementwise):
 
     paper = "Defazio et al. 2024, https://arxiv.org/abs/2405.15682"
 
-    z = Buffer(init=None, doc="the iterates that are averaged")
+    z = Buffer(init=lambda p: p, doc="the iterates that are averaged")
     # float64 as the numbers of Python that the authors' package keeps in a group.
     weight_sum = Buffer(kind="scalar", dtype=torch.float64, doc="sum of the weights so far")
     lr_max = Buffer(
@@ -47,8 +47,6 @@ def averaged_step(p: Any, direction: Any, s: Any, h: Any, t: Any, beta: Any) -> 
     s.weight_sum += weight
     # While all learning rates were zero, every weight is.
     share = scalar_math.cond(s.weight_sum > 0, lambda: weight / s.weight_sum, lambda: 0.0)
-    if s.is_new:
-        s.z.copy_(p)
     p.lerp_(s.z, share).add_(direction, alpha=lr * (beta * (1 - share) - 1))
     s.z.sub_(direction, alpha=lr)
 

@@ -171,17 +171,29 @@ def _buffers(algorithm: type[Optimizer]) -> tuple[BufferInfo, ...]:
     return tuple(_buffer(name, item) for name, item in schema_of(algorithm).buffers.items())
 
 
+def _dtype_rule(item: Buffer) -> str:
+    if callable(item.dtype):
+        return "a function of the parameter"
+    return item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype)
+
+
 def _buffer(name: str, item: Buffer) -> BufferInfo:
     return BufferInfo(
         name,
         item.kind,
-        item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype),
-        "when it is written" if item.optional else str(item.init),
+        _dtype_rule(item),
+        _start(item),
         item.doc,
         item.rules.shape_rule,
         item.rules.device_rule,
         item.since,
     )
+
+
+def _start(item: Buffer) -> str:
+    if callable(item.init):
+        return "a function of the parameter"
+    return "when it is written" if item.optional else str(item.init)
 
 
 def _implementations(algorithm: type[Optimizer]) -> tuple[str, ...]:

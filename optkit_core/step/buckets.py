@@ -139,9 +139,9 @@ class Bucket:
         self.states = [state[p] for p in self.params]
         lacking: dict[int, list[int]] = {}
         awaited = wanted.intersection(set_by_body)
-        self.unset = frozenset(
-            [i for i, present in enumerate(self.states) if not awaited <= present.keys()]
-        )
+        if awaited:
+            unset = [i for i, present in enumerate(self.states) if _is_unset(present, awaited)]
+            self.unset = frozenset(unset)
         for position, present in enumerate(self.states):
             if not wanted <= present.keys() or self._is_unmaterialized(present):
                 lacking.setdefault(self.groups[position], []).append(position)
@@ -266,3 +266,8 @@ def real(value: Any) -> Any:
     if isinstance(value, Tensor) and value.is_complex():
         return torch.view_as_real(value)
     return value
+
+
+def _is_unset(state: Mapping[str, Any], awaited: frozenset[str]) -> bool:
+    """Return whether a body is still to set buffers of a state: they may have been allocated."""
+    return not awaited <= state.keys() or (STEP in state and not state[STEP])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import TORCH
+from algorithms import TORCH, declared, with_state
 from problems import gradients, parameters, set_gradients
 
 import optkit
@@ -34,8 +34,9 @@ def through_a_file(state: Any) -> Any:
 def test_interchange_continues_the_run(name: str, direction: str, implementation: str) -> None:
     mine, other = parameters(torch.float64), parameters(torch.float64)
     flag = implementation == "foreach"
-    ours = optkit.create(name, mine, lr=0.1, weight_decay=0.01, implementation=implementation)
-    theirs = TORCH[name](other, lr=0.1, weight_decay=0.01, foreach=flag)
+    options = with_state(name, lr=0.1, **declared(name, weight_decay=0.01))
+    ours = optkit.create(name, mine, implementation=implementation, **options)
+    theirs = TORCH[name](other, foreach=flag, **options)
     sequence = list(gradients(mine, 20))
     for grads in sequence[:10]:
         step(ours, grads)
@@ -124,7 +125,8 @@ def test_older_shapes_of_a_checkpoint_load(name: str) -> None:
 @pytest.mark.parametrize("name", TORCH)
 def test_state_uses_torchs_keys_shapes_and_dtypes(name: str) -> None:
     mine, other = parameters(torch.bfloat16), parameters(torch.bfloat16)
-    ours, theirs = optkit.create(name, mine), TORCH[name](other)
+    options = with_state(name)
+    ours, theirs = optkit.create(name, mine, **options), TORCH[name](other, **options)
     for grads in gradients(mine, 2):
         step(ours, grads)
         step(theirs, grads)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
-from algorithms import ELEMENTWISE, NAMES
+from algorithms import ELEMENTWISE, NAMES, with_state
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_optimizer_state_dict,
@@ -51,7 +51,7 @@ def test_asking_before_the_first_step_changes_nothing(name: str, lr: Any) -> Non
     for ask in (False, True):
         model = problem()
         rate = torch.tensor(0.1) if lr == "tensor" else lr
-        optimizer = optkit.create(name, model.named_parameters(), lr=rate)
+        optimizer = optkit.create(name, model.named_parameters(), **with_state(name, lr=rate))
         steps: list[Any] = []
         optimizer.register_step_pre_hook(lambda *_, seen=steps: seen.append(1))
         if ask:
@@ -110,9 +110,9 @@ def test_init_state_is_no_step(name: str, implementation: str) -> None:
         optimizer: Any = optkit.create(
             name,
             model.named_parameters(),
-            lr=0.1,
             implementation=implementation,
             eager_state=how == "eagerly",
+            **with_state(name, lr=0.1),
         )
         assert len(optimizer.state) == (4 if how == "eagerly" else 0)
         if how == "on request":

@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 import torch
-from algorithms import NAMES
+from algorithms import NAMES, with_state
 from problems import gradients, parameters, set_gradients
 from torch import Tensor
 
@@ -35,7 +35,10 @@ def trained(make: Any, dtype: torch.dtype = torch.float32, steps: int = 3) -> An
 
 def every_optimizer() -> dict[str, Any]:
     """Return for each name a function from parameters to an optimizer."""
-    ours = {name: lambda params, name=name: optkit.create(name, params) for name in NAMES}
+    ours = {
+        name: lambda params, name=name: optkit.create(name, params, **with_state(name))
+        for name in NAMES
+    }
     theirs = {name: lambda params, cls=cls: cls(params, lr=0.1) for name, cls in OTHERS.items()}
     return {**ours, **theirs}
 

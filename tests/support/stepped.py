@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from algorithms import with_state
 
 import optkit
 
@@ -15,7 +16,7 @@ def named(count: int = 3, size: int = 33, order: Any = None) -> list[tuple[str, 
 
 
 def stepped(name: str, params: Any, steps: int = 3, **options: Any) -> Any:
-    optimizer = optkit.create(name, params, **options)
+    optimizer = optkit.create(name, params, **with_state(name, **options))
     step(optimizer, steps)
     return optimizer
 

@@ -204,6 +204,8 @@ class Pass:
         body = [
             *(f"const {values.kind(v)} v{v} = v{v}_[r - range.r0];" for v in waiting[ROW]),
             *(f"C w{q} = {self._identity(q)};" for q in lanes),
+            "const Index next = HAS_MATRICES ? (b * x.rows + r + 1) * x.columns + start : stop;",
+            *values.fetched(self.needed, "next", "stop - start"),
             f"#pragma omp simd{self._clauses(lanes)}",
             *values.loop("c", "start", "stop", inner),
             *(self._lanes_result(q) for q in lanes),

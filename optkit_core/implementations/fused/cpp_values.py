@@ -135,6 +135,21 @@ class Values:
                 used |= set(line.operands)
         return [value for value in needed if value in used and self.extent(value) == extent]
 
+    def fetched(self, needed: Sequence[int], begin: str, count: str) -> list[str]:
+        """Return what asks for elements of all operands that are read.
+
+        Args:
+            needed: the values that are computed.
+            begin: the index of the first element.
+            count: how many there are.
+        """
+        operands = [v for v in needed if v < self.passes.program.operands]
+        return [
+            f"fetch({self._memory(operand)} + {begin}, {count});"
+            for operand in operands
+            if self.extent(operand) == Extent.ELEMENT
+        ]
+
     def loop(self, index: str, begin: str, end: str, body: Sequence[str]) -> list[str]:
         """Return a loop, and nothing where there is nothing to do in it."""
         if not body:
