@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from algorithms import TORCH, WITH_SCALARS, declared, with_state
-from problems import gradients, parameters, set_gradients
+from problems import gradients, set_gradients
 from torch_inputs import suited
 
 import optkit
