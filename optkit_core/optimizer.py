@@ -195,7 +195,7 @@ class Optimizer(StatefulOptimizer):
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes; a subclass may add to them."""
-        values = {name: group[name] for name in self.hyperparameter_names}
+        values = {name: group[name] for name in self.value_names}
         for name, value in values.items():
             if isinstance(value, (Tensor, tuple)):
                 values[name] = without_dims(value)

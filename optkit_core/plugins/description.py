@@ -10,6 +10,7 @@ import torch
 
 from optkit_core.checkpoint.schema import schema_of
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.declaration.roles import Role
 from optkit_core.declaration.search_spaces import Search, described
 from optkit_core.declaration.tensor_types import dtype_name
 from optkit_core.optimizer import Optimizer
@@ -146,7 +147,7 @@ def _declared(algorithm: type[Optimizer]) -> tuple[HyperparameterInfo, ...]:
     return tuple(
         HyperparameterInfo(name, item.type, str(item.range), item.default, item.doc, item.search)
         for name, item in algorithm.declarations.items()
-        if not item.is_option
+        if item.role is Role.HYPERPARAMETER
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.declaration.roles import Role
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.select_implementation import by_preference
@@ -141,11 +140,7 @@ class Questions:
         self.algorithm = algorithm
         self.offers = offers_of(algorithm)
         self.h = SimpleNamespace(
-            **{
-                name: item.default
-                for name, item in algorithm.declarations.items()
-                if item.role is Role.HYPERPARAMETER
-            }
+            **{name: algorithm.default_values[name] for name in algorithm.value_names}
         )
         self.layout = torch.strided
         if not self.about("cpu") and self.about("cpu", layout=torch.sparse_coo):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ELEMENTWISE, NAMES
+from algorithms import ALGORITHMS, ELEMENTWISE, NAMES
 from problems import parameters, run
 from stepped import frozen, named, step, stepped
 
@@ -42,7 +42,7 @@ WRONG: dict[str, Change] = {
     "a second group": lambda saved: saved["param_groups"].append(
         {**saved["param_groups"][0], "params": [], "param_names": []}
     ),
-    "another schema": set_in_group("schema", "lion/1"),
+    "another schema": set_in_group("schema", "signum/1"),
     "no schema's name": set_in_group("schema", "adamax"),
     "a schema of another kind": set_in_group("schema", 7),
     "a future version": lambda saved: set_in_group(
@@ -83,6 +83,8 @@ ELEMENTWISE_BUFFERS = {
 @pytest.mark.parametrize("fault", WRONG)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_refusal_changes_nothing(name: str, fault: str) -> None:
+    if fault == "no count" and not ALGORITHMS[name].counts_steps:
+        pytest.skip("it has none")
     source = stepped(name, named())
     target = stepped(name, named(), steps=2, lr=0.5)
     saved = source.state_dict()
@@ -109,7 +111,7 @@ def test_what_is_no_dict_is_refused(name: str, given: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda groups: groups[1].update(schema="lion/1"), "belong to different schemas"),
+        (lambda groups: groups[1].update(schema="signum/1"), "belong to different schemas"),
         (lambda groups: groups[1].update(param_names=["p0"]), "two saved .* are called 'p0'"),
     ],
     ids=["schemas", "names"],
@@ -133,6 +135,8 @@ def test_a_wrong_buffer_is_refused(name: str, fault: str) -> None:
     source, target = stepped(name, named()), stepped(name, named(), steps=2)
     saved = source.state_dict()
     key = next(key for key in saved["state"][1] if key != "step")
+    if fault == "nothing" and ELEMENTWISE[name].buffers[key].is_set_by_body:
+        pytest.skip("torch's state has None until the first step")
     saved["state"][1][key] = ELEMENTWISE_BUFFERS[fault]
     before = frozen(target)
     with pytest.raises(CheckpointError, match=rf"{key} of p1 "):
@@ -277,7 +281,8 @@ def test_strict_false_loads_what_matches_and_reports(name: str) -> None:
     assert all("of p1 has shape [5], not [33]" in line for line in report.shape_mismatched)
     assert "missing: 1" in str(report)
     assert repr([dict(target.state[p]) for _, p in (own[1], new)]) == repr(before)
-    assert torch.equal(target.state[own[2][1]]["step"], torch.tensor(3.0, dtype=torch.float64))
+    if ELEMENTWISE[name].counts_steps:
+        assert torch.equal(target.state[own[2][1]]["step"], torch.tensor(3.0, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("fault", ["a negative lr", "another schema", "a future version"])
@@ -427,7 +432,7 @@ def test_hooks_may_replace_what_is_saved_and_loaded() -> None:
 def test_a_buffer_of_another_layout_than_the_parameter_is_replaced(name: str) -> None:
     p, q = (torch.nn.Parameter(torch.ones(5, 7)) for _ in range(2))
     source, target = stepped(name, [p]), stepped(name, [q])
-    key = next(key for key in target.state[q] if key != "step")
+    key = next(key for key, value in target.state[q].items() if value.dim())
     target.state[q][key] = target.state[q][key].t().contiguous().t()
     target.load_state_dict(source.state_dict())
     assert target.state[q][key].stride() == (7, 1)

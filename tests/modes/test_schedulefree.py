@@ -70,6 +70,29 @@ def test_in_lock_step_with_the_authors_package(
         assert ours.state[p]["lr_max"].item() == authors.param_groups[0]["lr_max"]
 
 
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@each_algorithm
+def test_the_authors_checkpoints_continue(name: str, mode: str) -> None:
+    mine, theirs = parameters(torch.float64), parameters(torch.float64)
+    options = {"lr": 0.05, "warmup_steps": 5, "weight_decay": 0.1}
+    authors = AUTHORS[name](theirs, foreach=False, **options)
+    authors.train()
+    for _ in range(4):
+        step((authors,), (theirs,))
+    getattr(authors, mode)()
+    ours: Any = optkit.create(name, mine, implementation="forloop")
+    report = ours.load_state_dict(authors.state_dict())
+    assert report.migrated == ("from schedulefree",)
+    assert ours.param_groups[0]["train_mode"] == (mode == "train")
+    for p, q in zip(mine, theirs, strict=True):
+        p.data.copy_(q.data)
+    for optimizer in (ours, authors):
+        optimizer.train()
+    for _ in range(4):
+        step((ours, authors), (mine, theirs))
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
 @each_algorithm
 def test_in_eval_mode_parameters_are_the_mean_of_the_iterates(name: str) -> None:
     """With a constant rate and r = 0 all weights are equal: x is the plain mean of z."""

@@ -71,7 +71,8 @@ def test_fault_5_float32_state_of_a_bfloat16_model_keeps_its_bits(name: str) -> 
     def keeps(cls: type) -> bool:
         p, q = (torch.nn.Parameter(torch.ones(37, dtype=torch.bfloat16)) for _ in range(2))
         optimizer, twin = cls([p]), cls([q])
-        wide = {key: torch.linspace(0.1, 0.9, 37) for key in narrow}
+        values = torch.linspace(0.1, 0.9, 37)
+        wide = {key: values[5] if b.is_scalar else values.clone() for key, b in narrow.items()}
         optimizer.state[p] = {"step": torch.tensor(3.0), **wide}
         saved = optimizer.state_dict()
         twin.load_state_dict(saved)
@@ -135,6 +136,8 @@ def test_fault_6_what_cannot_be_continued_is_refused(name: str, foreign: Any) ->
             target.load_state_dict(source)
         except ValueError:
             return True
+        except KeyError:  # torch misses a number when it has replaced the state
+            return False
         return False
 
     both_verdicts(6, refuses, *BOTH[name])

@@ -17,9 +17,13 @@ INDICES = {
     Extent.BATCH: "b",
     Extent.BATCH | Extent.ROWS: "b * x.rows + r",
     Extent.BATCH | Extent.COLUMNS: "b * x.columns + c",
-    Extent.ELEMENT: "(b * x.rows + r) * x.columns + c",
+    Extent.ELEMENT: "row + c",
 }
 """Where a value lies that varies over these dims: matrix b, row r and column c of tensor t."""
+
+ROW_BEGINS = "const Index row = (b * x.rows + r) * x.columns;"
+"""Defined outside the loop over c: with it inside, GCC 12 gathers what it reduces, element by
+element, in five times the time."""
 
 SIZES = ("x.batch", "x.rows", "x.columns")
 
