@@ -21,13 +21,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "averaging with a weight of 1 is copying, but for the rounding"
         ),
     },
-    "optkit_plugins.lamb.Lamb.update": {
+    "optkit_plugins.lamb.LAMB.update": {
         "size, step = (p.norm().double(), u.norm().double()) -> "
         "size, step = (p.norm(), u.norm().double())": DOUBLE,
         "size, step = (p.norm().double(), u.norm().double()) -> "
         "size, step = (p.norm().double(), u.norm())": DOUBLE,
     },
-    "optkit_plugins.lars.Lars.update": {
+    "optkit_plugins.lars.LARS.update": {
         "size, slope = (p.norm().double(), g.norm().double()) -> "
         "size, slope = (p.norm(), g.norm().double())": DOUBLE,
         "size, slope = (p.norm().double(), g.norm().double()) -> "
