@@ -7,16 +7,36 @@ used, so that importing optkit costs next to nothing.
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "ASGD",
     "LBFGS",
+    "SGD",
+    "SOAP",
+    "AdEMAMix",
+    "Adadelta",
+    "Adafactor",
     "Adagrad",
+    "Adam",
+    "AdamW",
     "Adamax",
+    "Adan",
     "CheckpointError",
     "CheckpointFileError",
     "CopyWarning",
     "HyperparameterError",
     "ImplementationError",
+    "Lamb",
+    "Lars",
+    "Lion",
+    "Muon",
+    "NAdam",
     "OptimizerProtocol",
     "OptkitError",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "SparseAdam",
     "UnknownAlgorithmError",
     "UnusedGroupKeyWarning",
     "available",
@@ -29,9 +49,6 @@ __all__ = [
     "unregister",
     "use",
 ]
-
-CLASSES = {"Adagrad": "adagrad", "Adamax": "adamax", "LBFGS": "lbfgs"}
-"""The classes that ship, and their modules, of which each is imported with its class."""
 
 if TYPE_CHECKING:
     from optkit_core import (
@@ -54,9 +71,29 @@ if TYPE_CHECKING:
         unregister,
         use,
     )
+    from optkit_plugins.adadelta import Adadelta
+    from optkit_plugins.adafactor import Adafactor
     from optkit_plugins.adagrad import Adagrad
+    from optkit_plugins.adam import Adam
     from optkit_plugins.adamax import Adamax
+    from optkit_plugins.adamw import AdamW
+    from optkit_plugins.adan import Adan
+    from optkit_plugins.ademamix import AdEMAMix
+    from optkit_plugins.asgd import ASGD
+    from optkit_plugins.lamb import Lamb
+    from optkit_plugins.lars import Lars
     from optkit_plugins.lbfgs import LBFGS
+    from optkit_plugins.lion import Lion
+    from optkit_plugins.muon import Muon
+    from optkit_plugins.nadam import NAdam
+    from optkit_plugins.radam import RAdam
+    from optkit_plugins.rmsprop import RMSprop
+    from optkit_plugins.rprop import Rprop
+    from optkit_plugins.schedulefree_adamw import ScheduleFreeAdamW
+    from optkit_plugins.schedulefree_sgd import ScheduleFreeSGD
+    from optkit_plugins.sgd import SGD
+    from optkit_plugins.soap import SOAP
+    from optkit_plugins.sparse_adam import SparseAdam
 
     __version__: str
 else:
@@ -67,18 +104,23 @@ else:
             from importlib.metadata import version
 
             value = version("optkit")
-        elif name in CLASSES:
-            from importlib import import_module
-
-            value = getattr(import_module(f"optkit_plugins.{CLASSES[name]}"), name)
         elif name in __all__:
             import optkit_core
 
-            value = getattr(optkit_core, name)
+            value = getattr(optkit_core, name, None) or _algorithm(name)
         else:
             raise AttributeError(f"module 'optkit' has no attribute {name!r}")
         globals()[name] = value
         return value
+
+    def _algorithm(name: str) -> Any:
+        """Return the class that ships, by the metadata that names its module."""
+        import optkit_core
+
+        try:
+            return optkit_core.get(f"optkit:{name}")
+        except optkit_core.UnknownAlgorithmError as error:
+            raise AttributeError(f"module 'optkit' has no {name}: {error}") from error
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__, "__version__"})

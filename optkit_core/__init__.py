@@ -17,6 +17,7 @@ from optkit_core.checkpoint.conversion_registry import importer, migration
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.declaration.estimates import estimate
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import (
     Range,
@@ -29,6 +30,7 @@ from optkit_core.declaration.ranges import (
     within,
 )
 from optkit_core.declaration.search_spaces import choice, loguniform, uniform
+from optkit_core.declaration.totals import Total
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
@@ -71,6 +73,7 @@ from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
 from optkit_core.selection.select_implementation import Choice
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
+from optkit_core.with_totals import WithTotals
 
 __all__ = [
     "AmbiguousAlgorithmError",
@@ -102,11 +105,13 @@ __all__ = [
     "Range",
     "RegistrationError",
     "ShapeError",
+    "Total",
     "UnavailableError",
     "UnknownAlgorithmError",
     "UnknownHyperparameterError",
     "UnusedGroupKeyWarning",
     "WithModes",
+    "WithTotals",
     "addmm",
     "at_least",
     "available",
@@ -117,6 +122,7 @@ __all__ = [
     "create",
     "describe",
     "each",
+    "estimate",
     "get",
     "hookimpl",
     "hyperparameter",

@@ -130,7 +130,7 @@ def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[
     """Return the names of all algorithms that fit, importing none of them.
 
     Args:
-        pattern: a shell pattern, ``"ada*"`` for example; case doesn't matter.
+        pattern: a shell pattern, ``"ada*"`` for example; case, ``-`` and ``_`` don't matter.
         exclude: one or more patterns of names to leave out.
 
     Returns:
@@ -226,6 +226,8 @@ def unregister(name: str) -> None:
 
 
 def _fits(entry: AlgorithmEntry, pattern: str) -> bool:
-    names = (entry.name.lower(), entry.qualified.lower())
+    # A hyphen in brackets is a range of letters, and no hyphen of a name.
+    spelled = str.lower if "[" in pattern else normalized
+    names = (spelled(entry.name), spelled(entry.qualified))
     # Not fnmatch(), which changes / to \ on Windows.
-    return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names)
+    return any(fnmatch.fnmatchcase(name, spelled(pattern)) for name in names)

@@ -105,7 +105,7 @@ class BodyOptimizer(Optimizer):
 
     def prepared_step(self) -> Callable[[], Any]:
         """Return what does a step without a closure, with all refusals behind it."""
-        if self.by_buckets() is None:
+        if type(self).advance is not BodyOptimizer.advance:
             return partial(self.advance, None)
         self.require_ready()
         return partial(self._run, self._ready_launches())
@@ -148,6 +148,10 @@ class BodyOptimizer(Optimizer):
             if self.scaling.skipped():
                 return []
             self.scaling.found_inf = None  # no kernel needs to look again
+        return self.launches_of(plan)
+
+    def launches_of(self, plan: StepPlan) -> list[tuple[bool, Launch]]:
+        """Return what steps the buckets of a plan, and whether autograd records it."""
         return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
 
     def launch(self, item: PlannedBucket) -> Launch:
@@ -158,7 +162,7 @@ class BodyOptimizer(Optimizer):
             h = None if offer.spans_groups else bucket.hyperparameters[bucket.groups[0]]
             try:
                 assert offer.make_launcher is not None
-                launch = offer.make_launcher(type(self), bucket, h)
+                launch = offer.make_launcher(item.body or type(self), bucket, h)
             except UnavailableError as error:
                 group = self.param_groups[bucket.groups[0]]
                 h = bucket.hyperparameters[bucket.groups[0]]
@@ -282,6 +286,7 @@ class BodyOptimizer(Optimizer):
         return all(
             names_of(p) == item.bucket.names
             for item in self._plan.planned
+            if item.body is None
             for p, group in zip(item.bucket.params, item.bucket.groups, strict=True)
             if group == index
         )

@@ -29,8 +29,8 @@ class Matrixwise(BodyOptimizer):
     Attributes:
         parameter_dims: the numbers of dimensions that a parameter may have.
         needs_whole_matrices: whether a shard of a parameter can't be stepped by itself.
-        update_dtype: what an update is computed in, where that isn't the parameter's dtype; the
-            conformance check allows for its rounding.
+        tolerances: how far implementations may differ, by the parameters' dtype, where an update
+            enlarges rounding errors; elsewhere `optkit_core.testing.TOLERANCES` say it.
     """
 
     offers: ClassVar[tuple[Offer, ...]] = implementations.MATRIXWISE

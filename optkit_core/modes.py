@@ -10,6 +10,7 @@ import attrs
 import torch
 
 from optkit_core.body_optimizer import BodyOptimizer
+from optkit_core.declaration.buffer_conditions import names_for
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
@@ -104,7 +105,7 @@ class WithModes(BodyOptimizer):
         body: Any = _Body(self.to_train if train_mode else self.to_eval, self.buffers)
         switched = [group for group in self.param_groups if group[MODE] != train_mode]
         values = dict(enumerate(map(self.values, switched)))
-        # Without a state a parameter hasn't stepped, and has one value in both modes.
+        # One without state hasn't stepped, and has one value in both modes.
         views = [self._with_state(group) for group in switched]
         for bucket in gather(views, values, only_with_gradient=False, algorithm=body):
             bucket.states = [self.state[p] for p in bucket.params]
@@ -115,13 +116,9 @@ class WithModes(BodyOptimizer):
             group[MODE] = train_mode
 
     def _with_state(self, group: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a group without the parameters whose state a first step has yet to set."""
-        names = [name for name, buffer in self.buffers.items() if buffer.is_set_by_body]
-        params = [
-            p
-            for p in group["params"]
-            if self.state.get(p) and all(name in self.state[p] for name in names)
-        ]
+        """Return a group without the parameters that lack state."""
+        names_of = names_for(self.buffers, group)
+        params = [p for p in group["params"] if set(names_of(p)) <= self.state.get(p, {}).keys()]
         return {**group, "params": params, "maximize": False}
 
     def _run_body(self, body: Any, bucket: Bucket, group: Mapping[str, Any]) -> None:

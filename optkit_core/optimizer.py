@@ -63,7 +63,7 @@ class Optimizer(StatefulOptimizer):
     takes_scaled_gradients: ClassVar[bool] = False
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
-    update_dtype: ClassVar[torch.dtype | None] = None
+    tolerances: ClassVar[Mapping[torch.dtype, float]] = {}
     offers: ClassVar[tuple[Offer, ...]] = ()
     is_member = False  # of a composite optimizer, of which alone plugins are told
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
@@ -195,7 +195,7 @@ class Optimizer(StatefulOptimizer):
 
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes; a subclass may add to them."""
-        values = {name: group[name] for name in self.hyperparameter_names}
+        values = {name: group[name] for name in self.value_names}
         for name, value in values.items():
             if isinstance(value, (Tensor, tuple)):
                 values[name] = without_dims(value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,8 +19,10 @@ from optkit_core import (
     hyperparameter,
     one_of,
     symmetric_matmul,
+    uniform,
     whole,
 )
+from optkit_plugins.declarations import epsilon, learning_rate, weight_decay_rate
 
 
 class Muon(Matrixwise):
@@ -76,18 +79,18 @@ class Muon(Matrixwise):
 
     paper = "Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/"
 
-    lr: float | Tensor = hyperparameter(default=1e-3, range=at_least(0.0), doc="learning rate")
-    weight_decay: float = hyperparameter(
-        default=0.1, range=at_least(0.0), doc="decoupled weight decay"
+    lr: float | Tensor = learning_rate(1e-3, 1e-4, 1e-1)
+    weight_decay: float = weight_decay_rate(0.1, low=1e-4, high=1.0, doc="decoupled decay")
+    momentum: float = hyperparameter(
+        default=0.95, range=at_least(0.0), search=uniform(0.5, 0.99), doc="decay of the mean"
     )
-    momentum: float = hyperparameter(default=0.95, range=at_least(0.0), doc="decay of the mean")
     nesterov: bool = hyperparameter(default=True, range=boolean(), doc="look ahead by a step")
     ns_coefficients: tuple[float, float, float] = hyperparameter(
         default=(3.4445, -4.775, 2.0315),
         range=each(at_least(-math.inf), 3),
         doc="coefficients of the Newton-Schulz polynomial",
     )
-    eps: float = hyperparameter(default=1e-7, range=at_least(0.0), doc="keeps the norm from zero")
+    eps: float = epsilon(1e-7, doc="keeps the norm from zero")
     ns_steps: int = hyperparameter(default=5, range=whole(0), doc="number of Newton-Schulz steps")
     adjust_lr_fn: str | None = hyperparameter(
         default=None,
@@ -101,7 +104,7 @@ class Muon(Matrixwise):
     )
 
     counts_steps = False
-    update_dtype = torch.bfloat16
+    tolerances: ClassVar[Mapping[torch.dtype, float]] = {torch.float32: 4e-4, torch.float64: 4e-4}
 
     momentum_buffer = Buffer(doc="mean of the gradients")
 

@@ -52,8 +52,8 @@ class NAdam(Moments):
         >>> optimizer = NAdam([theta], lr=0.1)
         >>> theta.grad = torch.tensor([4.0, -0.5])
         >>> optimizer.step()
-        >>> [round(x, 4) for x in theta.tolist()]
-        [0.8444, -1.8444]
+        >>> theta.data
+        tensor([ 0.8944, -1.8944])
 
     Source:
         Dozat, *Incorporating Nesterov Momentum into Adam*, ICLR workshop 2016, algorithm 2,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -23,8 +22,6 @@ from optkit_plugins.schedulefree import (
     R,
     ScheduleFree,
     averaged_step,
-    to_x,
-    to_y,
 )
 
 
@@ -111,18 +108,3 @@ class ScheduleFreeAdamW(ScheduleFree):
         if h.weight_decay:
             direction = direction.add_(p, alpha=h.weight_decay)
         averaged_step(p, direction, s, h, t, beta1)
-
-    @staticmethod
-    def to_eval(p: Any, s: Any, h: Any) -> None:
-        """Give a parameter the value for evaluation, the average."""
-        to_x(p, s, h.betas[0])
-
-    @staticmethod
-    def to_train(p: Any, s: Any, h: Any) -> None:
-        """Give a parameter the value for training, where gradients are taken."""
-        to_y(p, s, h.betas[0])
-
-    @classmethod
-    def values_complaint(cls, values: Mapping[str, Any]) -> str:
-        """Return why values don't go together: with a share of 0 no way leads to the average."""
-        return "" if values["betas"][0] else "betas[0] must be above 0, got 0."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -14,8 +13,6 @@ from optkit_plugins.schedulefree import (
     R,
     ScheduleFree,
     averaged_step,
-    to_x,
-    to_y,
 )
 
 
@@ -93,18 +90,3 @@ class ScheduleFreeSGD(ScheduleFree):
         if h.weight_decay:
             g = g.add(p, alpha=h.weight_decay)
         averaged_step(p, g, s, h, t, h.momentum)
-
-    @staticmethod
-    def to_eval(p: Any, s: Any, h: Any) -> None:
-        """Give a parameter the value for evaluation, the average."""
-        to_x(p, s, h.momentum)
-
-    @staticmethod
-    def to_train(p: Any, s: Any, h: Any) -> None:
-        """Give a parameter the value for training, where gradients are taken."""
-        to_y(p, s, h.momentum)
-
-    @classmethod
-    def values_complaint(cls, values: Mapping[str, Any]) -> str:
-        """Return why values don't go together: without momentum there is no way to the average."""
-        return "" if values["momentum"] else "momentum must be above 0, got 0."

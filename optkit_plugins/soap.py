@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,13 +12,18 @@ from torch import Tensor
 from optkit_core import (
     Buffer,
     Matrixwise,
-    at_least,
     boolean,
-    each,
     hyperparameter,
     symmetric_matmul,
     whole,
     within,
+)
+from optkit_plugins.declarations import (
+    decay_rates,
+    epsilon,
+    flag,
+    learning_rate,
+    weight_decay_rate,
 )
 
 
@@ -33,15 +38,26 @@ def has_columns(p: Tensor, group: Mapping[str, Any]) -> bool:
     return p.dim() >= 2 and p.shape[1:].numel() <= group["max_precond_dim"]
 
 
-def row_shape(p: Tensor) -> tuple[int, int]:
-    """Return the shape of what belongs to the rows of a parameter."""
-    return (p.shape[0], p.shape[0])
+def float32_or_wider(p: Tensor) -> torch.dtype:
+    """Return the dtype of factors and bases: half precision leaves no direction of a vector."""
+    return torch.promote_types(p.dtype, torch.float32)
 
 
-def column_shape(p: Tensor) -> tuple[int, int]:
-    """Return the shape of what belongs to its columns."""
-    columns = p.shape[1:].numel()
-    return (columns, columns)
+def for_rows(doc: str) -> Buffer:
+    """Return a square buffer of as many rows as a parameter has."""
+    return Buffer(
+        shape=lambda p: (p.shape[0], p.shape[0]), when=has_rows, dtype=float32_or_wider, doc=doc
+    )
+
+
+def for_columns(doc: str) -> Buffer:
+    """Return one of as many as it has columns."""
+    return Buffer(
+        shape=lambda p: (p.shape[1:].numel(), p.shape[1:].numel()),
+        when=has_columns,
+        dtype=float32_or_wider,
+        doc=doc,
+    )
 
 
 class SOAP(Matrixwise):
@@ -68,7 +84,7 @@ class SOAP(Matrixwise):
     side, it is left as it is, and where there is none for both, this is AdamW. The buffers
     ``exp_avg`` and ``exp_avg_sq`` hold :math:`M` and :math:`V`, ``row_factor``,
     ``column_factor``, ``row_basis`` and ``column_basis`` :math:`L`, :math:`R`, :math:`Q_L` and
-    :math:`Q_R`, all of the parameter's dtype.
+    :math:`Q_R`, of half-precision parameters in float32.
 
     Args:
         params: tensors of any shape, ``(name, tensor)`` pairs, or group dicts.
@@ -106,39 +122,30 @@ class SOAP(Matrixwise):
 
     paper = "Vyas et al. 2024, https://arxiv.org/abs/2409.11321"
     parameter_dims = None
+    tolerances: ClassVar[Mapping[torch.dtype, float]] = {torch.float32: 4e-4}
 
-    lr: float | Tensor = hyperparameter(default=3e-3, range=at_least(0.0), doc="learning rate")
-    betas: tuple[float, float] = hyperparameter(
-        default=(0.95, 0.95),
-        range=each(within(0.0, 1.0)),
-        doc="decay of mean and square",
-    )
+    lr: float | Tensor = learning_rate(3e-3, 1e-5, 1e-1)
+    betas: tuple[float, float] = decay_rates(0.95, 0.95, doc="decay of mean and square")
     shampoo_beta: float = hyperparameter(
-        default=-1.0, range=within(-1.0, 1.0), doc="decay of the preconditioners; < 0: betas[1]"
+        default=-1.0, range=within(-1.0, 1.0), doc="decay of the factors; < 0: betas[1]"
     )
-    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the root from zero")
-    weight_decay: float = hyperparameter(
-        default=0.01, range=at_least(0.0), doc="decoupled weight decay"
-    )
+    eps: float = epsilon(1e-8)
+    weight_decay: float = weight_decay_rate(0.01, low=1e-4, high=1.0, doc="decoupled decay")
     precondition_frequency: int = hyperparameter(
         default=10, range=whole(1), doc="steps between power iterations"
     )
     max_precond_dim: int = hyperparameter(
         default=10000, range=whole(0), doc="the most rows or columns that are preconditioned"
     )
-    precondition_1d: bool = hyperparameter(
-        default=False, range=boolean(), doc="precondition vectors"
-    )
+    precondition_1d: bool = flag("precondition vectors")
     correct_bias: bool = hyperparameter(default=True, range=boolean(), doc="correct the bias")
 
     exp_avg = Buffer(doc="mean of the gradients")
     exp_avg_sq = Buffer(doc="mean of their squares, in the eigenbases")
-    row_factor = Buffer(shape=row_shape, when=has_rows, doc="mean of the products of rows")
-    column_factor = Buffer(
-        shape=column_shape, when=has_columns, doc="mean of the products of columns"
-    )
-    row_basis = Buffer(shape=row_shape, when=has_rows, doc="eigenvectors of row_factor")
-    column_basis = Buffer(shape=column_shape, when=has_columns, doc="eigenvectors of column_factor")
+    row_factor = for_rows("mean of the products of rows")
+    column_factor = for_columns("mean of the products of columns")
+    row_basis = for_rows("eigenvectors of row_factor")
+    column_basis = for_columns("eigenvectors of column_factor")
 
     @staticmethod
     def update(p: Tensor, g: Tensor, s: Any, h: Any, t: int) -> None:
@@ -170,7 +177,7 @@ def update_bases(g: Tensor, s: Any, h: Any, t: int) -> None:
         rows = matrix.mT if is_column else matrix
         factor.lerp_(symmetric_matmul(rows, rows.mT), 1 - beta)
         if t % h.precondition_frequency == 0:
-            new, order = next_basis(computable(factor), computable(basis), is_first=t == 0)
+            new, order = next_basis(factor, basis, is_first=t == 0)
             basis.copy_(new)
             order = order.unsqueeze(-2 if is_column else -1)
             squares = squares.take_along_dim(order, -1 if is_column else -2)
@@ -181,34 +188,29 @@ def next_basis(factor: Tensor, basis: Tensor, *, is_first: bool) -> tuple[Tensor
     """Return eigenvectors in the order of their eigenvalues, and that order.
 
     An eigenvalue of zero has no direction but that of rounding: there the column of before is
-    kept, and at first that of the identity taken.
+    kept, which is the identity's where there was none.
 
     Args:
         factor: a symmetric matrix, or a batch of them.
         basis: its eigenvectors so far.
         is_first: whether there are none so far.
     """
-    if is_first:
-        basis = torch.eye(*factor.shape[-1:], dtype=factor.dtype, device=factor.device)
     start = torch.linalg.eigh(factor).eigenvectors if is_first else basis
+    kept = torch.eye(factor.shape[-1]).to(factor).expand_as(factor) if is_first else basis
     product = factor @ start
-    order = without_rounding((start * product).sum(-2)).argsort(
-        dim=-1, descending=True, stable=True
-    )
-    product = product.take_along_dim(order.unsqueeze(-2), -1)
+    order = above_rounding((start * product).sum(-2)).argsort(dim=-1, descending=True, stable=True)
+    product, kept = (x.take_along_dim(order.unsqueeze(-2), -1) for x in (product, kept))
     new, sizes = torch.linalg.qr(product)
-    is_known = without_rounding(sizes.diagonal(dim1=-2, dim2=-1).abs()) > 0
+    is_known = above_rounding(sizes.diagonal(dim1=-2, dim2=-1).abs()) > 0
     if not is_known.all():
-        kept = basis.expand_as(product)
-        if not is_first:
-            kept = kept.take_along_dim(order.unsqueeze(-2), -1)
         new = torch.linalg.qr(torch.where(is_known.unsqueeze(-2), product, kept)).Q
     return new, order
 
 
-def without_rounding(values: Tensor) -> Tensor:
-    """Return values with zero for those that are rounding errors of the largest one."""
-    limit = values.shape[-1] * torch.finfo(values.dtype).eps
+def above_rounding(values: Tensor) -> Tensor:
+    """Return values, and zero for those that may be rounding errors of the largest one."""
+    # eps times the root of the size, some tens for a thousand rows, is what products leave.
+    limit = 100 * torch.finfo(values.dtype).eps
     return values.where(values > limit * values.amax(-1, keepdim=True), 0.0)
 
 
@@ -237,8 +239,3 @@ def sides(s: Any) -> Iterator[tuple[Tensor, Tensor, bool]]:
         yield s.row_factor, s.row_basis, False
     if hasattr(s, "column_factor"):
         yield s.column_factor, s.column_basis, True
-
-
-def computable(x: Tensor) -> Tensor:
-    """Return a matrix in a dtype that factorizations know."""
-    return x.float() if x.itemsize == 2 else x

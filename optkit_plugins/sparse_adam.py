@@ -77,11 +77,9 @@ class SparseAdam(Elementwise):
         """Return why a parameter can't be optimized: it is sparse itself, or complex."""
         if p.layout != torch.strided:
             return "is sparse. [SparseAdam requires dense parameter tensors]"
-        return (
-            ""
-            if not p.is_complex()
-            else "is complex. [SparseAdam does not support complex parameters]"
-        )
+        if p.is_complex():
+            return "is complex. [SparseAdam does not support complex parameters]"
+        return super().parameter_complaint(p)
 
 
 def _moved(buffer: Tensor, g: Tensor, towards: Tensor, weight: float) -> Tensor:

@@ -36,7 +36,7 @@ def write_pages(app: Sphinx) -> None:
     write(PAGES / "table.rst", overview(names))
     for name in names:
         write(PAGES / f"{name}.rst", page(name))
-        if is_outdated(name):
+        if pictures.is_drawn(name) and is_outdated(name):
             pictures.draw(name, PICTURES)
 
 
@@ -49,13 +49,7 @@ def page(name: str) -> list[str]:
         *code(f'optimizer = optkit.create("{name}", model.named_parameters())'),
         *mathematics,
         "",
-        *heading("How it moves", "-"),
-        *side_by_side(
-            [f"{name}-{surface.name.lower()}" for surface in SURFACES],
-            f"The path of {name} on {SURFACES[0].name}'s and on {SURFACES[1].name}'s function",
-        ),
-        *CAPTION,
-        *shown(f"{name}-digits", f"Training loss of {name} on handwritten digits, over passes"),
+        *(moves(name) if pictures.is_drawn(name) else []),
         *heading("Hyperparameters", "-"),
         *hyperparameters(described),
         *heading("State", "-"),
@@ -73,10 +67,23 @@ def page(name: str) -> list[str]:
 CAPTION = [
     "From the dot toward the minimum at the star, by the learning rate that of twelve between",
     "1e-4 and 30 ends lowest; an algorithm with a line search finds its steps itself. Below, the",
-    "network of ``optkit compare`` with all hyperparameters at their defaults; the other",
-    "algorithms are in gray.",
+    "network of ``optkit compare`` with the learning rate that it finds; the other algorithms are",
+    "in gray.",
     "",
 ]
+
+
+def moves(name: str) -> list[str]:
+    """Return the section with an algorithm's pictures."""
+    return [
+        *heading("How it moves", "-"),
+        *side_by_side(
+            [f"{name}-{surface.name.lower()}" for surface in SURFACES],
+            f"The path of {name} on {SURFACES[0].name}'s and on {SURFACES[1].name}'s function",
+        ),
+        *CAPTION,
+        *shown(f"{name}-digits", f"Training loss of {name} on handwritten digits, over passes"),
+    ]
 
 
 def parts(algorithm: type[Any]) -> tuple[list[str], list[str]]:

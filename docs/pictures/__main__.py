@@ -18,7 +18,7 @@ def main(names: list[str]) -> None:
     if not names:
         landing.draw()
         benchmarks.draw()
-    for name in names or optkit.available():
+    for name in names or filter(algorithm.is_drawn, optkit.available()):
         algorithm.draw(name, PICTURES)
         print(f"drew {name}")
 

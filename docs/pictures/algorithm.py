@@ -19,6 +19,13 @@ MARKED = 40
 """Of how many points each is marked, so that the first steps can be counted."""
 
 
+def is_drawn(name: str) -> bool:
+    """Return whether an algorithm takes a point of two numbers, and so has pictures."""
+    able = optkit.describe(name).capabilities
+    # None where a class doesn't say.
+    return able.dense.is_supported is not False and 1 in (able.parameter_dims or (1,))
+
+
 def draw(name: str, folder: Path) -> None:
     """Draw the pictures of an algorithm: ``NAME-rosenbrock-light.svg`` and alike.
 
@@ -30,7 +37,7 @@ def draw(name: str, folder: Path) -> None:
         path = surfaces.path(name, surface)
         file = folder / f"{name}-{surface.name.lower()}"
         save(file, (4.6, 3.7), partial(_draw_path, surface=surface, path=path))
-    curves = digits.curves(tuple(optkit.available()))
+    curves = digits.curves(tuple(filter(is_drawn, optkit.available())))
     save(folder / f"{name}-digits", (6.4, 3.2), partial(_draw_curves, name=name, curves=curves))
 
 

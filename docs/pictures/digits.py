@@ -25,7 +25,7 @@ class Curve:
 
 @cache
 def curves(names: tuple[str, ...]) -> tuple[Curve, ...]:
-    """Train the same network with each algorithm, with its default hyperparameters."""
+    """Train the same network with each algorithm, by the learning rate that is found for it."""
     return tuple(_curve(outcome) for outcome in _compare(names)["outcomes"])
 
 

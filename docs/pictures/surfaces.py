@@ -83,9 +83,15 @@ def descend(name: str, surface: Surface, fixed: Mapping[str, Any], rate: float |
         torch.autograd.backward(loss)
         return loss
 
+    def turn_to(mode: str) -> None:
+        # Schedule-free algorithms train at one point and are evaluated at another.
+        getattr(optimizer, mode, lambda: None)()
+
     points, loss = [surface.start], closure().item()
     while len(points) <= STEPS and 1e-12 < loss < 1e6:
+        turn_to("train")
         optimizer.step(closure)
+        turn_to("eval")
         points.append((point[0].item(), point[1].item()))
         loss = closure().item()
     return Path(tuple(points), loss if loss < 1e6 else float("inf"), rate)

@@ -82,7 +82,10 @@ def show_command(
 def compare_command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help=f"Default: {' '.join(DEFAULT_NAMES)}."),
+        typer.Argument(
+            metavar="NAME",
+            help=f"Names, or patterns such as 'ada*'. Default: {' '.join(DEFAULT_NAMES)}.",
+        ),
     ] = None,
     data: Annotated[
         str,
@@ -140,6 +143,23 @@ def compare_command(
             help="A hyperparameter of one optimizer, such as adagrad.lr=0.05. Repeatable.",
         ),
     ] = None,
+    rates: Annotated[
+        str,
+        typer.Option(
+            metavar="searched|default",
+            parser=one_of("searched", "default"),
+            help="Learning rates: the best of a few in the range that an algorithm declares, "
+            "tried with a sixth of the budget each, or the defaults.",
+        ),
+    ] = "searched",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="torch",
+            parser=one_of("torch"),
+            help="Measure updates beside those of torch.optim's classes of the same names.",
+        ),
+    ] = None,
     closure_batches: Annotated[
         str,
         typer.Option(
@@ -160,6 +180,14 @@ def compare_command(
     picture: Annotated[
         Path, typer.Option(metavar="FILE", help="Loss curves, as .png, .svg or .pdf.")
     ] = Path("optkit-compare.png"),
+    theme: Annotated[
+        str,
+        typer.Option(
+            metavar="light|dark",
+            parser=one_of("light", "dark"),
+            help="The colors of the picture.",
+        ),
+    ] = "light",
     json: Annotated[
         Path, typer.Option(metavar="FILE", help="All figures, settings and versions.")
     ] = Path("optkit-compare.json"),
@@ -167,16 +195,16 @@ def compare_command(
     """Train one network with several optimizers on real data, and compare them.
 
     Each starts from the same weights, sees the same batches in the same order and may
-    spend the same number of passes over the training rows. Prints a table and writes a
-    picture of the loss curves and a JSON file.
+    spend the same number of passes over the training rows, with a learning rate that is
+    searched. Prints a table and writes a picture of the loss curves and a JSON file.
     """
     from optkit.cli.compare.comparison import compare
+    from optkit.cli.compare.entrants import expanded
     from optkit.cli.compare.records import ComparisonSettings
     from optkit.cli.compare.results_table import print_report, progress_bar
     from optkit.cli.set_option import parse_overrides
 
-    # A name given twice counts once: overrides and progress bars go by name.
-    chosen = tuple(dict.fromkeys(names or DEFAULT_NAMES))
+    chosen = expanded(names or DEFAULT_NAMES)
     comparison = ComparisonSettings(
         names=chosen,
         data=data,
@@ -187,12 +215,15 @@ def compare_command(
         seed=seed,
         closure_batches=closure_batches,
         implementation=implementation,
+        rates=rates,
+        against=against,
+        theme=theme,
         overrides=parse_overrides(settings or [], chosen),
         threads=threads,
         picture=picture,
         json=json,
     )
-    with progress_bar(epochs) as report_progress:
+    with progress_bar() as report_progress:
         report = compare(comparison, report_progress)
     print_report(report)
 

@@ -49,7 +49,7 @@ def _modernize(optimizer: StatefulOptimizer) -> None:
     if STEP in optimizer.state_buffers:
         params = [p for group in optimizer.param_groups for p in group["params"]]
         for state in filter(None, map(optimizer.state.get, params)):
-            state[STEP] = torch.as_tensor(state[STEP], dtype=COUNTER.dtype)
+            state[STEP] = torch.as_tensor(state[STEP], dtype=COUNTER.fixed_dtype)
 
 
 def _track(optimizer: torch.optim.Optimizer) -> None:

@@ -9,15 +9,15 @@ from typing import Any, ClassVar, dataclass_transform
 
 from torch.optim import Optimizer as TorchOptimizer
 
-from optkit_core.declaration import buffers, fields
+from optkit_core.declaration import buffers, estimates, fields
 from optkit_core.declaration.buffer_kinds.kind import is_number
 from optkit_core.declaration.buffers import COUNTER, STEP, Buffer
 from optkit_core.declaration.fields import Declaration, hyperparameter, option
-from optkit_core.declaration.roles import OPTIONS, Role
+from optkit_core.declaration.roles import OPTIONS, VALUES, Role
 from optkit_core.errors import DeclarationError, did_you_mean
 
 
-@dataclass_transform(field_specifiers=(hyperparameter, option))
+@dataclass_transform(field_specifiers=(hyperparameter, option, estimates.estimate))
 class Declared:
     """Turns the declarations in a class body into checked classes and a signature."""
 
@@ -33,6 +33,8 @@ class Declared:
     is_joint: ClassVar[bool] = False
     has_body: ClassVar[bool] = False
     hyperparameter_names: ClassVar[tuple[str, ...]] = ()
+    estimate_names: ClassVar[tuple[str, ...]] = ()
+    value_names: ClassVar[tuple[str, ...]] = ()
     option_names: ClassVar[tuple[str, ...]] = ()
     step_options: ClassVar[tuple[str, ...]] = ()
     default_values: ClassVar[Mapping[str, Any]] = {}
@@ -71,9 +73,12 @@ class Declared:
         # A set of its own: what its base has warned of, a subclass warns of again.
         cls.known_annotations = set()
         cls.hyperparameter_names = fields.names(cls.declarations, Role.HYPERPARAMETER)
+        cls.estimate_names = fields.names(cls.declarations, Role.ESTIMATE)
+        cls.value_names = fields.names(cls.declarations, *VALUES)
         cls.option_names = fields.names(cls.declarations, *OPTIONS)
         cls.step_options = fields.names(cls.declarations, Role.STEP)
         cls.default_values = {name: item.default for name, item in cls.declarations.items()}
+        cls.default_values |= estimates.starts(cls.declarations, cls.default_values)
         cls.positional = fields.positional(cls.declarations)
         # A subclass that declares nothing of its own loads its base's checkpoints.
         if "schema_name" not in vars(cls) and _is_algorithm(cls):
@@ -93,13 +98,14 @@ def _check(cls: type[Declared]) -> None:
         if name == "params" or complaint:
             reason = complaint or "params is the name of what is optimized."
             raise DeclarationError(f"{cls.__name__} can't declare {name}: {reason}")
+    estimates.require_starts(cls.__name__, cls.declarations)
     for name, buffer in cls.buffers.items():
         complaint = _buffer_complaint(cls, name, buffer)
         if complaint:
             raise DeclarationError(f"{cls.__name__} can't have the buffer {name!r}: {complaint}")
     for name, value in vars(cls).items():
         if name in {**cls.declarations, **cls.buffers} and not isinstance(value, Buffer):
-            maker = "hyperparameter" if name in cls.declarations else "Buffer"
+            maker = "Buffer" if name in cls.buffers else cls.declarations[name].maker
             raise DeclarationError(
                 f"{cls.__name__} sets {name} = {value!r:.40}, but its base class declares "
                 f"{name}; declare it anew with {maker}(...)."

@@ -54,14 +54,14 @@ def complaints(
     """Say which of these arguments are of a wrong type or value.
 
     Args:
-        dtype: a floating dtype, or None.
+        dtype: a floating dtype, a function of the parameter, or None.
         since: a version of the schema, from 1.
         doc: a phrase.
         optional: True or False.
         shape: a function of the parameter, or None.
         when: the name of a hyperparameter, a function, or None.
     """
-    if not (dtype is None or dtype in DTYPES):
+    if not (dtype is None or callable(dtype) or dtype in DTYPES):
         yield f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r:.40}."
     # Not isinstance, which lets True pass as version 1.
     if type(since) is not int or since < 1:

@@ -23,6 +23,7 @@ from optkit_core.declaration.buffer_kinds import (
     ShapedKind,
     TensorKind,
 )
+from optkit_core.declaration.buffer_kinds.kind import Dtype
 from optkit_core.declaration.buffer_kinds.scalar_kind import STEP as STEP
 from optkit_core.errors import DeclarationError
 
@@ -38,7 +39,8 @@ class Buffer:
             too, and None as a value.
         doc: one phrase, shown by `optkit.describe`.
         dtype: float16, bfloat16, float32 or float64, for a complex parameter that of its parts;
-            None (default): the parameter's.
+            with `shape` also a function that is called with the parameter. None (default): the
+            parameter's.
         shape: a function that is called with the parameter, a complex one as pairs of real
             numbers, and returns sizes; None (default): what `kind` says.
         kind: ``"per element"`` (default): a tensor of the parameter's shape, device and
@@ -70,7 +72,7 @@ class Buffer:
 
     init: Any
     doc: str
-    dtype: torch.dtype | None
+    dtype: Dtype | None
     shape: Callable[[Tensor], Sequence[int]] | None
     kind: str
     since: int
@@ -83,7 +85,7 @@ class Buffer:
         self,
         init: Any = 0.0,
         doc: str = "",
-        dtype: torch.dtype | None = None,
+        dtype: Dtype | None = None,
         *,
         shape: Callable[[Tensor], Sequence[int]] | None = None,
         kind: str | None = None,
@@ -136,9 +138,13 @@ class Buffer:
     def allocate_all(self, params: Sequence[Tensor], group: Mapping[str, Any]) -> list[Any]:
         """Return the buffers for parameters of one dtype and group, as `allocate` does."""
         value = group[self.init] if isinstance(self.init, str) else self.init
-        if self.is_set_by_body:
+        if self.is_set_by_body or callable(self.init):
             value = 0.0
-        return self.rules.allocate_all(value, params, group)
+        buffers = self.rules.allocate_all(value, params, group)
+        if callable(self.init):
+            for buffer, p in zip(buffers, params, strict=True):
+                buffer.copy_(self.init(p))
+        return buffers
 
     def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
         """Return a tensor without values to be the buffer of `parameter`.
@@ -175,6 +181,11 @@ class Buffer:
     def is_set_by_body(self) -> bool:
         """Whether it starts from what the update body writes in its first step."""
         return self.init is None and self.is_tensor
+
+    @property
+    def fixed_dtype(self) -> torch.dtype | None:
+        """The declared dtype, None where it depends on the parameter."""
+        return None if callable(self.dtype) else self.dtype
 
     @property
     def is_tensor(self) -> bool:

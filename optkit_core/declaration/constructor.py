@@ -51,6 +51,7 @@ def signature(declared: Mapping[str, fields.Declaration]) -> inspect.Signature:
                 annotation=item.annotation,
             )
             for name, item in fields.in_order(declared)
+            if item.is_argument
         ],
         return_annotation=None,
     )

@@ -55,8 +55,18 @@ class Declaration:
 
     @property
     def is_option(self) -> bool:
-        """Whether it is something else than a hyperparameter."""
-        return self.role is not Role.HYPERPARAMETER
+        """Whether no update body is given it."""
+        return self.role in OPTIONS
+
+    @property
+    def maker(self) -> str:
+        """The name of the function that makes such a declaration."""
+        return "option" if self.is_option else self.role.value
+
+    @property
+    def is_argument(self) -> bool:
+        """Whether a constructor takes it."""
+        return self.role is not Role.ESTIMATE
 
     def complaint(self, name: str) -> str:
         """Return what is wrong with the declaration itself, or an empty string.
@@ -209,7 +219,7 @@ class CheckedClass:
         fields = {
             name: attrs.field(default=item.default, converter=partial(item.check, name))
             for name, item in owner.declarations.items()
-            if not item.is_option
+            if item.role is Role.HYPERPARAMETER
         }
 
         def require_together(self: Any) -> None:

@@ -230,16 +230,24 @@ def at_least(
     return RealInterval(low, closed=infinite, optional=optional, torch_words=torch_words)
 
 
-def within(low: float, high: float, *, closed: bool = False, torch_words: str = "") -> Range:
+def within(
+    low: float,
+    high: float,
+    *,
+    closed: bool = False,
+    optional: bool = False,
+    torch_words: str = "",
+) -> Range:
     """Allow real numbers from `low` (included) to `high` (excluded unless `closed`).
 
     Args:
         low: the smallest number that is allowed.
         high: the smallest number above that isn't.
         closed: whether `high` is allowed too (default False).
+        optional: whether None is allowed too (default False).
         torch_words: what torch.optim says of another value (default: ``Invalid ... value``).
     """
-    return RealInterval(low, high, closed, torch_words=torch_words)
+    return RealInterval(low, high, closed, optional, torch_words)
 
 
 def each(range: Range, length: int = 2) -> Range:

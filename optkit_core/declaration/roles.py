@@ -13,6 +13,8 @@ class Role(Enum):
     Attributes:
         HYPERPARAMETER: what the mathematics depends on; an update body is given its value, and a
             checkpoint without it isn't whole.
+        ESTIMATE: what an algorithm finds out over all parameters as it goes. It is the same in all
+            groups, an update body is given it, and a checkpoint without it isn't whole.
         STEP: what a step does beside that, ``maximize`` for example. Parameters step together
             only where their groups agree in it; a checkpoint restores it.
         EXECUTION: how a step is carried out, ``eager_state`` for example. It stays as it is when
@@ -23,6 +25,7 @@ class Role(Enum):
     """
 
     HYPERPARAMETER = "hyperparameter"
+    ESTIMATE = "estimate"
     STEP = "step"
     EXECUTION = "execution"
     REQUEST = "request"
@@ -33,6 +36,9 @@ class Role(Enum):
         """Whether the value in a checkpoint replaces the live one."""
         return self not in (Role.EXECUTION, Role.REQUEST)
 
+
+VALUES = (Role.HYPERPARAMETER, Role.ESTIMATE)
+"""What an update body is given."""
 
 OPTIONS = (Role.STEP, Role.EXECUTION, Role.REQUEST)
 """What an option can be declared as."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.implementations import foreach, step_counters
+from optkit_core.implementations import foreach, scalar_buffers, step_counters
 from optkit_core.implementations.state_view import StateView
 from optkit_core.selection.offer import Launch, Offer, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
@@ -80,7 +80,7 @@ def _by_shape(bucket: Bucket) -> Iterator[tuple[float | None, Bucket]]:
 
 
 def _form(bucket: Bucket, position: int) -> Any:
-    tensors = [bucket.states[position][name] for name in bucket.names]
+    tensors = [bucket.states[position][name] for name in bucket.tensors]
     return tuple((tensor.shape, tensor.dtype) for tensor in (bucket.params[position], *tensors))
 
 
@@ -89,13 +89,15 @@ def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) ->
 
     As in the for-loop, where dtypes differ it computes in the widest of them.
     """
-    columns = [bucket.params, *([state[name] for state in bucket.states] for name in bucket.names)]
+    names, cells = bucket.tensors, scalar_buffers.shared_cells(bucket)
+    columns = [bucket.params, *([state[name] for state in bucket.states] for name in names)]
     widest = reduce(torch.promote_types, [column[0].dtype for column in columns])
     p, *buffers = batches = [_batch(column).to(widest) for column in columns]
     view = StateView(bucket.is_new)
-    view.show(dict(zip(bucket.names, buffers, strict=True)))
+    view.show(dict(zip(names, buffers, strict=True)), cells)
     g = _batch(bucket.directed_grads()).to(widest)
     algorithm.update(p, g, view, bucket.values[0], count)
+    scalar_buffers.store(bucket.states, cells)
     for column, batch in zip(columns, batches, strict=True):
         torch._foreach_copy_(column, batch.unbind())
 

@@ -20,6 +20,9 @@ The method of the same name that is given another tensor is another one: ``x.max
 WITH_TENSOR = frozenset({"add", "mul", "div"})
 """Methods of which torch's multi-tensor operation takes a single tensor as an argument."""
 
+WITH_NUMBERS = frozenset({"add", "sub", "mul", "div", "pow", "clamp_min", "clamp_max"})
+"""Methods of which torch's multi-tensor operation takes a number for each tensor."""
+
 REFLECTED = {"add": "__radd__", "sub": "__rsub__", "mul": "__rmul__", "div": "__rtruediv__"}
 """What a tensor's methods are, seen from the argument."""
 
@@ -104,10 +107,10 @@ class Bundle(Operators):
         is_scaled = method in ("mul", "mul_") and isinstance(arguments[0], (int, float))
         return is_scaled and self.tensors[0].dtype == torch.float16 and self.tensors[0].is_cpu
 
-    def _sizes(self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Bundle:
-        """Return sizes as numbers of the host: no device is asked, and all dtypes hold them."""
+    def _sizes(self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Sizes:
+        """Return sizes, which are numbers of the host: no device is asked."""
         sizes = self._one_by_one(method, arguments, keywords)
-        return Bundle(torch.tensor(sizes, dtype=torch.float64, device="cpu").unbind())
+        return Sizes(torch.tensor(sizes, dtype=torch.float64, device="cpu").unbind())
 
     def _one_by_one(
         self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
@@ -118,12 +121,33 @@ class Bundle(Operators):
         ]
 
 
+class Sizes(Bundle):
+    """Numbers, one for each tensor of a bundle, and what is computed of them and of others.
+
+    Beside a tensor they are what Python's numbers are: they don't widen its dtype.
+    """
+
+    def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Apply a tensor method to the numbers."""
+        result = super().apply(method, *arguments, **keywords)
+        is_alone = not any(type(argument) is Bundle for argument in arguments)
+        return Sizes(result.tensors) if is_alone else result
+
+    @property
+    def numbers(self) -> list[float]:
+        """The numbers, as Python's."""
+        return [tensor.item() for tensor in self.tensors]
+
+
 def _multi_tensor_operation(method: str, arguments: Sequence[Any]) -> Callable[..., Any] | None:
     """Return torch's multi-tensor operation for a method with these arguments, if it has one."""
     if method in REDUCTIONS:
         return None if arguments else getattr(torch, f"_foreach_{REDUCTIONS[method]}")
     has_tensor = any(isinstance(argument, Tensor) for argument in arguments)
     if has_tensor and method.removesuffix("_") not in WITH_TENSOR:
+        return None
+    has_sizes = any(isinstance(argument, Sizes) for argument in arguments)
+    if has_sizes and method.removesuffix("_") not in WITH_NUMBERS:
         return None
     return getattr(torch, f"_foreach_{method}", None)
 
@@ -147,9 +171,16 @@ def _differ(keywords: Mapping[str, Any]) -> bool:
 
 
 def _unwrap(value: Any) -> Any:
+    if isinstance(value, Sizes):
+        return value.numbers
     return value.tensors if isinstance(value, Bundle) else value
 
 
 def _at(values: Any, index: int) -> Any:
     """Return positional or keyword arguments with each bundle's tensor at an index."""
-    return replaced(values, lambda v: v.tensors[index] if isinstance(v, Bundle) else v)
+    return replaced(values, lambda v: _element(v, index) if isinstance(v, Bundle) else v)
+
+
+def _element(value: Bundle, index: int) -> Any:
+    tensor = value.tensors[index]
+    return tensor.item() if isinstance(value, Sizes) else tensor

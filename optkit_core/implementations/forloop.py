@@ -104,13 +104,13 @@ def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
     for p, g, state, h, kept, t in zip(*columns, strict=True):
         wide, g, *tensors = widened((p, g, *(state[name] for name in names)))
         values = [Recorded(tensor, replaceable=True) for tensor in tensors]
-        parameter = Recorded(wide, replaceable=wide is not p)
+        # A body that reads its parameter, by a norm say, has autograd save what it read.
+        parameter = Recorded(wide.clone() if wide is p else wide, replaceable=True)
         view = StateView(bucket.is_new)
         cells = scalar_buffers.cells_of(state, bucket.scalars, shown_to_autograd)
         view.show(dict(zip(names, values, strict=True)), cells)
         algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, t)
-        if wide is not p:  # the parameter stays the same tensor, in its own dtype
-            p.copy_(parameter.tensor)
+        p.copy_(parameter.tensor)  # which stays the same tensor, in its own dtype
         for name, value in zip(names, values, strict=True):
             new = value.tensor.to(state[name].dtype)
             kept[name] = torch.view_as_complex(new) if kept[name].is_complex() else new

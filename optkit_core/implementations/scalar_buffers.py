@@ -112,7 +112,9 @@ def first_cells(buffers: Mapping[str, Buffer], h: Any) -> Cells:
         n: getattr(h, b.init) if isinstance(b.init, str) else b.init for n, b in scalars.items()
     }
     # Which dtype a parameter gives to one that declares none changes no instruction.
-    return {n: ScalarCell(float(starts[n]), b.dtype or torch.float64) for n, b in scalars.items()}
+    return {
+        n: ScalarCell(float(starts[n]), b.fixed_dtype or torch.float64) for n, b in scalars.items()
+    }
 
 
 def store(states: Sequence[Mapping[str, Any]], cells: Cells) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.composition import group_algorithms
-from optkit_core.declaration import fields
+from optkit_core.declaration import estimates, fields
 from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import REQUESTS
 from optkit_core.declaration.tensor_types import PLAIN_TYPES
@@ -34,7 +34,8 @@ def bind(owner: type[Declared], arguments: Any, keywords: Any) -> tuple[Any, dic
         HyperparameterError: a name isn't declared, or a value is out of range.
     """
     name, positional = owner.__name__, ("params", *owner.positional)
-    fields.require_known_names(name, keywords, ("params", *owner.declarations))
+    taken = (key for key, item in owner.declarations.items() if item.is_argument)
+    fields.require_known_names(name, keywords, ("params", *taken))
     if len(arguments) > len(positional):
         raise ParametersError(
             f"{name} takes at most {len(positional)} positional arguments "
@@ -47,6 +48,7 @@ def bind(owner: type[Declared], arguments: Any, keywords: Any) -> tuple[Any, dic
     if "params" not in values:
         raise ParametersError(f"{name} needs params, what it is to optimize, as first argument.")
     params = values.pop("params")
+    values |= estimates.starts(owner.declarations, values)
     check_group(owner, values)
     return params, values
 

@@ -10,6 +10,7 @@ import torch
 
 from optkit_core.checkpoint.schema import schema_of
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.declaration.roles import Role
 from optkit_core.declaration.search_spaces import Search, described
 from optkit_core.declaration.tensor_types import dtype_name
 from optkit_core.optimizer import Optimizer
@@ -146,7 +147,7 @@ def _declared(algorithm: type[Optimizer]) -> tuple[HyperparameterInfo, ...]:
     return tuple(
         HyperparameterInfo(name, item.type, str(item.range), item.default, item.doc, item.search)
         for name, item in algorithm.declarations.items()
-        if not item.is_option
+        if item.role is Role.HYPERPARAMETER
     )
 
 
@@ -171,17 +172,29 @@ def _buffers(algorithm: type[Optimizer]) -> tuple[BufferInfo, ...]:
     return tuple(_buffer(name, item) for name, item in schema_of(algorithm).buffers.items())
 
 
+def _dtype_rule(item: Buffer) -> str:
+    if callable(item.dtype):
+        return "a function of the parameter"
+    return item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype)
+
+
 def _buffer(name: str, item: Buffer) -> BufferInfo:
     return BufferInfo(
         name,
         item.kind,
-        item.rules.dtype_rule if item.dtype is None else dtype_name(item.dtype),
-        "when it is written" if item.optional else str(item.init),
+        _dtype_rule(item),
+        _start(item),
         item.doc,
         item.rules.shape_rule,
         item.rules.device_rule,
         item.since,
     )
+
+
+def _start(item: Buffer) -> str:
+    if callable(item.init):
+        return "a function of the parameter"
+    return "when it is written" if item.optional else str(item.init)
 
 
 def _implementations(algorithm: type[Optimizer]) -> tuple[str, ...]:

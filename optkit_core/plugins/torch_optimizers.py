@@ -44,6 +44,20 @@ def create(
     return optimizer
 
 
+def counterpart(algorithm: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer] | None:
+    """Return the class of torch.optim that has the name of an algorithm's class.
+
+    Args:
+        algorithm: the class; for one of torch's own there is none.
+
+    >>> import optkit
+    >>> counterpart(optkit.get("adamax"))
+    <class 'torch.optim.adamax.Adamax'>
+    """
+    found = getattr(torch.optim, algorithm.__name__, None)
+    return found if isinstance(found, type) and found is not algorithm else None
+
+
 def watch(optimizer: torch.optim.Optimizer) -> None:
     """Fire optkit's hooks for an optimizer of a class that isn't optkit's.
 

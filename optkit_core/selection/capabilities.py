@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.declaration.roles import Role
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.select_implementation import by_preference
@@ -141,11 +140,7 @@ class Questions:
         self.algorithm = algorithm
         self.offers = offers_of(algorithm)
         self.h = SimpleNamespace(
-            **{
-                name: item.default
-                for name, item in algorithm.declarations.items()
-                if item.role is Role.HYPERPARAMETER
-            }
+            **{name: algorithm.default_values[name] for name in algorithm.value_names}
         )
         self.layout = torch.strided
         if not self.about("cpu") and self.about("cpu", layout=torch.sparse_coo):
@@ -170,7 +165,7 @@ class Questions:
         takes = getattr(self.algorithm, "unsupported_reason", None)
         if takes is None:
             return UNKNOWN
-        reason = takes(key, self.h)
+        reason = takes(key, self.h) or self._parameter_complaint(key.dtype)
         if reason or not self.offers:
             return Answer(not reason, reason or "")
         answers = [self._by(offer, key) for offer in by_preference(key, self.offers)]
@@ -181,6 +176,14 @@ class Questions:
         if name not in self.algorithm.declarations:
             return Answer(False, f"{self.algorithm.__name__} takes no {name}")
         return self.about(device, layout=self.layout, **{name: True})
+
+    def _parameter_complaint(self, dtype: torch.dtype) -> str:
+        dims = _dims(self.algorithm)
+        shape = (2,) * (2 if dims is None or 2 in dims else dims[0])
+        complaint = self.algorithm.parameter_complaint(
+            torch.empty(shape, dtype=dtype, device="meta")
+        )
+        return complaint and f"{self.algorithm.__name__} takes no parameter that {complaint}"
 
     def _by(self, offer: Offer, key: BucketKey) -> Answer:
         try:

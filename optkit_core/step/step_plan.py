@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -18,15 +18,28 @@ from optkit_core.step.group_values import GroupOwner, GroupValues
 
 @attrs.define(eq=False)
 class PlannedBucket:
-    """A bucket and what runs it."""
+    """A bucket and what runs it.
+
+    Args:
+        bucket: the parameters, gradients and states.
+        choice: what runs it.
+        body: what is run; None (default): the update body of the optimizer's class.
+    """
 
     bucket: Bucket
     choice: Choice
+    body: Any = None
 
     def holds(self) -> bool:
         """Return whether the bucket is as it was apart from its values; it takes new gradients."""
         asked = self.choice.offer.holds
         return self.bucket.refresh() if asked is None else asked(self.bucket)
+
+    def renew(self) -> None:
+        """Take in values that have changed, and forget what doesn't hold with them."""
+        if not self.holds():
+            self.bucket.kept = None
+            self.bucket.refresh()
 
     def tell(self, changed: Sequence[Change]) -> None:
         """Let what keeps the groups' values know which of them have changed."""
@@ -70,6 +83,9 @@ class StepPlan:
         optimizer: whose plan it is.
         values: the hyperparameters of its groups.
         planned: the buckets.
+
+    Attributes:
+        is_ready: whether everything that a step needs has been there once.
     """
 
     def __init__(
@@ -77,6 +93,7 @@ class StepPlan:
     ) -> None:
         """Note what is to stay as it is for the plan to hold."""
         self.planned = planned
+        self.is_ready = False
         self.values = values
         # Without a reader nothing notices changes, and every step is planned anew.
         reader = native_reader() if any(p.choice.offer.holds for p in planned) else None
@@ -115,12 +132,20 @@ class StepPlan:
         entries = list(map(groups.entry, changes))
         if not all(optimizer.accept_change(*entry) for entry in entries):
             return False
-        changed = [
-            (*entry, groups.renew(index)) for entry, index in zip(entries, changes, strict=True)
-        ]
+        self._tell(groups, changes)
+        return True
+
+    def renew_values(self, optimizer: PlannedOptimizer) -> None:
+        """Take in values that the optimizer itself has just put into its groups."""
+        self.values.forget()
+        if self._watched is not None:
+            groups, _ = self._watched
+            self._tell(groups, groups.changes(optimizer.param_groups) or ())
+
+    def _tell(self, groups: WatchedGroups, changes: Iterable[int]) -> None:
+        changed = [(*groups.entry(index), groups.renew(index)) for index in changes]
         for item in self.planned:
             item.tell(changed)
-        return True
 
     def release_gradients(self) -> bool:
         """Forget the gradients of the step; return whether the plan may serve another one."""

@@ -16,6 +16,7 @@ from optkit_core.api import get
 from optkit_core.optimizer import Optimizer
 from optkit_core.testing import (
     closure_calls,
+    mode_switches,
     resuming,
     sparse_gradients,
     step_requirements,
@@ -42,6 +43,7 @@ REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
     "pickles continue": resuming.pickles,
     "state dicts continue": resuming.state_dicts,
     "files continue": resuming.files,
+    "eval() and train() undo each other": mode_switches.modes,
 }
 """What is required, in the order of the check."""
 

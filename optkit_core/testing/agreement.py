@@ -73,30 +73,29 @@ def is_same(actual: Any, expected: Any) -> bool:
     return bool(actual == expected)
 
 
-def tolerance_for(name: str, parameter: Tensor, entry: Tensor) -> float:
+def tolerance_for(name: str, entry: Tensor, least: float) -> float:
     """Return how far an entry of a parameter's state may differ: counts must not.
 
     Args:
         name: of the entry.
-        parameter: whose state it is in.
         entry: the entry.
+        least: how far its parameter may.
     """
     if name == STEP:
         return 0.0
     # A float32 buffer of a bfloat16 parameter is no more exact than the gradients it sums up.
-    return max(TOLERANCES[parameter.dtype], TOLERANCES.get(entry.dtype, 0.0))
+    return max(least, TOLERANCES.get(entry.dtype, 0.0))
 
 
 def assert_same_state(
-    actual: Mapping[str, Any], expected: Mapping[str, Any], parameter: Tensor, is_exact: bool
+    actual: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float
 ) -> None:
     """Assert that two states of one parameter have the same entries, and that these agree.
 
     Args:
         actual: the state of one implementation.
         expected: that of the reference.
-        parameter: whose state it is; its dtype's tolerance counts.
-        is_exact: whether they must be equal.
+        tolerance: how far their parameter may differ; 0 where they must be equal.
 
     Raises:
         AssertionError: they don't; names the entry.
@@ -105,13 +104,13 @@ def assert_same_state(
         f"has the state {sorted(actual)}, not {sorted(expected)}"
     )
     for name, value in actual.items():
-        if is_exact:
+        if not tolerance:
             # Cut to 80 characters: which entry it is matters more than its elements.
             assert is_same(value, expected[name]), (
                 f"{name} is {value!r:.80}, not {expected[name]!r:.80}"
             )
         elif isinstance(value, Tensor):
             try:
-                assert_close(value, expected[name], tolerance_for(name, parameter, value))
+                assert_close(value, expected[name], tolerance_for(name, value, tolerance))
             except AssertionError as error:
                 raise AssertionError(f"{name}: {error}") from error

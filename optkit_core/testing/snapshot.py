@@ -49,4 +49,4 @@ class Snapshot:
             with prefix_failures(f"parameter {position} of shape {list(p.shape)}"):
                 assert_close(p, q, tolerance)
                 if is_exact or not subject.algorithm.requires_closure:
-                    assert_same_state(own, expected, p, is_exact)
+                    assert_same_state(own, expected, tolerance)

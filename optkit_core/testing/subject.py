@@ -67,10 +67,8 @@ class Subject:
 
     @property
     def tolerance(self) -> float:
-        """How far parameters may differ."""
-        tolerance, updates = TOLERANCES[self.dtype], self.algorithm.update_dtype
-        # What is computed in fewer bits is multiplied by a learning rate, here of 0.01 at most.
-        return tolerance if updates is None else max(tolerance, 0.01 * TOLERANCES[updates])
+        """How far parameters may differ, and at least how far the entries of their states."""
+        return max(TOLERANCES[self.dtype], self.algorithm.tolerances.get(self.dtype, 0.0))
 
     @cached_property
     def implementations(self) -> tuple[str, ...]:

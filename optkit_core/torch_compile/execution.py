@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.implementations.bundle import Bundle
-from optkit_core.torch_compile.tensor_operations import apply
+from optkit_core.torch_compile.tensor_operations import REDUCED, WHOLE, apply
 from optkit_core.tracing.program import Program
 
 
@@ -72,12 +72,23 @@ class _Run:
         for value, (operation, values) in enumerate(
             program.instructions, start=len(program.inputs)
         ):
-            if all(operand in self.shared for operand in values):
+            if operation in REDUCED:
+                self._reduce(value, operation, self._element(values[0]))
+            elif all(operand in self.shared for operand in values):
                 operands = self._aligned([self.shared[operand] for operand in values])
                 self.shared[value] = apply(operation, operands)
             else:
                 operands = [self._element(operand) for operand in values]
                 self.elements[value] = apply(operation, operands)
+
+    def _reduce(self, value: int, operation: str, source: Any) -> None:
+        """Compute a reduction; what a tensor has one of goes on in float64, as in kernels."""
+        tensors = source.tensors if isinstance(source, Bundle) else [source]
+        results = [REDUCED[operation](tensor) for tensor in tensors]
+        if operation in WHOLE:
+            self.shared[value] = joined([result.to(torch.float64) for result in results])
+        else:
+            self.elements[value] = joined(results)
 
     def finish(self) -> None:
         """Store the results; one that is another input's old value is copied in time."""

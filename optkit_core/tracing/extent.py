@@ -8,11 +8,11 @@ from itertools import dropwhile
 
 
 class Extent(IntFlag):
-    """The dims of its parameter over which a value varies; two values that are combined vary
-    over those of both.
+    """The dims of its parameter over which a value varies.
 
-    A parameter is a batch of matrices: rows are its last dim but one, columns its last one. One
-    of fewer dims has a single row, and a batch of one.
+    Two values that are combined vary over those of both. A parameter is a batch of matrices: rows
+    are its last dim but one, columns its last one. One of fewer dims has a single row, and a
+    batch of one.
 
     >>> Extent.BATCH | Extent.ROWS | Extent.COLUMNS == Extent.ELEMENT
     True

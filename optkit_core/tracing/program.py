@@ -71,4 +71,10 @@ class Program(NamedTuple):
     @property
     def is_elementwise(self) -> bool:
         """Whether it looks at one element at a time."""
-        return not self.shaped and not any(i.operation in REDUCTIONS for i in self.instructions)
+        return not (self.shaped or any(i.operation in REDUCTIONS for i in self.instructions))
+
+    @property
+    def reduces(self) -> bool:
+        """Whether a value is computed of many elements."""
+        operations = {REDUCTIONS.get(instruction.operation) for instruction in self.instructions}
+        return any(operation and not operation.is_count for operation in operations)

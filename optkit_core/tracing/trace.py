@@ -52,7 +52,8 @@ class Symbol(TracedTensor, Operators):
         if method == "detach" or (method == "double" and self._is_per_tensor):
             return self  # a value of a whole tensor is float64 in every kernel
         if is_reduction(method, arguments):
-            return reduced(self, method, arguments, keywords)
+            result: Symbol = reduced(self, method, arguments, keywords)
+            return result
         if method == "zero_":
             return self.apply("fill_", 0.0)
         in_place = is_in_place(method)

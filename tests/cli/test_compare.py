@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import struct
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import optkit
+import optkit_core
 
 for library in ("typer", "rich", "sklearn", "matplotlib"):
     pytest.importorskip(library)
@@ -143,6 +145,142 @@ def test_set_reaches_one_optimizer(capsys):
     assert outcomes["adamax"]["hyperparameters"] == {"lr": 0.5, "betas": [0.8, 0.9]}
     assert outcomes["adagrad"]["hyperparameters"] == {}
     assert "lr=0.5" in out
+
+
+def test_patterns_stand_for_names_and_each_counts_once(capsys):
+    figures, _ = compared(capsys, "adama*", "adam?x", "adagrad", "--data", "iris", "--epochs", "1")
+    assert set(by_name(figures)) == {"adagrad", *optkit.available("adama*")}
+    assert len(figures["outcomes"]) == len(by_name(figures))
+
+
+@pytest.mark.slow
+def test_the_whole_family_is_compared_or_left_out_with_a_sentence(capsys):
+    figures, out = compared(capsys, "*", "--data", "iris", "--epochs", "6")
+    assert {*by_name(figures), *figures["left_out"]} == set(optkit.available())
+    for name, reason in figures["left_out"].items():
+        assert f"{name} left out: it {reason}" in " ".join(out.split())
+    assert not [name for name, outcome in by_name(figures).items() if outcome["diverged"]]
+
+
+class Columns(optkit_core.Elementwise):
+    """Takes sparse gradients only, or matrices only."""
+
+    lr: float = optkit_core.hyperparameter(default=0.1, range=optkit_core.at_least(0.0))
+
+    @staticmethod
+    def update(p, g, s, h, t):
+        p.add_(g, alpha=-h.lr)
+
+
+class OfSparse(Columns):
+    """Takes sparse gradients only."""
+
+    @classmethod
+    def unsupported_reason(cls, key, h):
+        return None if key.layout == torch.sparse_coo else "its gradients must be sparse"
+
+
+class OfMatrices(Columns):
+    """Takes matrices only."""
+
+    parameter_dims = (2,)
+
+
+def test_an_algorithm_that_cannot_take_the_task_is_left_out(capsys, registered):
+    registered("of-sparse", OfSparse)
+    registered("of-matrices", OfMatrices)
+    words = ["--data", "iris", "--epochs", "1"]
+    figures, out = compared(capsys, "of-sparse", "of-*", "adagrad", *words)
+    assert list(by_name(figures)) == ["adagrad"]
+    assert "sparse gradients only" in figures["left_out"]["of-sparse"]
+    assert "2 dimensions" in figures["left_out"]["of-matrices"]
+    assert "of-matrices left out: it takes parameters of 2 dimensions" in " ".join(out.split())
+    line = refusal(capsys, "of-*", *words)
+    assert "none of them can" in line and "of-sparse takes sparse gradients only" in line
+
+
+def test_rates_are_searched_where_an_algorithm_declares_a_range(capsys):
+    words = ["--data", "iris", "--epochs", "12", "--set", "adamax.lr=0.5"]
+    figures, out = compared(capsys, "adagrad", "adamax", "lbfgs", *words)
+    rates = {name: outcome["rate"] for name, outcome in by_name(figures).items()}
+    tried = rates["adagrad"]["tried"]
+    assert [trial["lr"] for trial in tried] == [0.001, 0.0032, 0.01, 0.032, 0.1, 0.32, 1.0]
+    best = min(tried, key=lambda trial: trial["loss"])
+    assert rates["adagrad"]["lr"] == best["lr"] and rates["adagrad"]["source"] == "searched"
+    assert rates["adamax"] == {"lr": 0.5, "source": "given", "tried": []}
+    assert rates["lbfgs"] == {"lr": 1.0, "source": "default", "tried": []}
+    assert f"{best['lr']:.2g}" in out and "of 7 in the declared range" in " ".join(out.split())
+
+
+def test_the_rate_that_was_found_gives_the_same_figures(capsys):
+    words = ["--data", "wine", "--epochs", "6"]
+    (found,) = compared(capsys, "adagrad", *words)[0]["outcomes"]
+    given = ["--set", f"adagrad.lr={found['rate']['lr']}"]
+    (again,) = compared(capsys, "adagrad", *words, *given)[0]["outcomes"]
+    assert again["curve"] == found["curve"] and again["rate"]["source"] == "given"
+
+
+def test_the_defaults_on_demand(capsys):
+    figures, out = compared(
+        capsys, "adagrad", "--data", "iris", "--epochs", "1", "--rates", "default"
+    )
+    assert figures["outcomes"][0]["rate"] == {"lr": 0.01, "source": "default", "tried": []}
+    assert "as given, or the default" in out
+
+
+def test_beside_torch(capsys, registered):
+    registered("house-columns", Columns)
+    words = ["--data", "iris", "--epochs", "1", "--against", "torch"]
+    figures, out = compared(capsys, "adagrad", "lbfgs", "house-columns", *words)
+    times = {item["name"]: item for item in figures["against"]}
+    assert set(times) == {"adagrad", "lbfgs"}
+    assert times["adagrad"]["torch_class"] == "Adagrad"
+    assert times["adagrad"]["torch_implementation"] in ("forloop", "foreach", "fused")
+    assert times["lbfgs"]["torch_implementation"] == "its own"
+    assert all(item["seconds"] > 0 and item["torch_seconds"] > 0 for item in times.values())
+    assert f"{times['adagrad']['ratio']:.2f}" in out
+
+
+def test_settings_go_to_torch_where_it_knows_them(capsys):
+    words = ["--data", "iris", "--epochs", "1", "--against", "torch"]
+    given = ["--set", "adagrad.lr_decay=0.1", "--set", "lbfgs.line_search_fn=more_thuente"]
+    figures, _ = compared(capsys, "adagrad", "lbfgs", *words, *given)
+    assert [item["name"] for item in figures["against"]] == ["adagrad", "lbfgs"]
+
+
+def test_modes_are_turned_to_for_steps_and_for_looking(capsys, registered):
+    class Turning(torch.optim.SGD):
+        """Is in training for steps only."""
+
+        turns: list[str] = []  # noqa: RUF012 - for this test alone
+
+        def train(self):
+            self.turns.append("train")
+
+        def eval(self):
+            self.turns.append("eval")
+
+        def step(self, closure=None):
+            assert self.turns[-1] == "train"
+            return super().step(closure)
+
+    registered("turning", Turning)
+    compared(capsys, "turning", "--data", "iris", "--epochs", "2")
+    assert Turning.turns == ["eval", "train", "eval", "train", "eval"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_picture_has_the_names_of_many_curves_beside_them(capsys, registered, theme, tmp_path):
+    names = [f"an-optimizer-{number}" for number in range(20)]
+    for number, name in enumerate(names):
+        registered(name, type(f"SGD{number}", (torch.optim.SGD,), {}))
+    words = ["--data", "iris", "--epochs", "2", "--picture", "curves.svg", "--theme", theme]
+    compared(capsys, *names, *words, *(f"--set={n}.lr={10.0**-i}" for i, n in enumerate(names)))
+    drawn = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    assert drawn.count("<!-- an-optimizer-") == len(names)
+    styles = re.findall(r"stroke-dasharray: ([\d. ,]+);[^>]*stroke: (#\w+)", drawn)
+    assert len(set(styles)) >= 10  # of the second ten, which share the colors of the first
+    assert ("#16191d" in drawn) == (theme == "dark")
 
 
 def test_set_can_take_the_line_search_away(capsys):
@@ -280,6 +418,11 @@ def test_a_csv_file_with_a_field_beyond_all_bounds(capsys, csv_file):
         (["--data", ".", "--target", "x"], ["directory", "CSV"]),
         (["--target", "x"], ["--target 'x'", "'digits'"]),
         (["adagrat"], ["'adagrat'", "'adagrad'"]),
+        (["adamx*"], ["'adamx*'", "Did you mean 'adamax'", "optkit list"]),
+        (["lb*", "--set", "adamax.lr=1"], ["'adamax'", "isn't compared", "lbfgs"]),
+        (["--rates", "best"], ["--rates", "'best'", "searched, default"]),
+        (["--against", "tensorflow"], ["--against", "'tensorflow'", "torch"]),
+        (["--theme", "blue"], ["--theme", "'blue'", "light, dark"]),
         (["--set", "adagrad.lr"], ["'adagrad.lr'", "NAME.KEY=VALUE"]),
         (["--set", "lr=1"], ["'lr=1'", "NAME.KEY=VALUE"]),
         (["--set", "adagrad.lr="], ["NAME.KEY=VALUE"]),

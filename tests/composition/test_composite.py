@@ -35,8 +35,9 @@ from optkit_core import (
     unregister_plugin,
 )
 
-PAIRS = list(pairwise([*ELEMENTWISE, next(iter(ELEMENTWISE))]))
-"""Each elementwise algorithm beside another one."""
+DENSE = [name for name, cls in ELEMENTWISE.items() if cls is not optkit.get("sparseadam")]
+PAIRS = list(pairwise([*DENSE, DENSE[0]]))
+"""Each algorithm that takes dense gradients beside another one."""
 
 each_pair = pytest.mark.parametrize(("first", "second"), PAIRS)
 
@@ -534,3 +535,54 @@ def test_a_compiled_step_has_the_same_result() -> None:
         step()
     train(twin, other, 2)
     assert_same(model, twin)
+
+
+def transformer() -> torch.nn.Sequential:
+    torch.manual_seed(3)
+    return torch.nn.Sequential(
+        torch.nn.Embedding(11, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 1)
+    )
+
+
+def parted(model: Any) -> Any:
+    """Return Muon for the matrices of hidden layers, and AdamW for all else."""
+    matrices = [(name, p) for name, p in model.named_parameters() if name == "1.weight"]
+    rest = [(name, p) for name, p in model.named_parameters() if name != "1.weight"]
+    return optkit.create(
+        "adamw",
+        [{"params": rest}, {"params": matrices, "algorithm": "muon", "lr": 0.02}],
+        lr=1e-3,
+        weight_decay=0.1,
+    )
+
+
+def test_matrices_and_the_rest() -> None:
+    model, twin = transformer(), transformer()
+    optimizer = parted(model)
+    alone = [
+        optkit.create(
+            "adamw",
+            [p for p in twin.parameters() if p is not twin[1].weight],
+            lr=1e-3,
+            weight_decay=0.1,
+        ),
+        optkit.create("muon", [twin[1].weight], lr=0.02),
+    ]
+    tokens = torch.arange(11)
+    for _ in range(5):
+        for one, optimizers in ((model, [optimizer]), (twin, alone)):
+            one.zero_grad()
+            one(tokens).square().mean().backward()
+            for each in optimizers:
+                each.step()
+    assert_same(model, twin)
+    assert [b.algorithm for b in optimizer.explain().buckets] == ["AdamW", "Muon"]
+    other = parted(copy.deepcopy(model))
+    other.load_state_dict(optimizer.state_dict())
+    assert fingerprint(other.state_dict()) == fingerprint(optimizer.state_dict())
+
+
+def test_vectors_for_muon_are_refused_with_the_way_out() -> None:
+    model = transformer()
+    with pytest.raises(GroupError, match=r"takes 2D parameters alone. Let a group of its own name"):
+        optkit.create("adamw", [{"params": model[1].parameters(), "algorithm": "muon"}])

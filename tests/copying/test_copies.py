@@ -31,7 +31,7 @@ world = pytest.fixture(distributions.world)
 notes = pytest.fixture(distributions.notes)
 
 ALGORITHMS = {
-    **algorithms.ALGORITHMS,
+    **{name: algorithms.ALGORITHMS[name] for name in algorithms.NAMES},
     "descent": Descent,
     "whole": thirdparty.Whole,
     "lookahead": Lookahead,

@@ -8,7 +8,7 @@ from typing import Any
 import devices
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH
+from algorithms import ELEMENTWISE, TORCH, declared, skip_without_kernel
 from awkward_values import is_close, values
 from bodies import CALLS, Mixed, Timed, calling
 from devices import both, needs_gpu, on, sized
@@ -71,6 +71,7 @@ def test_every_operation(device: torch.device, name: str, dtype: torch.dtype) ->
 def test_a_learning_rate_in_the_devices_memory(
     device: torch.device, name: str, capturable: bool
 ) -> None:
+    skip_without_kernel(name, capturable)
     lr = torch.tensor(0.05, device=device)
     params = parameters(torch.float32)
     assert_agree(*both(ALGORITHMS[name], params, device, lr=lr, capturable=capturable))
@@ -136,7 +137,7 @@ def test_a_gradient_of_zero_in_float16_is_no_nan(device: torch.device, name: str
     (p,) = sized(device, [CHUNK + 5], torch.float16)
     before = p.detach().clone()
     p.grad = torch.zeros_like(p)
-    optkit.create(name, [p], eps=1e-8, implementation="fused").step()
+    optkit.create(name, [p], implementation="fused", **declared(name, eps=1e-8, lambd=0.0)).step()
     assert torch.equal(p, before)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import devices
 import pytest
 import torch
-from algorithms import ELEMENTWISE
+from algorithms import ELEMENTWISE, skip_without_kernel
 from bodies import Timed
 from devices import Params, needs_gpu, sized
 from groupings import by_rate, by_rate_on_device, by_two
@@ -75,6 +75,7 @@ def test_a_graph_replays_what_was_captured(device: torch.device, name: str, grou
     """Also when the tables of eager steps are gone, and their memory is used otherwise."""
     if name == "timed" and groups is by_two:
         pytest.skip("it has no weight decay")
+    skip_without_kernel(name, capturable=True)
     found = []
     for is_captured in (True, False):
         params, optimizer, static = with_gradients(ALGORITHMS[name], device, groups)
@@ -95,6 +96,7 @@ def test_a_graph_replays_what_was_captured(device: torch.device, name: str, grou
 def test_a_graph_is_one_launch_for_all_groups(
     device: torch.device, name: str, launches: Any
 ) -> None:
+    skip_without_kernel(name, capturable=True)
     _, optimizer, _ = with_gradients(ALGORITHMS[name], device, by_rate)
     launches.clear()
     replay = captured(optimizer.step, device)

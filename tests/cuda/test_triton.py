@@ -8,7 +8,7 @@ import devices
 import interpreted
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH
+from algorithms import ELEMENTWISE, TORCH, declared, skip_without_kernel, steady
 from bodies import Branching, Mixed, Timed
 from problems import DTYPES, INFOS, copies, gradients, parameters, run, set_gradients
 
@@ -42,6 +42,7 @@ def agree(
 ) -> None:
     """Assert that the kernel does to parameters and states what the for-loop does."""
     other = copies(params)
+    options = {**steady(algorithm, params[0].dtype), **options}
     fused = algorithm(params, implementation="fused", **options)
     forloop = algorithm(other, implementation="forloop", **options)
     assert_agree(run(fused, params, steps), run(forloop, other, steps))
@@ -96,7 +97,7 @@ def test_awkward_gradients(name: str) -> None:
     values = [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e-45, -1e-40, 3e38, -3e38]
     params = [torch.nn.Parameter(torch.tensor(values * 8)) for _ in range(2)]
     optimizers = [
-        optkit.create(name, [p], lr=0.1, eps=1e-8, implementation=implementation)
+        optkit.create(name, [p], **declared(name, lr=0.1, eps=1e-8), implementation=implementation)
         for p, implementation in zip(params, ("fused", "forloop"), strict=True)
     ]
     for shift in range(3):
@@ -118,6 +119,7 @@ def test_tensor_learning_rate_is_read_by_the_kernel(name: str, dtype: torch.dtyp
 @pytest.mark.parametrize("tensor_lr", [False, True])
 @pytest.mark.parametrize("name", [*ELEMENTWISE, "timed"])
 def test_capturable_reads_the_count_of_steps_from_memory(name: str, tensor_lr: bool) -> None:
+    skip_without_kernel(name, capturable=True)
     lr = torch.tensor(0.05, dtype=torch.float64) if tensor_lr else 0.05
     params = parameters(torch.float64)
     other = copies(params)
@@ -149,6 +151,7 @@ def test_counts_that_differ_are_one_launch(launches: Any) -> None:
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.usefixtures("skipping")
 def test_scaled_gradients_and_skipped_steps(name: str, capturable: bool) -> None:
+    skip_without_kernel(name, capturable)
     params, other = parameters(torch.float32), parameters(torch.float32)
     fused = optkit.create(name, params, implementation="fused", capturable=capturable)
     forloop = optkit.create(name, other, implementation="forloop")

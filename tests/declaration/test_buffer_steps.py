@@ -120,7 +120,10 @@ def test_the_product_is_what_it_says() -> None:
     assert optimizer.state[p]["product"].item() == pytest.approx(product, rel=1e-14)
 
 
-REASONS = {Columns: "'column' is shaped", Factored: "'row' is shaped"}
+REASONS = {
+    Columns: "'column' is of another shape",
+    Factored: "'row' is of another shape",
+}
 
 
 @pytest.mark.parametrize("cls", REASONS)

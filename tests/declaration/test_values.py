@@ -129,7 +129,7 @@ def survives_a_checkpoint(optimizer: Any, folder: Path) -> None:
     pickle.loads(pickle.dumps(optimizer))
 
 
-@pytest.mark.parametrize("cls", ALGORITHMS.values(), ids=NAMES)
+@pytest.mark.parametrize("cls", [ALGORITHMS[name] for name in NAMES], ids=NAMES)
 def test_a_tensor_stays_the_tensor(cls: Any) -> None:
     lr = torch.tensor(0.5)
     optimizer = cls([{"params": [parameter()]}, {"params": [parameter()], "lr": lr}], lr=lr)

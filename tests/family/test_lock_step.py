@@ -55,7 +55,7 @@ def step(optimizers: Any, params: Any, grads: Any) -> None:
 
 
 def assert_same_entries(found: Any, wanted: Any, dtype: torch.dtype) -> None:
-    assert list(found) == list(wanted)
+    assert found.keys() == wanted.keys()
     for key, value in wanted.items():
         # A counter is wider here: torch's sticks at 2^24.
         expected = value.to(found[key].dtype) if key == "step" else value

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ELEMENTWISE, declared
+from algorithms import ELEMENTWISE, declared, steady
 from bodies import Branching, Mixed, Timed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -150,8 +150,7 @@ def test_half_types_agree_with_torchs_rounding(
     algorithm: Any, options: Any, other: str, dtype: torch.dtype
 ) -> None:
     mine, others = parameters(dtype), parameters(dtype)
-    if "eps" in algorithm.declarations:  # small squares have few digits in float16
-        options = {**options, "eps": 0.1}
+    options = {**options, **steady(algorithm, dtype)}
     fused = algorithm(mine, implementation="fused", **options)
     reference = algorithm(others, implementation=other, **options)
     for grads in gradients(mine, STEPS):

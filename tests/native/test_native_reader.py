@@ -160,9 +160,11 @@ def test_fields_that_changed_places_are_noticed() -> None:
 
 
 def test_a_kernels_structure_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = cpp_source._frame()
+    text = cpp_source._text
     monkeypatch.setattr(
-        cpp_source, "_frame", lambda: frame.replace("struct Job {", "struct Job { Index x;")
+        cpp_source,
+        "_text",
+        lambda name: text(name).replace("struct Job {", "struct Job { Index x;"),
     )
     cpp_kernel.load_kernel.cache_clear()
     optimizer = optimizer_of()

@@ -66,7 +66,7 @@ def parameter(size: int = 3) -> torch.nn.Parameter:
     return p
 
 
-@pytest.fixture(params=ALGORITHMS.values(), ids=NAMES)
+@pytest.fixture(params=[ALGORITHMS[name] for name in NAMES], ids=NAMES)
 def cls(request: pytest.FixtureRequest) -> Any:
     """A class that hasn't warned of anything yet, with the schema of its base."""
     return type("Own", (request.param,), {})

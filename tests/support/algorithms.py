@@ -1,6 +1,6 @@
 """The algorithms that ship, from the registry: what is tested for each takes them from here.
 
-An algorithm whose entry point is added to `pyproject.toml` is in these, and so in every
+An algorithm whose entry point is added to `pyproject.toml` is in all of these, and so in every
 test that is parametrized with one of them, without a line of its own.
 """
 
@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
 import optkit
 from optkit_core import Layerwise, Matrixwise
 
-EVERY = optkit.available("optkit:*")
-SHIPPED: dict[str, Any] = {name: optkit.get(name) for name in EVERY}
-MATRIXWISE = {name: cls for name, cls in SHIPPED.items() if issubclass(cls, Matrixwise)}
-"""Algorithms over whole matrices, which `tests/matrices` is about: not all of them take vectors,
-nor does every first gradient move a parameter."""
+ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in optkit.available("optkit:*")}
+MATRIXWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Matrixwise)}
+"""Those over whole matrices, which `tests/matrices` is about."""
 
-SPARSE_ONLY = {k: cls for k, cls in SHIPPED.items() if not getattr(cls, "takes_dense", True)}
+SPARSE_ONLY = {k: cls for k, cls in ALGORITHMS.items() if not getattr(cls, "takes_dense", True)}
 """Those that take no dense gradient, which `implementations/test_sparse.py` is about."""
 
-NAMES = [name for name in EVERY if name not in {*MATRIXWISE, *SPARSE_ONLY}]
-ALGORITHMS: dict[str, Any] = {name: SHIPPED[name] for name in NAMES}
-ELEMENTWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Layerwise)}
+NAMES = [name for name in ALGORITHMS if name not in {*MATRIXWISE, *SPARSE_ONLY}]
+"""Those of which each takes vectors, and moves them from the first gradient on."""
+
+ELEMENTWISE = {name: ALGORITHMS[name] for name in NAMES if issubclass(ALGORITHMS[name], Layerwise)}
 """Those with an update body, whether it reduces over its parameter or not."""
 
 TORCH_OPTIM = {
@@ -42,6 +42,34 @@ TORCH = {name: COUNTERPARTS[name] for name in ELEMENTWISE if name in COUNTERPART
 
 COUNTED = {name: cls for name, cls in TORCH.items() if ELEMENTWISE[name].counts_steps}
 """Those of these that count the steps of each parameter."""
+
+
+WITH_SCALARS = frozenset(
+    name for name, cls in ELEMENTWISE.items() if any(b.is_scalar for b in cls.buffers.values())
+)
+"""Those that have scalar buffers."""
+
+
+def skip_without_kernel(name: str, capturable: bool) -> None:
+    """Skip a test of a fused kernel that isn't offered: numbers of a parameter lie on the device.
+
+    Args:
+        name: of the algorithm.
+        capturable: the option of that name.
+    """
+    if capturable and name in WITH_SCALARS:
+        pytest.skip("a kernel doesn't read scalar buffers from the device")
+
+
+def steady(algorithm: Any, dtype: torch.dtype) -> dict[str, Any]:
+    """Return options with which float16 doesn't blow up: small squares have few digits in it.
+
+    Args:
+        algorithm: the class.
+        dtype: of the parameters.
+    """
+    eps = algorithm.default_values.get("eps")
+    return {"eps": 0.1} if dtype == torch.float16 and isinstance(eps, float) else {}
 
 
 def declared(name: str, **options: Any) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def stepped(name: str, optimizer: Any, is_sparse: bool | None = None, steps: int
     def closure() -> Tensor:
         with torch.no_grad():
             for p in params:
-                p.grad = _rows(p - 1) if sparse else p.detach() - 1
+                p.grad = gradient(p, sparse)
             return torch.stack(
                 [_dense(p.grad).abs().square().sum().cpu() / 2 for p in params]
             ).sum()
@@ -65,6 +65,11 @@ def stepped(name: str, optimizer: Any, is_sparse: bool | None = None, steps: int
     for _ in range(steps):
         optimizer.step(closure)
     return [p.detach().clone() for p in params]
+
+
+def gradient(p: Tensor, is_sparse: bool) -> Tensor:
+    """Return the gradient of half the squared distance from one, sparse for some rows."""
+    return _rows(p - 1) if is_sparse else (p - 1).detach()
 
 
 def moved(found: list[Tensor], before: list[Tensor]) -> bool:

@@ -10,6 +10,7 @@ import attrs
 import interpreted
 import pytest
 import torch
+from algorithms import steady
 from problems import gradients, set_gradients
 from torch import Tensor
 
@@ -111,6 +112,7 @@ def both(
         options: of the optimizer.
     """
     found = []
+    options = {**steady(algorithm, params[0].dtype), **options}
     for implementation in ("fused", "forloop"):
         own = on(device, params)
         optimizer = algorithm(groups(own), implementation=implementation, **options)

@@ -28,7 +28,10 @@ def test_the_shipped_algorithms_hold(name: str, dtype: torch.dtype) -> None:
     options = declared(name, weight_decay=0.1, eps=1e-3, **CHANGING)
     report = testing.check(name, dtype=dtype, **options)
     assert set(report.implementations) == {"forloop", "foreach", "fused"}
-    assert set(report.left_out) == {"implementations agree on sparse gradients"}
+    assert set(report.left_out) == {
+        "implementations agree on sparse gradients",
+        "eval() and train() undo each other",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

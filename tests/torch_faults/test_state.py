@@ -75,7 +75,8 @@ def test_fault_5_float32_state_of_a_bfloat16_model_keeps_its_bits(name: str) -> 
     def keeps(cls: type) -> bool:
         p, q = (torch.nn.Parameter(torch.ones(37, dtype=torch.bfloat16)) for _ in range(2))
         optimizer, twin = (cls([x], **with_state(name)) for x in (p, q))
-        wide = {key: torch.linspace(0.1, 0.9, 37) for key in narrow}
+        values = torch.linspace(0.1, 0.9, 37)
+        wide = {key: values[5] if b.is_scalar else values.clone() for key, b in narrow.items()}
         count = {"step": torch.tensor(3.0)} if name in COUNTED else {}
         optimizer.state[p] = {**count, **wide}
         saved = optimizer.state_dict()
@@ -143,6 +144,8 @@ def test_fault_6_what_cannot_be_continued_is_refused(name: str, foreign: Any) ->
             target.load_state_dict(source)
         except ValueError:
             return True
+        except KeyError:  # torch misses a number when it has replaced the state
+            return False
         return False
 
     both_verdicts(6, refuses, *BOTH[name])

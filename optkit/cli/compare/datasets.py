@@ -104,6 +104,19 @@ def split(dataset: Dataset, seed: int) -> Split:
     return Split(facts, _float32(train_x), labels[train], _float32(test_x), labels[test])
 
 
+def held_out(data: Split) -> Split:
+    """Cut the training rows once more; what is chosen by the second part never saw the test rows.
+
+    Args:
+        data: the data set, whose training rows are in random order.
+    """
+    kept = len(data.train_y) - max(1, int(TEST_SHARE * len(data.train_y)))
+    (train_x, rest_x), (train_y, rest_y) = (
+        (rows[:kept], rows[kept:]) for rows in (data.train_x, data.train_y)
+    )
+    return Split(data.facts, train_x, train_y, rest_x, rest_y)
+
+
 def _built_in(name: str) -> Dataset:
     bunch = getattr(from_extra("sklearn.datasets", NEEDED_BY), f"load_{name}")()
     classes = tuple(str(label) for label in bunch.target_names)

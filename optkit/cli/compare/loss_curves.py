@@ -1,22 +1,71 @@
-"""The picture of the loss curves."""
+"""The picture of the loss curves, each with its name at its end."""
 
 from __future__ import annotations
 
 import math
+from statistics import median
 from typing import Any
 
+import attrs
+
+from optkit.cli.compare.label_places import spread
 from optkit.cli.compare.output_files import writing
 from optkit.cli.compare.records import ComparisonReport, OptimizerResult, Point
 from optkit.cli.user_errors import from_extra
 
-# Okabe and Ito's palette, told apart with every common color blindness; yellow is left
-# out for being too pale on white. Markers and dashes tell the curves apart in gray.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES = ("-", "--", "-.", ":")
-MAX_INSIDE = 4
-SIZE_INCHES = (8.0, 5.0)
+WIDTH, HEIGHT = 8.0, 5.0
+INCHES_PER_LABEL = 0.2
 DOTS_PER_INCH = 150
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
+"""A curve's line when the colors have been used once, twice, ..."""
+
+DEPTH = 100
+"""How far below the median of the last losses the picture goes down; where one curve falls far
+below all others, these wouldn't be told apart otherwise."""
+
+
+SMALLEST = 1e-30
+
+
+@attrs.frozen
+class Theme:
+    """The colors of a picture.
+
+    Args:
+        paper: behind everything.
+        ink: of text.
+        faint: of the axes and the grid.
+        curves: told apart with every common color blindness as far as ten can be; the first
+            ones are Okabe and Ito's.
+    """
+
+    paper: str
+    ink: str
+    faint: str
+    curves: tuple[str, ...]
+
+
+THEMES = {
+    "light": Theme(
+        "#ffffff",
+        "#24292f",
+        "#d0d7de",
+        (
+            *("#0072b2", "#d55e00", "#009e73", "#b5608f", "#000000"),
+            *("#8c6d00", "#2ba6de", "#7a3db8", "#a02020", "#5c7a29"),
+        ),
+    ),
+    "dark": Theme(
+        "#16191d",
+        "#d8dee6",
+        "#3a4149",
+        (
+            *("#56b4e9", "#f0883e", "#3fc79a", "#dd94bd", "#ffffff"),
+            *("#e3c04b", "#3f8efc", "#b48cff", "#ff7b72", "#a5c261"),
+        ),
+    ),
+}
 
 
 def draw(report: ComparisonReport) -> None:
@@ -28,58 +77,104 @@ def draw(report: ComparisonReport) -> None:
     Raises:
         OptkitError: matplotlib is missing, or the file can't be written.
     """
+    theme = THEMES[report.settings.theme]
+    # A third more than the labels need, so that most stand where their curves end.
+    height = max(HEIGHT, 1 + 1.35 * INCHES_PER_LABEL * len(report.outcomes))
     # Not by pyplot, which keeps figures for the process and may want a display.
     figure = from_extra("matplotlib.figure", "compare").Figure(
-        figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained"
+        figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor=theme.paper
     )
     axes = figure.subplots()
-    floor = _floor(report)
+    _dress(axes, theme, report)
     for index, outcome in enumerate(report.outcomes):
-        _draw_curve(axes, index, outcome, floor)
-    _label(axes, report)
+        _draw_curve(axes, theme, index, outcome)
+    _name_curves(axes, theme, report)
     with writing("--picture", report.settings.picture):
         figure.savefig(report.settings.picture)
 
 
-def _draw_curve(axes: Any, index: int, outcome: OptimizerResult, floor: float) -> None:
+def _style(theme: Theme, index: int) -> dict[str, Any]:
+    turns, color = divmod(index, len(theme.curves))
+    return {"color": theme.curves[color], "linestyle": DASHES[turns % len(DASHES)]}
+
+
+def _draw_curve(axes: Any, theme: Theme, index: int, outcome: OptimizerResult) -> None:
     points = [point for point in outcome.curve if math.isfinite(point.loss)]
     axes.plot(
         [point.passes for point in points],
-        [max(point.loss, floor) for point in points],
-        label=_legend(outcome),
-        color=COLORS[index % len(COLORS)],
-        marker=MARKERS[index % len(MARKERS)],
-        linestyle=DASHES[index // len(COLORS) % len(DASHES)],
-        markersize=4.5,
-        linewidth=1.6,
+        # A loss can be exactly zero, which a log scale can't show.
+        [max(point.loss, SMALLEST) for point in points],
+        linewidth=1.7,
+        **_style(theme, index),
     )
 
 
-def _label(axes: Any, report: ComparisonReport) -> None:
+def _dress(axes: Any, theme: Theme, report: ComparisonReport) -> None:
+    axes.set_facecolor(theme.paper)
     axes.set_yscale("log")
-    axes.set_xlim(left=0)
-    axes.set_title(f"Training loss on {report.data.name}, seed {report.settings.seed}", fontsize=13)
-    axes.set_xlabel("passes over the training data (gradients evaluated)")
-    axes.set_ylabel("training loss (cross-entropy, log scale)")
-    axes.grid(True, which="major", color="#dddddd", linewidth=0.7)
+    axes.set_ylim(_limits(report))
+    axes.set_xlim(0, max(point.passes for item in report.outcomes for point in item.curve) or 1)
+    title = f"Training loss on {report.data.name}, seed {report.settings.seed}"
+    axes.set_title(title, fontsize=13, loc="left", color=theme.ink)
+    axes.set_xlabel("passes over the training data (gradients evaluated)", color=theme.ink)
+    axes.set_ylabel("training loss (cross-entropy, log scale)", color=theme.ink)
+    axes.grid(True, which="major", color=theme.faint, linewidth=0.6, alpha=0.7)
     axes.set_axisbelow(True)
+    axes.minorticks_off()
+    axes.tick_params(colors=theme.ink)
     axes.spines[["top", "right"]].set_visible(False)
-    beside = len(report.outcomes) > MAX_INSIDE
-    position = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if beside else {}
-    axes.legend(frameon=False, title="optimizer (test accuracy)", alignment="left", **position)
+    axes.spines[["left", "bottom"]].set_color(theme.faint)
 
 
-def _legend(outcome: OptimizerResult) -> str:
-    if outcome.test_accuracy is None:
-        return f"{outcome.name} (diverged)"
-    return f"{outcome.name} ({outcome.test_accuracy:.1%})"
+def _name_curves(axes: Any, theme: Theme, report: ComparisonReport) -> None:
+    """Write at the end of each curve its name, in order and with room between the names."""
+    ends = [_end(axes, outcome) for outcome in report.outcomes]
+    room = INCHES_PER_LABEL / (axes.figure.get_figheight() - 1.0)
+    places = spread([y for _, y in ends], room)
+    axes.text(
+        *(1.05, 1 + room), "test accuracy", transform=axes.transAxes, fontsize=9, color=theme.ink
+    )
+    for index, (outcome, end, place) in enumerate(zip(report.outcomes, ends, places, strict=True)):
+        style = _style(theme, index)
+        axes.annotate(
+            _label(outcome, *axes.get_ylim()),
+            xy=end,
+            xytext=(1.05, place),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            color=style["color"],
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5), **style},
+        )
 
 
-def _floor(report: ComparisonReport) -> float:
-    # A loss can be exactly zero, which a log scale can't show.
-    losses = [_positive(point) for outcome in report.outcomes for point in outcome.curve]
-    return min(losses)
+def _end(axes: Any, outcome: OptimizerResult) -> tuple[float, float]:
+    """Return where a curve ends, as fractions of the axes."""
+    last = next(point for point in reversed(outcome.curve) if math.isfinite(point.loss))
+    bottom = axes.get_ylim()[0]
+    point = axes.transData.transform((last.passes, max(last.loss, bottom)))
+    x, y = axes.transAxes.inverted().transform(point)
+    return min(x, 1.0), min(y, 1.0)
+
+
+def _label(outcome: OptimizerResult, bottom: float, top: float) -> str:
+    if outcome.test_accuracy is None or outcome.train_loss is None:
+        return f"{outcome.name}  diverged"
+    outside = "" if bottom <= outcome.train_loss <= top else f", loss {outcome.train_loss:.1g}"
+    return f"{outcome.name}  {outcome.test_accuracy:.1%}{outside}"
+
+
+def _limits(report: ComparisonReport) -> tuple[float, float]:
+    """Return the lowest and the highest loss that are shown."""
+    curves = [[p for p in map(_positive, item.curve) if p] for item in report.outcomes]
+    lowest = min(min(curve) for curve in curves)
+    first = max(curve[0] for curve in curves)
+    bottom = max(lowest, median(curve[-1] for curve in curves) / DEPTH)
+    # What diverges leaves at the top.
+    return bottom * 0.8, first * 2
 
 
 def _positive(point: Point) -> float:
-    return point.loss if 0 < point.loss < math.inf else math.inf
+    return point.loss if 0 < point.loss < math.inf else 0.0

@@ -57,15 +57,10 @@ def write_json(report: ComparisonReport) -> None:
 
 
 def figures_of(report: ComparisonReport) -> dict[str, Any]:
-    """Return the settings, the data set's size, the versions, the threads and each outcome."""
+    """Return all that a report holds, and the versions of what made it."""
     facts = as_json(attrs.asdict(report))
-    return {
-        "settings": facts["settings"],
-        "data": facts["data"],
-        "versions": _versions(),
-        "threads": report.threads,
-        "outcomes": facts["outcomes"],
-    }
+    first = {key: facts.pop(key) for key in ("settings", "data")}
+    return {**first, "versions": _versions(), **facts}
 
 
 @contextmanager

@@ -8,8 +8,11 @@ from typing import Any
 
 import attrs
 
-Progress = Callable[[str, float], None]
-"""Is told the name of an optimizer and how many passes it has spent, again and again."""
+Progress = Callable[[str, float, float], None]
+"""Is told what trains, how many passes it has spent and how many it may, again and again."""
+
+SEARCHED, GIVEN, DEFAULT = "searched", "given", "default"
+"""Where a learning rate comes from."""
 
 
 @attrs.frozen
@@ -25,6 +28,9 @@ class ComparisonSettings:
     seed: int = 0
     closure_batches: str = "full"
     implementation: str | None = None
+    rates: str = SEARCHED
+    against: str | None = None
+    theme: str = "light"
     overrides: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     threads: int = 1
     picture: Path = Path("optkit-compare.png")
@@ -45,6 +51,53 @@ class Point:
 
 
 @attrs.frozen
+class TriedRate:
+    """A learning rate, and the loss on held-out rows after a trial; None: it diverged."""
+
+    lr: float
+    loss: float | None
+
+
+@attrs.frozen
+class Rate:
+    """The learning rate of an optimizer; None where it has none, or not one for all groups.
+
+    Args:
+        lr: the rate.
+        source: ``"searched"``, ``"given"`` or ``"default"``.
+        tried: the rates that were tried, where it was searched.
+    """
+
+    lr: float | None
+    source: str = DEFAULT
+    tried: tuple[TriedRate, ...] = ()
+
+
+@attrs.frozen
+class StepTime:
+    """The time of an algorithm's update beside that of torch's class of the same name.
+
+    Args:
+        name: the algorithm.
+        implementation: what ran it.
+        seconds: an update, without gradients; for one that calls a closure, each evaluation's
+            share of it without the closure; the median.
+        torch_class: the name of torch's class.
+        torch_implementation: the quickest of those that torch has for it.
+        torch_seconds: likewise.
+        ratio: the median of the ratios of both.
+    """
+
+    name: str
+    implementation: str
+    seconds: float
+    torch_class: str
+    torch_implementation: str
+    torch_seconds: float
+    ratio: float
+
+
+@attrs.frozen
 class OptimizerResult:
     """What one optimizer achieved, and at what cost.
 
@@ -57,6 +110,7 @@ class OptimizerResult:
     uses_closure: bool
     implementation: str
     train_loss: float | None
+    test_loss: float | None
     test_accuracy: float | None
     seconds_per_step: float
     seconds_per_update: float
@@ -64,6 +118,7 @@ class OptimizerResult:
     passes: float
     curve: tuple[Point, ...]
     diverged: str = ""
+    rate: Rate = Rate(None)
 
 
 @attrs.frozen
@@ -85,3 +140,5 @@ class ComparisonReport:
     data: DataFacts
     threads: int
     outcomes: tuple[OptimizerResult, ...]
+    left_out: Mapping[str, str] = attrs.field(factory=dict)
+    against: tuple[StepTime, ...] = ()

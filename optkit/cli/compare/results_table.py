@@ -1,4 +1,4 @@
-"""What ``compare`` prints: a bar while it trains, then one table and how to read it."""
+"""What ``compare`` prints: a bar while it trains, then its tables and how to read them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as ProgressBars
 from rich.table import Table
 
-from optkit.cli.compare.records import ComparisonReport, OptimizerResult, Progress
+from optkit.cli.compare.records import ComparisonReport, OptimizerResult, Progress, StepTime
+from optkit.cli.compare.report_notes import notes
 from optkit.cli.tables import console, pairs, plain_table
 
 
 def print_report(report: ComparisonReport) -> None:
-    """Print the table of a comparison, and below it how to read it.
+    """Print the tables of a comparison, and below them how to read them.
 
     Args:
         report: the finished comparison.
@@ -24,28 +25,30 @@ def print_report(report: ComparisonReport) -> None:
     out = console()
     out.print(_results(report.outcomes))
     out.print()
-    out.print(pairs(_notes(report)))
+    if report.against:
+        out.print(_beside_torch(report.against))
+        out.print()
+    out.print(pairs(notes(report)))
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Progress]:
-    """Show a bar per optimizer on standard error, if that is a terminal.
-
-    Args:
-        total: the passes that each optimizer may spend.
+def progress_bar() -> Iterator[Progress]:
+    """Show a bar for what trains on standard error, if that is a terminal.
 
     Yields:
-        A function to tell the name of an optimizer and its number of passes.
+        A function to tell what trains, its number of passes, and how many there will be.
     """
     out = console(stderr=True)
     with _bars(out) as bars:
         tasks: dict[str, Any] = {}
 
-        def report(name: str, passes: float) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total)
+        def report(title: str, passes: float, total: float) -> None:
+            if title not in tasks:
+                for finished in tasks.values():
+                    bars.update(finished, visible=False)
+                tasks[title] = bars.add_task(title, total=total)
             # The last step of a closure may spend more than was left.
-            bars.update(tasks[name], completed=min(passes, total))
+            bars.update(tasks[title], completed=min(passes, total))
 
         yield report
 
@@ -64,7 +67,7 @@ def _bars(out: Console) -> ProgressBars:
 def _results(outcomes: Sequence[OptimizerResult]) -> Table:
     table = plain_table()
     table.add_column("Optimizer", overflow="fold", style="bold")
-    for title in ("Train loss", "Test accuracy", "Time per step", "Passes"):
+    for title in ("lr", "Loss", "Accuracy", "Per step", "Passes"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Ran as", overflow="fold")
     for outcome in outcomes:
@@ -76,6 +79,7 @@ def _result(outcome: OptimizerResult) -> tuple[str, ...]:
     loss, accuracy = outcome.train_loss, outcome.test_accuracy
     return (
         outcome.name,
+        "-" if outcome.rate.lr is None else f"{outcome.rate.lr:.2g}",
         "diverged" if loss is None else f"{loss:.3g}",
         "-" if accuracy is None else f"{accuracy:.1%}",
         f"{outcome.seconds_per_step * 1000:.2f} ms",
@@ -84,46 +88,14 @@ def _result(outcome: OptimizerResult) -> tuple[str, ...]:
     )
 
 
-def _notes(report: ComparisonReport) -> Iterator[tuple[str, str]]:
-    settings, data = report.settings, report.data
-    classes = len(data.classes)
-    yield (
-        "Data",
-        f"{data.name}: {data.train_rows} rows to train, {data.test_rows} to test, "
-        f"{data.features} features, {classes} classes",
-    )
-    yield (
-        "Network",
-        f"{data.features}-{settings.hidden}-{classes} with ReLU, seed {settings.seed}, "
-        f"batches of {settings.batch_size}, threads {report.threads}",
-    )
-    yield "Budget", f"{settings.epochs} passes over the training rows for each optimizer"
-    yield "Time", "median over the steps, gradients included"
-    for outcome in report.outcomes:
-        remarks = "; ".join(_remarks(outcome))
-        if remarks:
-            yield outcome.name, remarks
-    yield from _closure_notes(report)
-    yield "Written", f"{settings.picture} (loss curves), {settings.json} (all figures)"
-
-
-def _remarks(outcome: OptimizerResult) -> Iterator[str]:
-    if outcome.hyperparameters:
-        yield ", ".join(f"{key}={value}" for key, value in outcome.hyperparameters.items())
-    if outcome.diverged:
-        yield (
-            f"diverged, {outcome.diverged}: try a smaller step, such as "
-            f"--set {outcome.name}.lr=0.001"
-        )
-
-
-def _closure_notes(report: ComparisonReport) -> Iterator[tuple[str, str]]:
-    names = ", ".join(outcome.name for outcome in report.outcomes if outcome.uses_closure)
-    if names:
-        full = report.settings.closure_batches == "full"
-        rows = "all training rows" if full else "the same batches as the others"
-        yield (
-            "Closures",
-            f"{names} steps on {rows}; every call of the closure is charged to the budget, "
-            "and the step that spends the last of it is finished",
-        )
+def _beside_torch(times: Sequence[StepTime]) -> Table:
+    table = plain_table()
+    table.add_column("Update", overflow="fold", style="bold")
+    for title in ("optkit", "torch.optim", "Ratio"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("optkit's, torch's", overflow="fold")
+    for item in times:
+        seconds = (f"{value * 1000:.3f} ms" for value in (item.seconds, item.torch_seconds))
+        ran = f"{item.implementation}, {item.torch_implementation}"
+        table.add_row(item.name, *seconds, f"{item.ratio:.2f}", ran)
+    return table

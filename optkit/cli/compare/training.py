@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -18,22 +18,12 @@ import attrs
 import torch
 from torch.nn.functional import cross_entropy
 
+from optkit.cli.compare.contestants import Contestant
 from optkit.cli.compare.datasets import Split
 from optkit.cli.compare.records import ComparisonSettings, OptimizerResult, Point
 from optkit.cli.user_errors import translate_errors
 
 ITS_OWN = "its own"
-
-
-@attrs.frozen(eq=False)
-class Contestant:
-    """An optimizer, the network it trains, and what it was given."""
-
-    name: str
-    network: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    hyperparameters: Mapping[str, Any]
-    uses_closure: bool
 
 
 def train(
@@ -63,6 +53,7 @@ def train(
     training.warm_up()
     training.observe()
     for batches in _epochs(split, settings, whole):
+        training.turn_to("train")
         training.run_epoch(batches)
         progress(training.passes)
         if training.diverged or training.passes >= settings.epochs:
@@ -101,6 +92,12 @@ class _Training:
                 self.step(rows)
         self.observe()
 
+    def turn_to(self, mode: str) -> None:
+        # Some train at one point and are evaluated at another, schedule-free ones for example.
+        switch = getattr(self.contestant.optimizer, mode, None)
+        if callable(switch):
+            switch()
+
     def step(self, rows: torch.Tensor) -> None:
         x, y = self.split.train_x[rows], self.split.train_y[rows]
         optimizer: Any = self.contestant.optimizer
@@ -133,6 +130,7 @@ class _Training:
             self.curve.append(Point(self.epoch, self.passes, loss))
 
     def observe(self) -> None:
+        self.turn_to("eval")
         with torch.no_grad():
             scores = self.contestant.network(self.split.train_x)
             loss = cross_entropy(scores, self.split.train_y).item()
@@ -140,19 +138,25 @@ class _Training:
         if not math.isfinite(loss):
             self.diverged = f"loss {loss} after epoch {self.epoch}"
 
-    def accuracy(self) -> float:
+    def tested(self) -> tuple[float | None, float | None]:
+        """Return the loss and the accuracy on the test rows."""
+        if self.diverged:
+            return None, None
         with torch.no_grad():
-            guesses = self.contestant.network(self.split.test_x).argmax(1)
-        return float((guesses == self.split.test_y).double().mean())
+            scores = self.contestant.network(self.split.test_x)
+            right = (scores.argmax(1) == self.split.test_y).double().mean()
+            return float(cross_entropy(scores, self.split.test_y)), float(right)
 
     def outcome(self) -> OptimizerResult:
+        test_loss, test_accuracy = self.tested()
         return OptimizerResult(
             name=self.contestant.name,
             hyperparameters=self.contestant.hyperparameters,
             uses_closure=self.contestant.uses_closure,
-            implementation=_implementation(self.contestant.optimizer),
+            implementation=implementation_of(self.contestant.optimizer),
             train_loss=None if self.diverged else self.curve[-1].loss,
-            test_accuracy=None if self.diverged else self.accuracy(),
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
             seconds_per_step=median(self.step_seconds),
             seconds_per_update=median(self.update_seconds),
             steps=len(self.step_seconds),
@@ -173,6 +177,11 @@ def _epochs(
         yield torch.split(order, rows if whole else settings.batch_size)
 
 
-def _implementation(optimizer: torch.optim.Optimizer) -> str:
+def implementation_of(optimizer: torch.optim.Optimizer) -> str:
+    """Return the names of what has run an optimizer's steps.
+
+    Args:
+        optimizer: one that has stepped.
+    """
     plan = getattr(optimizer, "plan", ())
     return ", ".join(dict.fromkeys(choice.name for choice in plan)) or ITS_OWN

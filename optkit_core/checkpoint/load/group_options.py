@@ -74,7 +74,7 @@ def _values(
         except CheckpointError as error:
             mismatches.refused.append(f"{name} of {where} is {error}")
     for name in owner.declarations:
-        if name not in options and name in owner.hyperparameter_names:
+        if name not in options and name in owner.value_names:
             mismatches.missing.append(f"{where} has no {name}")
         elif _is_restored(owner, name):
             _restore(owner, name, values, live, where, mismatches)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 Group = Mapping[str, Any]
 ShapeFunction = Callable[[Tensor], Sequence[int]]
+Dtype = torch.dtype | Callable[[Tensor], torch.dtype]
 
 
 class Mismatch(NamedTuple):
@@ -26,7 +27,7 @@ class BufferKind(ABC):
     """The rules for one declared buffer: its shape, dtype and device, and what may be saved of it.
 
     Args:
-        dtype: the declared one, None for what the kind says.
+        dtype: the declared one or function of the parameter, None for what the kind says.
         shape: the declared function of the parameter, if there is one.
 
     Attributes:
@@ -50,7 +51,7 @@ class BufferKind(ABC):
     is_per_element: ClassVar[bool] = False
     is_joint: ClassVar[bool] = False
 
-    def __init__(self, dtype: torch.dtype | None = None, shape: ShapeFunction | None = None):
+    def __init__(self, dtype: Dtype | None = None, shape: ShapeFunction | None = None):
         """Take what the declaration says."""
         self.dtype, self.shape = dtype, shape
         self.buffer_name = ""
@@ -67,6 +68,8 @@ class BufferKind(ABC):
             yield (
                 f"shape= makes a buffer of kind 'shaped', not {self.name!r}: leave one of them out."
             )
+        if callable(self.dtype):
+            yield "a dtype that is a function of the parameter goes with shape=, which is one too."
         if self.has_own_dtype and self.dtype is not None:
             yield (
                 f"a buffer of kind {self.name!r} has a dtype of its own: "

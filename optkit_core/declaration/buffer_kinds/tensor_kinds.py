@@ -31,6 +31,8 @@ class TensorKind(BufferKind):
 
     def dtype_of(self, parameter: Tensor) -> torch.dtype:
         """Return the dtype of the buffer of `parameter`."""
+        if callable(self.dtype):
+            return self.dtype(parameter)
         return self.dtype or parameter.dtype.to_real()
 
     def device_of(self, parameter: Tensor, group: Group) -> torch.device:
@@ -137,6 +139,10 @@ class PerElementKind(TensorKind):
     dtype_rule = "the parameter's"
     is_per_element = True
 
+    def init_complaint(self, init: Any) -> str | None:
+        """Return why a buffer can't start from a value; a function returns what it starts from."""
+        return None if callable(init) else super().init_complaint(init)
+
     def shape_of(self, parameter: Tensor) -> torch.Size:
         """Return the parameter's shape."""
         return parameter.shape
@@ -145,7 +151,8 @@ class PerElementKind(TensorKind):
         """Return the parameter's dtype or the declared one, which is that of complex parts."""
         if self.dtype is None:
             return parameter.dtype
-        return self.dtype.to_complex() if parameter.is_complex() else self.dtype
+        dtype = super().dtype_of(parameter)
+        return dtype.to_complex() if parameter.is_complex() else dtype
 
     def empty(self, parameter: Tensor, group: Group) -> Tensor:
         """Return a tensor like the parameter."""

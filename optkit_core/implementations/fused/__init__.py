@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from optkit_core.implementations.measuring import bodies
 from optkit_core.selection.offer import Launch, Offer, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -44,8 +45,8 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     reason: str | None = _refused(key)
-    if reason is None:
-        reason = _module(key.device.type).unsupported_reason(algorithm, key, h)
+    for body, own in bodies(algorithm, key):
+        reason = reason or _module(key.device.type).unsupported_reason(body, own, h)
     return reason
 
 
@@ -60,8 +61,8 @@ def impossible_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     reason: str | None = _refused(key)
-    if reason is None:
-        reason = _module(key.device.type).impossible_reason(algorithm, key, h)
+    for body, own in bodies(algorithm, key):
+        reason = reason or _module(key.device.type).impossible_reason(body, own, h)
     return reason
 
 

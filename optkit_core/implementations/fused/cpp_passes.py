@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from optkit_core.implementations.fused.cpp_values import Values, indented
+from optkit_core.implementations.fused.cpp_values import ROW_BEGINS, Values, indented
 from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations.reductions import IDENTITY
 from optkit_core.tracing.passes import Passes
@@ -204,6 +204,9 @@ class Pass:
         body = [
             *(f"const {values.kind(v)} v{v} = v{v}_[r - range.r0];" for v in waiting[ROW]),
             *(f"C w{q} = {self._identity(q)};" for q in lanes),
+            ROW_BEGINS,
+            "const Index next = HAS_MATRICES ? (b * x.rows + r + 1) * x.columns + start : stop;",
+            *values.fetched(self.needed, "next", "stop - start"),
             f"#pragma omp simd{self._clauses(lanes)}",
             *values.loop("c", "start", "stop", inner),
             *(self._lanes_result(q) for q in lanes),

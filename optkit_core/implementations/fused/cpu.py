@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 
+import torch
+
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source, row_partition
 from optkit_core.implementations.fused.address_table import AddressTable
@@ -16,6 +18,7 @@ from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
+from optkit_core.tracing.program import Program
 from optkit_core.tracing.trace import trace
 from optkit_core.tracing.traced_rows import RowKey, assignment, row_keys, traced_rows
 
@@ -46,8 +49,7 @@ def impossible_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        row_partition.expected_dtypes(algorithm, key, h, TYPES)
-        trace(algorithm, h, 1.0, buffers=key.buffers)
+        _written_for(algorithm, key, h)
     except UnavailableError as error:
         return str(error)
     return None
@@ -64,9 +66,7 @@ def unsupported_reason(
         h: the hyperparameters of the bucket's first group, as attributes.
     """
     try:
-        dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
-        program, _ = trace(algorithm, h, 1.0, buffers=key.buffers, dtype=key.dtype)
-        load_kernel(program, dtypes, algorithm.__name__)
+        load_kernel(*_written_for(algorithm, key, h), algorithm.__name__)
     except UnavailableError as error:
         return str(error)
     return None
@@ -80,8 +80,16 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
+    return cpp_source.body(*_written_for(algorithm, key, h))
+
+
+def _written_for(
+    algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
+) -> tuple[Program, tuple[torch.dtype, ...]]:
+    """Return what a kernel is written from: the body as a program, and the operands' dtypes."""
+    dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
     program, _ = trace(algorithm, h, 1.0, buffers=key.buffers, dtype=key.dtype)
-    return cpp_source.body(program, row_partition.expected_dtypes(algorithm, key, h, TYPES))
+    return program, dtypes
 
 
 def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:

@@ -163,7 +163,8 @@ def expected_dtypes(
             )
     require_extents({name: b for name, b in buffers.items() if not b.is_scalar})
     dtype = key.dtype.to_real()
-    own = [buffer.dtype or dtype for buffer in buffers.values() if not buffer.is_scalar]
+    like = torch.empty(0, dtype=dtype, device="meta")
+    own = [buffer.dtype_for(like) for buffer in buffers.values() if not buffer.is_scalar]
     dtypes = (dtype, dtype, *own)
     require_known(dtypes, known)
     return dtypes

@@ -6,9 +6,10 @@ A body's ``mean()`` and ``norm()`` are recorded as a sum with what is done befor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from optkit_core.tracing.extent import Extent
 
@@ -21,13 +22,13 @@ class Reduction(NamedTuple):
         combine: what makes one value of two: ``"plus"``, ``"larger"`` or ``"smaller"``, which
             are functions of `arithmetic.cpp` and of `arithmetic.triton`; ``""`` for a count.
         over: the dims that it reduces.
-        tensor: what computes it of a tensor and of the dims, when an update is compiled.
+        tensor: what computes it of a tensor, when an update is compiled.
     """
 
     name: str
     combine: str
     over: Extent
-    tensor: Callable[..., Any]
+    tensor: Callable[[Tensor], Tensor]
 
     @property
     def is_count(self) -> bool:
@@ -41,16 +42,28 @@ OVER = {"": Extent.ELEMENT, "_over_rows": Extent.ROWS, "_over_columns": Extent.C
 IDENTITY = {"plus": "0", "larger": "-inf", "smaller": "inf"}
 """What changes nothing when it is combined with another value."""
 
-_KINDS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "sum": ("plus", torch.sum),
-    "amax": ("larger", torch.amax),
-    "amin": ("smaller", torch.amin),
-    "count": ("", torch.numel),
-}
+
+def _of_tensor(kind: str, dim: int | None) -> Callable[[Tensor], Tensor]:
+    """Return what reduces a tensor over a dim that stays, of size 1, or over all of them."""
+
+    def reduced(x: Tensor) -> Tensor:
+        if dim is not None and x.dim() < -dim:
+            return x.new_ones(()) if kind == "count" else x
+        if kind == "count":
+            return x.new_full((), x.numel() if dim is None else x.size(dim), dtype=torch.float64)
+        method = getattr(torch, kind)
+        result: Tensor = method(x) if dim is None else method(x, dim=dim, keepdim=True)
+        return result
+
+    return reduced
+
+
+_COMBINED = {"sum": "plus", "amax": "larger", "amin": "smaller", "count": ""}
+_DIMS = {"": None, "_over_rows": -2, "_over_columns": -1}
 
 REDUCTIONS: dict[str, Reduction] = {
-    f"{kind}{suffix}": Reduction(f"{kind}{suffix}", combine, over, tensor)
-    for kind, (combine, tensor) in _KINDS.items()
+    f"{kind}{suffix}": Reduction(f"{kind}{suffix}", combine, over, _of_tensor(kind, _DIMS[suffix]))
+    for kind, combine in _COMBINED.items()
     for suffix, over in OVER.items()
 }
 """Every reduction by its name in a trace."""

@@ -10,9 +10,10 @@ from references import (
     moments,
     schedule_free,
     signs,
-    whole_matrices,
 )
+from references.muon import muon
 from references.prodigy import prodigy
+from references.soap import soap
 from references.trajectory import Step, each
 
 ONE_TENSOR = (
@@ -36,8 +37,8 @@ ONE_TENSOR = (
     signs.adan,
     signs.ademamix,
     signs.lion,
-    whole_matrices.muon,
-    whole_matrices.soap,
+    muon,
+    soap,
 )
 
 REFERENCES: dict[str, Step] = {

@@ -40,11 +40,19 @@ CASES: dict[str, list[Options]] = {
     ],
     "ademamix": [
         {"lr": 0.1, "betas": (0.5, 0.8, 0.95), "weight_decay": 0.1, "eps": 0.1, "alpha": 2.0},
-        {"lr": 0.1, "betas": (0.5, 0.8, 0.95), "warmup": 12},
+        {"lr": 0.1, "betas": (0.5, 0.8, 0.95), "beta3_warmup": 12, "alpha_warmup": 9},
     ],
     "asgd": [{"lr": 0.1, "lambd": 0.01, "alpha": 0.6, "t0": 5.0, "weight_decay": 0.1}],
-    "lamb": [{"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.1, "eps": 0.1}],
-    "lars": [{"lr": 0.1, "momentum": 0.5, "weight_decay": 0.1, "trust_coefficient": 0.2}],
+    "lamb": [
+        {"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.1, "eps": 0.1},
+        {"lr": 0.1, "weight_decay": 0.0},
+        {"lr": 0.1, "adapt": False},
+    ],
+    "lars": [
+        {"lr": 0.5, "momentum": 0.5, "weight_decay": 0.1, "trust_coefficient": 0.2},
+        {"lr": 0.1, "adapt": False},
+        {"lr": 0.1, "momentum": 0.0},
+    ],
     "lion": [{"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.1}],
     "muon": [
         {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.2, "nesterov": False, "ns_steps": 3},
@@ -92,7 +100,9 @@ CASES: dict[str, list[Options]] = {
             "weight_decay": 0.1,
             "eps": 0.1,
             "precondition_frequency": 3,
-        }
+        },
+        {"lr": 0.1, "eps": 0.1, "precondition_1d": True, "correct_bias": False},
+        {"lr": 0.1, "eps": 0.1, "max_precond_dim": 7},
     ],
     "sparseadam": [{"lr": 0.1, "betas": (0.5, 0.8), "eps": 0.1}],
 }

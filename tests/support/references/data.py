@@ -11,14 +11,16 @@ import torch
 from references.trajectory import Array, State
 
 STEPS = 25
+ODD = [(3, 2), (3, 3)]
+"""Those with which lists end: the first starts from zero, the second with gradients of zero."""
+
 SHAPES: dict[str, list[tuple[int, ...]]] = {
-    "muon": [(19, 7), (7, 19), (8, 8)],
-    # Square: of other matrices a basis isn't determined where eigenvalues are zero.
-    "soap": [(8, 8), (6, 6), (9,)],
-    "sparseadam": [(19, 7), (33,)],
-    "adafactor": [(19, 7), (33,), (), (2, 3, 4)],
+    "muon": [(19, 7), (7, 19), (8, 8), (8, 8), (5, 1)],
+    "soap": [(8, 8), (6, 6), (8, 6), (9,), (), (3, 2), (3, 3)],
+    "sparseadam": [(19, 7), (33,), (4, 5), (6,)],
+    "adafactor": [(19, 7), (33,), (), (2, 3, 4), *ODD],
 }
-OTHERS = [(19, 7), (33,), ()]
+OTHERS = [(19, 7), (33,), (), *ODD]
 
 
 def values(name: str) -> tuple[list[Array], list[list[Array | None]]]:
@@ -29,19 +31,26 @@ def values(name: str) -> tuple[list[Array], list[list[Array | None]]]:
     random = np.random.default_rng(7)
     shapes = SHAPES.get(name, OTHERS)
     params = [random.normal(size=shape) for shape in shapes]
+    params[-2] *= 0
     steps: list[list[Array | None]] = []
     for step in range(STEPS):
         scales = [3.0 * 2.0 ** ((step + i) % 5 - 3) for i in range(len(shapes))]
         grads = [random.normal(size=s) * scale for s, scale in zip(shapes, scales, strict=True)]
+        grads[-1] *= step > 1
         missing = [(step + i) % 6 == 5 for i in range(len(shapes))]
         steps.append([None if m else g for m, g in zip(missing, grads, strict=True)])
-    return params, [sparse(grads) for grads in steps] if name == "sparseadam" else steps
+    return params, [
+        sparse(grads, step) for step, grads in enumerate(steps)
+    ] if name == "sparseadam" else steps
 
 
-def sparse(grads: list[Array | None]) -> list[Array | None]:
-    """Return gradients that lack some of their elements: these are NaN."""
+def sparse(grads: list[Array | None], step: int) -> list[Array | None]:
+    """Return gradients that lack every other of their elements: these are NaN."""
     return [
-        None if g is None else np.where(np.abs(g) < np.median(np.abs(g)), np.nan, g) for g in grads
+        None
+        if g is None
+        else np.where(np.arange(g.size).reshape(g.shape) % 2 == step % 2, np.nan, g)
+        for g in grads
     ]
 
 

@@ -26,13 +26,15 @@ def lamb(
     lr: float = 1e-3,
     betas: Betas = (0.9, 0.999),
     eps: float = 1e-6,
-    weight_decay: float = 0.0,
+    weight_decay: float = 0.01,
+    adapt: bool = True,
 ) -> Array:
     """You et al. 2020, algorithm 2."""
     m, v = moments(g, s, betas)
     direction = m / (1 - betas[0] ** t) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
     direction = direction + weight_decay * p
-    return p - lr * ratio(norm(p), norm(direction)) * direction
+    trust = ratio(norm(p), norm(direction)) if adapt else 1.0
+    return p - lr * trust * direction
 
 
 def lars(
@@ -41,13 +43,17 @@ def lars(
     s: State,
     t: int,
     *,
-    lr: float = 1e-3,
+    lr: float = 1.0,
     momentum: float = 0.9,
-    weight_decay: float = 0.0,
+    weight_decay: float = 5e-4,
     trust_coefficient: float = 1e-3,
+    adapt: bool = True,
 ) -> Array:
-    """You et al. 2017, algorithm 1, the rate outside of the momentum as in SGD."""
-    below = norm(g) + weight_decay * norm(p)
-    local = trust_coefficient * norm(p) / below if norm(p) and norm(g) else 1.0
-    s["momentum_buffer"] = momentum * s.get("momentum_buffer", 0.0) + local * (g + weight_decay * p)
-    return p - lr * s["momentum_buffer"]
+    """You et al. 2017, algorithm 1, with its rates in the momentum."""
+    local = 1.0
+    if adapt and norm(p) and norm(g):
+        local = trust_coefficient * norm(p) / (norm(g) + weight_decay * norm(p))
+    moved = lr * local * (g + weight_decay * p)
+    if momentum:
+        moved = s["momentum_buffer"] = momentum * s.get("momentum_buffer", 0.0) + moved
+    return p - moved

@@ -23,7 +23,7 @@ def averaged(
     """Move z along a direction, and x towards z; return y between them."""
     z, x = s.get("z", p), s.get("x", p)
     rate = lr * min(1.0, t / warmup_steps) if warmup_steps else lr
-    s["lr_max"] = max(rate, s.get("lr_max", 0.0))
+    s["lr_max"] = max(rate, s.get("lr_max", -1.0))
     weight = t**r * s["lr_max"] ** weight_lr_power
     s["weight_sum"] = s.get("weight_sum", 0.0) + weight
     s["z"] = z - rate * direction

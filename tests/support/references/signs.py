@@ -59,20 +59,22 @@ def ademamix(
     *,
     lr: float = 1e-3,
     betas: Three = (0.9, 0.999, 0.9999),
-    alpha: float = 5.0,
-    warmup: int | None = None,
+    alpha: float = 2.0,
+    beta3_warmup: int | None = None,
+    alpha_warmup: int | None = None,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> Array:
-    """Pagliardini et al. 2025, algorithm 1, with its schedules of alpha and beta3."""
-    if warmup and t < warmup:
-        share = t / warmup
-        logs = np.log(betas[0]), np.log(betas[2])
-        slow = np.exp(logs[0] * logs[1] / ((1 - share) * logs[1] + share * logs[0]))
-        alpha, slow = alpha * share, min(slow, betas[2])
-    else:
-        slow = betas[2]
-    fast = average(s, "exp_avg", g, betas[0]) / (1 - betas[0] ** t)
-    v = average(s, "exp_avg_sq", g**2, betas[1]) / (1 - betas[1] ** t)
-    mean = fast + alpha * average(s, "exp_avg_slow", g, slow)
+    """Pagliardini et al. 2025, algorithm 1, with the two schedules of section 3."""
+    beta1, beta2, beta3 = betas
+    if alpha_warmup:
+        alpha = alpha * min(1.0, t / alpha_warmup)
+    if beta3_warmup and t < beta3_warmup:
+        share = t / beta3_warmup
+        # The authors' code adds 1e-8, so that beta1 may be zero.
+        first, last = np.log(beta1 + 1e-8), np.log(beta3 + 1e-8)
+        beta3 = np.exp(first * last / ((1 - share) * last + share * first))
+    fast = average(s, "exp_avg_fast", g, beta1) / (1 - beta1**t)
+    v = average(s, "exp_avg_sq", g**2, beta2) / (1 - beta2**t)
+    mean = fast + alpha * average(s, "exp_avg_slow", g, beta3)
     return p - lr * (mean / (np.sqrt(v) + eps) + weight_decay * p)

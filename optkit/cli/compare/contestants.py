@@ -1,0 +1,85 @@
+"""The contestants: optimizers, each with a network of its own that starts like all others."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import torch
+from torch import nn
+
+import optkit
+from optkit.cli.compare.records import ComparisonSettings, DataFacts
+from optkit.cli.user_errors import translate_errors
+from optkit_core import Optimizer, OptkitError, get
+
+
+@attrs.frozen(eq=False)
+class Contestant:
+    """An optimizer, the network it trains, and what it was given."""
+
+    name: str
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    hyperparameters: Mapping[str, Any]
+    uses_closure: bool
+
+
+Enter = Callable[[str, Mapping[str, Any]], Contestant]
+"""Makes a contestant of a name, with further hyperparameters than those that are set."""
+
+
+def entrance(settings: ComparisonSettings, facts: DataFacts) -> Enter:
+    """Return what creates an optimizer, with a network of its own that starts like all others.
+
+    Args:
+        settings: the hyperparameters that are set, the network's size and the seed.
+        facts: how many numbers go in, and how many classes come out.
+    """
+    torch.manual_seed(settings.seed)
+    network = nn.Sequential(
+        nn.Linear(facts.features, settings.hidden),
+        nn.ReLU(),
+        nn.Linear(settings.hidden, len(facts.classes)),
+    )
+    return lambda name, further: _contestant(name, copy.deepcopy(network), settings, further)
+
+
+def _contestant(
+    name: str, network: nn.Module, settings: ComparisonSettings, further: Mapping[str, Any]
+) -> Contestant:
+    algorithm = optkit.get(name)
+    given = comparison_options(algorithm) | dict(settings.overrides.get(name, {}))
+    requested = {"implementation": settings.implementation} if settings.implementation else {}
+    with translate_errors(name, "being created"):
+        # `given` outdoes --implementation for one, by --set NAME.implementation=...
+        options = {**requested, **given, **further}
+        optimizer = optkit.create(name, list(network.parameters()), **options)
+    return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
+
+
+def comparison_options(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]:
+    """Return `Optimizer.comparison_options`, for torch's class from optkit's of the same name.
+
+    Args:
+        algorithm: any optimizer's class.
+    """
+    for base in algorithm.__mro__:
+        # Most bases are no algorithm's: `object`, `torch.optim.Optimizer`, a mixin.
+        with suppress(OptkitError):
+            known = base if issubclass(base, Optimizer) else get(base.__name__)
+            if issubclass(known, Optimizer):
+                return dict(known.comparison_options(algorithm))
+    return {}
+
+
+def _needs_closure(algorithm: type[torch.optim.Optimizer]) -> bool:
+    if hasattr(algorithm, "requires_closure"):
+        return bool(algorithm.requires_closure)
+    # torch says it by the signature alone: the closure of its LBFGS has no default.
+    closure = inspect.signature(algorithm.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty

@@ -1,0 +1,133 @@
+"""Algorithms that learn from all parameters at once: totals are measured before an update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from optkit_core.body_optimizer import BodyOptimizer
+from optkit_core.declaration import totals
+from optkit_core.declaration.totals import Total
+from optkit_core.errors import DeclarationError
+from optkit_core.implementations.measuring import MeasuringBody
+from optkit_core.selection.offer import Launch
+from optkit_core.step.group_values import GroupValues
+from optkit_core.step.measured_buckets import MeasuredBucket
+from optkit_core.step.measured_buckets import totals as totals_of
+from optkit_core.step.step_plan import BucketOptimizer, PlannedBucket, StepPlan
+
+ON_THE_HOST = {
+    "capturable": "a graph can't capture it",
+    "differentiable": "autograd can't record it",
+}
+"""Options that can't be true of a step whose totals the host reads."""
+
+
+class WithTotals(BodyOptimizer):
+    """Base of algorithms that reduce over all parameters, of all groups, once in each step.
+
+    Such an algorithm derives from it beside `Elementwise` or `Layerwise`, declares the sums as
+    `Total` and what it learns from them by `estimate`, and writes two more bodies: `measure` for
+    each parameter before `conclude` for all of them. ``update`` comes after these.
+    """
+
+    totals: ClassVar[Mapping[str, Total]] = {}
+    measuring: ClassVar[MeasuringBody | None] = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Read the declarations, and take the measuring body."""
+        super().__init_subclass__(**keywords)
+        cls.totals = totals.collect(cls)
+        cls.measuring = MeasuringBody(cls) if cls.totals else None
+
+    @staticmethod
+    def measure(p: Any, g: Any, s: Any, h: Any) -> Mapping[str, Any]:
+        """Return what one parameter contributes to each total; may update its buffers in place.
+
+        Args:
+            p: the parameter, as it was before the step; never update it here.
+            g: its gradient; never update it in place.
+            s: its buffers as attributes.
+            h: the hyperparameters as attributes, and the estimates of the step before.
+
+        Returns:
+            A number or a reduction, ``(g * g).sum()`` for example, by the name of each total.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def conclude(totals: Any, h: Any) -> Mapping[str, Any] | None:
+        """Return new values of estimates; None where no update is to follow.
+
+        Args:
+            totals: the sums over all parameters as attributes, numbers of Python's.
+            h: the hyperparameters of the first group as attributes, and the estimates so far.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def values_complaint(cls, values: Mapping[str, Any]) -> str:
+        """Return why values don't go together: the host has a part in the step."""
+        for name, consequence in ON_THE_HOST.items():
+            if values.get(name):
+                return (
+                    f"{cls.__name__} computes with sums over all parameters on the host in each "
+                    f"step, so {consequence}: {name} must be False, got {values[name]!r:.40}."
+                )
+        return super().values_complaint(values)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take further parameters in; the estimates are those that the other groups have.
+
+        Args:
+            param_group: see `Optimizer.add_param_group`.
+        """
+        super().add_param_group(param_group)
+        first = self.param_groups[0]
+        param_group.update((name, first[name]) for name in self.estimate_names)
+
+    def by_buckets(self) -> BucketOptimizer | None:
+        """Return None: a compiler would have to know the estimates before it has the totals."""
+        return None
+
+    def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[PlannedBucket]:
+        """Return the buckets to be updated, then the same ones to be measured."""
+        planned = super().plan_buckets(values, is_compiled)
+        assert self.measuring is not None
+        return [*planned, *(MeasuredBucket.of(item, self.measuring) for item in planned)]
+
+    def launches_of(self, plan: StepPlan) -> list[tuple[bool, Launch]]:
+        """Return what measures all buckets, and then what updates them."""
+        measured = [item for item in plan.planned if isinstance(item, MeasuredBucket)]
+        if not plan.is_ready:  # what can't be updated is refused before anything is measured
+            for item in measured:
+                self.launch(item.updated)
+            plan.is_ready = True
+        launches = [(False, self.launch(item)) for item in measured]
+        return [*launches, (False, partial(self._conclude, plan, measured))] if measured else []
+
+    def _conclude(self, plan: StepPlan, measured: list[MeasuredBucket]) -> None:
+        """Take in what has been measured, and update all buckets unless there is no need."""
+        sums, h = totals_of(self.totals, measured), self.values(self.param_groups[0])
+        found = self.conclude(sums, h)
+        if found is None:
+            self.abandon_step()
+            return
+        self._set_estimates(found)
+        plan.renew_values(self)
+        for item in measured:
+            item.updated.renew()
+            self.launch(item.updated)()
+
+    def _set_estimates(self, found: Mapping[str, Any]) -> None:
+        unknown = found.keys() - set(self.estimate_names)
+        if unknown:
+            raise DeclarationError(
+                f"{type(self).__name__}.conclude returned {', '.join(sorted(unknown))}; the "
+                f"estimates that it declares are {', '.join(self.estimate_names) or 'none'}."
+            )
+        new = {name: self.declarations[name].check(name, value) for name, value in found.items()}
+        for group in self.param_groups:
+            group.update(new)

@@ -1,0 +1,72 @@
+"""Mutants of update bodies that no result shows, each with the reason."""
+
+from __future__ import annotations
+
+CHEAPER = "either product gives the same direction; which one is smaller is a matter of speed"
+DOUBLE = "a norm of float64 is one already; that of float32 is another matter"
+FLAGS = "it is added and forgotten, whatever it says about itself"
+PRECISION = "more bits than bfloat16 has are within the tolerance of the comparison"
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "optkit_plugins.adafactor.Adafactor.update": {
+        "for mean, dim in ((s.row_var, -1), (s.col_var, -2)): -> "
+        "for mean, dim in ((s.col_var, -2), (s.row_var, -1)):": "each is updated by itself",
+        "clip = (u.norm().double() / (size * h.d)).clamp_min(1.0) -> "
+        "clip = (u.norm() / (size * h.d)).clamp_min(1.0)": DOUBLE,
+        "alpha = (p.norm().double() / size).clamp_min(h.eps[1]) * rho -> "
+        "alpha = (p.norm() / size).clamp_min(h.eps[1]) * rho": DOUBLE,
+    },
+    "optkit_plugins.asgd.ASGD.update": {
+        "mean = scalar_math.cond(s.mu == 1, lambda: p, lambda: s.ax + (p - s.ax) * s.mu) -> "
+        "mean = scalar_math.cond(s.mu == 2, lambda: p, lambda: s.ax + (p - s.ax) * s.mu)": (
+            "averaging with a weight of 1 is copying, but for the rounding"
+        ),
+    },
+    "optkit_plugins.lamb.Lamb.update": {
+        "size, step = (p.norm().double(), u.norm().double()) -> "
+        "size, step = (p.norm(), u.norm().double())": DOUBLE,
+        "size, step = (p.norm().double(), u.norm().double()) -> "
+        "size, step = (p.norm().double(), u.norm())": DOUBLE,
+    },
+    "optkit_plugins.lars.Lars.update": {
+        "size, slope = (p.norm().double(), g.norm().double()) -> "
+        "size, slope = (p.norm(), g.norm().double())": DOUBLE,
+        "size, slope = (p.norm().double(), g.norm().double()) -> "
+        "size, slope = (p.norm().double(), g.norm())": DOUBLE,
+    },
+    "optkit_plugins.muon.orthogonalized": {
+        "is_tall = u.shape[-2] > u.shape[-1] -> is_tall = u.shape[-2] <= u.shape[-1]": CHEAPER,
+        "is_tall = u.shape[-2] > u.shape[-1] -> is_tall = u.shape[-2] > u.shape[1]": CHEAPER,
+        "is_tall = u.shape[-2] > u.shape[-1] -> is_tall = u.shape[-2] > u.shape[-2]": CHEAPER,
+        "x = u.bfloat16().mT if is_tall else u.bfloat16() -> "
+        "x = u.bfloat16().mT if is_tall else u": PRECISION,
+        "x = u.bfloat16().mT if is_tall else u.bfloat16() -> "
+        "x = u.mT if is_tall else u.bfloat16()": PRECISION,
+        "x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=eps) -> "
+        "x = x / torch.linalg.vector_norm(x, dim=(-1, -2), keepdim=True).clamp(min=eps)": (
+            "a norm over two dimensions is the same in either order"
+        ),
+    },
+    "optkit_plugins.rprop.Rprop.update": {
+        "agreement = g.mul(s.prev).sign_() -> agreement = g.mul(s.prev)": (
+            "only the sign of the product is asked for"
+        ),
+    },
+    "optkit_plugins.schedulefree.averaged_step": {
+        "share = scalar_math.cond(s.weight_sum > 0, lambda: weight / s.weight_sum, lambda: 0.0) -> "
+        "share = scalar_math.cond(s.weight_sum > 0, lambda: weight / s.weight_sum, lambda: 1.0)": (
+            "while all rates have been zero, the average is where the iterates are"
+        ),
+    },
+    "optkit_plugins.sparse_adam._like": {
+        f"return torch.sparse_coo_tensor(g.indices(), values, g.shape, is_coalesced=True, "
+        f"check_invariants=False) -> "
+        f"return torch.sparse_coo_tensor(g.indices(), values, g.shape{flags})": FLAGS
+        for flags in (
+            ", check_invariants=False",
+            ", is_coalesced=True",
+            ", is_coalesced=False, check_invariants=False",
+            ", is_coalesced=True, check_invariants=True",
+        )
+    },
+}
+"""The changes of each function, as `mutants.Mutant` writes them."""
