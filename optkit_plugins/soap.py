@@ -196,10 +196,11 @@ def next_basis(factor: Tensor, basis: Tensor, *, is_first: bool) -> tuple[Tensor
         is_first: whether there are none so far.
     """
     start = torch.linalg.eigh(factor).eigenvectors if is_first else basis
-    kept = torch.eye(factor.shape[-1]).to(factor).expand_as(factor) if is_first else basis
     product = factor @ start
     order = above_rounding((start * product).sum(-2)).argsort(dim=-1, descending=True, stable=True)
-    product, kept = (x.take_along_dim(order.unsqueeze(-2), -1) for x in (product, kept))
+    product, kept = (x.take_along_dim(order.unsqueeze(-2), -1) for x in (product, start))
+    if is_first:
+        kept = torch.eye(factor.shape[-1]).to(factor).expand_as(factor)
     new, sizes = torch.linalg.qr(product)
     is_known = above_rounding(sizes.diagonal(dim1=-2, dim2=-1).abs()) > 0
     if not is_known.all():
