@@ -23,13 +23,15 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
 OTHERS = [(19, 7), (33,), (), *ODD]
 
 
-def values(name: str) -> tuple[list[Array], list[list[Array | None]]]:
-    """Return where parameters start, and at each step a gradient or none for each.
+def values(
+    name: str, has_gaps: bool = True, shapes: Sequence[tuple[int, ...]] = ()
+) -> tuple[list[Array], list[list[Array | None]]]:
+    """Return where parameters start, and at each step a gradient for each, or sometimes none.
 
     Gradients are of many magnitudes, so that an eps counts for some of them.
     """
     random = np.random.default_rng(7)
-    shapes = SHAPES.get(name, OTHERS)
+    shapes = shapes or SHAPES.get(name, OTHERS)
     params = [random.normal(size=shape) for shape in shapes]
     params[-2] *= 0
     steps: list[list[Array | None]] = []
@@ -37,7 +39,7 @@ def values(name: str) -> tuple[list[Array], list[list[Array | None]]]:
         scales = [3.0 * 2.0 ** ((step + i) % 5 - 3) for i in range(len(shapes))]
         grads = [random.normal(size=s) * scale for s, scale in zip(shapes, scales, strict=True)]
         grads[-1] *= step > 1
-        missing = [(step + i) % 6 == 5 for i in range(len(shapes))]
+        missing = [has_gaps and (step + i) % 6 == 5 for i in range(len(shapes))]
         steps.append([None if m else g for m, g in zip(missing, grads, strict=True)])
     return params, [
         sparse(grads, step) for step, grads in enumerate(steps)
