@@ -124,7 +124,7 @@ class Prodigy(WithTotals, Elementwise):
     exp_avg = Buffer(doc="mean of the gradients, weighted by the estimates")
     exp_avg_sq = Buffer(doc="mean of their squares")
     s = Buffer(doc="decayed sum of the gradients")
-    p0 = Buffer(init=None, doc="the parameter before its first step")
+    p0 = Buffer(init=lambda p: p, doc="the parameter before its first step")
 
     @staticmethod
     def measure(p: Any, g: Any, s: Any, h: Any) -> Mapping[str, Any]:
@@ -133,8 +133,6 @@ class Prodigy(WithTotals, Elementwise):
         weight = h.d / h.d0 * h.lr * _rate(h)
         if h.weight_decay and not h.decouple:
             g = g.add(p, alpha=h.weight_decay)
-        if s.is_new:
-            s.p0.copy_(p)
         s.exp_avg.mul_(beta1).add_(g, alpha=h.d * (1 - beta1))
         s.exp_avg_sq.mul_(beta2).addcmul_(g, g, value=h.d * h.d * (1 - beta2))
         s.s.mul_(_beta3(h)).add_(g, alpha=h.d / h.d0 * h.d if h.safeguard_warmup else weight)

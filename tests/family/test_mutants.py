@@ -14,6 +14,8 @@ from references.comparison import Trajectory
 from runnable import create, implementations
 from torch_inputs import DENSE, SPARSE
 
+from optkit_core import WithTotals
+
 SPARSE_ALONE = {name for name in SPARSE if name not in DENSE}
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
@@ -23,9 +25,10 @@ def users_by_function() -> dict[FunctionType, list[str]]:
     """Return each function that update bodies consist of, and the algorithms that call it."""
     users: dict[FunctionType, list[str]] = {}
     for name, cls in NAMES.items():
-        body = cls.update_sparse if name in SPARSE_ALONE else cls.update
-        for function in reachable(body, "optkit_plugins"):
-            users.setdefault(function, []).append(name)
+        own = (cls.measure, cls.conclude) if issubclass(cls, WithTotals) else ()
+        for body in (cls.update_sparse if name in SPARSE_ALONE else cls.update, *own):
+            for function in reachable(body, "optkit_plugins"):
+                users.setdefault(function, []).append(name)
     return users
 
 
