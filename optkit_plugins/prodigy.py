@@ -75,11 +75,11 @@ class Prodigy(WithTotals, Elementwise):
         >>> import torch
         >>> theta = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
         >>> optimizer = Prodigy([theta])
-        >>> for _ in range(30):
-        ...     theta.grad = theta.detach().clone()
+        >>> for _ in range(20):
+        ...     theta.grad = theta.detach().sign()
         ...     optimizer.step()
-        >>> 0.5 < optimizer.param_groups[0]["d"] < 2
-        True
+        >>> round(optimizer.param_groups[0]["d"], 3)
+        0.44
 
     Source:
         Mishchenko and Defazio, *Prodigy: An Expeditiously Adaptive Parameter-Free Learner*,

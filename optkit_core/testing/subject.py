@@ -155,8 +155,9 @@ class Subject:
         """
         if name not in self.algorithm.declarations:
             raise NotApplicableError(f"{self.algorithm.__name__} takes no {name!r}")
+        turned_on: dict[str, Any] = {name: True}
         try:
-            self.optimizer(self.parameters().params, **{name: True})
+            self.optimizer(self.parameters().params, **turned_on)
         except HyperparameterError as error:
             raise NotApplicableError(str(error)) from error
 

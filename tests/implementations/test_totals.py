@@ -355,7 +355,7 @@ def test_all_totals_must_be_measured() -> None:
 
 
 def test_only_estimates_can_be_concluded() -> None:
-    with pytest.raises(DeclarationError, match="conclude returned sharing; .* share, steps"):
+    with pytest.raises(DeclarationError, match=r"conclude returned sharing; .* share, steps"):
         wrong(conclude=lambda totals, h: {"sharing": 1.0}).step()
 
 
