@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from optkit_core.body_optimizer import BodyOptimizer

@@ -43,9 +43,7 @@ class MeasuredBucket(PlannedBucket):
         states = [{**state, **new} for state, new in zip(bucket.states, own, strict=True)]
         key = body.key(bucket.key)
         measured = attrs.evolve(bucket, key=key, kept=None, states=states, counts_steps=False)
-        return cls(
-            measured, updated.choice, body, updated=updated, contributions=contributions
-        )
+        return cls(measured, updated.choice, body, updated=updated, contributions=contributions)
 
     def holds(self) -> bool:
         """Return whether the bucket is as it was, given that the updated one is."""
