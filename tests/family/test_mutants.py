@@ -25,7 +25,7 @@ def users_by_function() -> dict[FunctionType, list[str]]:
     users: dict[FunctionType, list[str]] = {}
     for name, cls in NAMES.items():
         bodies = static_methods(cls) - {"update" if name in SPARSE_ALONE else "update_sparse"}
-        for body in bodies:
+        for body in sorted(bodies):  # every worker of a parallel run collects in one order
             for function in reachable(getattr(cls, body), "optkit_plugins"):
                 users.setdefault(function, []).append(name)
     return users

@@ -68,12 +68,11 @@ CASES: dict[str, list[Options]] = {
             "eps": 0.1,
             "weight_decay": 0.1,
             "use_bias_correction": True,
-            "d_coef": 30.0,
             "growth_rate": 1.1,
         },
         {
-            "d0": 0.01,
             "lr": 0.5,
+            "d0": 0.01,
             "beta3": 0.8,
             "weight_decay": 0.1,
             "decouple": False,

@@ -22,6 +22,9 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
 }
 OTHERS = [(19, 7), (33,), (), *ODD]
 
+MEANS = {"prodigy": 0.5}
+"""What gradients are around, where an estimate grows by those that agree."""
+
 
 def values(
     name: str, has_gaps: bool = True, shapes: Sequence[tuple[int, ...]] = ()
@@ -37,7 +40,10 @@ def values(
     steps: list[list[Array | None]] = []
     for step in range(STEPS):
         scales = [3.0 * 2.0 ** ((step + i) % 5 - 3) for i in range(len(shapes))]
-        grads = [random.normal(size=s) * scale for s, scale in zip(shapes, scales, strict=True)]
+        grads = [
+            random.normal(MEANS.get(name, 0.0), size=s) * scale
+            for s, scale in zip(shapes, scales, strict=True)
+        ]
         grads[-1] *= step > 1
         if name == "soap":
             grads[1] *= 1e-8
