@@ -187,6 +187,8 @@ def test_a_wrapper_that_hands_its_groups_on(name: str) -> None:
 def test_the_groups_of_another_optimizer(other: Any, cls: Any) -> None:
     p = parameter()
     groups = other([p], lr=0.5).param_groups
+    if isinstance(cls([parameter()]).defaults.get("eps"), tuple):  # Adafactor's are two
+        groups[0].pop("eps", None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedGroupKeyWarning)
         optimizer = cls(groups, lr=0.25)

@@ -27,7 +27,6 @@ from optkit_core.tracing.operations.lookup import expression
 from optkit_core.tracing.operations.reductions import IDENTITY, REDUCTIONS
 from optkit_core.tracing.program import Instruction, Program
 
-
 REDUCED = {
     "plus": "tl.sum({x}, 0)",
     # With NaN in a block tl.max() returns another number.
