@@ -16,8 +16,10 @@ from optkit_core import (
     at_least,
     hyperparameter,
     tuple_of,
+    uniform,
     within,
 )
+from optkit_plugins.declarations import learning_rate, weight_decay_rate
 
 
 class Adafactor(Layerwise):
@@ -77,12 +79,11 @@ class Adafactor(Layerwise):
 
     paper = "Shazeer & Stern 2018, https://arxiv.org/abs/1804.04235"
 
-    lr: float | Tensor = hyperparameter(
-        default=1e-2, range=at_least(0.0), doc="largest relative step"
-    )
+    lr: float | Tensor = learning_rate(1e-2, 1e-4, 1e-1, doc="largest relative step")
     beta2_decay: float = hyperparameter(
         default=-0.8,
         range=within(-math.inf, 0.0, closed=True, torch_words="beta2_decay should be <= 0"),
+        search=uniform(-1.0, -0.5),
         doc="exponent of the second moment's decay",
     )
     eps: tuple[float | None, float] = hyperparameter(
@@ -98,9 +99,7 @@ class Adafactor(Layerwise):
         range=at_least(1.0, torch_words="Clipping threshold d should be >= 1"),
         doc="clips the steps",
     )
-    weight_decay: float = hyperparameter(
-        default=0.0, range=at_least(0.0), doc="decoupled weight decay"
-    )
+    weight_decay: float = weight_decay_rate(doc="decoupled weight decay")
 
     row_var = Buffer(
         when=lambda p, group: p.dim() > 1,

@@ -16,7 +16,7 @@ from kinds import Columns, Product
 from problems import DTYPES, parameters, set_gradients
 
 import optkit
-from optkit_core.implementations.fused.triton_source import BLOCK, CHUNK
+from optkit_core.implementations.fused.triton_signature import BLOCK, CHUNK
 from optkit_core.testing import assert_agree, check
 
 device = pytest.fixture(params=devices.PLACES)(devices.standing)

@@ -18,7 +18,7 @@ from groupings import by_rate, by_rate_on_device, by_two
 
 import optkit
 from optkit_core.implementations.fused import device_table
-from optkit_core.implementations.fused.triton_source import CHUNK
+from optkit_core.implementations.fused.triton_signature import CHUNK
 from optkit_core.testing import assert_agree
 
 device = pytest.fixture(params=devices.ALL_PLACES)(devices.standing)

@@ -15,7 +15,7 @@ from problems import parameters
 
 import optkit
 from optkit_core import Elementwise
-from optkit_core.implementations.fused.triton_source import CHUNK
+from optkit_core.implementations.fused.triton_signature import CHUNK
 from optkit_core.testing import assert_agree
 
 device = pytest.fixture(params=devices.ALL_PLACES)(devices.standing)

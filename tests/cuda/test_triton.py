@@ -15,7 +15,7 @@ from problems import DTYPES, INFOS, copies, gradients, parameters, run, set_grad
 import optkit
 from optkit_core import Elementwise, ImplementationError
 from optkit_core.implementations.fused import cuda, device_table, triton_kernel
-from optkit_core.implementations.fused.triton_source import BLOCK, CHUNK
+from optkit_core.implementations.fused.triton_signature import BLOCK, CHUNK
 from optkit_core.testing import assert_agree
 
 pytestmark = interpreted.needed

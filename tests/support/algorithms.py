@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.testing._internal.common_optimizers import optim_db
 
 import optkit
 from optkit_core import Layerwise, Matrixwise
@@ -37,8 +38,9 @@ TORCH_OPTIM = {
 COUNTERPARTS = {name: TORCH_OPTIM[name] for name in NAMES if name in TORCH_OPTIM}
 """The class of torch.optim that has an algorithm's name."""
 
-TORCH = {name: COUNTERPARTS[name] for name in ELEMENTWISE if name in COUNTERPARTS}
-"""The same of elementwise algorithms alone."""
+COMPLEX = {info.name.lower() for info in optim_db if info.supports_complex}
+TORCH = {k: COUNTERPARTS[k] for k in ELEMENTWISE if k in COUNTERPARTS and k in COMPLEX}
+"""The same of those that take parameters of every dtype and size: Adafactor's doesn't."""
 
 COUNTED = {name: cls for name, cls in TORCH.items() if ELEMENTWISE[name].counts_steps}
 """Those of these that count the steps of each parameter."""

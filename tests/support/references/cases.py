@@ -68,9 +68,10 @@ CASES: dict[str, list[Options]] = {
             "eps": 0.1,
             "weight_decay": 0.1,
             "use_bias_correction": True,
-            "growth_rate": 1.2,
+            "growth_rate": 1.1,
         },
         {
+            "lr": 0.5,
             "d0": 0.01,
             "beta3": 0.8,
             "weight_decay": 0.1,
