@@ -15,7 +15,6 @@ from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations.reductions import REDUCTIONS, Reduction
 from optkit_core.tracing.program import Program
 
-
 Store = tuple[int, int]
 """An input of a program, and the value that it takes."""
 
