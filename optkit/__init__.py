@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from optkit_plugins.lion import Lion
     from optkit_plugins.muon import Muon
     from optkit_plugins.nadam import NAdam
+    from optkit_plugins.prodigy import Prodigy
     from optkit_plugins.radam import RAdam
     from optkit_plugins.rmsprop import RMSprop
     from optkit_plugins.rprop import Rprop

@@ -68,8 +68,8 @@ class Muon(Matrixwise):
         >>> theta.grad = torch.tensor([[0.0, 4.0], [4.0, 0.0]])
         >>> optimizer.step()
         >>> theta.data.round(decimals=2)
-        tensor([[ 1.0000, -0.0700],
-                [-0.0700,  1.0000]])
+        tensor([[ 1.0000, -0.1100],
+                [-0.1100,  1.0000]])
 
     Source:
         Jordan et al., *Muon: An optimizer for hidden layers in neural networks*, 2024,

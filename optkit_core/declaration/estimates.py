@@ -85,8 +85,8 @@ def require_starts(owner: str, declared: Mapping[str, Declaration]) -> None:
     """
     known = [name for name, item in declared.items() if item.role is Role.HYPERPARAMETER]
     for name, item in declared.items():
-        if isinstance(item, Estimate) and isinstance(item.default, str):
-            if item.default not in known:
-                raise DeclarationError(
-                    f"{owner} can't declare {name}: start={item.default!r} isn't a hyperparameter."
-                )
+        is_named = isinstance(item, Estimate) and isinstance(item.default, str)
+        if is_named and item.default not in known:
+            raise DeclarationError(
+                f"{owner} can't declare {name}: start={item.default!r} isn't a hyperparameter."
+            )

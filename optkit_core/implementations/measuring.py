@@ -28,7 +28,6 @@ CONTRIBUTION = Buffer(shape=lambda p: ())
 class Measuring(Protocol):
     """What is needed of the class of an algorithm that measures."""
 
-    __name__: str
     totals: ClassVar[Mapping[str, Total]]
     buffers: ClassVar[Mapping[str, Buffer]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import torch
 from torch import Tensor
 
 from optkit_core.checkpoint.load.deep_copy import deep_copy
@@ -20,6 +21,7 @@ class Snapshot:
 
     params: list[Tensor]
     states: list[dict[str, Any]]
+    estimates: list[dict[str, float]]
 
     @classmethod
     def of(cls, optimizer: Optimizer) -> Snapshot:
@@ -28,7 +30,9 @@ class Snapshot:
         # L-BFGS keeps its vectors elsewhere, and writes them into the state when asked.
         optimizer.publish_state()
         states = [optimizer.state.get(p, {}) for p in params]
-        return cls(deep_copy(params), deep_copy(states))
+        names = optimizer.estimate_names
+        estimates = [{name: group[name] for name in names} for group in optimizer.param_groups]
+        return cls(deep_copy(params), deep_copy(states), estimates)
 
     def assert_agrees(self, other: Snapshot, subject: Subject, is_exact: bool = False) -> None:
         """Assert that another snapshot is the same, within tolerances or exactly.
@@ -44,9 +48,17 @@ class Snapshot:
             AssertionError: it isn't; names the parameter.
         """
         tolerance = 0.0 if is_exact else subject.tolerance
+        for group, wanted in zip(self.estimates, other.estimates, strict=True):
+            for name, found in group.items():
+                with prefix_failures(f"the estimate {name!r}"):
+                    assert_close(_tensor(found), _tensor(wanted[name]), tolerance)
         rows = zip(self.params, other.params, self.states, other.states, strict=True)
         for position, (p, q, own, expected) in enumerate(rows):
             with prefix_failures(f"parameter {position} of shape {list(p.shape)}"):
                 assert_close(p, q, tolerance)
                 if is_exact or not subject.algorithm.requires_closure:
                     assert_same_state(own, expected, tolerance)
+
+
+def _tensor(number: float) -> Tensor:
+    return torch.tensor(number, dtype=torch.float64)

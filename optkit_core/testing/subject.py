@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.errors import ImplementationError
+from optkit_core.errors import HyperparameterError, ImplementationError
 from optkit_core.optimizer import Optimizer
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
@@ -148,13 +148,18 @@ class Subject:
         self.optimizer(self.parameters().params)
 
     def require_option(self, name: str) -> None:
-        """Raise unless the algorithm has an option.
+        """Raise unless the algorithm has an option, which may be True.
 
         Raises:
-            NotApplicableError: it hasn't.
+            NotApplicableError: it hasn't, or it may not.
         """
         if name not in self.algorithm.declarations:
             raise NotApplicableError(f"{self.algorithm.__name__} takes no {name!r}")
+        turned_on: dict[str, Any] = {name: True}
+        try:
+            self.optimizer(self.parameters().params, **turned_on)
+        except HyperparameterError as error:
+            raise NotApplicableError(str(error)) from error
 
     def require_body(self) -> None:
         """Raise unless the framework steps the algorithm.

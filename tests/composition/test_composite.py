@@ -274,6 +274,20 @@ def test_a_value_that_a_member_refuses_is_refused_before_anything_changes() -> N
     assert all(map(torch.equal, before, values(model)))
 
 
+def test_no_buffer_begins_where_another_member_refuses() -> None:
+    model = problem()
+    groups = [
+        {"params": named(model, 0), "momentum": 0.9},
+        {"params": named(model, 2), "algorithm": "adamax"},
+    ]
+    optimizer = optkit.create("sgd", groups)
+    loss_of(model, optimizer)()
+    optimizer.param_groups[1]["lr"] = -1.0
+    with pytest.raises(HyperparameterError):
+        optimizer.step()
+    assert not optimizer.state.get(model[0].weight)
+
+
 @pytest.mark.parametrize("is_finite", [True, False])
 def test_a_grad_scaler_unscales_and_skips_for_all(is_finite: bool) -> None:
     model, twin = problem(), problem()
