@@ -76,8 +76,13 @@ def steady(algorithm: Any, dtype: torch.dtype) -> dict[str, Any]:
 
 def declared(name: str, **options: Any) -> dict[str, Any]:
     """Return those of some options that an algorithm declares."""
-    declarations = ALGORITHMS[name].declarations
-    return {key: value for key, value in options.items() if key in declarations}
+    defaults = ALGORITHMS[name].default_values
+    # Adafactor has two numbers where others have one eps.
+    return {
+        key: value
+        for key, value in options.items()
+        if key in defaults and isinstance(value, tuple) >= isinstance(defaults[key], tuple)
+    }
 
 
 def with_state(name: str, **options: Any) -> dict[str, Any]:
