@@ -15,10 +15,10 @@ from optkit_core import (
     boolean,
     choice,
     hyperparameter,
-    loguniform,
     option,
 )
 from optkit_plugins import adagrad_importers as _  # noqa: F401  registers them
+from optkit_plugins.declarations import epsilon, learning_rate, weight_decay_rate
 
 
 class Adagrad(Elementwise):
@@ -65,22 +65,18 @@ class Adagrad(Elementwise):
 
     paper = "Duchi, Hazan & Singer 2011, https://jmlr.org/papers/v12/duchi11a.html"
 
-    lr: float | Tensor = hyperparameter(
-        default=1e-2, range=at_least(0.0), search=loguniform(1e-3, 1.0), doc="learning rate"
-    )
+    lr: float | Tensor = learning_rate(1e-2, 1e-3, 1.0)
     lr_decay: float = hyperparameter(
         default=0.0, range=at_least(0.0), doc="decay of the learning rate"
     )
-    weight_decay: float = hyperparameter(
-        default=0.0, range=at_least(0.0), search=loguniform(1e-6, 1e-2), doc="L2 penalty"
-    )
+    weight_decay: float = weight_decay_rate()
     initial_accumulator_value: float = hyperparameter(
         default=0.0,
         range=at_least(0.0),
         search=choice([0.0, 0.1, 1.0]),
         doc="where the sum of squares starts",
     )
-    eps: float = hyperparameter(default=1e-10, range=at_least(0.0), doc="keeps the root from zero")
+    eps: float = epsilon(1e-10)
 
     eager_state: bool = option(
         default=True, range=boolean(), doc="allocate the state at construction", kw_only=True

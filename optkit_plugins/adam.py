@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import Buffer
-from optkit_plugins.declarations import flag
+from optkit_core import Buffer, Elementwise
+from optkit_plugins.declarations import flag, weight_decay_rate
 from optkit_plugins.moments import Moments, decayed, update_moments
 
 
-class Adam(Moments):
+class Adam(Moments, Elementwise):
     r"""Adam: mean gradient divided by the root of the mean squared gradient.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), to which
@@ -63,6 +63,7 @@ class Adam(Moments):
 
     paper = "Kingma & Ba 2015, https://arxiv.org/abs/1412.6980"
 
+    weight_decay: float = weight_decay_rate(doc="weight decay")
     amsgrad: bool = flag("divide by the largest mean so far")
     decoupled_weight_decay: bool = flag("decay the parameter, not by its gradient", kw_only=True)
 
@@ -73,9 +74,7 @@ class Adam(Moments):
         """Update one parameter in place."""
         (beta1, beta2), g = h.betas, decayed(p, g, h)
         update_moments(g, s, h)
-        square = s.exp_avg_sq
-        if h.amsgrad:
-            square = s.max_exp_avg_sq.clamp_min_(square)
+        square = s.max_exp_avg_sq.clamp_min_(s.exp_avg_sq) if h.amsgrad else s.exp_avg_sq
         root = square.sqrt().div_((1 - beta2**t) ** 0.5).add_(h.eps)
         p.addcdiv_(s.exp_avg, root, value=-h.lr / (1 - beta1**t))
 

@@ -6,17 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import (
-    Buffer,
-    Elementwise,
-    at_least,
-    choice,
-    each,
-    hyperparameter,
-    loguniform,
-    uniform,
-    within,
-)
+from optkit_core import Buffer, Elementwise
+from optkit_plugins.declarations import decay_rates, epsilon, learning_rate, weight_decay_rate
 
 
 class Adamax(Elementwise):
@@ -62,19 +53,10 @@ class Adamax(Elementwise):
 
     paper = "Kingma & Ba 2015, section 7.1, https://arxiv.org/abs/1412.6980"
 
-    lr: float | Tensor = hyperparameter(
-        default=2e-3, range=at_least(0.0), search=loguniform(1e-4, 1e-1), doc="learning rate"
-    )
-    betas: tuple[float, float] = hyperparameter(
-        default=(0.9, 0.999),
-        range=each(within(0.0, 1.0)),
-        search=(uniform(0.5, 0.99), choice([0.9, 0.99, 0.999, 0.9999])),
-        doc="decay of the mean and of the norm",
-    )
-    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the norm from zero")
-    weight_decay: float = hyperparameter(
-        default=0.0, range=at_least(0.0), search=loguniform(1e-6, 1e-2), doc="L2 penalty"
-    )
+    lr: float | Tensor = learning_rate(2e-3, 1e-4, 1e-1)
+    betas: tuple[float, float] = decay_rates(0.9, 0.999, doc="decay of the mean and of the norm")
+    eps: float = epsilon(1e-8, doc="keeps the norm from zero")
+    weight_decay: float = weight_decay_rate()
 
     exp_avg = Buffer(doc="mean of the gradients")
     exp_inf = Buffer(doc="infinity norm of the gradients")

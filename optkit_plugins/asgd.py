@@ -11,14 +11,12 @@ from optkit_core import (
     Buffer,
     Elementwise,
     at_least,
-    boolean,
     hyperparameter,
     loguniform,
-    one_of,
-    option,
     scalar_math,
     uniform,
 )
+from optkit_plugins.declarations import learning_rate, weight_decay_rate
 
 
 class ASGD(Elementwise):
@@ -67,15 +65,10 @@ class ASGD(Elementwise):
 
     paper = "Polyak & Juditsky 1992, https://doi.org/10.1137/0330046"
 
-    lr: float | Tensor = hyperparameter(
-        default=1e-2, range=at_least(0.0), search=loguniform(1e-3, 1.0), doc="learning rate"
-    )
-    lambd: float = hyperparameter(
-        default=1e-4,
-        range=at_least(0.0),
-        search=loguniform(1e-6, 1e-2),
-        doc="decay of the rate and of parameters",
-    )
+    options_by_position = ("foreach", "maximize", "differentiable", "capturable")
+
+    lr: float | Tensor = learning_rate(1e-2, 1e-3, 1.0)
+    lambd: float = weight_decay_rate(1e-4, doc="decay of the rate and of parameters")
     alpha: float = hyperparameter(
         default=0.75,
         range=at_least(0.0),
@@ -88,14 +81,7 @@ class ASGD(Elementwise):
         search=loguniform(1.0, 1e6),
         doc="step from which on iterates are averaged",
     )
-    weight_decay: float = hyperparameter(
-        default=0.0, range=at_least(0.0), search=loguniform(1e-6, 1e-2), doc="L2 penalty"
-    )
-
-    foreach: bool | None = option(default=None, range=one_of(None, True, False), by_position=True)
-    maximize: bool = option(default=False, range=boolean(), by_position=True)
-    differentiable: bool = option(default=False, range=boolean(), by_position=True)
-    capturable: bool = option(default=False, range=boolean(), by_position=True)
+    weight_decay: float = weight_decay_rate()
 
     eta = Buffer(init="lr", kind="scalar", dtype=torch.float32, doc="learning rate now")
     mu = Buffer(init=1.0, kind="scalar", dtype=torch.float32, doc="weight of the next iterate")

@@ -14,8 +14,6 @@ from optkit_core import (
     each,
     hyperparameter,
     loguniform,
-    one_of,
-    option,
     uniform,
     within,
 )
@@ -78,10 +76,14 @@ def weight_decay_rate(
     )
 
 
-def momentum_rate() -> Any:
-    """Declare the decay of a momentum that adds up, 0 for none."""
+def momentum_rate(default: float = 0.0) -> Any:
+    """Declare the decay of a momentum that adds up, 0 for none.
+
+    Args:
+        default: the value used when none is given.
+    """
     doc = "decay of the momentum"
-    return hyperparameter(default=0.0, range=at_least(0.0), search=uniform(0.0, 0.99), doc=doc)
+    return hyperparameter(default=default, range=at_least(0.0), search=uniform(0.0, 0.99), doc=doc)
 
 
 def flag(doc: str, is_searched: bool = True, kw_only: bool = False) -> Any:
@@ -94,24 +96,6 @@ def flag(doc: str, is_searched: bool = True, kw_only: bool = False) -> Any:
     """
     search = choice([False, True]) if is_searched else None
     return hyperparameter(default=False, range=boolean(), search=search, doc=doc, kw_only=kw_only)
-
-
-def switch(by_position: bool = False) -> Any:
-    """Declare an option of `Elementwise` anew, in another place of the constructor.
-
-    Args:
-        by_position: whether the constructor takes it by position too.
-    """
-    return option(default=False, range=boolean(), by_position=by_position)
-
-
-def foreach_flag(by_position: bool = False) -> Any:
-    """Declare torch's ``foreach`` anew, in another place of the constructor.
-
-    Args:
-        by_position: whether the constructor takes it by position too.
-    """
-    return option(default=None, range=one_of(None, True, False), by_position=by_position)
 
 
 def float32_or_wider(p: Tensor) -> torch.dtype:

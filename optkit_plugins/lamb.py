@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Layerwise, boolean, hyperparameter
-from optkit_plugins.declarations import decay_rates, epsilon, learning_rate, weight_decay_rate
+from optkit_core import boolean, hyperparameter
+from optkit_plugins.declarations import epsilon, learning_rate, weight_decay_rate
+from optkit_plugins.moments import Moments, update_moments
 
 
-class LAMB(Layerwise):
+class LAMB(Moments):
     r"""LAMB: steps of Adam, scaled in each layer by the ratio of the layer's norm to the step's.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), for each parameter tensor
@@ -59,23 +60,20 @@ class LAMB(Layerwise):
 
     paper = "You et al. 2020, algorithm 2, https://arxiv.org/abs/1904.00962"
 
+    options_by_position = ("foreach",)
+
     lr: float | Tensor = learning_rate(1e-3, 1e-4, 1e-1)
-    betas: tuple[float, float] = decay_rates(0.9, 0.999, doc="decay of the two moments")
     eps: float = epsilon(1e-6)
     weight_decay: float = weight_decay_rate(0.01, 1e-4, 1e-1, doc="decoupled weight decay")
     adapt: bool = hyperparameter(
         default=True, range=boolean(), doc="scale steps by the layer's norm"
     )
 
-    exp_avg = Buffer(doc="mean of the gradients")
-    exp_avg_sq = Buffer(doc="mean of the squared gradients")
-
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         """Update one parameter in place."""
         beta1, beta2 = h.betas
-        s.exp_avg.lerp_(g, 1 - beta1)
-        s.exp_avg_sq.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        update_moments(g, s, h)
         root = (1 - beta2**t) ** 0.5  # taken out of the root of the second moment
         u = s.exp_avg / s.exp_avg_sq.sqrt().add_(h.eps * root)
         u.mul_(root / (1 - beta1**t))

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Layerwise, at_least, boolean, hyperparameter, uniform
-from optkit_plugins.declarations import learning_rate, weight_decay_rate
+from optkit_core import Buffer, Layerwise, at_least, boolean, hyperparameter
+from optkit_plugins.declarations import learning_rate, momentum_rate, weight_decay_rate
 
 
 class LARS(Layerwise):
@@ -58,9 +58,7 @@ class LARS(Layerwise):
     paper = "You, Gitman & Ginsburg 2017, algorithm 1, https://arxiv.org/abs/1708.03888"
 
     lr: float | Tensor = learning_rate(1.0, 1e-1, 1e2, doc="global learning rate")
-    momentum: float = hyperparameter(
-        default=0.9, range=at_least(0.0), search=uniform(0.0, 0.99), doc="decay of the momentum"
-    )
+    momentum: float = momentum_rate(0.9)
     weight_decay: float = weight_decay_rate(5e-4)
     trust_coefficient: float = hyperparameter(
         default=1e-3, range=at_least(0.0), doc="share of a layer's norm that a step is long"

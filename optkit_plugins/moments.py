@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise
-from optkit_plugins.declarations import (
-    decay_rates,
-    epsilon,
-    foreach_flag,
-    learning_rate,
-    weight_decay_rate,
-)
+from optkit_core import Buffer, Layerwise
+from optkit_plugins.declarations import decay_rates, epsilon, learning_rate
 
 
-class Moments(Elementwise):
+class Moments(Layerwise):
     """Base of algorithms that keep the means of the gradient and of its square."""
+
+    options_by_position: ClassVar[Sequence[str] | None] = ()
 
     lr: float | Tensor = learning_rate(1e-3, 1e-5, 1e-1)
     betas: tuple[float, float] = decay_rates(0.9, 0.999, doc="decay of the two moments")
     eps: float = epsilon(1e-8)
-    weight_decay: float = weight_decay_rate(doc="weight decay")
-    foreach: bool | None = foreach_flag()
 
     exp_avg = Buffer(doc="mean of the gradients")
     exp_avg_sq = Buffer(doc="mean of the squared gradients")

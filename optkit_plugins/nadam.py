@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, at_least, boolean, hyperparameter, loguniform, scalar_math
+from optkit_core import Buffer, Elementwise, at_least, hyperparameter, loguniform, scalar_math
+from optkit_plugins.declarations import flag, learning_rate, weight_decay_rate
 from optkit_plugins.moments import Moments, decayed, update_moments
 
 
-class NAdam(Moments):
+class NAdam(Moments, Elementwise):
     r"""NAdam: Adam that looks ahead by Nesterov's momentum.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), to which
@@ -63,18 +64,15 @@ class NAdam(Moments):
 
     paper = "Dozat 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ"
 
-    lr: float | Tensor = hyperparameter(
-        default=2e-3, range=at_least(0.0), search=loguniform(1e-4, 1e-1), doc="learning rate"
-    )
+    lr: float | Tensor = learning_rate(2e-3, 1e-4, 1e-1)
+    weight_decay: float = weight_decay_rate(doc="weight decay")
     momentum_decay: float = hyperparameter(
         default=4e-3,
         range=at_least(0.0),
         search=loguniform(1e-4, 1e-1),
         doc="speed of the momentum's schedule",
     )
-    decoupled_weight_decay: bool = hyperparameter(
-        default=False, range=boolean(), doc="decay the parameter, not by its gradient"
-    )
+    decoupled_weight_decay: bool = flag("decay the parameter, not by its gradient")
 
     mu_product = Buffer(
         init=1.0, kind="scalar", dtype=torch.float32, doc="product of all momenta so far"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from optkit_core import scalar_math
-from optkit_plugins.declarations import flag
+from optkit_core import Elementwise, scalar_math
+from optkit_plugins.declarations import flag, weight_decay_rate
 from optkit_plugins.moments import Moments, decayed, update_moments
 
 
-class RAdam(Moments):
+class RAdam(Moments, Elementwise):
     r"""RAdam: Adam with a rectified adaptive rate, and without one in the first steps.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), to which
@@ -64,6 +64,7 @@ class RAdam(Moments):
 
     paper = "Liu et al. 2020, https://arxiv.org/abs/1908.03265"
 
+    weight_decay: float = weight_decay_rate(doc="weight decay")
     decoupled_weight_decay: bool = flag("decay the parameter, not by its gradient")
 
     @staticmethod

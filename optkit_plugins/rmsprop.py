@@ -10,10 +10,8 @@ from optkit_core import Buffer, Elementwise, at_least, choice, hyperparameter
 from optkit_plugins.declarations import (
     epsilon,
     flag,
-    foreach_flag,
     learning_rate,
     momentum_rate,
-    switch,
     weight_decay_rate,
 )
 
@@ -70,6 +68,8 @@ class RMSprop(Elementwise):
         "https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf"
     )
 
+    options_by_position = ("capturable", "foreach", "maximize", "differentiable")
+
     lr: float | Tensor = learning_rate(1e-2, 1e-5, 1e-1)
     alpha: float = hyperparameter(
         default=0.99,
@@ -81,11 +81,6 @@ class RMSprop(Elementwise):
     weight_decay: float = weight_decay_rate()
     momentum: float = momentum_rate()
     centered: bool = flag("divide by the standard deviation")
-
-    capturable: bool = switch(by_position=True)
-    foreach: bool | None = foreach_flag(by_position=True)
-    maximize: bool = switch(by_position=True)
-    differentiable: bool = switch(by_position=True)
 
     square_avg = Buffer(doc="mean of the squared gradients")
     momentum_buffer = Buffer(when="momentum", doc="sum of decaying steps")

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core import Buffer, Elementwise, at_least, each, hyperparameter, uniform
-from optkit_plugins.declarations import foreach_flag, learning_rate
+from optkit_plugins.declarations import learning_rate
 
 
 class Rprop(Elementwise):
@@ -55,6 +55,8 @@ class Rprop(Elementwise):
 
     paper = "Riedmiller & Braun 1993, https://doi.org/10.1109/ICNN.1993.298623"
 
+    options_by_position = ()
+
     lr: float | Tensor = learning_rate(1e-2, 1e-5, 1e-1, doc="first step")
     etas: tuple[float, float] = hyperparameter(
         default=(0.5, 1.2),
@@ -65,7 +67,6 @@ class Rprop(Elementwise):
     step_sizes: tuple[float, float] = hyperparameter(
         default=(1e-6, 50.0), range=each(at_least(0.0)), doc="shortest and longest step"
     )
-    foreach: bool | None = foreach_flag()
 
     prev = Buffer(doc="last gradient")
     step_size = Buffer(init="lr", doc="length of the step")

@@ -6,16 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import (
-    Buffer,
-    at_least,
-    choice,
-    each,
-    hyperparameter,
-    loguniform,
-    uniform,
-    within,
-)
+from optkit_core import Buffer, choice, each, hyperparameter, uniform, within
+from optkit_plugins.declarations import epsilon, learning_rate, weight_decay_rate
 from optkit_plugins.schedulefree import (
     WARMUP_STEPS,
     WEIGHT_LR_POWER,
@@ -80,19 +72,15 @@ class ScheduleFreeAdamW(ScheduleFree):
         correction from :math:`\gamma_t` to :math:`v_t`.
     """
 
-    lr: float | Tensor = hyperparameter(
-        default=2.5e-3, range=at_least(0.0), search=loguniform(1e-4, 1e-1), doc="learning rate"
-    )
+    lr: float | Tensor = learning_rate(2.5e-3, 1e-4, 1e-1)
     betas: tuple[float, float] = hyperparameter(
         default=(0.9, 0.999),
         range=each(within(0.0, 1.0)),
         search=(uniform(0.8, 0.99), choice([0.95, 0.99, 0.999])),
         doc="share of the average in the point of the gradient, and decay of the mean square",
     )
-    eps: float = hyperparameter(default=1e-8, range=at_least(0.0), doc="keeps the root from zero")
-    weight_decay: float = hyperparameter(
-        default=0.0, range=at_least(0.0), search=loguniform(1e-4, 1.0), doc="decay"
-    )
+    eps: float = epsilon(1e-8)
+    weight_decay: float = weight_decay_rate(low=1e-4, high=1.0, doc="decay")
     warmup_steps: int = WARMUP_STEPS
     r: float = R
     weight_lr_power: float = WEIGHT_LR_POWER

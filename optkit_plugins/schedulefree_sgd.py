@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import at_least, hyperparameter, loguniform, uniform, within
+from optkit_core import hyperparameter, uniform, within
+from optkit_plugins.declarations import learning_rate, weight_decay_rate
 from optkit_plugins.schedulefree import (
     WARMUP_STEPS,
     WEIGHT_LR_POWER,
@@ -68,18 +69,14 @@ class ScheduleFreeSGD(ScheduleFree):
         section 2; warmup and weights as in the authors' package schedulefree.
     """
 
-    lr: float | Tensor = hyperparameter(
-        default=1.0, range=at_least(0.0), search=loguniform(1e-2, 1e1), doc="learning rate"
-    )
+    lr: float | Tensor = learning_rate(1.0, 1e-2, 1e1)
     momentum: float = hyperparameter(
         default=0.9,
         range=within(0.0, 1.0),
         search=uniform(0.8, 0.99),
         doc="share of the average in the point of the gradient",
     )
-    weight_decay: float = hyperparameter(
-        default=0.0, range=at_least(0.0), search=loguniform(1e-6, 1e-2), doc="L2 penalty"
-    )
+    weight_decay: float = weight_decay_rate()
     warmup_steps: int = WARMUP_STEPS
     r: float = R
     weight_lr_power: float = WEIGHT_LR_POWER

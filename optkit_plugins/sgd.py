@@ -8,13 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from optkit_core import Buffer, Elementwise, at_least, hyperparameter
-from optkit_plugins.declarations import (
-    flag,
-    foreach_flag,
-    learning_rate,
-    momentum_rate,
-    weight_decay_rate,
-)
+from optkit_plugins.declarations import flag, learning_rate, momentum_rate, weight_decay_rate
 
 
 class SGD(Elementwise):
@@ -67,6 +61,7 @@ class SGD(Elementwise):
 
     paper = "Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html"
     counts_steps = False
+    options_by_position = ()
 
     lr: float | Tensor = learning_rate(1e-3, 1e-4, 1.0)
     momentum: float = momentum_rate()
@@ -75,7 +70,6 @@ class SGD(Elementwise):
     )
     weight_decay: float | Tensor = weight_decay_rate()
     nesterov: bool = flag("Nesterov's momentum", is_searched=False)
-    foreach: bool | None = foreach_flag()
 
     momentum_buffer = Buffer(init=None, when="momentum", doc="sum of decaying gradients")
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Elementwise
-from optkit_plugins.declarations import decay_rates, epsilon, foreach_flag, learning_rate, switch
+from optkit_core import Elementwise
+from optkit_plugins.moments import Moments
 
 
-class SparseAdam(Elementwise):
+class SparseAdam(Moments, Elementwise):
     r"""SparseAdam: Adam on the elements that a sparse gradient names.
 
     For each element that the gradient :math:`g_t` (:math:`-g_t` if ``maximize``) names,
@@ -53,14 +53,8 @@ class SparseAdam(Elementwise):
 
     paper = "Kingma & Ba 2015, https://arxiv.org/abs/1412.6980"
 
-    lr: float | Tensor = learning_rate(1e-3, 1e-5, 1e-1)
-    betas: tuple[float, float] = decay_rates(0.9, 0.999, doc="decay of the two moments")
-    eps: float = epsilon(1e-8)
-    foreach: bool | None = foreach_flag()
-    maximize: bool = switch(by_position=True)
-
-    exp_avg = Buffer(doc="mean of the gradients")
-    exp_avg_sq = Buffer(doc="mean of the squared gradients")
+    options_by_position = ("maximize",)
+    schema_name = "sparseadam"
 
     @staticmethod
     def update_sparse(p: Tensor, g: Tensor, s: Any, h: Any, t: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, dataclass_transform
 
@@ -23,6 +23,11 @@ class Declared:
 
     own_declarations: ClassVar[Mapping[str, Declaration]] = {}
     declarations: ClassVar[Mapping[str, Declaration]] = {}
+    options_by_position: ClassVar[Sequence[str] | None] = None
+    """Options that the constructor takes by position after the hyperparameters, in this order.
+
+    None: those that are declared so. torch's classes differ in it.
+    """
     Hyperparameters: ClassVar[Any]
     checks: ClassVar[tuple[tuple[str, Any, Callable[[Any], Any]], ...]] = ()
     known_annotations: ClassVar[set[str]] = set()
@@ -58,7 +63,10 @@ class Declared:
         """Read what the class body declares."""
         super().__init_subclass__(**keywords)
         cls.own_declarations = fields.take(cls)
-        cls.declarations = dict(fields.in_order(fields.collect(cls)))
+        declared = fields.collect(cls)
+        if cls.options_by_position is not None:
+            declared = fields.placed(declared, cls.options_by_position)
+        cls.declarations = dict(fields.in_order(declared))
         cls.buffers = buffers.collect(cls)
         cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
         cls.has_conditions = any(item.when is not None for item in cls.buffers.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -148,8 +148,9 @@ def option(
         kw_only: whether type checkers allow it by keyword only; options are declared on
             base classes, whose fields would come before the hyperparameters.
         by_position: whether the constructor takes it by position after the
-            hyperparameters all the same, as torch does with ``foreach``; those that a class
-            declares anew come in its order.
+            hyperparameters all the same; those that a class declares anew come in its order. A
+            class that only has other options of its base by position names them in
+            ``options_by_position``.
         role: ``"step"``: what a step does; parameters step together only where their groups
             agree in it, and a checkpoint restores it. ``"execution"``: how a step is carried out,
             which a checkpoint leaves as it is. ``"request"``: the same, for what asks for an
@@ -205,6 +206,31 @@ def collect(cls: type) -> dict[str, Declaration]:
                 item = attrs.evolve(item, role=role, doc=item.doc or inherited.doc)
             declared[name] = item
     return declared
+
+
+def placed(
+    declared: Mapping[str, Declaration], by_position: Sequence[str]
+) -> dict[str, Declaration]:
+    """Return declarations with some options by position, in their order, all others by keyword.
+
+    Args:
+        declared: the declarations by name.
+        by_position: the names of those options.
+
+    Raises:
+        DeclarationError: one of them is no option.
+    """
+    options = {name: item for name, item in declared.items() if item.is_option}
+    for name in by_position:
+        if name not in options:
+            raise DeclarationError(
+                f"options_by_position names {name!r}.{did_you_mean(name, options)} The options "
+                f"are {', '.join(options)}."
+            )
+    values = {name: item for name, item in declared.items() if name not in options}
+    order = [*by_position, *(name for name in options if name not in by_position)]
+    moved = {name: attrs.evolve(options[name], kw_only=name not in by_position) for name in order}
+    return {**values, **moved}
 
 
 class CheckedClass:

@@ -77,6 +77,22 @@ def test_declarations_of_mixins_and_bases_add_up() -> None:
     assert torch.equal(optimizer.state[p]["largest"], torch.full((2,), 0.25))
 
 
+@pytest.mark.parametrize("names", [(), ("maximize",), ("differentiable", "maximize", "foreach")])
+def test_a_class_says_which_options_are_by_position(names: tuple[str, ...]) -> None:
+    cls = type("Placed", (Momentum,), {"options_by_position": names})
+    arguments = list(inspect.signature(cls).parameters.values())[1:]
+    by_position = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
+    assert by_position == ["lr", "decay", *names]
+    assert {a.name for a in arguments} == set(Momentum.declarations)
+    given = cls([torch.ones(1)], 0.5, 0.25, *[False] * len(names)).defaults
+    assert [given[name] for name in by_position] == [0.5, 0.25, *[False] * len(names)]
+
+
+def test_a_hyperparameter_is_no_option_by_position() -> None:
+    with pytest.raises(DeclarationError, match=r"names 'maximise'\. Did you mean 'maximize'"):
+        type("Placed", (Momentum,), {"options_by_position": ("maximise",)})
+
+
 def test_the_signature_follows_the_constructor() -> None:
     class Own(Adamax):
         def __init__(self, model: torch.nn.Module, warm: int = 5) -> None:
