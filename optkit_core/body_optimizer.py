@@ -14,13 +14,13 @@ from optkit_core.declaration.buffer_conditions import names_for
 from optkit_core.declaration.fields import raise_for
 from optkit_core.errors import (
     GradientError,
-    ImplementationError,
     UnavailableError,
 )
 from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
 from optkit_core.selection.offer import Launch
+from optkit_core.step import graph_capture
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.garbage_collector import uncollected
@@ -298,17 +298,4 @@ class BodyOptimizer(Optimizer):
             ImplementationError: a CUDA graph is being captured, and a group hasn't
                 ``capturable=True``.
         """
-        if not _cuda_in_use():
-            return
-        capturing = torch.cuda.is_current_stream_capturing()
-        if capturing and not all(group.get("capturable") for group in self.param_groups):
-            raise ImplementationError(
-                f"{type(self).__name__} is being captured in a CUDA graph, but not every group "
-                "has capturable=True; construct it with capturable=True. "
-                "[Attempting CUDA graph capture of step()]"
-            )
-
-
-def _cuda_in_use() -> bool:
-    in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return in_use
+        graph_capture.require_capturable(type(self).__name__, self.param_groups)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 from torch.optim import Optimizer as TorchOptimizer
 
-from optkit_core.declaration import buffers, estimates, fields
+from optkit_core.declaration import arguments, buffers, estimates, fields
 from optkit_core.declaration.buffer_kinds.kind import is_number
 from optkit_core.declaration.buffers import COUNTER, STEP, Buffer
 from optkit_core.declaration.fields import Declaration, hyperparameter, option
@@ -65,8 +65,8 @@ class Declared:
         cls.own_declarations = fields.take(cls)
         declared = fields.collect(cls)
         if cls.options_by_position is not None:
-            declared = fields.placed(declared, cls.options_by_position)
-        cls.declarations = dict(fields.in_order(declared))
+            declared = arguments.placed(declared, cls.options_by_position)
+        cls.declarations = dict(arguments.in_order(declared))
         cls.buffers = buffers.collect(cls)
         cls.state_buffers = {**({STEP: COUNTER} if cls.counts_steps else {}), **cls.buffers}
         cls.has_conditions = any(item.when is not None for item in cls.buffers.values())
@@ -80,14 +80,14 @@ class Declared:
         )
         # A set of its own: what its base has warned of, a subclass warns of again.
         cls.known_annotations = set()
-        cls.hyperparameter_names = fields.names(cls.declarations, Role.HYPERPARAMETER)
-        cls.estimate_names = fields.names(cls.declarations, Role.ESTIMATE)
-        cls.value_names = fields.names(cls.declarations, *VALUES)
-        cls.option_names = fields.names(cls.declarations, *OPTIONS)
-        cls.step_options = fields.names(cls.declarations, Role.STEP)
+        cls.hyperparameter_names = arguments.names(cls.declarations, Role.HYPERPARAMETER)
+        cls.estimate_names = arguments.names(cls.declarations, Role.ESTIMATE)
+        cls.value_names = arguments.names(cls.declarations, *VALUES)
+        cls.option_names = arguments.names(cls.declarations, *OPTIONS)
+        cls.step_options = arguments.names(cls.declarations, Role.STEP)
         cls.default_values = {name: item.default for name, item in cls.declarations.items()}
         cls.default_values |= estimates.starts(cls.declarations, cls.default_values)
-        cls.positional = fields.positional(cls.declarations)
+        cls.positional = arguments.positional(cls.declarations)
         # A subclass that declares nothing of its own loads its base's checkpoints.
         if "schema_name" not in vars(cls) and _is_algorithm(cls):
             cls.schema_name = cls.__name__.lower()

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.optim.optimizer import ParamsT
 
-from optkit_core.declaration import fields
+from optkit_core.declaration import arguments, fields
 
 
 def constructor(common: Any, cls: Any) -> FunctionType:
@@ -50,7 +50,7 @@ def signature(declared: Mapping[str, fields.Declaration]) -> inspect.Signature:
                 default=item.default,
                 annotation=item.annotation,
             )
-            for name, item in fields.in_order(declared)
+            for name, item in arguments.in_order(declared)
             if item.is_argument
         ],
         return_annotation=None,
