@@ -12,10 +12,7 @@ from torch import Tensor
 
 from optkit_core.declaration.buffer_conditions import names_for
 from optkit_core.declaration.fields import raise_for
-from optkit_core.errors import (
-    GradientError,
-    UnavailableError,
-)
+from optkit_core.errors import GradientError, UnavailableError
 from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups

@@ -12,6 +12,7 @@ from torch.optim import Optimizer as TorchOptimizer
 from optkit_core.declaration import arguments, buffers, estimates, fields
 from optkit_core.declaration.buffer_kinds.kind import is_number
 from optkit_core.declaration.buffers import COUNTER, STEP, Buffer
+from optkit_core.declaration.checked_class import CheckedClass
 from optkit_core.declaration.fields import Declaration, hyperparameter, option
 from optkit_core.declaration.roles import OPTIONS, VALUES, Role
 from optkit_core.errors import DeclarationError, did_you_mean
@@ -72,7 +73,7 @@ class Declared:
         cls.has_conditions = any(item.when is not None for item in cls.buffers.values())
         cls.is_joint = any(item.rules.is_joint for item in cls.buffers.values())
         _check(cls)
-        cls.Hyperparameters = fields.CheckedClass()
+        cls.Hyperparameters = CheckedClass()
         # Bound once: every group is checked again whenever its values may have changed.
         cls.checks = tuple(
             (name, item.default, partial(item.check, name))

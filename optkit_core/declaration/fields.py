@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import attrs
@@ -206,34 +205,6 @@ def collect(cls: type) -> dict[str, Declaration]:
                 item = attrs.evolve(item, role=role, doc=item.doc or inherited.doc)
             declared[name] = item
     return declared
-
-
-class CheckedClass:
-    """A class attribute that becomes a frozen, keyword-only attrs class when first looked at.
-
-    Its fields are the hyperparameters of the class it stands in, checked and converted as in
-    the constructor. Most classes are never asked for theirs.
-    """
-
-    def __get__(self, instance: object, owner: Any) -> type[Any]:
-        """Build the class, and put it in the place of this attribute."""
-        fields = {
-            name: attrs.field(default=item.default, converter=partial(item.check, name))
-            for name, item in owner.declarations.items()
-            if item.role is Role.HYPERPARAMETER
-        }
-
-        def require_together(self: Any) -> None:
-            own = {name: getattr(self, name) for name in fields}
-            raise_for(owner.values_complaint({**owner.default_values, **own}))
-
-        name = f"{owner.__name__}Hyperparameters"
-        body = {"__attrs_post_init__": require_together}
-        built = attrs.make_class(
-            name, fields, class_body=body, frozen=True, kw_only=True, slots=True
-        )
-        owner.Hyperparameters = built
-        return built
 
 
 def require_known_names(owner: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
