@@ -26,7 +26,7 @@ RECORDED_BY = {"capturable": "a graph", "differentiable": "autograd"}
 class WithTotals(BodyOptimizer):
     """Base of algorithms that reduce over all parameters, of all groups, once in each step.
 
-    Such an algorithm derives from it beside `Elementwise` or `Layerwise`, declares the sums as
+    Such an algorithm derives from it beside `Elementwise` or `Layerwise`, declares its totals by
     `Total` and what it learns from them by `estimate`, and writes two more bodies: `measure` for
     each parameter before `conclude` for all of them. ``update`` comes after these.
     """
@@ -60,7 +60,7 @@ class WithTotals(BodyOptimizer):
         """Return new values of estimates; None where no update is to follow.
 
         Args:
-            totals: the sums over all parameters as attributes, numbers of Python's.
+            totals: the totals over all parameters as attributes, numbers of Python's.
             h: the hyperparameters of the first group as attributes, and the estimates so far.
         """
         raise NotImplementedError
@@ -113,8 +113,8 @@ class WithTotals(BodyOptimizer):
 
     def _conclude(self, plan: StepPlan, measured: list[MeasuredBucket]) -> None:
         """Take in what has been measured, and update all buckets unless there is no need."""
-        sums, h = totals_of(self.totals, measured), self.values(self.param_groups[0])
-        found = self.conclude(sums, h)
+        h = self.values(self.param_groups[0])
+        found = self.conclude(totals_of(self.totals, measured), h)
         if found is None:
             self.abandon_step()
             return
