@@ -1,4 +1,4 @@
-"""Bodies that reduce, as kernels in Triton's interpreter: walks over chunks, and what joins them."""
+"""Bodies that reduce, in Triton's interpreter: walks over chunks, and what joins them."""
 
 from __future__ import annotations
 

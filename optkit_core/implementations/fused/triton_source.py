@@ -14,6 +14,11 @@ from importlib.resources import files
 
 import torch
 
+from optkit_core.implementations.fused.triton_reductions import (
+    combining_kernel,
+    identity,
+    reduced,
+)
 from optkit_core.implementations.fused.triton_signature import (
     BLOCK,
     CHUNK,
@@ -24,22 +29,14 @@ from optkit_core.implementations.fused.triton_signature import (
 from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations import OPERATIONS
 from optkit_core.tracing.operations.lookup import expression
-from optkit_core.tracing.operations.reductions import IDENTITY, REDUCTIONS
+from optkit_core.tracing.operations.reductions import REDUCTIONS
 from optkit_core.tracing.program import Instruction, Program
-
-REDUCED = {
-    "plus": "tl.sum({x}, 0)",
-    # With NaN in a block tl.max() returns another number.
-    "larger": "tl.reduce({x}, 0, larger)",
-    "smaller": "tl.reduce({x}, 0, smaller)",
-}
-"""What makes one number of a block, by how two are combined."""
 
 
 def source(signature: Signature | Combination) -> str:
     """Return the source of a kernel, a Python module with the function ``fused``."""
     if isinstance(signature, Combination):
-        return f"{_arithmetic()}{_combining_kernel(signature)}\n"
+        return f"{_arithmetic()}{combining_kernel(signature)}"
     return f"{_arithmetic()}{_element(signature)}\n\n\n{_kernel(signature)}\n"
 
 
@@ -107,7 +104,7 @@ def _kernel(signature: Signature) -> str:
             f"def fused({', '.join(arguments)}):",
             *_indented(_find_chunk(signature)),
             *_indented(_scalars(signature)),
-            *_indented(f"total{q} = {_identity(signature, q)}" for q in signature.reduced),
+            *_indented(f"total{q} = {identity(signature, q)}" for q in signature.reduced),
             *_indented([f"if (left == {CHUNK}) & (({addresses}) % 16 == 0):"]),
             *_indented([f"{p} = tl.multiple_of({p}, 16)" for p in pointers], 2),
             *_indented(_loop(signature, f"range(0, {CHUNK}, {BLOCK})", ""), 2),
@@ -119,45 +116,6 @@ def _kernel(signature: Signature) -> str:
             ),
         ]
     )
-
-
-def _combining_kernel(signature: Combination) -> str:
-    """Return the kernel that combines the results of chunks; a row's first chunk does it."""
-    arguments = ["chunks", "total", "table", "rows", "sums", "partial"]
-    body = []
-    for slot, way in enumerate(signature.ways):
-        identity = f'float("{IDENTITY[way]}")'
-        place = f"partial + {slot} * total + chunk + at"
-        body += [
-            f"whole = tl.full((), {identity}, tl.float64)",
-            f"for start in range(0, count, {BLOCK}):",
-            f"    at = start + tl.arange(0, {BLOCK})",
-            f"    block = tl.load({place}, mask=at < count, other={identity})",
-            f"    whole = {way}(whole, {REDUCED[way].format(x='block')})",
-            f"tl.store(sums + {slot} * rows + row, whole)",
-        ]
-    return "\n".join(
-        [
-            f"@triton.jit(do_not_specialize={arguments})",
-            'def fused(chunks, total: "i64", table, rows: "i64", sums, partial):',
-            *_indented(
-                [
-                    "chunk = tl.program_id(0)",
-                    "row = tl.load(chunks + chunk).to(tl.int64)",
-                    "size = tl.load(table + row + 1) - tl.load(table + row)",
-                    "first = tl.load(chunks + total + chunk) == 0",
-                    f"count = tl.where(first, (size + {CHUNK - 1}) // {CHUNK}, 0).to(tl.int32)",
-                    "if first:",
-                ]
-            ),
-            *_indented(body, 2),
-        ]
-    )
-
-
-def _identity(signature: Signature, value: int) -> str:
-    identity = IDENTITY[signature.passes.reduction(value).combine]
-    return f'tl.full((), float("{identity}"), tl.float64)'
 
 
 def _number_arguments(signature: Signature) -> list[str]:
@@ -255,20 +213,9 @@ def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
         for i, _ in signature.stores
     ]
     call = f"{', '.join(results)} = element({', '.join(_names(signature.needed))})"
-    sums = [line for q in signature.reduced for line in _reduced(signature, q, bool(mask))]
+    sums = [line for q in signature.reduced for line in reduced(signature, q, bool(mask))]
     body = [f"offsets = start + tl.arange(0, {BLOCK})", *loads, call, *sums, *stores]
     return [f"for start in {blocks}:", *_indented(body)]
-
-
-def _reduced(signature: Signature, value: int, is_masked: bool) -> list[str]:
-    """Return the lines that reduce a block and add it to those before it, in float64."""
-    way = signature.passes.reduction(value).combine
-    lines = []
-    if is_masked:
-        identity = f'float("{IDENTITY[way]}")'
-        lines.append(f"r{value} = tl.where(offsets < left, r{value}, {identity})")
-    whole = f"{REDUCED[way].format(x=f'r{value}')}.to(tl.float64)"
-    return [*lines, f"total{value} = {way}(total{value}, {whole})"]
 
 
 def _narrowing(signature: Signature, operand: int) -> str:
