@@ -31,9 +31,10 @@ ELEMENTWISE = {name: ALGORITHMS[name] for name in NAMES if issubclass(ALGORITHMS
 FLAT = {
     name: cls
     for name, cls in ELEMENTWISE.items()
-    if not any(buffer.shape for buffer in cls.buffers.values())
+    if not any(buffer.shape for buffer in cls.buffers.values()) and not hasattr(cls, "totals")
 }
-"""Those of these that take no rows and columns apart, of which kernels for CUDA are written."""
+"""Those of these of which kernels for CUDA are written: they take no rows and columns apart, and
+measure nothing beforehand."""
 
 TORCH_OPTIM = {
     name.lower(): cls
