@@ -4,7 +4,6 @@ from __future__ import annotations
 
 CHEAPER = "either product gives the same direction; which one is smaller is a matter of speed"
 DOUBLE = "a norm of float64 is one already; that of float32 is another matter"
-SQUARE = "the matrix is square, its batch has a dim, and what is chosen from is broadcast anyway"
 ZEROS = "the order of eigenvalues of zero decides nothing, and few values are sorted stably anyway"
 ROUNDING = "how large a rounding error may be is a matter of degree"
 FLAGS = "it is added and forgotten, whatever it says about itself"
@@ -66,23 +65,18 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         for other in ("torch.finfo(values.dtype).eps", "101 * torch.finfo(values.dtype).eps")
     },
     "optkit_plugins.soap.next_basis": {
-        f"{ORDER}.argsort(dim=-1, descending=True, stable=True) -> {other}": ZEROS
+        f"{ORDER}.argsort(descending=True, stable=True) -> {other}": ZEROS
         for other in (
-            f"{ORDER}.argsort(descending=True, stable=True)",
-            f"{ORDER}.argsort(dim=-1, descending=True)",
-            f"{ORDER}.argsort(dim=-1, descending=True, stable=False)",
-            "order = (start * product).sum(-2).argsort(dim=-1, descending=True, stable=True)",
+            f"{ORDER}.argsort(descending=True)",
+            f"{ORDER}.argsort(descending=True, stable=False)",
+            "order = (start * product).sum(-2).argsort(descending=True, stable=True)",
         )
     }
     | {
-        "kept = torch.eye(factor.shape[-1]).to(factor).expand_as(factor) -> "
-        f"kept = torch.eye(factor.shape[{other}": SQUARE
-        for other in (
-            "-1]).to(factor)",
-            "-1]).expand_as(factor)",
-            "1]).to(factor).expand_as(factor)",
-            "-2]).to(factor).expand_as(factor)",
+        f"kept = torch.eye(factor.shape[-1]).to(factor) -> kept = torch.eye(factor.shape[{other}": (
+            "a factor is square, and on the CPU dtypes are promoted"
         )
+        for other in ("-1])", "1]).to(factor)", "-2]).to(factor)")
     },
     "optkit_plugins.sparse_adam._like": {
         f"return torch.sparse_coo_tensor(g.indices(), values, g.shape, is_coalesced=True, "

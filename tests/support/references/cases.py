@@ -77,7 +77,7 @@ CASES: dict[str, list[Options]] = {
             "weight_decay": 0.1,
             "decouple": False,
             "safeguard_warmup": True,
-            "d_coef": 30.0,
+            "d_coef": 2.0,
         },
     ],
     "radam": [*DECOUPLED, {"lr": 0.1, "betas": (0.9, 0.99)}],
