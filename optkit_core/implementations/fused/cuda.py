@@ -126,8 +126,9 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
     program, numbers = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
     require_supported(program)
     first = Signature(program, dtypes, COUNTED_IN, dtypes_of(numbers), None)
-    passes = range(len(first.passes.reductions))
-    return "\n\n".join(triton_source.source(first._replace(number=i)) for i in passes)
+    numbers_of_kernels = first.numbers_of_kernels
+    sources = [triton_source.source(first._replace(number=i)) for i in numbers_of_kernels]
+    return "\n\n".join(sources)
 
 
 def require_supported(program: Program) -> None:

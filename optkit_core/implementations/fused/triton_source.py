@@ -37,7 +37,8 @@ def source(signature: Signature | Combination) -> str:
     """Return the source of a kernel, a Python module with the function ``fused``."""
     if isinstance(signature, Combination):
         return f"{_arithmetic()}{combining_kernel(signature)}"
-    return f"{_arithmetic()}{_element(signature)}\n\n\n{_kernel(signature)}\n"
+    element = "" if signature.is_after else f"{_element(signature)}\n\n\n"
+    return f"{_arithmetic()}{element}{_kernel(signature)}\n"
 
 
 def _element(signature: Signature) -> str:
@@ -95,15 +96,21 @@ def _kernel(signature: Signature) -> str:
     arguments = ["chunks", 'total: "i64"', "table", 'rows: "i64"', *flag, *numbers]
     arguments += ["sums", "partial"] if signature.slots else []
     names = [argument.split(":")[0] for argument in arguments]
-    pointers = [_memory(program, operand) for operand in _touched(signature)]
+    head = [
+        # Triton would compile a kernel anew for values that are 1 or multiples of 16.
+        f"@triton.jit(do_not_specialize={names})",
+        f"def fused({', '.join(arguments)}):",
+        *_indented(_find_chunk(signature)),
+        *_indented(_scalars(signature)),
+    ]
+    if signature.is_after:
+        return "\n".join([*head, *_indented(_tensor_stores(signature))])
+    elements = [o for o in _touched(signature) if not _is_per_tensor(signature, o)]
+    pointers = [_memory(program, operand) for operand in elements]
     addresses = " | ".join(f"{pointer}at" for pointer in pointers)
     return "\n".join(
         [
-            # Triton would compile a kernel anew for values that are 1 or multiples of 16.
-            f"@triton.jit(do_not_specialize={names})",
-            f"def fused({', '.join(arguments)}):",
-            *_indented(_find_chunk(signature)),
-            *_indented(_scalars(signature)),
+            *head,
             *_indented(f"total{q} = {identity(signature, q)}" for q in signature.reduced),
             *_indented([f"if (left == {CHUNK}) & (({addresses}) % 16 == 0):"]),
             *_indented([f"{p} = tl.multiple_of({p}, 16)" for p in pointers], 2),
@@ -142,8 +149,25 @@ def _find_chunk(signature: Signature) -> list[str]:
     for operand in _touched(signature):
         pointer, dtype = _memory(signature.program, operand), TYPES[signature.dtypes[operand]]
         lines.append(f"{pointer}at = tl.load(table + {_offset(operand)})")
-        lines.append(f"{pointer} = {pointer}at.to(tl.pointer_type({dtype})) + begin")
+        begin = "" if _is_per_tensor(signature, operand) else " + begin"
+        lines.append(f"{pointer} = {pointer}at.to(tl.pointer_type({dtype})){begin}")
     return lines
+
+
+def _is_per_tensor(signature: Signature, operand: int) -> bool:
+    """Return whether an operand is a single number of each row."""
+    return signature.passes.extent(operand) == Extent.TENSOR
+
+
+def _tensor_stores(signature: Signature) -> list[str]:
+    """Return the lines that store what a row has one of: its first chunk's program does it."""
+    program, wide = signature.program, TYPES[torch.float64]
+    stores = [
+        f"tl.store({_memory(program, i)}, {_number(program, v, f's{v}', wide)}"
+        f"{_narrowing(signature, i)})"
+        for i, v in signature.stores
+    ]
+    return ["if (begin == 0) & (left > 0):", *_indented(stores)]
 
 
 def _scalars(signature: Signature) -> list[str]:
@@ -151,10 +175,12 @@ def _scalars(signature: Signature) -> list[str]:
     program, wide = signature.program, TYPES[torch.float64]
     lines = _numbers(signature)
     definitions = program.definitions
-    if program.step in signature.passes.needed(signature.results):
+    if program.step in signature.passes.needed(signature.targets):
         address = f"tl.load(table + {_offset(program.step)})"
         pointer = f"tl.pointer_type({TYPES[signature.step]})"
         lines.append(f"s{program.step} = tl.load({address}.to({pointer})).to({wide})")
+    for operand in sorted(signature.scalars & {*range(program.operands)}):
+        lines.append(f"s{operand} = tl.load({_memory(program, operand)}).to({wide})")
     for value in sorted(signature.scalars & definitions.keys()):
         lines.append(f"s{value} = {_shared(signature, value, definitions[value], wide)}")
     shared = [v for v in signature.needed if v < 0 or v in signature.scalars]
@@ -204,7 +230,7 @@ def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
     loads = [
         f"v{i} = tl.load({_memory(program, i)} + offsets{mask}).to({signature.computed})"
         for i in signature.needed
-        if 0 <= i < program.operands
+        if 0 <= i < program.operands and i not in signature.scalars
     ]
     results = [f"r{q}" for q in signature.reduced]
     results += [f"w{operand}" for operand, _ in signature.stores]
@@ -235,7 +261,8 @@ def _offset(operand: int) -> str:
 def _touched(signature: Signature) -> list[int]:
     """Return the operands that are read or written."""
     stored = [operand for operand, _ in signature.stores]
-    read = [value for value in signature.needed if 0 <= value < signature.program.operands]
+    values = {*signature.needed, *signature.scalars}
+    read = [value for value in values if 0 <= value < signature.program.operands]
     return sorted({*read, *stored})
 
 
