@@ -31,6 +31,7 @@ __all__ = [
     "NAdam",
     "OptimizerProtocol",
     "OptkitError",
+    "Prodigy",
     "RAdam",
     "RMSprop",
     "Rprop",

@@ -15,6 +15,7 @@ from optkit_core import (
     Layerwise,
     at_least,
     hyperparameter,
+    scalar_math,
     tuple_of,
     uniform,
     within,
@@ -119,7 +120,8 @@ class Adafactor(Layerwise):
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         """Update one parameter in place."""
         eps1 = torch.finfo(p.dtype).eps if h.eps[0] is None else h.eps[0]
-        rho, decay, size = min(h.lr, 1 / t**0.5), t**h.beta2_decay, p.numel() ** 0.5
+        rho, decay = scalar_math.minimum(h.lr, 1 / t**0.5), t**h.beta2_decay
+        size = p.numel() ** 0.5
         alpha = (p.norm().double() / size).clamp_min(h.eps[1]) * rho
         if h.weight_decay:
             p.mul_(1 - h.lr * h.weight_decay)

@@ -2,18 +2,21 @@
 
 A reduction is known only when all of its elements have been seen. What is computed of it is
 therefore computed in a later pass; what isn't is computed anew in each pass that needs it, from
-inputs that nothing overwrites before the last one.
+inputs that nothing overwrites before the last of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations.reductions import REDUCTIONS, Reduction
 from optkit_core.tracing.program import Program
+
+Store = tuple[int, int]
+"""An input of a program, and the value that it takes."""
 
 
 class Passes(NamedTuple):
@@ -24,13 +27,16 @@ class Passes(NamedTuple):
         extents: over which dims each value varies.
         depths: the first pass in which each value is known.
         reductions: the values that a pass reduces to, one list for each pass; the last pass
-            reduces nothing, and stores.
+            reduces nothing.
+        stores: the stores of each pass: those of the program, as early as nothing after them
+            needs what they overwrite, if they are of the parameter's shape; all others are last.
     """
 
     program: Program
     extents: dict[int, Extent]
     depths: dict[int, int]
     reductions: tuple[tuple[int, ...], ...]
+    stores: tuple[tuple[Store, ...], ...] = ()
 
     def reduction(self, value: int) -> Reduction:
         """Return what reduces to a value."""
@@ -83,7 +89,29 @@ def passes_of(program: Program) -> Passes:
     reductions = tuple(
         tuple(value for value, index in found if index == number) for number in range(last + 1)
     )
-    return Passes(program, extents_of(program), depths, reductions)
+    passes = Passes(program, extents_of(program), depths, reductions)
+    return passes._replace(stores=_stores(passes))
+
+
+def _stores(passes: Passes) -> tuple[tuple[Store, ...], ...]:
+    """Return what each pass stores."""
+    count = len(passes.reductions)
+    when = dict.fromkeys(passes.program.stores, count - 1)
+    for store in passes.program.stores:
+        place, value = store
+        if passes.extents[place] == Extent.ELEMENT:
+            others = {other: number for other, number in when.items() if other != store}
+            reads = [place in _read(passes, others, number) for number in range(count)]
+            when[store] = next(
+                n for n in range(passes.depths[value], count) if not any(reads[n + 1 :])
+            )
+    return tuple(tuple(s for s, n in when.items() if n == number) for number in range(count))
+
+
+def _read(passes: Passes, when: Mapping[Store, int], number: int) -> list[int]:
+    """Return the values that a pass needs for what it reduces, and for stores that it is to do."""
+    sources = [passes.source(value) for value in passes.reductions[number]]
+    return passes.needed([*sources, *(value for (_, value), n in when.items() if n == number)])
 
 
 def extents_of(program: Program) -> dict[int, Extent]:

@@ -11,7 +11,7 @@ from reducing import COLUMNS, EMPTY, LARGEST, ROWS, SHAPES, WHOLE, Call, Shaped,
 from torch import Tensor
 
 import optkit_core
-from optkit_core import Elementwise, Layerwise, testing
+from optkit_core import Buffer, Elementwise, Layerwise, testing
 from optkit_core.implementations.fused import cpp_kernel
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.testing import assert_agree
@@ -145,6 +145,29 @@ def test_there_is_a_pass_for_each_reduction_of_a_reduction() -> None:
     assert len(passes_of(program_of(reducing(WHOLE["numel"]))).reductions) == 1
     assert not passes_of(program_of(reducing(WHOLE["norm"]))).has_matrices
     assert passes_of(program_of(reducing(ROWS["norm"]))).has_matrices
+
+
+class Remembering(Layerwise):
+    """A buffer that only its own update reads, and one whose old value the last pass reads."""
+
+    mean = Buffer()
+    last = Buffer()
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        s.mean.lerp_(g, 0.5)
+        p.sub_(s.last, alpha=s.mean.norm())
+        s.last.copy_(g)
+
+
+def test_what_nothing_reads_any_more_is_stored_at_once() -> None:
+    program = program_of(Remembering)
+    stored = [{program.inputs[i] for i, _ in own} for own in passes_of(program).stores]
+    assert stored == [{"mean"}, {"p", "last"}]
+    wanted = stepped(Remembering, tensors(SHAPES, torch.float64), implementation="forloop")
+    assert_agree(
+        stepped(Remembering, tensors(SHAPES, torch.float64), implementation="fused"), wanted
+    )
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,6 @@ def test_what_cannot_be_used_is_refused_before_anything_moves(name: str) -> None
         optimizer.step()
     assert torch.equal(p, torch.ones(4))
     for wrong in (torch.zeros(3, layout=torch.sparse_coo), torch.zeros(3, dtype=torch.complex64)):
-        with pytest.raises(ValueError, match="of group 1 .*SparseAdam"):
+        with pytest.raises(ValueError, match=r"of group 1 .*SparseAdam"):
             optimizer.add_param_group({"params": [wrong]})
     assert len(optimizer.param_groups) == 1

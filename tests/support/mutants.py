@@ -119,9 +119,9 @@ def difference(before: list[str], after: list[str]) -> str:
 def places(tree: ast.AST) -> Iterator[tuple[Callable[[ast.AST], None], ast.AST]]:
     """Yield what puts another node into the place of each, and the node."""
     for parent in ast.walk(tree):
+        if isinstance(parent, ast.arguments):  # defaults aren't in the code of a function
+            continue
         for field, value in ast.iter_fields(parent):
-            if field in ("args", "defaults") and isinstance(parent, ast.FunctionDef):
-                continue
             if isinstance(value, ast.AST):
                 yield partial(setattr, parent, field), value
             for index, item in enumerate(value if isinstance(value, list) else ()):

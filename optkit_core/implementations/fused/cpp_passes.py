@@ -82,8 +82,7 @@ class Pass:
         self.values = values
         self.number = number
         self.reduced = values.passes.reductions[number]
-        is_last = number + 1 == len(values.passes.reductions)
-        stores = values.passes.program.stores if is_last else ()
+        stores = values.passes.stores[number]
         # What has no rows is stored when all chunks are done, since each of them may read it.
         self.stores = [(i, v) for i, v in stores if values.extent(i) & Extent.ROWS]
         wanted = [values.passes.source(value) for value in self.reduced]

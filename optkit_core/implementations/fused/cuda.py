@@ -123,7 +123,10 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
     dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
     t = None if key.capturable else 1.0
     program, numbers = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
-    return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
+    require_supported(program)
+    first = Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None)
+    passes = range(len(first.passes.reductions))
+    return "\n\n".join(triton_source.source(first._replace(number=i)) for i in passes)
 
 
 def require_supported(program: Program) -> None:

@@ -16,7 +16,7 @@ ODD = [(3, 2), (3, 3)]
 
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "muon": [(19, 7), (7, 19), (8, 8), (8, 8), (5, 1)],
-    "soap": [(8, 8), (6, 6), (8, 6), (8, 6), (9,), (), (3, 2), (3, 3)],
+    "soap": [(8, 8), (6, 6), (8, 6), (8, 6), (9, 2, 3), (9,), (), *ODD],
     "sparseadam": [(19, 7), (33,), (4, 5), (6,)],
     "adafactor": [(19, 7), (33,), (), (2, 3, 4), *ODD],
 }
@@ -45,6 +45,8 @@ def values(
             for s, scale in zip(shapes, scales, strict=True)
         ]
         grads[-1] *= step > 1
+        if name == "soap":
+            grads[1] *= 1e-8
         missing = [has_gaps and (step + i) % 6 == 5 for i in range(len(shapes))]
         steps.append([None if m else g for m, g in zip(missing, grads, strict=True)])
     return params, [

@@ -48,8 +48,6 @@ def prodigy(
         length += np.sum(np.abs(s["s"]))
     if not length:
         return params
-    for _, _, s in seen:
-        s["step"] = s.get("step", 0) + 1
     estimate = d_coef * shared["numerator"] / length
     first = max(d, estimate) if d == d0 else d
     shared["d_max"] = max(shared["d_max"], estimate)
