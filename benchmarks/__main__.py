@@ -18,6 +18,7 @@ import torch
 import optkit
 from benchmarks import compiled, construction, fused, groups, memory, state, steps
 from benchmarks.cuda import suite as cuda
+from benchmarks.family import suite as family
 
 Rows = Iterator[dict[str, Any]]
 RESULTS = Path("benchmarks/results")
@@ -27,6 +28,7 @@ SUITES: dict[str, Callable[[int], Rows]] = {
     ),
     "state": state.measure,
     "fused": fused.measure,
+    "family": family.measure,
     "groups": groups.measure,
     "compiled": compiled.measure,
     "cuda": cuda.measure,

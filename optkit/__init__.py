@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "ASGD",
+    "LAMB",
+    "LARS",
     "LBFGS",
     "SGD",
     "SOAP",
@@ -24,8 +26,6 @@ __all__ = [
     "CopyWarning",
     "HyperparameterError",
     "ImplementationError",
-    "Lamb",
-    "Lars",
     "Lion",
     "Muon",
     "NAdam",
@@ -81,8 +81,8 @@ if TYPE_CHECKING:
     from optkit_plugins.adan import Adan
     from optkit_plugins.ademamix import AdEMAMix
     from optkit_plugins.asgd import ASGD
-    from optkit_plugins.lamb import Lamb
-    from optkit_plugins.lars import Lars
+    from optkit_plugins.lamb import LAMB
+    from optkit_plugins.lars import LARS
     from optkit_plugins.lbfgs import LBFGS
     from optkit_plugins.lion import Lion
     from optkit_plugins.muon import Muon

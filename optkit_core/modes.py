@@ -119,6 +119,7 @@ class WithModes(BodyOptimizer):
         """Return a group without the parameters that lack state."""
         names_of = names_for(self.buffers, group)
         params = [p for p in group["params"] if set(names_of(p)) <= self.state.get(p, {}).keys()]
+        # Turned, what stands for the gradients would be copied for nobody.
         return {**group, "params": params, "maximize": False}
 
     def _run_body(self, body: Any, bucket: Bucket, group: Mapping[str, Any]) -> None:

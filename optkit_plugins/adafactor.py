@@ -15,9 +15,12 @@ from optkit_core import (
     Layerwise,
     at_least,
     hyperparameter,
+    scalar_math,
     tuple_of,
+    uniform,
     within,
 )
+from optkit_plugins.declarations import learning_rate, weight_decay_rate
 
 
 class Adafactor(Layerwise):
@@ -77,12 +80,11 @@ class Adafactor(Layerwise):
 
     paper = "Shazeer & Stern 2018, https://arxiv.org/abs/1804.04235"
 
-    lr: float | Tensor = hyperparameter(
-        default=1e-2, range=at_least(0.0), doc="largest relative step"
-    )
+    lr: float | Tensor = learning_rate(1e-2, 1e-4, 1e-1, doc="largest relative step")
     beta2_decay: float = hyperparameter(
         default=-0.8,
         range=within(-math.inf, 0.0, closed=True, torch_words="beta2_decay should be <= 0"),
+        search=uniform(-1.0, -0.5),
         doc="exponent of the second moment's decay",
     )
     eps: tuple[float | None, float] = hyperparameter(
@@ -98,9 +100,7 @@ class Adafactor(Layerwise):
         range=at_least(1.0, torch_words="Clipping threshold d should be >= 1"),
         doc="clips the steps",
     )
-    weight_decay: float = hyperparameter(
-        default=0.0, range=at_least(0.0), doc="decoupled weight decay"
-    )
+    weight_decay: float = weight_decay_rate(doc="decoupled weight decay")
 
     row_var = Buffer(
         when=lambda p, group: p.dim() > 1,
@@ -120,7 +120,8 @@ class Adafactor(Layerwise):
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         """Update one parameter in place."""
         eps1 = torch.finfo(p.dtype).eps if h.eps[0] is None else h.eps[0]
-        rho, decay, size = min(h.lr, 1 / t**0.5), t**h.beta2_decay, p.numel() ** 0.5
+        rho, decay = scalar_math.minimum(h.lr, 1 / t**0.5), t**h.beta2_decay
+        size = p.numel() ** 0.5
         alpha = (p.norm().double() / size).clamp_min(h.eps[1]) * rho
         if h.weight_decay:
             p.mul_(1 - h.lr * h.weight_decay)

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Layerwise, at_least, boolean, each, hyperparameter, within
+from optkit_core import Buffer, Layerwise, boolean, hyperparameter
+from optkit_plugins.declarations import decay_rates, epsilon, learning_rate, weight_decay_rate
 
 
-class Lamb(Layerwise):
+class LAMB(Layerwise):
     r"""LAMB: steps of Adam, scaled in each layer by the ratio of the layer's norm to the step's.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), for each parameter tensor
@@ -43,7 +44,7 @@ class Lamb(Layerwise):
     Example:
         >>> import torch
         >>> theta = torch.nn.Parameter(torch.tensor([3.0, -4.0]))
-        >>> optimizer = Lamb([theta], lr=0.1, weight_decay=0.0)
+        >>> optimizer = LAMB([theta], lr=0.1, weight_decay=0.0)
         >>> theta.grad = torch.tensor([4.0, -0.5])
         >>> optimizer.step()
         >>> theta.data
@@ -58,14 +59,10 @@ class Lamb(Layerwise):
 
     paper = "You et al. 2020, algorithm 2, https://arxiv.org/abs/1904.00962"
 
-    lr: float | Tensor = hyperparameter(default=1e-3, range=at_least(0.0), doc="learning rate")
-    betas: tuple[float, float] = hyperparameter(
-        default=(0.9, 0.999), range=each(within(0.0, 1.0)), doc="decay of the two moments"
-    )
-    eps: float = hyperparameter(default=1e-6, range=at_least(0.0), doc="keeps the root from zero")
-    weight_decay: float = hyperparameter(
-        default=0.01, range=at_least(0.0), doc="decoupled weight decay"
-    )
+    lr: float | Tensor = learning_rate(1e-3, 1e-4, 1e-1)
+    betas: tuple[float, float] = decay_rates(0.9, 0.999, doc="decay of the two moments")
+    eps: float = epsilon(1e-6)
+    weight_decay: float = weight_decay_rate(0.01, 1e-4, 1e-1, doc="decoupled weight decay")
     adapt: bool = hyperparameter(
         default=True, range=boolean(), doc="scale steps by the layer's norm"
     )

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core import Buffer, Layerwise, at_least, boolean, hyperparameter
+from optkit_core import Buffer, Layerwise, at_least, boolean, hyperparameter, uniform
+from optkit_plugins.declarations import learning_rate, weight_decay_rate
 
 
-class Lars(Layerwise):
+class LARS(Layerwise):
     r"""LARS: in each layer the rate is a share of the layer's norm over that of its gradient.
 
     With the gradient :math:`g_t` (:math:`-g_t` if ``maximize``), for each parameter tensor
@@ -43,7 +44,7 @@ class Lars(Layerwise):
     Example:
         >>> import torch
         >>> theta = torch.nn.Parameter(torch.tensor([3.0, -4.0]))
-        >>> optimizer = Lars([theta], weight_decay=0.0, trust_coefficient=0.1)
+        >>> optimizer = LARS([theta], weight_decay=0.0, trust_coefficient=0.1)
         >>> theta.grad = torch.tensor([6.0, -8.0])
         >>> optimizer.step()
         >>> theta.data
@@ -56,11 +57,11 @@ class Lars(Layerwise):
 
     paper = "You, Gitman & Ginsburg 2017, algorithm 1, https://arxiv.org/abs/1708.03888"
 
-    lr: float | Tensor = hyperparameter(
-        default=1.0, range=at_least(0.0), doc="global learning rate"
+    lr: float | Tensor = learning_rate(1.0, 1e-1, 1e2, doc="global learning rate")
+    momentum: float = hyperparameter(
+        default=0.9, range=at_least(0.0), search=uniform(0.0, 0.99), doc="decay of the momentum"
     )
-    momentum: float = hyperparameter(default=0.9, range=at_least(0.0), doc="decay of the momentum")
-    weight_decay: float = hyperparameter(default=5e-4, range=at_least(0.0), doc="L2 penalty")
+    weight_decay: float = weight_decay_rate(5e-4)
     trust_coefficient: float = hyperparameter(
         default=1e-3, range=at_least(0.0), doc="share of a layer's norm that a step is long"
     )

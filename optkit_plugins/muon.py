@@ -68,8 +68,8 @@ class Muon(Matrixwise):
         >>> theta.grad = torch.tensor([[0.0, 4.0], [4.0, 0.0]])
         >>> optimizer.step()
         >>> theta.data.round(decimals=2)
-        tensor([[ 1.0000, -0.0700],
-                [-0.0700,  1.0000]])
+        tensor([[ 1.0000, -0.1100],
+                [-0.1100,  1.0000]])
 
     Source:
         Jordan et al., *Muon: An optimizer for hidden layers in neural networks*, 2024,
@@ -91,7 +91,9 @@ class Muon(Matrixwise):
         doc="coefficients of the Newton-Schulz polynomial",
     )
     eps: float = epsilon(1e-7, doc="keeps the norm from zero")
-    ns_steps: int = hyperparameter(default=5, range=whole(0), doc="number of Newton-Schulz steps")
+    ns_steps: int = hyperparameter(
+        default=5, range=whole(0, high=99), doc="number of Newton-Schulz steps"
+    )
     adjust_lr_fn: str | None = hyperparameter(
         default=None,
         range=one_of(

@@ -157,9 +157,9 @@ def take_step(p: Tensor, g: Tensor, s: Any, h: Any, t: int) -> None:
     """Take a step of AdamW in the eigenbases; see `SOAP.update` for the arguments."""
     beta1, beta2 = h.betas
     s.exp_avg.lerp_(g, 1 - beta1)
-    turned = rotated(g, s)
+    turned = rotated(g, s, is_back=False)
     s.exp_avg_sq.mul_(beta2).addcmul_(turned, turned, value=1 - beta2)
-    u = rotated(s.exp_avg, s) / (s.exp_avg_sq.sqrt() + h.eps)
+    u = rotated(s.exp_avg, s, is_back=False) / (s.exp_avg_sq.sqrt() + h.eps)
     bias = math.sqrt(1 - beta2**t) / (1 - beta1**t) if h.correct_bias else 1.0
     p.add_(rotated(u, s, is_back=True), alpha=-h.lr * bias)
     p.mul_(1 - h.lr * h.weight_decay)
@@ -192,10 +192,11 @@ def next_basis(factor: Tensor, basis: Tensor, *, is_first: bool) -> tuple[Tensor
         is_first: whether there are none so far.
     """
     start = torch.linalg.eigh(factor).eigenvectors if is_first else basis
-    kept = torch.eye(factor.shape[-1]).to(factor).expand_as(factor) if is_first else basis
     product = factor @ start
-    order = above_rounding((start * product).sum(-2)).argsort(dim=-1, descending=True, stable=True)
-    product, kept = (x.take_along_dim(order.unsqueeze(-2), -1) for x in (product, kept))
+    order = above_rounding((start * product).sum(-2)).argsort(descending=True, stable=True)
+    product, kept = (x.take_along_dim(order.unsqueeze(-2), -1) for x in (product, start))
+    if is_first:
+        kept = torch.eye(factor.shape[-1]).to(factor)
     new, sizes = torch.linalg.qr(product)
     is_known = above_rounding(sizes.diagonal(dim1=-2, dim2=-1).abs()) > 0
     if not is_known.all():
@@ -210,7 +211,7 @@ def above_rounding(values: Tensor) -> Tensor:
     return values.where(values > limit * values.amax(-1, keepdim=True), 0.0)
 
 
-def rotated(x: Tensor, s: Any, *, is_back: bool = False) -> Tensor:
+def rotated(x: Tensor, s: Any, *, is_back: bool) -> Tensor:
     """Return what has the parameter's shape in the eigenbases, or back from there."""
     y = as_matrix(x, s)
     for _, basis, is_column in sides(s):

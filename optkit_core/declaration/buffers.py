@@ -45,7 +45,8 @@ class Buffer:
             numbers, and returns sizes; None (default): what `kind` says.
         kind: ``"per element"`` (default): a tensor of the parameter's shape, device and
             layout. ``"shaped"`` (default with `shape`): a tensor of that shape. ``"scalar"``: a
-            tensor of one number, on the CPU unless ``capturable``; both are real.
+            tensor of one number, on the CPU unless ``capturable``, which an update body reads and
+            assigns as a number; both are real.
             ``"joint"``: a vector over all elements of all parameters of all groups, or a list
             of such, kept with the first parameter. ``"opaque"``: a number, or a list or dict
             of numbers and tensors, of which nothing is known.

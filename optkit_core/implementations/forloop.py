@@ -63,13 +63,15 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
 def unsupported_reason(
     algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace | None
 ) -> str | None:
-    """Return None: the for-loop runs every bucket.
+    """Return why the for-loop can't run a bucket; None where it can, as nearly everywhere.
 
     Args:
         algorithm: the class with its update body.
         key: what the bucket's parameters have in common.
         h: the hyperparameters of the bucket's first group, as attributes.
     """
+    if key.differentiable and key.layout != torch.strided:
+        return "autograd can't record what is computed in place on the values of sparse gradients"
     return None
 
 

@@ -139,7 +139,9 @@ def _rounded(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, Tensor):  # computed with a learning rate that is one
         value = Recorded(value) if value.requires_grad else value.item()
     if isinstance(value, Operators):
-        return value.to(dtype)
+        # A copy: what is assigned may be another buffer's memory, which is written to later.
+        own = value.to(dtype, copy=True)
+        return DeviceNumber(own.tensors) if isinstance(own, Bundle) else own
     if dtype == torch.float32:
         return scalar_math.float32(value)
     if dtype == torch.float64:

@@ -175,6 +175,9 @@ class Questions:
         """Return whether buckets can be stepped for which an option is True."""
         if name not in self.algorithm.declarations:
             return Answer(False, f"{self.algorithm.__name__} takes no {name}")
+        complaint = self.algorithm.values_complaint({**self.algorithm.default_values, name: True})
+        if complaint:
+            return Answer(False, complaint)
         return self.about(device, layout=self.layout, **{name: True})
 
     def _parameter_complaint(self, dtype: torch.dtype) -> str:

@@ -15,6 +15,7 @@ from stepped import frozen, named, step, stepped
 
 import optkit
 from optkit_core import CheckpointError, OptkitError
+from optkit_core.testing.agreement import is_same
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -333,10 +334,10 @@ def test_buffers_stay_the_same_tensors_and_follow_the_parameters_layout(name: st
     target.load_state_dict(saved)
     for p, q in zip(mine, other, strict=True):
         for key, value in target.state[q].items():
-            assert torch.equal(value, source.state[p][key])
+            assert is_same(value, source.state[p][key])
             if (q, key) in before:
                 assert value is before[q, key]
-            if value.dim():
+            if value.shape == q.shape:
                 assert value.stride() == torch.empty_like(q).stride()
 
 
@@ -432,7 +433,10 @@ def test_hooks_may_replace_what_is_saved_and_loaded() -> None:
 def test_a_buffer_of_another_layout_than_the_parameter_is_replaced(name: str) -> None:
     p, q = (torch.nn.Parameter(torch.ones(5, 7)) for _ in range(2))
     source, target = stepped(name, [p]), stepped(name, [q])
-    key = next(key for key, value in target.state[q].items() if value.dim())
+    keys = [key for key, value in target.state[q].items() if value.shape == q.shape]
+    if not keys:
+        pytest.skip("none of its buffers is laid out as the parameter is")
+    key = keys[0]
     target.state[q][key] = target.state[q][key].t().contiguous().t()
     target.load_state_dict(source.state_dict())
     assert target.state[q][key].stride() == (7, 1)

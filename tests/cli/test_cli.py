@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from algorithms import NAMES
+from algorithms import ALGORITHMS
 from processes import completed
 
 import optkit
@@ -49,7 +49,7 @@ def process(*words, code=None, **environment):
 
 def test_list_names_every_algorithm_with_its_distribution(capsys):
     out = shown(capsys, "list")
-    for name in NAMES:
+    for name in ALGORITHMS:
         assert name in out
     assert f"optkit {optkit.__version__}" in out
 
@@ -120,7 +120,7 @@ def test_show_tells_the_facts(capsys):
     assert f"optkit {optkit.__version__}" in out
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_show_fits_eighty_columns(capsys, name):
     assert "Hyperparameters" in shown(capsys, "show", name)
 
@@ -136,7 +136,7 @@ def test_show_tells_where_to_search(capsys):
     assert "Where to search" in out and "loguniform(0.0001, 0.1)" in out
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_show_as_json_has_everything_that_describe_returns(capsys, name):
     assert main(["show", name, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

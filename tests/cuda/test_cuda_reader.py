@@ -14,7 +14,7 @@ from torch import Tensor
 
 import optkit
 from optkit_core.implementations.fused.address_table import AddressTable
-from optkit_core.implementations.fused.triton_source import CHUNK
+from optkit_core.implementations.fused.triton_signature import CHUNK
 from optkit_core.native import tensor_reader_loader
 from optkit_core.step.group_values import GroupValues
 from optkit_core.testing import assert_agree

@@ -12,7 +12,7 @@ import cells
 import devices
 import pytest
 import torch
-from algorithms import NAMES
+from algorithms import ALGORITHMS
 from cells import IMPLEMENTATIONS, able, suited
 from torch import Tensor
 
@@ -22,8 +22,10 @@ from optkit_core.testing import assert_agree
 
 device = pytest.fixture(params=devices.PLACES)(devices.standing)
 
-EACH = [(name, known) for name in NAMES for known in IMPLEMENTATIONS]
-CAPTURED = [(name, known) for name in NAMES for known in IMPLEMENTATIONS if able(name).capturable]
+EACH = [(name, known) for name in ALGORITHMS for known in IMPLEMENTATIONS]
+CAPTURED = [
+    (name, known) for name in ALGORITHMS for known in IMPLEMENTATIONS if able(name).capturable
+]
 
 
 def ends(name: str, device: torch.device, **options: Any) -> tuple[list[Tensor], Any]:

@@ -16,7 +16,8 @@ from processes import completed
 
 import optkit
 from optkit_core.implementations.fused import device_table
-from optkit_core.implementations.fused.triton_source import CHUNK, Signature, source
+from optkit_core.implementations.fused.triton_signature import CHUNK, Signature
+from optkit_core.implementations.fused.triton_source import source
 from optkit_core.tracing.trace import trace
 
 needs_triton = pytest.mark.skipif(not find_spec("triton"), reason="needs Triton")

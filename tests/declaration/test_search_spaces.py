@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from algorithms import ALGORITHMS, NAMES
+from algorithms import ALGORITHMS
 
 import optkit
 from optkit_core import (
@@ -118,12 +118,12 @@ def test_a_subclass_searches_where_its_base_does_until_it_declares_otherwise(
     assert searches("narrower") == expected
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_says_where_to_search(name: str) -> None:
     assert any(searches(name).values()), f"{name} declares no search"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_what_is_searched_is_taken_by_the_constructor(name: str) -> None:
     checked = ALGORITHMS[name].Hyperparameters
     for key, search in searches(name).items():

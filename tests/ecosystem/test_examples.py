@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from algorithms import NAMES
+from algorithms import ALGORITHMS
 from processes import completed
 
 import optkit
@@ -49,7 +49,7 @@ def test_a_search_by_what_each_algorithm_declares(run: Run) -> None:
     pytest.importorskip("optuna", reason="the search by Optuna isn't installed")
     printed = run("search.py", "ada*", "--trials", "8")
     lines = dict(line.split(": ", 1) for line in printed.splitlines())
-    assert {"adagrad", "adamax"} <= lines.keys() <= set(NAMES)
+    assert {"adagrad", "adamax"} <= lines.keys() <= set(ALGORITHMS)
     assert "lr=" in lines["adagrad"] and "betas[1]=" in lines["adamax"]
 
 

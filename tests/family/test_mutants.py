@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from inspect import getattr_static
 from itertools import product
 from types import FunctionType
 
 import pytest
 from equivalent_mutants import EQUIVALENT
 from mutants import Mutant, mutants, reachable
-from referenced import NAMES, each_case
+from referenced import NAMES, WITH_MODES, each_case
 from references.comparison import Trajectory
 from runnable import create, implementations
 from torch_inputs import DENSE, SPARSE
-
-from optkit_core import WithTotals
 
 SPARSE_ALONE = {name for name in SPARSE if name not in DENSE}
 
@@ -25,11 +24,17 @@ def users_by_function() -> dict[FunctionType, list[str]]:
     """Return each function that update bodies consist of, and the algorithms that call it."""
     users: dict[FunctionType, list[str]] = {}
     for name, cls in NAMES.items():
-        own = (cls.measure, cls.conclude) if issubclass(cls, WithTotals) else ()
-        for body in (cls.update_sparse if name in SPARSE_ALONE else cls.update, *own):
-            for function in reachable(body, "optkit_plugins"):
+        bodies = static_methods(cls) - {"update" if name in SPARSE_ALONE else "update_sparse"}
+        for body in sorted(bodies):  # every worker of a parallel run collects in one order
+            for function in reachable(getattr(cls, body), "optkit_plugins"):
                 users.setdefault(function, []).append(name)
     return users
+
+
+def static_methods(cls: type) -> set[str]:
+    """Return the names of what is called without an optimizer: update bodies and their like."""
+    found = {key for key in dir(cls) if isinstance(getattr_static(cls, key), staticmethod)}
+    return {key for key in found if getattr(cls, key).__module__.startswith("optkit_plugins")}
 
 
 USERS = users_by_function()
@@ -48,7 +53,10 @@ def is_wrong(name: str) -> bool:
     """Return whether an algorithm differs from its reference, by its first implementations."""
     for by, one in product(implementations(name)[:2], trajectories(name)):
         try:
-            one.compare_states(one.compare(partial(create, name, implementation=by, **one.options)))
+            optimizer = one.compare(partial(create, name, implementation=by, **one.options))
+            one.compare_states(optimizer)
+            if name in WITH_MODES:
+                one.compare_modes(optimizer)
         except Exception:
             return True
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from referenced import NAMES, OF_TORCH, each_case
+from referenced import NAMES, OF_TORCH, WITH_MODES, each_case
 from references import REFERENCES
 from references.cases import cases
 from references.comparison import Trajectory
@@ -42,6 +42,14 @@ def test_parameters_and_state(name: str, options: Any) -> None:
                 lambda params, by=by: create(name, params, by, **options)
             )
             trajectory.compare_states(optimizer)
+
+
+@pytest.mark.parametrize(("name", "options"), each_case(WITH_MODES))
+def test_evaluation_is_at_the_average(name: str, options: Any) -> None:
+    trajectory = Trajectory(name, options)
+    trajectory.compare_modes(
+        trajectory.compare(lambda params: create(name, params, "forloop", **options))
+    )
 
 
 @pytest.mark.slow

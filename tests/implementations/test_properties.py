@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -15,7 +16,16 @@ from optkit_core.testing import assert_agree
 
 numbers = st.floats(0.0, 1.0, allow_subnormal=False)
 shapes = st.lists(st.lists(st.integers(0, 9), max_size=3).map(tuple), min_size=1, max_size=5)
-BY_NAME = {"eps": st.floats(1e-8, 1e-2), "betas": st.tuples(*[st.floats(0.0, 0.999)] * 2)}
+BY_NAME = {
+    "eps": st.floats(1e-8, 1e-2),
+    "betas": st.tuples(*[st.floats(0.0, 0.999)] * 2),
+    "etas": st.tuples(st.floats(0.1, 0.9), st.floats(1.1, 2.0)),
+    "step_sizes": st.tuples(st.floats(0.0, 0.1), st.floats(0.1, 1.0)),
+    # It needs a momentum and no dampening.
+    "nesterov": st.just(False),
+    # The root of a difference between numbers that may be equal: any rounding may make it NaN.
+    "centered": st.just(False),
+}
 BY_TYPE = {bool: st.booleans()}
 
 
@@ -23,13 +33,15 @@ def options(name: str) -> st.SearchStrategy[dict[str, Any]]:
     """Draw every hyperparameter that torch has too, by its name or by the type of its default."""
     ours, theirs = (cls([torch.ones(1)]).defaults for cls in (optkit.get(name), TORCH[name]))
     names = [*optkit.get(name).hyperparameter_names, "maximize"]
-    types = {key: type(ours[key]) for key in names if key in theirs}
+    taken = inspect.signature(TORCH[name]).parameters
+    types = {key: type(ours[key]) for key in names if key in theirs and key in taken}
     return st.fixed_dictionaries(
         {key: BY_NAME.get(key, BY_TYPE.get(kind, numbers)) for key, kind in types.items()}
     )
 
 
-problems = st.sampled_from(sorted(TORCH)).flatmap(
+# torch.optim.Adafactor divides by the number of elements, which may be 0 here.
+problems = st.sampled_from(sorted(set(TORCH) - {"adafactor"})).flatmap(
     lambda name: st.tuples(st.just(name), options(name))
 )
 

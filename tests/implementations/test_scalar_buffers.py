@@ -32,16 +32,17 @@ class Accumulating(Elementwise):
     start: float = hyperparameter(default=3.0, range=at_least(0.0))
 
     weight_sum = Buffer(kind="scalar", dtype=torch.float64)
-    lr_max = Buffer(kind="scalar", init="lr", dtype=torch.float32)
+    lr_max = Buffer(kind="scalar", dtype=torch.float32)
+    last_sum = Buffer(kind="scalar", init="start", dtype=torch.float64)
     mean = Buffer()
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
         before = s.weight_sum
+        s.last_sum = before
         s.lr_max = scalar_math.maximum(s.lr_max, h.lr * scalar_math.minimum(1, t / h.start))
         weight = scalar_math.sqrt(t) * s.lr_max**h.power + scalar_math.log(1 + t)
         s.weight_sum += weight
-        assert s.weight_sum is not before  # a read is the number of its time
         s.mean.lerp_(g, weight / s.weight_sum)
         p.sub_(s.mean, alpha=s.lr_max * scalar_math.exp(-before / (1 + s.weight_sum)))
 
@@ -50,7 +51,7 @@ def reference(params: list[Tensor], grads: list[list[Any]], **h: float) -> list[
     """Return the parameters as NumPy computes them, in float64."""
     values = [p.detach().double().numpy().copy() for p in params]
     means = [np.zeros_like(value) for value in values]
-    scalars = [[0, 0.0, float(np.float32(h["lr"]))] for _ in values]
+    scalars = [[0, 0.0, 0.0] for _ in values]
     for step in grads:
         for i, g in enumerate(step):
             if g is None:
@@ -108,7 +109,7 @@ def test_scalars_are_the_forloops_bit_for_bit(dtype: torch.dtype, implementation
     grads = list(gradients(mine, STEPS))
     for _ in zip(stepped(ours, mine, grads), stepped(theirs, others, grads), strict=True):
         for p, q in zip(mine, others, strict=True):
-            for name in ("step", "weight_sum", "lr_max"):
+            for name in ("step", "weight_sum", "lr_max", "last_sum"):
                 a, b = ours.state[p].get(name), theirs.state[q].get(name)
                 assert a is b is None or torch.equal(a, b)
         assert_agree(mine, others)
@@ -235,6 +236,24 @@ def test_what_is_assigned_in_a_body_is_a_number() -> None:
     p.grad = torch.ones(3)
     with pytest.raises(AttributeError, match=r"s\.mean can't be assigned; update it in place"):
         Wrong([p], implementation="forloop").step()
+
+
+@pytest.mark.parametrize("implementation", ["forloop", "foreach"])
+def test_a_number_that_was_read_stays_as_it_was(
+    implementation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a device, where it is a tensor, and also when it has been assigned to another."""
+    monkeypatch.setattr(step_counters, "CAPTURABLE_DEVICES", frozenset({"cpu"}))
+    params = parameters(torch.float64)
+    grads = list(gradients(params, 25))
+    options = {"lr": 0.05, "power": 2.0, "start": 7.0}
+    wanted = reference(params, grads, **options)
+    optimizer = Accumulating(params, implementation=implementation, capturable=True, **options)
+    run(optimizer, params, grads)
+    for p, value in zip(params, wanted, strict=True):
+        torch.testing.assert_close(p.detach(), torch.from_numpy(value), rtol=1e-6, atol=1e-8)
+    state = optimizer.state[params[0]]
+    assert 0 < state["last_sum"] < state["weight_sum"]
 
 
 @pytest.mark.parametrize("implementation", ["forloop", "foreach"])

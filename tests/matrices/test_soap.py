@@ -75,6 +75,17 @@ def test_bases_follow_when_it_is_time() -> None:
     assert changed == [False, False, True, False, False, True]
 
 
+def test_bases_are_those_of_gradients_of_any_size() -> None:
+    bases = []
+    for size in (1.0, 1e-9):
+        p = torch.ones(4, 6, dtype=torch.float64)
+        p.grad = size * torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).double()
+        optimizer = SOAP([p])
+        optimizer.step()
+        bases.append(optimizer.state[p]["row_basis"].abs())
+    torch.testing.assert_close(*bases)
+
+
 def test_bases_come_to_be_eigenvectors() -> None:
     p = torch.ones(4, 5, dtype=torch.float64)
     state = stepped([p], 400, betas=(0.9, 0.999), precondition_frequency=1).state[p]
@@ -97,14 +108,16 @@ def test_without_a_side_it_is_adamw_from_the_second_gradient_on() -> None:
     torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-6)
 
 
-def test_a_tensor_of_more_dimensions_is_a_matrix() -> None:
+@pytest.mark.parametrize("limit", [10, 5])
+def test_a_tensor_of_more_dimensions_is_a_matrix(limit: int) -> None:
     ends = []
-    for shape in ((4, 2, 3), (4, 6)):
+    for shape in ((6, 2, 2), (6, 4)):
         p = torch.ones(shape, dtype=torch.float64)
         if len(shape) == 3:
             p = p.permute(0, 2, 1).contiguous().permute(0, 2, 1)
-        stepped([p], 12, precondition_frequency=2)
-        ends.append(p.reshape(4, 6))
+        optimizer = stepped([p], 12, precondition_frequency=2, max_precond_dim=limit)
+        assert sides(optimizer, p) == ({"column": 4} if limit < 6 else {"row": 6, "column": 4})
+        ends.append(p.reshape(6, 4))
     torch.testing.assert_close(*ends)
 
 

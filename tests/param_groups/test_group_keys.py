@@ -187,6 +187,11 @@ def test_a_wrapper_that_hands_its_groups_on(name: str) -> None:
 def test_the_groups_of_another_optimizer(other: Any, cls: Any) -> None:
     p = parameter()
     groups = other([p], lr=0.5).param_groups
+    betas = cls([parameter()]).defaults.get("betas", ())
+    if "betas" in groups[0] and len(betas) > 2:
+        groups[0]["betas"] = betas
+    if cls.values_complaint({**cls.default_values, **groups[0]}):
+        pytest.skip("the group has a value that the algorithm refuses")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedGroupKeyWarning)
         optimizer = cls(groups, lr=0.25)

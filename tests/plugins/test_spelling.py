@@ -84,4 +84,4 @@ def test_an_almost_right_name_is_told_the_right_one(name: str, typo: Any) -> Non
 def test_patterns_are_spelled_freely_too() -> None:
     assert optkit.available("Schedule-Free*") == ["schedulefree_adamw", "schedulefree_sgd"]
     assert optkit.available("ADA_ma*") == ["adamax"]
-    assert "adamax" in optkit.available("[a-b]*")
+    assert "sgd" in optkit.available("[a-z]*")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.testing._internal.common_optimizers import optim_db
 
 import optkit
 from optkit_core import Layerwise, Matrixwise
@@ -27,6 +28,13 @@ NAMES = [name for name in ALGORITHMS if name not in {*MATRIXWISE, *SPARSE_ONLY}]
 ELEMENTWISE = {name: ALGORITHMS[name] for name in NAMES if issubclass(ALGORITHMS[name], Layerwise)}
 """Those with an update body, whether it reduces over its parameter or not."""
 
+FLAT = {
+    name: cls
+    for name, cls in ELEMENTWISE.items()
+    if not any(buffer.shape for buffer in cls.buffers.values())
+}
+"""Those of these that take no rows and columns apart, of which kernels for CUDA are written."""
+
 TORCH_OPTIM = {
     name.lower(): cls
     for name, cls in vars(torch.optim).items()
@@ -37,8 +45,9 @@ TORCH_OPTIM = {
 COUNTERPARTS = {name: TORCH_OPTIM[name] for name in NAMES if name in TORCH_OPTIM}
 """The class of torch.optim that has an algorithm's name."""
 
-TORCH = {name: COUNTERPARTS[name] for name in ELEMENTWISE if name in COUNTERPARTS}
-"""The same of elementwise algorithms alone."""
+COMPLEX = {info.name.lower() for info in optim_db if info.supports_complex}
+TORCH = {k: COUNTERPARTS[k] for k in ELEMENTWISE if k in COUNTERPARTS and k in COMPLEX}
+"""The same of those that take parameters of every dtype and size: Adafactor's doesn't."""
 
 COUNTED = {name: cls for name, cls in TORCH.items() if ELEMENTWISE[name].counts_steps}
 """Those of these that count the steps of each parameter."""
@@ -74,8 +83,13 @@ def steady(algorithm: Any, dtype: torch.dtype) -> dict[str, Any]:
 
 def declared(name: str, **options: Any) -> dict[str, Any]:
     """Return those of some options that an algorithm declares."""
-    declarations = ALGORITHMS[name].declarations
-    return {key: value for key, value in options.items() if key in declarations}
+    defaults = ALGORITHMS[name].default_values
+    # Adafactor has two numbers where others have one eps.
+    return {
+        key: value
+        for key, value in options.items()
+        if key in defaults and isinstance(value, tuple) >= isinstance(defaults[key], tuple)
+    }
 
 
 def with_state(name: str, **options: Any) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 CHEAPER = "either product gives the same direction; which one is smaller is a matter of speed"
 DOUBLE = "a norm of float64 is one already; that of float32 is another matter"
+ZEROS = "the order of eigenvalues of zero decides nothing, and few values are sorted stably anyway"
+ROUNDING = "how large a rounding error may be is a matter of degree"
 FLAGS = "it is added and forgotten, whatever it says about itself"
 PRECISION = "more bits than bfloat16 has are within the tolerance of the comparison"
+ORDER = "order = above_rounding((start * product).sum(-2))"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "optkit_plugins.adafactor.Adafactor.update": {
         "for mean, dim in ((s.row_var, -1), (s.col_var, -2)): -> "
@@ -21,13 +24,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "averaging with a weight of 1 is copying, but for the rounding"
         ),
     },
-    "optkit_plugins.lamb.Lamb.update": {
+    "optkit_plugins.lamb.LAMB.update": {
         "size, step = (p.norm().double(), u.norm().double()) -> "
         "size, step = (p.norm(), u.norm().double())": DOUBLE,
         "size, step = (p.norm().double(), u.norm().double()) -> "
         "size, step = (p.norm().double(), u.norm())": DOUBLE,
     },
-    "optkit_plugins.lars.Lars.update": {
+    "optkit_plugins.lars.LARS.update": {
         "size, slope = (p.norm().double(), g.norm().double()) -> "
         "size, slope = (p.norm(), g.norm().double())": DOUBLE,
         "size, slope = (p.norm().double(), g.norm().double()) -> "
@@ -56,6 +59,24 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "share = scalar_math.cond(s.weight_sum > 0, lambda: weight / s.weight_sum, lambda: 1.0)": (
             "while all rates have been zero, the average is where the iterates are"
         ),
+    },
+    "optkit_plugins.soap.above_rounding": {
+        f"limit = 100 * torch.finfo(values.dtype).eps -> limit = {other}": ROUNDING
+        for other in ("torch.finfo(values.dtype).eps", "101 * torch.finfo(values.dtype).eps")
+    },
+    "optkit_plugins.soap.next_basis": {
+        f"{ORDER}.argsort(descending=True, stable=True) -> {other}": ZEROS
+        for other in (
+            f"{ORDER}.argsort(descending=True)",
+            f"{ORDER}.argsort(descending=True, stable=False)",
+            "order = (start * product).sum(-2).argsort(descending=True, stable=True)",
+        )
+    }
+    | {
+        f"kept = torch.eye(factor.shape[-1]).to(factor) -> kept = torch.eye(factor.shape[{other}": (
+            "a factor is square, and on the CPU dtypes are promoted"
+        )
+        for other in ("-1])", "1]).to(factor)", "-2]).to(factor)")
     },
     "optkit_plugins.sparse_adam._like": {
         f"return torch.sparse_coo_tensor(g.indices(), values, g.shape, is_coalesced=True, "

@@ -17,7 +17,7 @@ from triton.runtime.jit import MockTensor, create_function_from_signature
 
 import optkit
 from optkit_core.implementations.fused.triton_kernel import OPTIONS, kernel_function
-from optkit_core.implementations.fused.triton_source import Signature
+from optkit_core.implementations.fused.triton_signature import Signature
 from optkit_core.tracing.trace import trace
 
 TYPES = {"chunks": "*i32", "total": "i64", "table": "*i64", "rows": "i64"}

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -118,9 +119,9 @@ def difference(before: list[str], after: list[str]) -> str:
 def places(tree: ast.AST) -> Iterator[tuple[Callable[[ast.AST], None], ast.AST]]:
     """Yield what puts another node into the place of each, and the node."""
     for parent in ast.walk(tree):
+        if isinstance(parent, ast.arguments):  # defaults aren't in the code of a function
+            continue
         for field, value in ast.iter_fields(parent):
-            if field in ("args", "defaults") and isinstance(parent, ast.FunctionDef):
-                continue
             if isinstance(value, ast.AST):
                 yield partial(setattr, parent, field), value
             for index, item in enumerate(value if isinstance(value, list) else ()):
@@ -198,7 +199,8 @@ def reachable(function: FunctionType, package: str) -> list[FunctionType]:
     return found
 
 
-def names_in(code: CodeType) -> set[str]:
-    """Return the names that code refers to, within its comprehensions too."""
+def names_in(code: CodeType) -> list[str]:
+    """Return the names that code refers to in their order, within its comprehensions too."""
+    # No set: every worker of a parallel run has to collect the tests in the same order.
     inner = [names_in(item) for item in code.co_consts if isinstance(item, CodeType)]
-    return {*code.co_names}.union(*inner)
+    return list(dict.fromkeys(chain(code.co_names, *inner)))

@@ -14,6 +14,7 @@ from references.cases import cases
 WITHOUT = {"lbfgs": "its steps depend on a closure: tests/lbfgs compares it with torch and papers"}
 NAMES = {name: cls for name, cls in ALGORITHMS.items() if name not in WITHOUT}
 OF_TORCH = {name: cls for name, cls in TORCH_OPTIM.items() if name in REFERENCES}
+WITH_MODES = {name: cls for name, cls in NAMES.items() if hasattr(cls, "eval")}
 
 
 def each_case(classes: Mapping[str, Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH, declared
+from algorithms import ELEMENTWISE, TORCH, declared, skip_without_kernel
 from bodies import CALLS, Branching, Mixed, Timed
 from problems import copies
 from torch._dynamo.utils import counters
@@ -199,6 +199,7 @@ def test_a_tensor_learning_rate_is_neither_compiled_in_nor_changed(name: str) ->
 @pytest.mark.parametrize("name", TORCH)
 def test_options_give_the_same_numbers(name: str, options: Any) -> None:
     """Outside of a compiler, capturable isn't to be had on CPU."""
+    skip_without_kernel(name, options.get("capturable", False))
     made: list[Any] = []
 
     def make(params: Any) -> Any:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 
 import optkit
+from optkit_core import Elementwise, at_least, hyperparameter
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
 from optkit_core.implementations.scalar_buffers import first_cells
 from optkit_core.native import tensor_reader_loader
@@ -150,7 +151,8 @@ def recorded_body(name: str, t: float) -> tuple[Any, Any, list[float]]:
     return body, h, [cell.value for cell in cells.values()]
 
 
-@pytest.mark.parametrize("name", sorted(ELEMENTWISE.keys() - {"sparseadam"}))
+# SparseAdam has no body for dense gradients, and Prodigy's is given a rate of all parameters.
+@pytest.mark.parametrize("name", sorted(ELEMENTWISE.keys() - {"sparseadam", "prodigy"}))
 def test_every_shipped_body_is_recorded_once(name: str) -> None:
     """From its tenth step on, as RAdam's goes another way in its first ones."""
     body, h, held = recorded_body(name, 10.0)
@@ -166,6 +168,34 @@ def test_a_body_is_another_with_weight_decay() -> None:
     decayed = flatten(h)
     assert decayed is not None
     assert matching_body([body], decayed, 2.0, None, held) is None
+
+
+class Raised(Elementwise):
+    """Descent by a power of the gradient's magnitude, which a hyperparameter says."""
+
+    lr: float = hyperparameter(default=0.1, range=at_least(0.0))
+    power: float = hyperparameter(default=1.5, range=at_least(0.0))
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        p.sub_(g.abs().pow(h.power), alpha=h.lr)
+
+
+@pytest.mark.parametrize(("power", "others"), [(1.5, {2.0, 0.5}), (2.0, {1.5, 0.5})])
+def test_a_power_that_a_hyperparameter_says_is_recorded(power: float, others: set[float]) -> None:
+    """As one operation for all powers but those that have an operation of their own."""
+    h = SimpleNamespace(lr=0.1, power=power)
+    own = flatten(h)
+    assert own is not None
+    body = record_body(Raised, h, own, 1.0)
+    assert body is not None
+    for other in (power, *others):
+        given = flatten(SimpleNamespace(lr=0.2, power=other))
+        assert given is not None
+        assert (matching_body([body], given, 2.0, None) is body) is (other == power)
+    near = flatten(SimpleNamespace(lr=0.1, power=1.25))
+    assert near is not None
+    assert (matching_body([body], near, 2.0, None) is body) is (power == 1.5)
 
 
 def test_hyperparameters_come_back_as_they_were() -> None:

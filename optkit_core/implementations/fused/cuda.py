@@ -16,12 +16,15 @@ from torch import Tensor
 from optkit_core.declaration.buffers import STEP
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import step_counters
-from optkit_core.implementations.fused import row_partition, triton_source
+from optkit_core.implementations.fused import cuda_passes, row_partition, triton_source
 from optkit_core.implementations.fused.address_table import AddressTable
+from optkit_core.implementations.fused.cuda_passes import Kernels
 from optkit_core.implementations.fused.device_table import launch_tables, numbers_on_device
 from optkit_core.implementations.fused.row_partition import Part
-from optkit_core.implementations.fused.triton_kernel import compile_kernel
-from optkit_core.implementations.fused.triton_source import TYPES, Signature
+from optkit_core.implementations.fused.triton_signature import TYPES, Signature
+from optkit_core.implementations.fused.triton_signature import (
+    unsupported_reason as unsupported_program_reason,
+)
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -46,17 +49,17 @@ COUNTED_IN = torch.float64
 
 
 class Pass(NamedTuple):
-    """One launch of a kernel.
+    """One launch of the kernels of a program.
 
     Args:
-        kernel: the compiled function; None where the body changes nothing.
-        numbers: what it is given: host numbers and tensors on the device, or one tensor with
+        kernels: the compiled functions; None where the body changes nothing.
+        numbers: what they are given: host numbers and tensors on the device, or one tensor with
             the numbers of every set.
         ends: elements up to the end of each row, counting only the rows to be stepped.
         sets: for each row which set of numbers it takes; empty where all take the same.
     """
 
-    kernel: Any
+    kernels: Kernels | None
     numbers: list[Any]
     ends: array[int]
     sets: array[int]
@@ -90,7 +93,7 @@ def impossible_reason(
         row_partition.expected_dtypes(algorithm, key, h, TYPES)
         t = None if key.capturable else 1.0
         program, _ = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
-        require_elementwise(program)
+        require_supported(program)
     except UnavailableError as error:
         return str(error)
     return None
@@ -120,17 +123,21 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
     dtypes = row_partition.expected_dtypes(algorithm, key, h, TYPES)
     t = None if key.capturable else 1.0
     program, numbers = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
-    return triton_source.source(Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None))
+    require_supported(program)
+    first = Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None)
+    passes = range(len(first.passes.reductions))
+    return "\n\n".join(triton_source.source(first._replace(number=i)) for i in passes)
 
 
-def require_elementwise(program: Program) -> None:
-    """Raise for a program that reduces.
+def require_supported(program: Program) -> None:
+    """Raise for a program of which no kernel can be written.
 
     Raises:
-        UnavailableError: no kernel for CUDA does.
+        UnavailableError: says why.
     """
-    if not program.is_elementwise:
-        raise UnavailableError("kernels for CUDA look at one element at a time, and it reduces")
+    reason = unsupported_program_reason(program)
+    if reason:
+        raise UnavailableError(reason)
 
 
 @cache
@@ -226,7 +233,7 @@ def _pass(
 ) -> Pass:
     """Return one launch, for which each set of numbers is given."""
     bucket, device = table.bucket, table.bucket.key.device
-    require_elementwise(program)
+    require_supported(program)
     is_tabled = len(given) > 1 and bool(given[0])
     numbers = list(given[0])
     signature = Signature(
@@ -237,10 +244,10 @@ def _pass(
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
     )
-    kernel = compile_kernel(signature, device) if program.stores else None
+    kernels = cuda_passes.compiled(signature, device) if program.stores else None
     if is_tabled:
         numbers = [_tabled(given, device)]
-    return Pass(kernel, numbers, ends, sets if is_tabled else array("i"))
+    return Pass(kernels, numbers, ends, sets if is_tabled else array("i"))
 
 
 def _tabled(given: Sequence[Sequence[Any]], device: torch.device) -> Tensor:
@@ -268,12 +275,12 @@ def _run(table: AddressTable, passes: Sequence[Pass], assign: Callable[[], None]
         # First, since a kernel that reads counters takes them for those of this step.
         _advance(table, flag)
         assign()
-        for kernel, numbers, ends, sets in passes:
+        for kernels, numbers, ends, sets in passes:
             addresses, chunks = launch_tables(table, ends, sets)
             total = chunks.shape[1]
-            if total and kernel:  # nothing is launched for rows without elements
-                arguments = (chunks, total, addresses, table.rows, *flag, *numbers)
-                kernel[total, 1, 1](*arguments)
+            if total and kernels:  # nothing is launched for rows without elements
+                common = (chunks, total, addresses, table.rows)
+                kernels.launch(total, table.rows, common, (*flag, *numbers))
 
 
 def _advance(table: AddressTable, flag: Sequence[Tensor]) -> None:

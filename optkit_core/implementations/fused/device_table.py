@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.implementations.fused.address_table import AddressTable
-from optkit_core.implementations.fused.triton_source import CHUNK
+from optkit_core.implementations.fused.triton_signature import CHUNK
 from optkit_core.native.shared_structures import WORD
 
 CACHED_TABLES = 64

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from optkit_core.errors import UnavailableError
-from optkit_core.implementations.fused.triton_source import Signature, source
+from optkit_core.implementations.fused.triton_signature import Combination, Signature
+from optkit_core.implementations.fused.triton_source import source
 
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": False, "enable_reflect_ftz": False}
 """What every kernel is compiled with.
@@ -21,7 +22,7 @@ CUDA's mathematical library keep denormal numbers, both as in torch.
 
 
 @lru_cache(maxsize=1024)
-def compile_kernel(signature: Signature, device: torch.device) -> Any:
+def compile_kernel(signature: Signature | Combination, device: torch.device) -> Any:
     """Return the kernel of a signature, ready to be launched on a device.
 
     What Triton has compiled is launched as it is: to look at every argument once more takes
@@ -46,18 +47,22 @@ def compile_kernel(signature: Signature, device: torch.device) -> Any:
     return function if compiled is None else compiled
 
 
-def _argument_types(signature: Signature) -> list[torch.dtype | int | float]:
+def _argument_types(signature: Signature | Combination) -> list[torch.dtype | int | float]:
     """Return what stands for the arguments: a dtype for a pointer, a number for a number."""
+    reductions: list[torch.dtype] = [torch.float64, torch.float64]
+    if isinstance(signature, Combination):
+        return [torch.int32, 0, torch.int64, 0, *reductions]
     numbers: list[torch.dtype | float] = [torch.float64]
     if not signature.is_tabled:
         # A float for those that `_number_arguments` calls fp64, a dtype for a pointer.
         numbers = [0.0 if dtype is None else dtype for dtype in signature.numbers]
     flag = [] if signature.found_inf is None else [signature.found_inf]
-    return [torch.int32, 0, torch.int64, 0, *flag, *numbers]
+    own = reductions if signature.slots else []
+    return [torch.int32, 0, torch.int64, 0, *flag, *numbers, *own]
 
 
 @lru_cache(maxsize=1024)
-def kernel_function(signature: Signature) -> Any:
+def kernel_function(signature: Signature | Combination) -> Any:
     """Return the function that is launched, which Triton compiles for each device anew."""
     return run_source(source(signature))["fused"]
 

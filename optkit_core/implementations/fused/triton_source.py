@@ -11,77 +11,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
 
 import torch
 
+from optkit_core.implementations.fused.triton_signature import (
+    BLOCK,
+    CHUNK,
+    TYPES,
+    Combination,
+    Signature,
+)
+from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations import OPERATIONS
 from optkit_core.tracing.operations.lookup import expression
+from optkit_core.tracing.operations.reductions import IDENTITY, REDUCTIONS
 from optkit_core.tracing.program import Instruction, Program
 
-CHUNK = 4096
-"""Elements of a row that one program steps."""
-
-BLOCK = 1024
-"""Elements that a program takes at once: eight for each thread of four warps."""
-
-TYPES = {
-    torch.float32: "tl.float32",
-    torch.float64: "tl.float64",
-    torch.bfloat16: "tl.bfloat16",
-    torch.float16: "tl.float16",
+REDUCED = {
+    "plus": "tl.sum({x}, 0)",
+    # With NaN in a block tl.max() returns another number.
+    "larger": "tl.reduce({x}, 0, larger)",
+    "smaller": "tl.reduce({x}, 0, smaller)",
 }
-"""The dtypes that a kernel reads and writes."""
+"""What makes one number of a block, by how two are combined."""
 
 
-class Signature(NamedTuple):
-    """What one kernel is written for.
-
-    Args:
-        program: what to do with an element.
-        dtypes: of the parameter, the gradient and each buffer, in the program's order; half
-            types are computed in float32, and everything in float64 where one of them is.
-        step: dtype of the step counters, which the program may read from the device.
-        numbers: for each number of the program the dtype in which it lies on the device, or
-            None where the host gives it.
-        found_inf: dtype of the number that tells the launch on the device, by not being zero,
-            that nothing is to be done; None where there is none.
-        is_tabled: whether rows take different sets of numbers, all of which lie on the device.
-    """
-
-    program: Program
-    dtypes: tuple[torch.dtype, ...]
-    step: torch.dtype = torch.float32
-    numbers: tuple[torch.dtype | None, ...] = ()
-    found_inf: torch.dtype | None = None
-    is_tabled: bool = False
-
-    @property
-    def computed(self) -> str:
-        """Triton's name of the type that elements are computed in."""
-        return TYPES[torch.float64 if torch.float64 in self.dtypes else torch.float32]
-
-    @property
-    def scalars(self) -> set[int]:
-        """The values that are the same for all elements of a row."""
-        shared = {self.program.step}
-        for value, instruction in self.program.definitions.items():
-            if all(operand < 0 or operand in shared for operand in instruction.operands):
-                shared.add(value)
-        return shared
-
-    @property
-    def needed(self) -> list[int]:
-        """What the computation of an element needs from outside: values, and numbers as -1, -2."""
-        definitions, scalars = self.program.definitions, self.scalars
-        per_element = {value: line for value, line in definitions.items() if value not in scalars}
-        used = {operand for line in per_element.values() for operand in line.operands}
-        used |= {value for _, value in self.program.stores}
-        return sorted(used - per_element.keys())
-
-
-def source(signature: Signature) -> str:
+def source(signature: Signature | Combination) -> str:
     """Return the source of a kernel, a Python module with the function ``fused``."""
+    if isinstance(signature, Combination):
+        return f"{_arithmetic()}{_combining_kernel(signature)}\n"
     return f"{_arithmetic()}{_element(signature)}\n\n\n{_kernel(signature)}\n"
 
 
@@ -90,10 +48,9 @@ def _element(signature: Signature) -> str:
     program, computed = signature.program, signature.computed
     lines = [
         f"v{value} = {_expression(program, instruction, _names(instruction.operands), computed)}"
-        for value, instruction in program.definitions.items()
-        if value not in signature.scalars
+        for value, instruction in signature.elements.items()
     ]
-    results = [_number(program, value, _name(value), computed) for _, value in program.stores]
+    results = [_number(program, value, _name(value), computed) for value in signature.results]
     head = ["@triton.jit", f"def element({', '.join(_names(signature.needed))}):"]
     return "\n".join([*head, *_indented([*lines, f"return {', '.join(results)}"])])
 
@@ -139,6 +96,7 @@ def _kernel(signature: Signature) -> str:
     flag = [] if signature.found_inf is None else ["found_inf"]
     # Without a type Triton makes 32 or 64 bits of an integer, depending on its value.
     arguments = ["chunks", 'total: "i64"', "table", 'rows: "i64"', *flag, *numbers]
+    arguments += ["sums", "partial"] if signature.slots else []
     names = [argument.split(":")[0] for argument in arguments]
     pointers = [_memory(program, operand) for operand in _touched(signature)]
     addresses = " | ".join(f"{pointer}at" for pointer in pointers)
@@ -149,13 +107,57 @@ def _kernel(signature: Signature) -> str:
             f"def fused({', '.join(arguments)}):",
             *_indented(_find_chunk(signature)),
             *_indented(_scalars(signature)),
+            *_indented(f"total{q} = {_identity(signature, q)}" for q in signature.reduced),
             *_indented([f"if (left == {CHUNK}) & (({addresses}) % 16 == 0):"]),
             *_indented([f"{p} = tl.multiple_of({p}, 16)" for p in pointers], 2),
             *_indented(_loop(signature, f"range(0, {CHUNK}, {BLOCK})", ""), 2),
             *_indented(["else:"]),
             *_indented(_loop(signature, f"range(0, left, {BLOCK})", ", offsets < left"), 2),
+            *_indented(
+                f"tl.store(partial + {slot} * total + chunk, total{q})"
+                for slot, q in enumerate(signature.reduced)
+            ),
         ]
     )
+
+
+def _combining_kernel(signature: Combination) -> str:
+    """Return the kernel that combines the results of chunks; a row's first chunk does it."""
+    arguments = ["chunks", "total", "table", "rows", "sums", "partial"]
+    body = []
+    for slot, way in enumerate(signature.ways):
+        identity = f'float("{IDENTITY[way]}")'
+        place = f"partial + {slot} * total + chunk + at"
+        body += [
+            f"whole = tl.full((), {identity}, tl.float64)",
+            f"for start in range(0, count, {BLOCK}):",
+            f"    at = start + tl.arange(0, {BLOCK})",
+            f"    block = tl.load({place}, mask=at < count, other={identity})",
+            f"    whole = {way}(whole, {REDUCED[way].format(x='block')})",
+            f"tl.store(sums + {slot} * rows + row, whole)",
+        ]
+    return "\n".join(
+        [
+            f"@triton.jit(do_not_specialize={arguments})",
+            'def fused(chunks, total: "i64", table, rows: "i64", sums, partial):',
+            *_indented(
+                [
+                    "chunk = tl.program_id(0)",
+                    "row = tl.load(chunks + chunk).to(tl.int64)",
+                    "size = tl.load(table + row + 1) - tl.load(table + row)",
+                    "first = tl.load(chunks + total + chunk) == 0",
+                    f"count = tl.where(first, (size + {CHUNK - 1}) // {CHUNK}, 0).to(tl.int32)",
+                    "if first:",
+                ]
+            ),
+            *_indented(body, 2),
+        ]
+    )
+
+
+def _identity(signature: Signature, value: int) -> str:
+    identity = IDENTITY[signature.passes.reduction(value).combine]
+    return f'tl.full((), float("{identity}"), tl.float64)'
 
 
 def _number_arguments(signature: Signature) -> list[str]:
@@ -191,15 +193,25 @@ def _scalars(signature: Signature) -> list[str]:
     program, wide = signature.program, TYPES[torch.float64]
     lines = _numbers(signature)
     definitions = program.definitions
-    if program.step in program.read_values:
+    if program.step in signature.passes.needed(signature.results):
         address = f"tl.load(table + {_offset(program.step)})"
         pointer = f"tl.pointer_type({TYPES[signature.step]})"
         lines.append(f"s{program.step} = tl.load({address}.to({pointer})).to({wide})")
     for value in sorted(signature.scalars & definitions.keys()):
-        operands = _names(definitions[value].operands, "s", "n")
-        lines.append(f"s{value} = {_expression(program, definitions[value], operands, wide)}")
+        lines.append(f"s{value} = {_shared(signature, value, definitions[value], wide)}")
     shared = [v for v in signature.needed if v < 0 or v in signature.scalars]
     return lines + [f"{_name(v)} = {_narrowed(signature, v)}" for v in shared]
+
+
+def _shared(signature: Signature, value: int, line: Instruction, wide: str) -> str:
+    """Return what a value is that all elements of a row share."""
+    if value in signature.slots:
+        return f"tl.load(sums + {signature.slots.index(value)} * rows + row)"
+    reduction = REDUCTIONS.get(line.operation)
+    if reduction is not None:  # a count
+        is_whole = signature.passes.extent(line.operands[0]) == Extent.ELEMENT
+        return f"size.to({wide})" if is_whole else f"tl.full((), 1, {wide})"
+    return _expression(signature.program, line, _names(line.operands, "s", "n"), wide)
 
 
 def _numbers(signature: Signature) -> list[str]:
@@ -236,14 +248,27 @@ def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
         for i in signature.needed
         if 0 <= i < program.operands
     ]
-    results = [f"w{operand}" for operand, _ in program.stores]
+    results = [f"r{q}" for q in signature.reduced]
+    results += [f"w{operand}" for operand, _ in signature.stores]
     stores = [
         f"tl.store({_memory(program, i)} + offsets, w{i}{_narrowing(signature, i)}{mask})"
-        for i, _ in program.stores
+        for i, _ in signature.stores
     ]
     call = f"{', '.join(results)} = element({', '.join(_names(signature.needed))})"
-    body = [f"offsets = start + tl.arange(0, {BLOCK})", *loads, call, *stores]
+    sums = [line for q in signature.reduced for line in _reduced(signature, q, bool(mask))]
+    body = [f"offsets = start + tl.arange(0, {BLOCK})", *loads, call, *sums, *stores]
     return [f"for start in {blocks}:", *_indented(body)]
+
+
+def _reduced(signature: Signature, value: int, is_masked: bool) -> list[str]:
+    """Return the lines that reduce a block and add it to those before it, in float64."""
+    way = signature.passes.reduction(value).combine
+    lines = []
+    if is_masked:
+        identity = f'float("{IDENTITY[way]}")'
+        lines.append(f"r{value} = tl.where(offsets < left, r{value}, {identity})")
+    whole = f"{REDUCED[way].format(x=f'r{value}')}.to(tl.float64)"
+    return [*lines, f"total{value} = {way}(total{value}, {whole})"]
 
 
 def _narrowing(signature: Signature, operand: int) -> str:
@@ -262,7 +287,7 @@ def _offset(operand: int) -> str:
 
 def _touched(signature: Signature) -> list[int]:
     """Return the operands that are read or written."""
-    stored = [operand for operand, _ in signature.program.stores]
+    stored = [operand for operand, _ in signature.stores]
     read = [value for value in signature.needed if 0 <= value < signature.program.operands]
     return sorted({*read, *stored})
 

@@ -35,6 +35,8 @@ FACTORS = {
     method: operations[-1].arguments[-1]
     for method, operations in METHODS.items()
     if operations[-1].arguments[-1:] in (("alpha",), ("value",))
+    # The value of masked_fill takes an element's place, and scales nothing.
+    and "mask" not in operations[-1].arguments
 }
 """The methods that scale one of their arguments, and the keyword that says by how much."""
 

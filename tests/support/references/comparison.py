@@ -20,9 +20,10 @@ TOLERANCES = {"muon": 0.1}
 class Trajectory:
     """Where a reference goes from the shared start, after each step."""
 
-    def __init__(self, name: str, options: dict[str, Any]) -> None:
+    def __init__(self, name: str, options: dict[str, Any], **kinds: Any) -> None:
         self.name, self.options = name, options
-        self.start, self.gradients = values(name)
+        self.tolerance = TOLERANCES.get(name, TOLERANCE)
+        self.start, self.gradients = values(name, **kinds)
         self.places: list[list[Array]] = []
         self.states: list[State] = []
         for place, states in steps(REFERENCES[name], self.start, self.gradients, **options):
@@ -30,7 +31,7 @@ class Trajectory:
             self.states = states
 
     def compare(self, create: Callable[[list[Any]], torch.optim.Optimizer]) -> Any:
-        """Assert that an optimizer goes the same way, and leaves gradients alone; return it."""
+        """Assert that an optimizer goes the same way, and return it."""
         params = parameters(self.start)
         optimizer = create(params)
         for place, grads in zip(self.places, self.gradients, strict=True):
@@ -38,10 +39,14 @@ class Trajectory:
                 p.grad = gradient(g)
             optimizer.step()
             self.assert_close(params, place)
-            for p, g in zip(params, grads, strict=True):
-                if p.grad is not None and not p.grad.is_sparse:
-                    np.testing.assert_array_equal(p.grad.numpy(), g)
+            self.look_at(params, grads)
         return optimizer
+
+    def look_at(self, params: Sequence[torch.Tensor], grads: Sequence[Array | None]) -> None:
+        """Assert that a step has left its gradients alone."""
+        for p, g in zip(params, grads, strict=True):
+            if p.grad is not None and not p.grad.is_sparse:
+                np.testing.assert_array_equal(p.grad.numpy(), g)
 
     def compare_states(self, optimizer: torch.optim.Optimizer) -> None:
         """Assert that all entries of the state are the reference's."""
@@ -51,9 +56,16 @@ class Trajectory:
                 assert key in wanted, f"the reference has no {key}"
                 self.assert_close([torch.as_tensor(found)], [wanted[key]])
 
+    def compare_modes(self, optimizer: Any) -> None:
+        """Assert that parameters are the reference's average in evaluation, and back again."""
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        optimizer.eval()
+        self.assert_close(params, [state["x"] for state in self.states])
+        optimizer.train()
+        self.assert_close(params, self.places[-1])
+
     def assert_close(self, found: Sequence[torch.Tensor], wanted: Sequence[Any]) -> None:
-        tolerance = TOLERANCES.get(self.name, TOLERANCE)
         for one, other in zip(found, wanted, strict=True):
             np.testing.assert_allclose(
-                one.detach().numpy(), other, rtol=tolerance, atol=0.1 * tolerance
+                one.detach().numpy(), other, rtol=self.tolerance, atol=0.1 * self.tolerance
             )

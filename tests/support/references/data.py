@@ -16,7 +16,7 @@ ODD = [(3, 2), (3, 3)]
 
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "muon": [(19, 7), (7, 19), (8, 8), (8, 8), (5, 1)],
-    "soap": [(8, 8), (6, 6), (8, 6), (9,), (), (3, 2), (3, 3)],
+    "soap": [(8, 8), (6, 6), (8, 6), (8, 6), (9, 2, 3), (9,), (), *ODD],
     "sparseadam": [(19, 7), (33,), (4, 5), (6,)],
     "adafactor": [(19, 7), (33,), (), (2, 3, 4), *ODD],
 }
@@ -26,13 +26,15 @@ MEANS = {"prodigy": 0.5}
 """What gradients are around, where an estimate grows by those that agree."""
 
 
-def values(name: str) -> tuple[list[Array], list[list[Array | None]]]:
-    """Return where parameters start, and at each step a gradient or none for each.
+def values(
+    name: str, has_gaps: bool = True, shapes: Sequence[tuple[int, ...]] = ()
+) -> tuple[list[Array], list[list[Array | None]]]:
+    """Return where parameters start, and at each step a gradient for each, or sometimes none.
 
     Gradients are of many magnitudes, so that an eps counts for some of them.
     """
     random = np.random.default_rng(7)
-    shapes = SHAPES.get(name, OTHERS)
+    shapes = shapes or SHAPES.get(name, OTHERS)
     params = [random.normal(size=shape) for shape in shapes]
     params[-2] *= 0
     steps: list[list[Array | None]] = []
@@ -43,7 +45,9 @@ def values(name: str) -> tuple[list[Array], list[list[Array | None]]]:
             for s, scale in zip(shapes, scales, strict=True)
         ]
         grads[-1] *= step > 1
-        missing = [(step + i) % 6 == 5 for i in range(len(shapes))]
+        if name == "soap":
+            grads[1] *= 1e-8
+        missing = [has_gaps and (step + i) % 6 == 5 for i in range(len(shapes))]
         steps.append([None if m else g for m, g in zip(missing, grads, strict=True)])
     return params, [
         sparse(grads, step) for step, grads in enumerate(steps)

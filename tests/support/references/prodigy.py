@@ -39,6 +39,7 @@ def prodigy(
         if g is not None
     ]
     for p, g, s in seen:
+        s["step"] = s.get("step", 0) + 1
         s["exp_avg"] = betas[0] * s.get("exp_avg", 0.0) + d * (1 - betas[0]) * g
         s["exp_avg_sq"] = betas[1] * s.get("exp_avg_sq", 0.0) + d**2 * (1 - betas[1]) * g**2
         away = s.setdefault("p0", p) - p
@@ -47,8 +48,6 @@ def prodigy(
         length += np.sum(np.abs(s["s"]))
     if not length:
         return params
-    for _, _, s in seen:
-        s["step"] = s.get("step", 0) + 1
     estimate = d_coef * shared["numerator"] / length
     first = max(d, estimate) if d == d0 else d
     shared["d_max"] = max(shared["d_max"], estimate)

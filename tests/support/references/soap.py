@@ -8,6 +8,7 @@ from references.averages import average
 from references.trajectory import Array, State
 
 AXES = {"row": 0, "column": 1}
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def soap(
@@ -27,6 +28,10 @@ def soap(
     correct_bias: bool = True,
 ) -> Array:
     """Vyas et al. 2025, algorithm 3, with the authors' first step, which only looks."""
+    shape = p.shape
+    if p.ndim > 2:  # the authors have an eigenbasis for each dim; here the last ones are one
+        p, g = p.reshape(shape[0], -1), g.reshape(shape[0], -1)
+        s.update({k: x.reshape(p.shape) for k, x in s.items() if k in MOMENTS})
     beta = betas[1] if shampoo_beta < 0 else shampoo_beta
     is_turned = g.ndim > 1 or precondition_1d
     sides = [side for side in AXES if is_turned and AXES[side] < g.ndim]
@@ -46,7 +51,8 @@ def soap(
         average(s, f"{side}_factor", unfolded @ unfolded.T, beta)
         if (t - 1) % precondition_frequency == 0:
             turn_basis(s, side)
-    return p
+    s.update({k: x.reshape(shape) for k, x in s.items() if k in MOMENTS})
+    return p.reshape(shape)
 
 
 def turned(x: Array, s: State, sides: list[str], back: bool = False) -> Array:

@@ -1,0 +1,1 @@
+"""Every registered algorithm: many small tensors, large ones beside torch's, and their bytes."""
