@@ -162,6 +162,19 @@ def test_a_total_doesnt_depend_on_groups(implementation: str) -> None:
         assert estimates(each)["share"] == estimates(wanted)["share"]
 
 
+def test_small_contributions_count_beside_a_large_one() -> None:
+    """One after another, each would be lost in rounding, but for those that come first."""
+    shares = []
+    for order in (1, -1):
+        params = [torch.ones((), dtype=torch.float64) for _ in range(65)][::order]
+        for p, g in zip(params, [1e8, *[1.0] * 64][::order], strict=True):
+            p.grad = torch.tensor(g, dtype=torch.float64)
+        optimizer = Clipped(params)
+        optimizer.step()
+        shares.append(optimizer.param_groups[0]["share"])
+    assert shares == [1 / (1e16 + 64) ** 0.5] * 2
+
+
 def test_parameters_of_several_dtypes_have_one_total() -> None:
     params = [torch.ones(3), torch.ones(2, dtype=torch.float64), torch.ones(1).bfloat16()]
     for p in params:
