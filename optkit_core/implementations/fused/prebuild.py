@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from optkit_core.errors import OptkitError
 from optkit_core.implementations.fused import row_partition
 from optkit_core.implementations.fused.cpp_kernel import compile_kernel
 from optkit_core.implementations.fused.cpp_types import TYPES
+from optkit_core.implementations.measuring import bodies
 from optkit_core.layerwise import Layerwise
 from optkit_core.native import cache, tensor_reader_loader
 from optkit_core.native.libraries import with_layouts
@@ -69,8 +71,9 @@ def _kernels(
         (None, 0.5),
         (False, True) if set_by_body else (False,),
     ):
-        program, _ = trace(algorithm, h, t, maximize, scale, is_new=is_new, dtype=key.dtype)
-        yield program, row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        for body, own in bodies(algorithm, key):
+            program, _ = trace(body, h, t, maximize, scale, is_new=is_new, dtype=key.dtype)
+            yield program, row_partition.expected_dtypes(body, own, h, TYPES)
 
 
 def _variants(algorithm: type[Layerwise]) -> Iterable[Any]:
@@ -81,6 +84,10 @@ def _variants(algorithm: type[Layerwise]) -> Iterable[Any]:
         turned_on = [name for name, is_on in zip(off, choice, strict=True) if is_on]
         values = {name: TURNED_ON[type(defaults[name])] for name in turned_on}
         try:
-            yield algorithm.Hyperparameters(**{**defaults, **values})
+            h = algorithm.Hyperparameters(**{**defaults, **values})
         except OptkitError:  # these options exclude each other
             continue
+        yield SimpleNamespace(
+            **{name: getattr(h, name) for name in defaults},
+            **{name: algorithm.default_values[name] for name in algorithm.estimate_names},
+        )
