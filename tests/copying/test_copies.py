@@ -321,9 +321,9 @@ def test_a_copy_has_everything_that_the_original_has(name: str, way: Any) -> Non
     assert twin.request.by_device == {"*": "auto"}
     assert twin.request.source == "optkit.use"
     assert twin.plan == ()
+    assert repr(twin) == repr(optimizer)
     stepped(twin)
     assert [choice.name for choice in twin.plan] == [choice.name for choice in optimizer.plan]
-    assert repr(twin) == repr(optimizer)
 
 
 @each_way
