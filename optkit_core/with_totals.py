@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from optkit_core.body_optimizer import BodyOptimizer
@@ -12,16 +13,14 @@ from optkit_core.declaration.totals import Total
 from optkit_core.errors import DeclarationError
 from optkit_core.implementations.measuring import MeasuringBody
 from optkit_core.selection.offer import Launch
+from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.group_values import GroupValues
 from optkit_core.step.measured_buckets import MeasuredBucket
 from optkit_core.step.measured_buckets import totals as totals_of
 from optkit_core.step.step_plan import BucketOptimizer, PlannedBucket, StepPlan
 
-ON_THE_HOST = {
-    "capturable": "a graph can't capture it",
-    "differentiable": "autograd can't record it",
-}
-"""Options that can't be true of a step whose totals the host reads."""
+RECORDED_BY = {"capturable": "a graph", "differentiable": "autograd"}
+"""What would have to record a step without the host, by the option that asks for it."""
 
 
 class WithTotals(BodyOptimizer):
@@ -69,13 +68,18 @@ class WithTotals(BodyOptimizer):
     @classmethod
     def values_complaint(cls, values: Mapping[str, Any]) -> str:
         """Return why values don't go together: the host has a part in the step."""
-        for name, consequence in ON_THE_HOST.items():
-            if values.get(name):
-                return (
-                    f"{cls.__name__} computes with sums over all parameters on the host in each "
-                    f"step, so {consequence}: {name} must be False, got {values[name]!r:.40}."
-                )
-        return super().values_complaint(values)
+        return _complaint(cls.__name__, values) or super().values_complaint(values)
+
+    @classmethod
+    def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:
+        """Return why gradients can't be used, None where they can; a subclass may know more.
+
+        Args:
+            key: device, dtype, layout and mode of the parameters and their gradients.
+            h: the hyperparameters as attributes.
+        """
+        modes = {name: getattr(key, name) for name in RECORDED_BY}
+        return _complaint(cls.__name__, modes) or super().unsupported_reason(key, h)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take further parameters in; the estimates are those that the other groups have.
@@ -130,3 +134,14 @@ class WithTotals(BodyOptimizer):
         new = {name: self.declarations[name].check(name, value) for name, value in found.items()}
         for group in self.param_groups:
             group.update(new)
+
+
+def _complaint(owner: str, values: Mapping[str, Any]) -> str:
+    """Return why a step can't be recorded in which the host has a part, or ``""``."""
+    for name, recorder in RECORDED_BY.items():
+        if values.get(name):
+            return (
+                f"{owner} computes with sums over all parameters on the host in each step, which "
+                f"{recorder} can't record: {name} must be False, got {values[name]!r:.40}."
+            )
+    return ""

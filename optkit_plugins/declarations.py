@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from optkit_core import (
     at_least,
     boolean,
@@ -109,3 +112,12 @@ def foreach_flag(by_position: bool = False) -> Any:
         by_position: whether the constructor takes it by position too.
     """
     return option(default=None, range=one_of(None, True, False), by_position=by_position)
+
+
+def float32_or_wider(p: Tensor) -> torch.dtype:
+    """Return the dtype of buffers that half precision has too few digits or too small a range for.
+
+    Args:
+        p: the parameter.
+    """
+    return torch.promote_types(p.dtype.to_real(), torch.float32)

@@ -91,7 +91,9 @@ class Muon(Matrixwise):
         doc="coefficients of the Newton-Schulz polynomial",
     )
     eps: float = epsilon(1e-7, doc="keeps the norm from zero")
-    ns_steps: int = hyperparameter(default=5, range=whole(0), doc="number of Newton-Schulz steps")
+    ns_steps: int = hyperparameter(
+        default=5, range=whole(0, high=99), doc="number of Newton-Schulz steps"
+    )
     adjust_lr_fn: str | None = hyperparameter(
         default=None,
         range=one_of(

@@ -19,7 +19,13 @@ from optkit_core import (
     loguniform,
     within,
 )
-from optkit_plugins.declarations import decay_rates, epsilon, flag, weight_decay_rate
+from optkit_plugins.declarations import (
+    decay_rates,
+    epsilon,
+    flag,
+    float32_or_wider,
+    weight_decay_rate,
+)
 
 
 class Prodigy(WithTotals, Elementwise):
@@ -46,8 +52,9 @@ class Prodigy(WithTotals, Elementwise):
     multiplies :math:`\max(\hat d_t, d_0)` in its place. Where :math:`s_t = 0`, nothing changes.
 
     The buffers ``exp_avg``, ``exp_avg_sq``, ``s`` and ``p0`` hold :math:`m`, :math:`v`, :math:`s`
-    and :math:`\theta_0`, each of the parameter's shape and dtype; the estimates ``d``,
-    ``d_numerator`` and ``k`` in each group hold :math:`d`, :math:`r` and :math:`t`.
+    and :math:`\theta_0`, each of the parameter's shape and dtype, but float32 for parameters in
+    half precision, all but the last; the estimates ``d``, ``d_numerator`` and ``k`` in each group
+    hold :math:`d`, :math:`r` and :math:`t`.
 
     Args:
         params: tensors of any shape, ``(name, tensor)`` pairs, or group dicts.
@@ -121,9 +128,9 @@ class Prodigy(WithTotals, Elementwise):
     inner_product = Total("of gradients and the way back to the start, weighted")
     norm = Total("sum of the magnitudes of the decayed sums of gradients")
 
-    exp_avg = Buffer(doc="mean of the gradients, weighted by the estimates")
-    exp_avg_sq = Buffer(doc="mean of their squares")
-    s = Buffer(doc="decayed sum of the gradients")
+    exp_avg = Buffer(dtype=float32_or_wider, doc="mean of the gradients, weighted by estimates")
+    exp_avg_sq = Buffer(dtype=float32_or_wider, doc="mean of their squares")
+    s = Buffer(dtype=float32_or_wider, doc="decayed sum of the gradients")
     p0 = Buffer(init=lambda p: p, doc="the parameter before its first step")
 
     @staticmethod

@@ -22,6 +22,7 @@ from optkit_plugins.declarations import (
     decay_rates,
     epsilon,
     flag,
+    float32_or_wider,
     learning_rate,
     weight_decay_rate,
 )
@@ -36,11 +37,6 @@ def has_rows(p: Tensor, group: Mapping[str, Any]) -> bool:
 def has_columns(p: Tensor, group: Mapping[str, Any]) -> bool:
     """Return whether its columns are; those of more than two dimensions are taken together."""
     return p.dim() >= 2 and p.shape[1:].numel() <= group["max_precond_dim"]
-
-
-def float32_or_wider(p: Tensor) -> torch.dtype:
-    """Return the dtype of factors and bases: half precision leaves no direction of a vector."""
-    return torch.promote_types(p.dtype, torch.float32)
 
 
 def for_rows(doc: str) -> Buffer:

@@ -61,7 +61,6 @@ def complaints(
         shape: a function of the parameter, or None.
         when: the name of a hyperparameter, a function, or None.
     """
-    # A class such as float can be called too, and is no function of a parameter.
     is_function = callable(dtype) and not isinstance(dtype, type)
     if not (dtype is None or is_function or dtype in DTYPES):
         yield f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r:.40}."

@@ -39,8 +39,8 @@ class Buffer:
             too, and None as a value.
         doc: one phrase, shown by `optkit.describe`.
         dtype: float16, bfloat16, float32 or float64, for a complex parameter that of its parts;
-            with `shape` also a function that is called with the parameter. None (default): the
-            parameter's.
+            for a tensor of the parameter's shape or of `shape` also a function that is called
+            with the parameter. None (default): the parameter's.
         shape: a function that is called with the parameter, a complex one as pairs of real
             numbers, and returns sizes; None (default): what `kind` says.
         kind: ``"per element"`` (default): a tensor of the parameter's shape, device and

@@ -143,13 +143,15 @@ class TupleOf:
 
 @attrs.frozen(eq=False, repr=False)
 class Whole:
-    """Whole numbers from `low` up; None too where `optional`."""
+    """Whole numbers from `low` up, to `high` if there is one; None too where `optional`."""
 
     low: int
     optional: bool = False
+    high: int | None = None
 
     def __str__(self) -> str:
-        return f"whole, ≥ {self.low}{' or None' if self.optional else ''}"
+        limits = f"≥ {self.low}" if self.high is None else f"{self.low} to {self.high}"
+        return f"whole, {limits}{' or None' if self.optional else ''}"
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
@@ -157,9 +159,10 @@ class Whole:
             return ""
         value = number(value)
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if whole and value >= self.low:
+        if whole and self.low <= value and (self.high is None or value <= self.high):
             return ""
-        return f"{name} must be a whole number of at least {self.low}, {got(value)}"
+        most = "" if self.high is None else f" and at most {self.high}"
+        return f"{name} must be a whole number of at least {self.low}{most}, {got(value)}"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -275,14 +278,18 @@ def tuple_of(*ranges: Range) -> Range:
     return TupleOf(ranges)
 
 
-def whole(low: int, *, optional: bool = False) -> Range:
+def whole(low: int, *, optional: bool = False, high: int | None = None) -> Range:
     """Allow whole numbers from `low` up, and None where `optional`.
 
     Args:
         low: the smallest number that is allowed.
         optional: whether None is allowed too (default False).
+        high: the largest number that is allowed; None (default): there is no limit.
+
+    >>> whole(1, high=3).complaint("n", 4)
+    'n must be a whole number of at least 1 and at most 3, got 4.'
     """
-    return Whole(low, optional)
+    return Whole(low, optional, high)
 
 
 def boolean() -> Range:

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any, ClassVar, Protocol
 
 import attrs
+import torch
 from torch import Tensor
 
 from optkit_core.declaration.buffers import Buffer
@@ -21,8 +22,10 @@ from optkit_core.selection.offer import Offer, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.tracing.scalar_program import TracedScalar
 
-CONTRIBUTION = Buffer(shape=lambda p: ())
-"""What one parameter contributes to a total."""
+CONTRIBUTION = Buffer(
+    shape=lambda p: (), dtype=lambda p: torch.promote_types(p.dtype.to_real(), torch.float32)
+)
+"""What one parameter contributes to a total; half a precision's sum of a million has few digits."""
 
 
 class Measuring(Protocol):

@@ -11,6 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from optkit_core.implementations.measuring import CONTRIBUTION
 from optkit_core.step.step_plan import PlannedBucket
 
 
@@ -35,8 +36,7 @@ class MeasuredBucket(PlannedBucket):
             body: the measuring body.
         """
         bucket = updated.bucket
-        # Half a precision's sum over a million elements would be a few digits of it.
-        dtype = torch.promote_types(bucket.key.dtype.to_real(), torch.float32)
+        dtype = CONTRIBUTION.dtype_for(bucket.params[0])
         shape = len(body.names), len(bucket)
         contributions = torch.zeros(shape, dtype=dtype, device=bucket.key.device)
         own = (dict(zip(body.names, row.unbind(), strict=True)) for row in contributions.unbind(1))

@@ -20,6 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import lr_scheduler
 
 import optkit
+from optkit.cli import main
 from optkit_core import (
     CheckpointError,
     CompositeOptimizer,
@@ -600,3 +601,17 @@ def test_vectors_for_muon_are_refused_with_the_way_out() -> None:
     model = transformer()
     with pytest.raises(GroupError, match=r"takes 2D parameters alone. Let a group of its own name"):
         optkit.create("adamw", [{"params": model[1].parameters(), "algorithm": "muon"}])
+
+
+def test_the_command_line_inspects_its_file(tmp_path: Any, capsys: Any) -> None:
+    model = problem()
+    optimizer = composite(model)
+    train(model, optimizer, 1)
+    path = tmp_path / "optimizer.safetensors"
+    optkit.save(optimizer, path)
+    assert main(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "adagrad/1, adamax/1" in shown
+    assert "0.weight" in shown and "exp_inf" in shown
+    assert main(["migrate", str(path)]) != 0
+    assert "different schemas" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Any
 import devices
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH, declared, skip_without_kernel
+from algorithms import FLAT, TORCH, declared, skip_without_kernel
 from awkward_values import is_close, values
 from bodies import CALLS, Mixed, Timed, calling
 from devices import both, needs_gpu, on, sized
@@ -21,7 +21,7 @@ from optkit_core.testing import assert_agree, check
 
 device = pytest.fixture(params=devices.PLACES)(devices.standing)
 
-ALGORITHMS = {**ELEMENTWISE, "mixed": Mixed, "timed": Timed}
+ALGORITHMS = {**FLAT, "mixed": Mixed, "timed": Timed}
 HALVES = [torch.bfloat16, torch.float16]
 GIB = 2**30
 

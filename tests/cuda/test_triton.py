@@ -8,7 +8,7 @@ import devices
 import interpreted
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH, declared, skip_without_kernel, steady
+from algorithms import FLAT, TORCH, declared, skip_without_kernel, steady
 from bodies import Branching, Mixed, Timed
 from problems import DTYPES, INFOS, copies, gradients, parameters, run, set_gradients
 
@@ -33,7 +33,7 @@ TOYS: dict[str, type[Elementwise]] = {
     "mixed": Mixed,
     "timed": Timed,
     "branching": Branching,
-    **ELEMENTWISE,
+    **FLAT,
 }
 
 
@@ -117,7 +117,7 @@ def test_tensor_learning_rate_is_read_by_the_kernel(name: str, dtype: torch.dtyp
 
 
 @pytest.mark.parametrize("tensor_lr", [False, True])
-@pytest.mark.parametrize("name", [*ELEMENTWISE, "timed"])
+@pytest.mark.parametrize("name", [*FLAT, "timed"])
 def test_capturable_reads_the_count_of_steps_from_memory(name: str, tensor_lr: bool) -> None:
     skip_without_kernel(name, capturable=True)
     lr = torch.tensor(0.05, dtype=torch.float64) if tensor_lr else 0.05
@@ -148,7 +148,7 @@ def test_counts_that_differ_are_one_launch(launches: Any) -> None:
 
 
 @pytest.mark.parametrize("capturable", [False, True])
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("name", FLAT)
 @pytest.mark.usefixtures("skipping")
 def test_scaled_gradients_and_skipped_steps(name: str, capturable: bool) -> None:
     skip_without_kernel(name, capturable)

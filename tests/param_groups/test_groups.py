@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 from algorithms import TORCH, declared
-from problems import INFOS
-from torch.testing._internal.common_optimizers import OptimizerErrorEnum
 
 import optkit
 from optkit import HyperparameterError
@@ -21,28 +19,6 @@ from optkit_core import GroupError, OptkitError, ParametersError
 
 def parameter(*shape: int) -> torch.nn.Parameter:
     return torch.nn.Parameter(torch.randn(*shape))
-
-
-ERROR_INPUTS = [
-    pytest.param(name, case, id=f"{name}-{case.optimizer_error_input.desc.replace(' ', '_')}")
-    for name in TORCH
-    for case in INFOS[name].optim_error_inputs_func(device="cpu", dtype=torch.float32)
-]
-
-
-@pytest.mark.parametrize(("name", "case"), ERROR_INPUTS)
-def test_torchs_error_inputs_fail_as_in_torch(name: str, case: Any) -> None:
-    given = case.optimizer_error_input
-    assert case.error_on == OptimizerErrorEnum.CONSTRUCTION_ERROR
-    expect = pytest.warns if issubclass(case.error_type, Warning) else pytest.raises
-    for cls in (optkit.get(name), TORCH[name]):
-        params = given.params if isinstance(given.params, torch.Tensor) else _fresh(given.params)
-        with expect(case.error_type, match=case.error_regex):
-            cls(params, **given.kwargs)
-
-
-def _fresh(params: Any) -> Any:
-    return [dict(p) if isinstance(p, dict) else p for p in params] if params else params
 
 
 BAD_GROUPS = [
@@ -160,12 +136,6 @@ def test_arguments_come_in_torchs_order(name: str) -> None:
     assert {key: ours[key] for key in theirs if key != "params"} == {
         key: value for key, value in theirs.items() if key != "params"
     }
-
-
-@pytest.mark.parametrize("name", TORCH)
-def test_defaults_are_torchs(name: str) -> None:
-    ours, theirs = optkit.get(name)([parameter(2)]), TORCH[name]([parameter(2)])
-    assert theirs.defaults.items() <= ours.defaults.items()
 
 
 @pytest.mark.parametrize("implementation", ["forloop", "foreach"])

@@ -28,6 +28,13 @@ NAMES = [name for name in ALGORITHMS if name not in {*MATRIXWISE, *SPARSE_ONLY}]
 ELEMENTWISE = {name: ALGORITHMS[name] for name in NAMES if issubclass(ALGORITHMS[name], Layerwise)}
 """Those with an update body, whether it reduces over its parameter or not."""
 
+FLAT = {
+    name: cls
+    for name, cls in ELEMENTWISE.items()
+    if not any(buffer.shape for buffer in cls.buffers.values())
+}
+"""Those of these that take no rows and columns apart, of which kernels for CUDA are written."""
+
 TORCH_OPTIM = {
     name.lower(): cls
     for name, cls in vars(torch.optim).items()

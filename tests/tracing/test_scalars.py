@@ -143,7 +143,7 @@ def test_a_condition_is_part_of_what_is_recorded() -> None:
 def recorded_body(name: str, t: float) -> tuple[Any, Any, list[float]]:
     """Return an algorithm's recorded body, its hyperparameters and scalar buffers."""
     algorithm: Any = optkit.get(name)
-    h = SimpleNamespace(**{n: algorithm.default_values[n] for n in algorithm.hyperparameter_names})
+    h = SimpleNamespace(**{n: algorithm.default_values[n] for n in algorithm.value_names})
     own = flatten(h)
     assert own is not None
     cells = first_cells(algorithm.buffers, h)

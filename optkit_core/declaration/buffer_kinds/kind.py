@@ -68,8 +68,8 @@ class BufferKind(ABC):
             yield (
                 f"shape= makes a buffer of kind 'shaped', not {self.name!r}: leave one of them out."
             )
-        if callable(self.dtype):
-            yield "a dtype that is a function of the parameter goes with shape=, which is one too."
+        if callable(self.dtype) and not self.is_per_element:
+            yield f"the dtype of a buffer of kind {self.name!r} can't be a function."
         if self.has_own_dtype and self.dtype is not None:
             yield (
                 f"a buffer of kind {self.name!r} has a dtype of its own: "

@@ -85,14 +85,15 @@ def _refused(key: BucketKey) -> str | None:
 
 
 def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> str:
-    """Return the source of the kernel that steps a bucket, as far as it is its own.
+    """Return the source of the kernels that step a bucket, as far as it is their own.
 
     Args:
         algorithm: the class with its update body.
         key: what the bucket's parameters have in common.
         h: their hyperparameters as attributes.
     """
-    return str(_module(key.device.type).source(algorithm, key, h))
+    source_of = _module(key.device.type).source
+    return "\n".join(source_of(body, own, h) for body, own in bodies(algorithm, key))
 
 
 @lru_cache
