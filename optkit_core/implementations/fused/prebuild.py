@@ -74,14 +74,8 @@ def _kernels(
         (None, 0.5),
         (False, True) if set_by_body else (False,),
     ):
-<<<<<<< HEAD
-        for body, own in bodies(algorithm, key):
-            program, _ = trace(body, h, t, maximize, scale, is_new=is_new, dtype=key.dtype)
-            yield program, row_partition.expected_dtypes(body, own, h, TYPES)
-=======
         program, _ = trace(body, h, t, maximize, scale, is_new=is_new, dtype=key.dtype)
         yield program, row_partition.expected_dtypes(body, key, h, TYPES)
->>>>>>> fam-mend
 
 
 def _variants(algorithm: type[Layerwise]) -> Iterable[Any]:
@@ -92,17 +86,7 @@ def _variants(algorithm: type[Layerwise]) -> Iterable[Any]:
         turned_on = [name for name, is_on in zip(off, choice, strict=True) if is_on]
         values = {**defaults, **{name: TURNED_ON[type(defaults[name])] for name in turned_on}}
         try:
-<<<<<<< HEAD
-            h = algorithm.Hyperparameters(**{**defaults, **values})
-        except OptkitError:  # these options exclude each other
-            continue
-        yield SimpleNamespace(
-            **{name: getattr(h, name) for name in defaults},
-            **{name: algorithm.default_values[name] for name in algorithm.estimate_names},
-        )
-=======
             algorithm.Hyperparameters(**values)
         except OptkitError:  # these options exclude each other
             continue
         yield SimpleNamespace(**values, **estimates.starts(algorithm.declarations, values))
->>>>>>> fam-mend
