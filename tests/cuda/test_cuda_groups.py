@@ -163,7 +163,8 @@ def test_grad_scaler_skips_a_step_as_a_whole(
             (other[0].sum() + other[1].sum() * factor - other[2].sum()).backward()
             wanted.step()
     assert_agree(params, other)
-    assert [fused.state[p]["step"].item() for p in params] == [3, 3, 3]
+    if optkit.get(name).counts_steps:
+        assert [fused.state[p]["step"].item() for p in params] == [3, 3, 3]
     steps = 3 if name in WITH_SCALARS else 4
     # Two branches where the other group's weight decay isn't off.
     is_decayed = bool(optkit.get(name).default_values.get("weight_decay"))
