@@ -13,7 +13,7 @@ import torch
 from torch.testing._internal.common_optimizers import optim_db
 
 import optkit
-from optkit_core import Layerwise, Matrixwise
+from optkit_core import Layerwise, Matrixwise, WithTotals
 
 ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in optkit.available("optkit:*")}
 MATRIXWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Matrixwise)}
@@ -31,9 +31,10 @@ ELEMENTWISE = {name: ALGORITHMS[name] for name in NAMES if issubclass(ALGORITHMS
 FLAT = {
     name: cls
     for name, cls in ELEMENTWISE.items()
-    if not any(buffer.shape for buffer in cls.buffers.values())
+    if not any(buffer.shape for buffer in cls.buffers.values()) and not issubclass(cls, WithTotals)
 }
-"""Those of these that take no rows and columns apart, of which kernels for CUDA are written."""
+"""Those of these that take no rows and columns apart and measure nothing, of which kernels for
+CUDA are written."""
 
 TORCH_OPTIM = {
     name.lower(): cls
