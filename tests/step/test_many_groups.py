@@ -218,7 +218,7 @@ def test_a_body_that_turns_while_all_else_stays(algorithm: Any) -> None:
 def test_torch_says_the_same(name: str, implementation: str) -> None:
     params = parameters(torch.float64)
     theirs = copies(params)
-    options = {"lr": own_rates, "weight_decay": sometimes_decayed}
+    options = options_of(ALGORITHMS[name])
     reference = TORCH[name](grouped(theirs, **options))
     ours = optkit.create(name, grouped(params, **options), implementation=implementation)
     assert_agree(trained(ours, params, scheduled)[0], trained(reference, theirs, scheduled)[0])
