@@ -59,6 +59,9 @@ REPRESENTATIVES = {name: cls for name, cls in ELEMENTWISE.items() if name in FIR
 What depends on an algorithm's mathematics is tested with all of them.
 """
 
+FEW = [name for name in NAMES if name in REPRESENTATIVES or name not in ELEMENTWISE]
+"""The same, and those with a step of their own."""
+
 TORCH_OPTIM = {
     name.lower(): cls
     for name, cls in vars(torch.optim).items()
