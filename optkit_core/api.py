@@ -138,9 +138,9 @@ def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[
         that whole plugins register appear once those plugins are loaded.
 
     >>> import optkit
-    >>> optkit.available("ada*")
-    ['adagrad', 'adamax']
-    >>> optkit.available("ada*", exclude="*grad")
+    >>> optkit.available("adam*")
+    ['adam', 'adamax', 'adamw']
+    >>> optkit.available("adam*", exclude=["*w", "adam"])
     ['adamax']
     """
     unwanted = [exclude] if isinstance(exclude, str) else list(exclude)

@@ -108,11 +108,12 @@ class Adagrad(Elementwise):
         # First, since an index may stand twice: the square of a sum isn't the sum of the squares.
         g = g.coalesce()
         s.sum.add_(g.square())
-        step = s.sum.sparse_mask(g)
-        root = step.values().sqrt_().add_(h.eps)
+        root = s.sum.sparse_mask(g).values().sqrt_().add_(h.eps)
         torch.div(g.values(), root, out=root)
         # As torch adds it: the sum of a coalesced one rounds otherwise where elements are scalars.
-        step._coalesced_(False)
+        step = torch.sparse_coo_tensor(
+            g.indices(), root, g.shape, is_coalesced=False, check_invariants=False
+        )
         p.add_(step, alpha=-h.lr / (1 + (t - 1) * h.lr_decay))
 
     def share_memory(self) -> None:

@@ -64,6 +64,8 @@ def differentiable(subject: Subject) -> None:
     subject.require_option("differentiable")
     if subject.implementations[0] != REFERENCE:
         raise NotApplicableError(f"{REFERENCE} can't run")
+    if reason := subject.refusal(REFERENCE, differentiable=True):
+        raise NotApplicableError(reason)
     reference = trajectory(subject, REFERENCE, differentiable=False)
     trajectory(subject, REFERENCE, differentiable=True).assert_agrees(reference, subject)
 

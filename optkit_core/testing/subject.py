@@ -79,17 +79,22 @@ class Subject:
     @cached_property
     def refusals(self) -> dict[str, str]:
         """What can't run it here, and why."""
-        reasons = {name: self._refusal(name) for name in self._names}
+        reasons = {name: self.refusal(name) for name in self._names}
         return {name: reason for name, reason in reasons.items() if reason}
 
     @property
     def _names(self) -> Sequence[str]:
         return [offer.name for offer in offers_of(self.algorithm)] or [OWN_STEP]
 
-    def _refusal(self, name: str) -> str:
-        """Return why an implementation can't run, or ``""``; it may say so in the step itself."""
+    def refusal(self, name: str, **options: Any) -> str:
+        """Return why an implementation can't run, or ``""``; it may say so in the step itself.
+
+        Args:
+            name: of the implementation.
+            **options: hyperparameters and options beside the subject's.
+        """
         p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
-        optimizer = self.optimizer([p])
+        optimizer = self.optimizer([p], **options)
         (group,) = optimizer.param_groups
         key, h = bucket_key_of(group, p), optimizer.values(group)
         offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
@@ -100,7 +105,7 @@ class Subject:
         p.grad = torch.ones_like(p) if self.takes_dense else torch.ones_like(p).to_sparse()
         with prefix_failures(name):
             try:
-                self.optimizer([p], name).step()
+                self.optimizer([p], name, **options).step()
             except ImplementationError as error:
                 return str(error)
         return ""

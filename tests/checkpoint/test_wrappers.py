@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ALGORITHMS
+from algorithms import ALGORITHMS, NAMES
 from states import OTHERS, fingerprint, state_of
 from stepped import named, step
 
@@ -77,7 +77,7 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
 each_wrapper = pytest.mark.parametrize("wrapper", WRAPPERS)
 
 MAKERS: dict[str, Callable[..., Any]] = {
-    **ALGORITHMS,
+    **{name: ALGORITHMS[name] for name in NAMES},
     "torch.optim.Adamax": torch.optim.Adamax,
     **{f"torch.optim.{name}": OTHERS[name] for name in ("Adam", "SGD", "LBFGS")},
 }

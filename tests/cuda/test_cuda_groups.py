@@ -163,9 +163,12 @@ def test_grad_scaler_skips_a_step_as_a_whole(
             (other[0].sum() + other[1].sum() * factor - other[2].sum()).backward()
             wanted.step()
     assert_agree(params, other)
-    assert [fused.state[p]["step"].item() for p in params] == [3, 3, 3]
+    if optkit.get(name).counts_steps:
+        assert [fused.state[p]["step"].item() for p in params] == [3, 3, 3]
     steps = 3 if name in WITH_SCALARS else 4
-    assert len(launches) == steps * (2 if groups is by_two else 1)
+    # Two branches where the other group's weight decay isn't off.
+    is_decayed = bool(optkit.get(name).default_values.get("weight_decay"))
+    assert len(launches) == steps * (2 if groups is by_two and not is_decayed else 1)
 
 
 def test_a_state_of_torchs_goes_on_in_one_launch(device: torch.device, launches: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import NAMES, TORCH
+from algorithms import COUNTED, NAMES, TORCH
+from states import fingerprint
 from torch.distributed.checkpoint import state_dict as dcp
 from torch.optim import lr_scheduler, swa_utils
 
@@ -23,8 +24,8 @@ SCHEDULERS = {
     "step": lambda o: lr_scheduler.StepLR(o, 2, 0.5),
     "exponential": lambda o: lr_scheduler.ExponentialLR(o, 0.9),
     "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, 10),
-    "one_cycle": lambda o: lr_scheduler.OneCycleLR(o, 0.5, 20, cycle_momentum=False),
-    "cyclic": lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.5, 3, cycle_momentum=False),
+    "one_cycle": lambda o: lr_scheduler.OneCycleLR(o, 0.2, 20, cycle_momentum=False),
+    "cyclic": lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.2, 3, cycle_momentum=False),
     "lambda": lambda o: lr_scheduler.LambdaLR(o, lambda epoch: 0.95**epoch),
     "polynomial": lambda o: lr_scheduler.PolynomialLR(o, 10),
     "warm_restarts": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 4),
@@ -91,17 +92,19 @@ def test_grad_scaler_unscales_and_skips(name: str, implementation: str) -> None:
     torch.testing.assert_close(p, plain)
     optimizer.zero_grad()
     scaler.scale((p * float("inf")).sum()).backward()
-    before, steps = p.detach().clone(), optimizer.state[p]["step"].item()
+    before, state = p.detach().clone(), fingerprint(optimizer.state_dict())
     scaler.step(optimizer)
     assert torch.equal(p, before)
-    assert optimizer.state[p]["step"].item() == steps == 1
+    assert fingerprint(optimizer.state_dict()) == state
+    assert name not in COUNTED or optimizer.state[p]["step"].item() == 1
 
 
 @pytest.mark.parametrize("name", TORCH)
 def test_averaged_models_and_ema(name: str) -> None:
-    model, inputs, lr = problem()
+    model, inputs, _ = problem()
     ema = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.9))
-    optimizer = optkit.create(name, model.parameters(), lr=lr)
+    # Small enough that no algorithm overshoots, after which an average may be the better one.
+    optimizer = optkit.create(name, model.parameters(), lr=0.001)
     start = model(inputs).square().mean().item()
     for _ in range(30):
         optimizer.zero_grad()

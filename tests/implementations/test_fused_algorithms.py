@@ -48,11 +48,13 @@ class Varied(Elementwise):
         s.mean.mul_(0.9).add_(g, alpha=0.1 / (1 + 0.5**t)).addcmul_(g, s.largest, value=0.01)
 
 
-OPTIONS = {"weight_decay": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.25}
+# No dtype rounds this rate, from which Rprop's steps start.
+RATE = {"lr": 0.125}
+OPTIONS = {"weight_decay": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.25, **RATE}
 SHIPPED = [
     pytest.param(cls, declared(name, **options), id=name + kind)
     for name, cls in ELEMENTWISE.items()
-    for kind, options in {"": {"lr": 0.1}, "-decay-maximize": {**OPTIONS, "maximize": True}}.items()
+    for kind, options in {"": RATE, "-decay-maximize": {**OPTIONS, "maximize": True}}.items()
 ]
 ALGORITHMS: list[Any] = [
     *SHIPPED,

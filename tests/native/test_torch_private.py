@@ -159,6 +159,7 @@ OTHERS = {
     "_forward_module": "likewise",
     "_over_rows": "a part of the names of reductions",
     "_over_columns": "likewise",
+    "_replace": "of named tuples",
 }
 """Private names that aren't torch's, or that stand in files."""
 

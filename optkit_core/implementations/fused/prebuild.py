@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
+from optkit_core.declaration import estimates
 from optkit_core.errors import OptkitError
 from optkit_core.implementations.fused import row_partition
 from optkit_core.implementations.fused.cpp_kernel import compile_kernel
 from optkit_core.implementations.fused.cpp_types import TYPES
+from optkit_core.implementations.measuring import bodies
 from optkit_core.layerwise import Layerwise
 from optkit_core.native import cache, tensor_reader_loader
 from optkit_core.native.libraries import with_layouts
@@ -51,17 +54,19 @@ def build(algorithm: type[Optimizer], dtype: torch.dtype, portable: bool = False
         return len(libraries)
     key = BucketKey(torch.device("cpu"), dtype)
     tensor_reader_loader.compile_reader(portable)
-    kernels = dict.fromkeys(_kernels(algorithm, key))
+    kernels = dict.fromkeys(
+        kernel for body, own in bodies(algorithm, key) for kernel in _kernels(algorithm, body, own)
+    )
     for program, dtypes in kernels:
         compile_kernel(program, dtypes, algorithm.__name__, portable)
     return len(libraries) + len(kernels)
 
 
 def _kernels(
-    algorithm: type[Layerwise], key: BucketKey
+    algorithm: type[Layerwise], body: Any, key: BucketKey
 ) -> Iterator[tuple[Program, tuple[torch.dtype, ...]]]:
-    """Yield what each branch does, with the dtypes of its operands."""
-    set_by_body = any(buffer.is_set_by_body for buffer in algorithm.buffers.values())
+    """Yield what each branch of a body does, with the dtypes of its operands."""
+    set_by_body = any(buffer.is_set_by_body for buffer in body.buffers.values())
     for h, t, maximize, scale, is_new in product(
         _variants(algorithm),
         STEP_COUNTS,
@@ -69,8 +74,8 @@ def _kernels(
         (None, 0.5),
         (False, True) if set_by_body else (False,),
     ):
-        program, _ = trace(algorithm, h, t, maximize, scale, is_new=is_new, dtype=key.dtype)
-        yield program, row_partition.expected_dtypes(algorithm, key, h, TYPES)
+        program, _ = trace(body, h, t, maximize, scale, is_new=is_new, dtype=key.dtype)
+        yield program, row_partition.expected_dtypes(body, key, h, TYPES)
 
 
 def _variants(algorithm: type[Layerwise]) -> Iterable[Any]:
@@ -79,8 +84,9 @@ def _variants(algorithm: type[Layerwise]) -> Iterable[Any]:
     off = [name for name, value in defaults.items() if type(value) in TURNED_ON and not value]
     for choice in product((False, True), repeat=len(off)):
         turned_on = [name for name, is_on in zip(off, choice, strict=True) if is_on]
-        values = {name: TURNED_ON[type(defaults[name])] for name in turned_on}
+        values = {**defaults, **{name: TURNED_ON[type(defaults[name])] for name in turned_on}}
         try:
-            yield algorithm.Hyperparameters(**{**defaults, **values})
+            algorithm.Hyperparameters(**values)
         except OptkitError:  # these options exclude each other
             continue
+        yield SimpleNamespace(**values, **estimates.starts(algorithm.declarations, values))
