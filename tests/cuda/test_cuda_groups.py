@@ -7,7 +7,7 @@ from typing import Any
 import devices
 import pytest
 import torch
-from algorithms import FLAT, WITH_SCALARS, skip_without_kernel
+from algorithms import FLAT_FEW, WITH_SCALARS, skip_without_kernel
 from bodies import Timed
 from devices import both, on, sized
 from groupings import by_rate, by_rate_on_device, by_two
@@ -22,7 +22,7 @@ device = pytest.fixture(params=devices.ALL_PLACES)(devices.standing)
 launches = pytest.fixture(devices.noted_launches)
 
 ALGORITHMS: dict[str, type[Elementwise]] = {
-    **FLAT,
+    **FLAT_FEW,
     "timed": Timed,
 }
 SIZES = [5, 3000, 0, 64, 1, CHUNK + 7]
@@ -126,7 +126,7 @@ def test_a_group_that_comes_later_is_in_the_same_launch(
 
 @pytest.mark.parametrize("capturable", [False, True])
 @pytest.mark.parametrize("groups", [list, by_rate, by_two, by_rate_on_device])
-@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("name", FLAT_FEW)
 def test_grad_scaler_skips_a_step_as_a_whole(
     device: torch.device,
     name: str,
@@ -181,7 +181,7 @@ def test_a_state_of_torchs_goes_on_in_one_launch(device: torch.device, launches:
     assert len(launches) == 3
 
 
-@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("name", FLAT_FEW)
 def test_hundreds_of_groups_of_one(device: torch.device, name: str, launches: Any) -> None:
     shapes = [(8, 8), (8,)] * (200 if device.type == "cuda" else 20)
     ends = []

@@ -1,4 +1,4 @@
-"""Bodies that reduce, as kernels in Triton's interpreter: walks over chunks, and what joins them."""
+"""Bodies that reduce, as kernels in Triton's interpreter: walks over chunks, and their joins."""
 
 from __future__ import annotations
 
