@@ -1,18 +1,42 @@
-"""Print a suite's results as a Markdown table: ``python -m benchmarks.table SUITE``."""
+"""Write the results of suites into the documentation: ``python -m benchmarks.table SUITE ...``.
+
+A table stands in docs/benchmarks/results.md between ``<!-- table: SUITE -->`` and ``<!-- end -->``.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
-from benchmarks.__main__ import RESULTS
-
+RESULTS = Path("benchmarks/results")
+PAGE = Path("docs/benchmarks/results.md")
 HEADER = ("| what | torch | optkit | unit | ratio | at most |", "|---|--:|--:|---|--:|--:|")
 
 
+def main(names: list[str]) -> None:
+    """Write the tables of some suites, for which the page has a place."""
+    text = PAGE.read_text("utf-8")
+    for name in names:
+        rows = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["rows"]
+        text = placed(text, name, markdown(rows))
+    PAGE.write_text(text, "utf-8")
+
+
+def placed(text: str, name: str, lines: list[str]) -> str:
+    """Return a page with the table of a suite in its place."""
+    begin, end = f"<!-- table: {name} -->", "<!-- end -->"
+    place = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not place.search(text):
+        raise SystemExit(f"{PAGE} has no place for {name}: {begin} {end}")
+    table = "\n".join([begin, *lines, end])
+    return place.sub(lambda _: table, text)
+
+
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the lines of a table as docs/benchmarks/results.md has it."""
+    """Return the lines of a table."""
     return [*HEADER, *map(_line, rows)]
 
 
@@ -27,5 +51,4 @@ def _short(value: float) -> str:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print("\n".join(markdown(json.loads((RESULTS / f"{name}.json").read_text())["rows"])))
+    main(sys.argv[1:])

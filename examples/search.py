@@ -70,6 +70,8 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.error(f"no algorithm that can train this network matches {asked.patterns}.")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+    for name in names:  # each at least once, as far as the trials go
+        study.enqueue_trial({"name": name})
     study.optimize(partial(_objective, names=names), n_trials=asked.trials)
     _print_best(study, names)
 
@@ -107,6 +109,8 @@ def _loss_after(name: str, hyperparameters: dict[str, Any], evaluations: int) ->
 
     while left > 0:
         optimizer.step(closure)
+    # Schedule-free algorithms are evaluated at another point than they train at.
+    getattr(optimizer, "eval", lambda: None)()
     with torch.no_grad():
         logits = network(points[1::2])
         loss = nn.functional.binary_cross_entropy_with_logits(logits, labels[1::2])
@@ -129,12 +133,12 @@ def _print_best(study: optuna.Study, names: list[str]) -> None:
         if trials:
             loss, number = min(trials)
             found = study.trials[number].params.items()
-            shown = ", ".join(f"{key}={_short(value)}" for key, value in found if key != "name")
+            shown = ", ".join(f"{k.partition('.')[2]}={_short(v)}" for k, v in found if k != "name")
             print(f"{name}: loss {loss:.4f} in the best of {len(trials)} trials by {shown}")
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else repr(value)
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 
 if __name__ == "__main__":

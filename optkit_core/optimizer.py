@@ -63,6 +63,7 @@ class Optimizer(StatefulOptimizer):
     takes_scaled_gradients: ClassVar[bool] = False
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
+    restricts_parameters: ClassVar[bool] = False
     tolerances: ClassVar[Mapping[torch.dtype, float]] = {}
     offers: ClassVar[tuple[Offer, ...]] = ()
     is_member = False  # of a composite optimizer, of which alone plugins are told
@@ -90,6 +91,8 @@ class Optimizer(StatefulOptimizer):
         super().__init_subclass__(**keywords)
         if cls.takes_scaled_gradients:
             torch_private.let_scale_through(cls)
+        own = [base for base in cls.__mro__ if "parameter_complaint" in vars(base)]
+        cls.restricts_parameters = own[0] is not Optimizer or admissible.is_restricted(cls)
         common = Optimizer.__init__
         # A class that writes out a constructor keeps it; one with a copy of ours gets a new copy.
         if getattr(cls.__init__, "__code__", None) is common.__code__:

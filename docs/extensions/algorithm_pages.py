@@ -19,6 +19,8 @@ from docs.extensions.overview_table import overview, title
 from docs.extensions.public_names import public_name
 from docs.pictures import algorithm as pictures
 from docs.pictures.surfaces import SURFACES
+from optkit_core import Buffer
+from optkit_core.checkpoint.schema import schema_of
 from optkit_core.selection.capabilities import DEVICES
 
 PAGES = Path(__file__).parents[1] / "algorithms"
@@ -49,11 +51,12 @@ def page(name: str) -> list[str]:
         *code(f'optimizer = optkit.create("{name}", model.named_parameters())'),
         *mathematics,
         "",
-        *(moves(name) if pictures.is_drawn(name) else []),
+        *heading("How it moves", "-"),
+        *(moves(name) if pictures.is_drawn(name) else NO_PICTURES),
         *heading("Hyperparameters", "-"),
         *hyperparameters(described),
         *heading("State", "-"),
-        *state(described),
+        *state(name),
         *heading("Implementations", "-"),
         *implementations(name),
         *([*heading("Publication", "-"), described.paper, ""] if described.paper else []),
@@ -65,18 +68,23 @@ def page(name: str) -> list[str]:
 
 
 CAPTION = [
-    "From the dot toward the minimum at the star, by the learning rate that of twelve between",
-    "1e-4 and 30 ends lowest; an algorithm with a line search finds its steps itself. Below, the",
-    "network of ``optkit compare`` with the learning rate that it finds; the other algorithms are",
-    "in gray.",
+    "Above, from the dot toward the minimum at the star. Of twelve learning rates between 1e-4 and",
+    "30 the one that ends lowest is shown; an algorithm with a line search finds its steps itself.",
+    "Below, the network of ``optkit compare``, with the learning rate that it finds for this",
+    "algorithm; gray curves are those of the others.",
+    "",
+]
+
+NO_PICTURES = [
+    "The pictures of other pages show a point of two numbers with a dense gradient. This algorithm",
+    "takes no such point, and so has none.",
     "",
 ]
 
 
 def moves(name: str) -> list[str]:
-    """Return the section with an algorithm's pictures."""
+    """Return an algorithm's pictures."""
     return [
-        *heading("How it moves", "-"),
         *side_by_side(
             [f"{name}-{surface.name.lower()}" for surface in SURFACES],
             f"The path of {name} on {SURFACES[0].name}'s and on {SURFACES[1].name}'s function",
@@ -119,16 +127,42 @@ def searched(item: Any) -> str:
     return f"``{item.search}``" if item.search else ""
 
 
-def state(described: Any) -> list[str]:
-    """Return the table of what is saved for each parameter."""
+def state(name: str) -> list[str]:
+    """Return the tables of what is saved for each parameter, and for all of them together."""
+    described, algorithm = optkit.describe(name), optkit.get(name)
     if not described.buffers:
         return ["It keeps none." if described.schema else "Its state isn't declared.", ""]
+    declared = schema_of(algorithm).buffers
     rows = [
-        (f"``{b.name}``", b.doc, b.shape, b.dtype, b.device, b.init, str(b.since))
+        (f"``{b.name}``", b.doc, *existence(declared[b.name]), b.shape, b.dtype, b.device)
         for b in described.buffers
     ]
-    columns = ("buffer", "what it is", "shape", "dtype", "device", "starts from", "since")
-    return [f"Schema ``{described.schema}``.", "", *table(columns, rows)]
+    columns = ("buffer", "what it is", "exists", "starts from", "shape", "dtype", "device")
+    return [f"Schema ``{described.schema}``.", "", *table(columns, rows), *estimates(algorithm)]
+
+
+def existence(buffer: Buffer) -> tuple[str, str]:
+    """Return when a buffer exists, and what it starts from."""
+    if callable(buffer.when):
+        exists = "as the parameter and its group decide"
+    else:
+        exists = f"with ``{buffer.when}``" if buffer.when else "always"
+    if callable(buffer.init):
+        return exists, "a function of the parameter"
+    if isinstance(buffer.init, str):
+        return exists, f"``{buffer.init}``"
+    set_by = "set in the first step" if buffer.init is None else str(buffer.init)
+    return ("when it is written", "") if buffer.optional else (exists, set_by)
+
+
+def estimates(algorithm: type[Any]) -> list[str]:
+    """Return the table of the numbers that an algorithm learns from all parameters, if any."""
+    declared = ((name, algorithm.declarations[name]) for name in algorithm.estimate_names)
+    rows = [(f"``{name}``", item.doc, f"``{item.default}``") for name, item in declared]
+    if not rows:
+        return []
+    introduction = "Each group holds the same estimates, which are saved with its hyperparameters:"
+    return [introduction, "", *table(("estimate", "what it is", "starts from"), rows)]
 
 
 def implementations(name: str) -> list[str]:

@@ -16,6 +16,7 @@ class Requirements(Protocol):
 
     parameter_dims: ClassVar[Collection[int] | None]
     needs_whole_matrices: ClassVar[bool]
+    restricts_parameters: ClassVar[bool]
 
     @classmethod
     def parameter_complaint(cls, p: Tensor) -> str:
@@ -35,10 +36,16 @@ def require_admissible(
     Raises:
         GroupError: naming the parameter, its shape and the way out.
     """
-    for p in group["params"]:
+    # Asked of thousands of parameters one by one, most classes would say the same of each.
+    for p in group["params"] if owner.restricts_parameters else ():
         reason = owner.parameter_complaint(p)
         if reason:
             raise GroupError(f"{groups.label(param_groups, p)} {reason}")
+
+
+def is_restricted(owner: type[Requirements]) -> bool:
+    """Return whether there are parameters that `complaint` finds fault with."""
+    return owner.parameter_dims is not None or owner.needs_whole_matrices
 
 
 def complaint(owner: type[Requirements], p: Tensor) -> str:

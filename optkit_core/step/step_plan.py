@@ -159,9 +159,10 @@ class StepPlan:
     @property
     def sees_to_skipping(self) -> bool:
         """Whether every bucket changes nothing by itself where a gradient isn't finite."""
-        # The host has to know whether a buffer has begun, and what scalar buffers become.
+        # The host has to know whether a buffer has begun, what scalar buffers become, and what
+        # has been measured.
         return all(
             p.bucket.key.device.type in p.choice.offer.skips
-            and not (p.bucket.is_new or p.bucket.scalars)
+            and not (p.bucket.is_new or p.bucket.scalars or p.body)
             for p in self.planned
         )

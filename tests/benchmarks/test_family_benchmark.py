@@ -30,6 +30,24 @@ def test_each_algorithm_has_its_rows() -> None:
     assert len(lines) == len(rows) + 2 and all(line.count("|") == 7 for line in lines)
 
 
+def test_a_table_takes_the_place_of_the_one_before() -> None:
+    row = {
+        "what": "adam",
+        "torch": 1234.5,
+        "optkit": 0.5,
+        "unit": "ms",
+        "ratio": 0.1,
+        "limit": None,
+    }
+    page = "before\n<!-- table: family -->\nold\n<!-- end -->\nafter\n<!-- end -->\n"
+    once = table.placed(page, "family", table.markdown([row]))
+    assert "old" not in once and "| adam | 1,234 | 0.50 | ms | 0.10 |  |" in once
+    assert once.startswith("before\n") and once.endswith("after\n<!-- end -->\n")
+    assert table.placed(once, "family", table.markdown([row])) == once
+    with pytest.raises(SystemExit, match="no place for others"):
+        table.placed(page, "others", [])
+
+
 def rows(name: str) -> dict[str, Any]:
     return {row["what"]: row for row in suite.rows_of(name, optkit.get(name), 1)}
 

@@ -26,6 +26,19 @@ ALGORITHMS: dict[str, type[Elementwise]] = {
     "timed": Timed,
 }
 SIZES = [5, 3000, 0, 64, 1, CHUNK + 7]
+
+
+def launches_of(name: str, device: torch.device) -> int:
+    """Return how many launches there are for the steps, whatever the number of groups.
+
+    One for each; and one more where a body sets a buffer, since the gradient of the last
+    parameter is missing in the first step: then it begins while the others go on.
+    """
+    buffers = ALGORITHMS[name].buffers.values()
+    is_begun = any(buffer.is_set_by_body and buffer.when is None for buffer in buffers)
+    return devices.STEPS[device.type] + is_begun
+
+
 each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
 
 
@@ -38,7 +51,7 @@ def test_all_groups_are_one_launch(
     skip_without_kernel(name, capturable)
     params = sized(device, SIZES)
     assert_agree(*both(ALGORITHMS[name], params, device, by_rate, capturable=capturable))
-    assert len(launches) == devices.STEPS[device.type]
+    assert len(launches) == launches_of(name, device)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
@@ -71,7 +84,7 @@ def test_learning_rates_in_the_devices_memory_are_one_launch(
     params = sized(device, SIZES)
     found, wanted = both(ALGORITHMS[name], params, device, by_rate_on_device, capturable=capturable)
     assert_agree(found, wanted)
-    assert len(launches) == devices.STEPS[device.type]
+    assert len(launches) == launches_of(name, device)
 
 
 def test_rows_take_their_groups_numbers_whatever_their_order(
@@ -163,9 +176,12 @@ def test_grad_scaler_skips_a_step_as_a_whole(
             (other[0].sum() + other[1].sum() * factor - other[2].sum()).backward()
             wanted.step()
     assert_agree(params, other)
-    assert [fused.state[p]["step"].item() for p in params] == [3, 3, 3]
+    if optkit.get(name).counts_steps:
+        assert [fused.state[p]["step"].item() for p in params] == [3, 3, 3]
     steps = 3 if name in WITH_SCALARS else 4
-    assert len(launches) == steps * (2 if groups is by_two else 1)
+    # Two branches where the other group's weight decay isn't off.
+    is_decayed = bool(optkit.get(name).default_values.get("weight_decay"))
+    assert len(launches) == steps * (2 if groups is by_two and not is_decayed else 1)
 
 
 def test_a_state_of_torchs_goes_on_in_one_launch(device: torch.device, launches: Any) -> None:

@@ -1,4 +1,4 @@
-"""Bodies that reduce, as kernels in Triton's interpreter: walks over chunks, and their joins."""
+"""Bodies that reduce, in Triton's interpreter: walks over chunks, and what joins them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import interpreted
 import pytest
 import torch
 from interpreted import needed
-from reducing import LARGEST, ROWS, WHOLE, Shaped, reducing
+from reducing import LARGEST, ROWS, WHOLE, Shaped, Whole, reducing
 from torch import Tensor
 
 import optkit
@@ -69,6 +69,35 @@ def test_groups_and_counters_of_the_device(name: str, interpreter: None) -> None
         results.append(params)
     for other in results[1:]:
         assert_agree(other, results[0])
+
+
+def test_a_number_of_each_tensor_is_read_by_all_chunks_before_it_is_stored(
+    interpreter: None,
+) -> None:
+    results: Any = []
+    for implementation in ("forloop", "fused"):
+        params = [torch.linspace(-1, 2, 50), torch.ones(2 * CHUNK + 5), torch.tensor(2.0)]
+        optimizer = Whole(params, implementation=implementation)
+        for number in range(3):
+            for p in params:
+                p.grad = (p + number).cos()
+            optimizer.step()
+        results.append([*params, *(optimizer.state[p]["size"] for p in params)])
+    assert_agree(results[1], results[0])
+
+
+def test_what_is_measured_beforehand(interpreter: None) -> None:
+    results: Any = []
+    for implementation in ("forloop", "fused"):
+        params = [torch.linspace(-1, 2, 50), torch.ones(70)]
+        optimizer: Any = optkit.create("prodigy", params, implementation=implementation)
+        for number in range(3):
+            for p in params:
+                p.grad = (p + number).cos()
+            optimizer.step()
+        assert {choice.name for choice in optimizer.plan} == {implementation}
+        results.append(params)
+    assert_agree(results[1], results[0])
 
 
 def test_a_step_that_is_skipped_moves_nothing(interpreter: None) -> None:

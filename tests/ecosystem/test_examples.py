@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from algorithms import ALGORITHMS
 from processes import completed
 
 import optkit
@@ -47,9 +46,9 @@ def test_a_third_partys_algorithm(run: Run) -> None:
 @pytest.mark.slow
 def test_a_search_by_what_each_algorithm_declares(run: Run) -> None:
     pytest.importorskip("optuna", reason="the search by Optuna isn't installed")
-    printed = run("search.py", "ada*", "--trials", "8")
+    printed = run("search.py", "adagr*", "adamax", "--trials", "6")
     lines = dict(line.split(": ", 1) for line in printed.splitlines())
-    assert {"adagrad", "adamax"} <= lines.keys() <= set(ALGORITHMS)
+    assert set(lines) == {"adagrad", "adamax"}
     assert "lr=" in lines["adagrad"] and "betas[1]=" in lines["adamax"]
 
 

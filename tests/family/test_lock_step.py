@@ -20,6 +20,9 @@ BY = [
     )
     for name, dtype in CASES
     for by in implementations(name, dtype)
+    # A fused step rounds once where torch rounds many times: it is compared with float32
+    # in tests/implementations/test_fused_algorithms.py.
+    if by != "fused" or dtype.itemsize > 2
 ]
 
 

@@ -29,7 +29,9 @@ from optkit_core import (
     estimate,
     hyperparameter,
 )
+from optkit_core.implementations.fused import prebuild
 from optkit_core.step import measured_buckets
+from optkit_core.tracing.trace import trace
 
 IMPLEMENTATIONS = ("forloop", "foreach", "fused")
 SHAPES = ((3,), (4, 5), (), (2, 3, 4), (70, 33), (0,))
@@ -149,7 +151,7 @@ def test_gradients_stay_as_they_are(implementation: str) -> None:
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_a_total_doesnt_depend_on_groups(implementation: str) -> None:
-    one, several = parameters(), parameters()
+    one, several = parameters(torch.float64), parameters(torch.float64)
     each = Clipped([{"params": [p]} for p in reversed(several)], implementation=implementation)
     for number in range(4):
         for params in (one, several):
@@ -158,6 +160,19 @@ def test_a_total_doesnt_depend_on_groups(implementation: str) -> None:
         wanted.step()
         each.step()
         assert estimates(each)["share"] == estimates(wanted)["share"]
+
+
+def test_small_contributions_count_beside_a_large_one() -> None:
+    """One after another, each would be lost in rounding, but for those that come first."""
+    shares = []
+    for order in (1, -1):
+        params = [torch.ones((), dtype=torch.float64) for _ in range(65)][::order]
+        for p, g in zip(params, [1e8, *[1.0] * 64][::order], strict=True):
+            p.grad = torch.tensor(g, dtype=torch.float64)
+        optimizer = Clipped(params)
+        optimizer.step()
+        shares.append(optimizer.param_groups[0]["share"])
+    assert shares == [1 / (1e16 + 64) ** 0.5] * 2
 
 
 def test_parameters_of_several_dtypes_have_one_total() -> None:
@@ -397,3 +412,13 @@ def test_prodigy_is_the_authors(options: dict[str, Any], implementation: str) ->
     assert estimates(optimizer)["d"] == pytest.approx(known.d, rel=1e-10)
     assert known.d > 10 * known.d0
     assert estimates(optimizer)["k"] == known.k
+
+
+def test_kernels_of_both_bodies_are_built_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(prebuild, "compile_kernel", lambda program, *_: built.append(program))
+    prebuild.build(Clipped, torch.float32)
+    optimizer = Clipped([torch.ones(3)])
+    h = optimizer.values(optimizer.param_groups[0])
+    for body in (Clipped, Clipped.measuring):
+        assert trace(body, h, 1.0, dtype=torch.float32)[0] in built

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ELEMENTWISE
+from algorithms import ELEMENTWISE, FLAT
 from thirdparty import Whole
 
 import optkit
@@ -139,8 +139,10 @@ def test_a_class_of_other_origin_is_told_apart(capsys: Any, registered: Any) -> 
     assert "only optkit's own algorithms explain" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [*((name, "cpu") for name in ELEMENTWISE), *((n, "cuda") for n in (*FLAT, "adafactor"))],
+)
 def test_the_source_is_there_without_the_device(name: str, device: str) -> None:
     algorithm = optkit.get(name)
     optimizer = algorithm(parameters(3), implementation="forloop")

@@ -31,9 +31,10 @@ ELEMENTWISE = {name: ALGORITHMS[name] for name in NAMES if issubclass(ALGORITHMS
 FLAT = {
     name: cls
     for name, cls in ELEMENTWISE.items()
-    if not any(buffer.shape for buffer in cls.buffers.values())
+    if not any(buffer.shape for buffer in cls.buffers.values()) and not issubclass(cls, WithTotals)
 }
-"""Those of these that take no rows and columns apart, of which kernels for CUDA are written."""
+"""Those of these that take no rows and columns apart and measure nothing, of which kernels for
+CUDA are written."""
 
 
 def mechanisms(algorithm: Any) -> tuple[bool, ...]:

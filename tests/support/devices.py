@@ -14,7 +14,7 @@ from algorithms import steady
 from problems import gradients, set_gradients
 from torch import Tensor
 
-from optkit_core import Elementwise
+from optkit_core import Layerwise
 from optkit_core.implementations.fused import cuda, device_table
 from optkit_core.native import tensor_reader_loader
 from optkit_core.step.grad_scaler import Scaling
@@ -54,8 +54,8 @@ def standing(
 
 def skipping(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the CPU see to it for itself that a step is skipped, as a GPU does."""
-    offers = [attrs.evolve(o, skips=o.skips | {"cpu"}) for o in Elementwise.offers]
-    monkeypatch.setattr(Elementwise, "offers", tuple(offers))
+    offers = [attrs.evolve(o, skips=o.skips | {"cpu"}) for o in Layerwise.offers]
+    monkeypatch.setattr(Layerwise, "offers", tuple(offers))
     monkeypatch.setattr(Scaling, "is_known_to_skip", False)
 
 

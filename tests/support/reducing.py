@@ -87,6 +87,20 @@ class Shaped(Layerwise):
         p.sub_(s.tensor * h.lr)
 
 
+class Whole(Layerwise):
+    """Keeps a number of each tensor, and computes with what it was and with what it is."""
+
+    lr: float = hyperparameter(default=0.1, range=at_least(0.0))
+
+    size = Buffer(shape=lambda p: ())
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        before = s.size.clone()
+        s.size.lerp_(g.norm(), 0.5)
+        p.sub_(g / (1 + s.size + before), alpha=h.lr)
+
+
 SHAPES = [(), (1,), (31,), (1000,), (40_000,), (3, 5), (64, 64), (65, 257), (130, 600), (3, 70, 5)]
 """Sizes around those of registers, tiles, blocks of rows, and chunks."""
 

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from optkit_core.implementations.fused.cpp_values import ROW_BEGINS, Values, indented
+from optkit_core.implementations.fused.cpp_finish import FINISH, finish, identity
+from optkit_core.implementations.fused.cpp_values import COLUMN, ROW, ROW_BEGINS, Values, indented
 from optkit_core.tracing.extent import Extent
-from optkit_core.tracing.operations.reductions import IDENTITY
 from optkit_core.tracing.passes import Passes
 
-ROW = Extent.BATCH | Extent.ROWS
-COLUMN = Extent.BATCH | Extent.COLUMNS
 OPENMP = {"plus": "+", "larger": "larger", "smaller": "smaller"}
 """What OpenMP calls the ways to combine two values."""
 
@@ -33,12 +31,11 @@ def source(passes: Passes, dtypes: Sequence[torch.dtype]) -> str:
     numbers = range(len(passes.reductions))
     functions = [_scratch(values)]
     for number in numbers:
-        functions += [Pass(values, number).function(), _finish(values, number)]
+        functions += [Pass(values, number).function(), finish(values, number)]
     return "\n".join([*functions, _dispatch("pass", PASS, numbers), *_dispatched(numbers)])
 
 
 PASS = "const Job &job, Index t, const Sizes &x, const Range &range, Index chunk, const Scratch &at"
-FINISH = "const Job &job, Index t, const Sizes &x, const Scratch &at"
 
 
 def _dispatched(numbers: Iterable[int]) -> list[str]:
@@ -244,7 +241,7 @@ class Pass:
         return f"{name} = {passes.reduction(q).combine}({name}, {what});"
 
     def _identity(self, q: int) -> str:
-        return IDENTITY_FORMS[IDENTITY[self.values.passes.reduction(q).combine]]
+        return identity(self.values, q)
 
     def _is_column(self, q: int) -> bool:
         return self.values.extent(q) == COLUMN
@@ -263,61 +260,3 @@ class Pass:
         sources = [passes.source(q) for q in self._from(Extent.ELEMENT, self.reduced)]
         stored = [v for i, v in self.stores if self.values.extent(i) == Extent.ELEMENT]
         return [*sources, *stored]
-
-
-IDENTITY_FORMS = {"0": "0", "inf": "__builtin_inf()", "-inf": "-__builtin_inf()"}
-"""What changes nothing, in C++."""
-
-
-def _finish(values: Values, number: int) -> str:
-    """Return what is done for a tensor when all of its chunks have gone through a pass."""
-    passes = values.passes
-    lines = [line for q in passes.reductions[number] for line in _combined(values, q)]
-    if number + 1 == len(passes.reductions):
-        lines += _stores_without_rows(values)
-    head = f"static void finish_{number}({FINISH}) {{"
-    return "\n".join([head, *indented(lines), "}", ""])
-
-
-def _combined(values: Values, q: int) -> list[str]:
-    """Return what combines the results of chunks, in their order."""
-    combine = values.passes.reduction(q).combine
-    start = f"double sum = {IDENTITY_FORMS[IDENTITY[combine]]};"
-    if values.extent(q) == Extent.TENSOR:
-        add = f"sum = {combine}(sum, {values.partial(q, 'double')}[i]);"
-        loop = values.loop("i", "0", "x.chunks", [add])
-        return ["{", *indented([start, *loop, f"*{values.result(q, 'double')} = sum;"]), "}"]
-    if not values.is_combined(q):
-        return []
-    width = "x.columns" if values.extent(q) == COLUMN else "1"
-    place = f"(b * x.blocks + i) * {width} + c"
-    add = f"sum = {combine}(sum, (double){values.partial(q)}[{place}]);"
-    body = [
-        start,
-        *values.loop("i", "0", "x.blocks", [add]),
-        f"{values.result(q)}[b * {width} + c] = (C)sum;",
-    ]
-    each = values.loop("b", "0", "x.batch", values.loop("c", "0", width, body))
-    return ["if (x.blocks > 1) {", *indented(each), "}"]
-
-
-def _stores_without_rows(values: Values) -> list[str]:
-    """Return the stores that had to wait, since every chunk may have read what they overwrite."""
-    passes = values.passes
-    stores = [(i, v) for i, v in passes.program.stores if not values.extent(i) & Extent.ROWS]
-    needed = passes.needed(v for _, v in stores)
-
-    def at(extent: Extent) -> list[str]:
-        return [values.store(i, v) for i, v in stores if values.extent(i) == extent]
-
-    columns = [*values.definitions(needed, COLUMN), *at(COLUMN)]
-    matrices = [
-        *values.definitions(needed, Extent.BATCH),
-        *values.loop("c", "0", "x.columns", columns),
-        *at(Extent.BATCH),
-    ]
-    return [
-        *values.tensor_level(needed, [i for i, _ in stores]),
-        *values.loop("b", "0", "x.batch", matrices),
-        *at(Extent.TENSOR),
-    ]

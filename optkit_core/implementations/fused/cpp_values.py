@@ -12,11 +12,14 @@ from optkit_core.tracing.operations.lookup import expression
 from optkit_core.tracing.operations.reductions import REDUCTIONS
 from optkit_core.tracing.passes import Passes
 
+ROW = Extent.BATCH | Extent.ROWS
+COLUMN = Extent.BATCH | Extent.COLUMNS
+
 INDICES = {
     Extent.TENSOR: "0",
     Extent.BATCH: "b",
-    Extent.BATCH | Extent.ROWS: "b * x.rows + r",
-    Extent.BATCH | Extent.COLUMNS: "b * x.columns + c",
+    ROW: "b * x.rows + r",
+    COLUMN: "b * x.columns + c",
     Extent.ELEMENT: "row + c",
 }
 """Where a value lies that varies over these dims: matrix b, row r and column c of tensor t."""

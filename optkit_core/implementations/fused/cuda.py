@@ -19,7 +19,8 @@ from optkit_core.implementations import step_counters
 from optkit_core.implementations.fused import cuda_passes, row_partition, triton_source
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cuda_passes import Kernels
-from optkit_core.implementations.fused.device_table import launch_tables, numbers_on_device
+from optkit_core.implementations.fused.device_numbers import dtypes_of, on, tabled
+from optkit_core.implementations.fused.device_table import launch_tables
 from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.implementations.fused.triton_signature import TYPES, Signature
 from optkit_core.implementations.fused.triton_signature import (
@@ -124,9 +125,10 @@ def source(algorithm: type[UpdateBody], key: BucketKey, h: SimpleNamespace) -> s
     t = None if key.capturable else 1.0
     program, numbers = trace(algorithm, h, t, buffers=key.buffers, dtype=key.dtype)
     require_supported(program)
-    first = Signature(program, dtypes, COUNTED_IN, _dtypes(numbers), None)
-    passes = range(len(first.passes.reductions))
-    return "\n\n".join(triton_source.source(first._replace(number=i)) for i in passes)
+    first = Signature(program, dtypes, COUNTED_IN, dtypes_of(numbers), None)
+    numbers_of_kernels = first.numbers_of_kernels
+    sources = [triton_source.source(first._replace(number=i)) for i in numbers_of_kernels]
+    return "\n\n".join(sources)
 
 
 def require_supported(program: Program) -> None:
@@ -205,7 +207,7 @@ def _passes(
     given = {key: [on(device, number) for number in row.numbers] for key, row in traces.items()}
     together: dict[Any, list[RowKey]] = {}
     for key, row in traces.items():
-        together.setdefault((row.program, _dtypes(given[key])), []).append(key)
+        together.setdefault((row.program, dtypes_of(given[key])), []).append(key)
     passes = []
     for (program, _), alike in together.items():
         positions = {key: position for position, key in enumerate(alike)}
@@ -240,32 +242,14 @@ def _pass(
         program,
         table.dtypes,
         bucket.steps[0].dtype,
-        (None,) * len(numbers) if is_tabled else _dtypes(numbers),
+        (None,) * len(numbers) if is_tabled else dtypes_of(numbers),
         None if bucket.found_inf is None else bucket.found_inf.dtype,
         is_tabled,
     )
     kernels = cuda_passes.compiled(signature, device) if program.stores else None
     if is_tabled:
-        numbers = [_tabled(given, device)]
+        numbers = [tabled(given, device)]
     return Pass(kernels, numbers, ends, sets if is_tabled else array("i"))
-
-
-def _tabled(given: Sequence[Sequence[Any]], device: torch.device) -> Tensor:
-    """Return sets of numbers on the device, float64; those that lie there needn't be read."""
-    plain = (0.0 if isinstance(number, Tensor) else number for each in given for number in each)
-    table = numbers_on_device(array("d", plain), device)
-    for column_index, column in enumerate(zip(*given, strict=True)):
-        if isinstance(column[0], Tensor):
-            # One tensor for all groups, as of a learning rate, is one copy.
-            is_same = all(number is column[0] for number in column)
-            values = column[0] if is_same else torch.stack([n.reshape(()) for n in column])
-            table[column_index :: len(given[0])] = values
-    return table
-
-
-def _dtypes(numbers: Sequence[Any]) -> tuple[torch.dtype | None, ...]:
-    """Return the dtypes of the numbers that are tensors, None for those of the host."""
-    return tuple([number.dtype if isinstance(number, Tensor) else None for number in numbers])
 
 
 def _run(table: AddressTable, passes: Sequence[Pass], assign: Callable[[], None]) -> None:
@@ -310,17 +294,3 @@ def _ends(table: AddressTable, chosen: Sequence[int]) -> array[int]:
     sizes = [end - begin for begin, end in zip([0, *table.ends], table.ends, strict=False)]
     alike = (size * (position >= 0) for size, position in zip(sizes, chosen, strict=True))
     return array("q", accumulate(alike))
-
-
-def on(device: torch.device, number: Any) -> Any:
-    """Return a number as a launch takes it: on the host, or in the memory of the device.
-
-    Args:
-        device: where the kernel runs.
-        number: a Python number, or a tensor of one element.
-    """
-    if not isinstance(number, Tensor):
-        return float(number)
-    if number.is_cpu and device.type != "cpu":
-        return number.item()
-    return number.to(device, non_blocking=True)

@@ -15,7 +15,7 @@ class Kernels(NamedTuple):
     """The compiled functions of a program.
 
     Args:
-        walks: one for each pass.
+        walks: one for each pass, and what stores after the last one.
         combining: what combines the results of each pass but the last one.
         reduced: how many reductions each of those has.
     """
@@ -34,7 +34,8 @@ class Kernels(NamedTuple):
             own: those that a walk takes beside these.
         """
         if not self.reduced:
-            self.walks[0][total, 1, 1](*common, *own)
+            for walk in self.walks:
+                walk[total, 1, 1](*common, *own)
             return
         device = common[0].device
         sums = torch.empty(sum(self.reduced), rows, dtype=torch.float64, device=device)
@@ -44,7 +45,8 @@ class Kernels(NamedTuple):
             walk[total, 1, 1](*common, *own, sums, partial)
             combine[total, 1, 1](*common, sums[first:], partial)
             first += count
-        self.walks[-1][total, 1, 1](*common, *own, sums, partial)
+        for walk in self.walks[len(self.reduced) :]:
+            walk[total, 1, 1](*common, *own, sums, partial)
 
 
 def compiled(signature: Signature, device: torch.device) -> Kernels:
@@ -58,10 +60,12 @@ def compiled(signature: Signature, device: torch.device) -> Kernels:
         UnavailableError: Triton can't compile one; says why.
     """
     passes = signature.passes
-    numbers = range(len(passes.reductions))
     ways = [tuple(passes.reduction(q).combine for q in reduced) for reduced in passes.reductions]
     return Kernels(
-        tuple(compile_kernel(signature._replace(number=i), device) for i in numbers),
+        tuple(
+            compile_kernel(signature._replace(number=number), device)
+            for number in signature.numbers_of_kernels
+        ),
         tuple(compile_kernel(Combination(way), device) for way in ways[:-1]),
         tuple(map(len, ways[:-1])),
     )

@@ -38,7 +38,8 @@ class Signature(NamedTuple):
         found_inf: dtype of the number that tells the launch on the device, by not being zero,
             that nothing is to be done; None where there is none.
         is_tabled: whether rows take different sets of numbers, all of which lie on the device.
-        number: which pass of the program it does, from 0.
+        number: which pass of the program it does, from 0. After the last one comes what stores
+            the values that a tensor has one of, since every chunk may read those before.
     """
 
     program: Program
@@ -62,19 +63,38 @@ class Signature(NamedTuple):
     @property
     def reduced(self) -> tuple[int, ...]:
         """The values that this pass reduces to."""
-        return self.passes.reductions[self.number]
+        return () if self.is_after else self.passes.reductions[self.number]
+
+    @property
+    def is_after(self) -> bool:
+        """Whether it comes after the last pass."""
+        return self.number == len(self.passes.reductions)
+
+    @property
+    def numbers_of_kernels(self) -> list[int]:
+        """The numbers of the kernels that the program needs, one after another."""
+        last = len(self.passes.reductions) - 1
+        ends = [number for number in (last, last + 1) if self._replace(number=number).stores]
+        return [*range(last), *ends]
 
     @property
     def stores(self) -> tuple[tuple[int, int], ...]:
-        """What this pass stores: everything, if it is the last one."""
-        is_last = self.number + 1 == len(self.passes.reductions)
-        return self.program.stores if is_last else ()
+        """What is stored: elements by the last pass, what a tensor has one of after it."""
+        if self.number + 1 < len(self.passes.reductions):
+            return ()
+        wanted = Extent.TENSOR if self.is_after else Extent.ELEMENT
+        return tuple(pair for pair in self.program.stores if self.passes.extent(pair[0]) == wanted)
+
+    @property
+    def targets(self) -> list[int]:
+        """The values that are to be reduced, or to be stored."""
+        sources = [self.passes.source(value) for value in self.reduced]
+        return [*sources, *(value for _, value in self.stores)]
 
     @property
     def results(self) -> list[int]:
-        """The values that are computed of each element: to be reduced, or to be stored."""
-        sources = [self.passes.source(value) for value in self.reduced]
-        return [*sources, *(value for _, value in self.stores)]
+        """Those of them that are computed of each element."""
+        return [] if self.is_after else self.targets
 
     @property
     def slots(self) -> list[int]:
@@ -85,14 +105,14 @@ class Signature(NamedTuple):
     def scalars(self) -> set[int]:
         """The values that are the same for all elements of a row."""
         extents = self.passes.extents
-        shared = {v for v in self.passes.needed(self.results) if extents[v] == Extent.TENSOR}
+        shared = {v for v in self.passes.needed(self.targets) if extents[v] == Extent.TENSOR}
         return shared | {self.program.step}
 
     @property
     def elements(self) -> dict[int, Instruction]:
         """What is computed of each element."""
         definitions, scalars = self.program.definitions, self.scalars
-        values = self.passes.needed(self.results)
+        values = self.passes.needed(self.targets)
         return {v: definitions[v] for v in values if v in definitions and v not in scalars}
 
     @property
@@ -116,7 +136,7 @@ class Combination(NamedTuple):
 def unsupported_reason(program: Program) -> str | None:
     """Return why no kernel can be written for a program, None where one can."""
     passes = passes_of(program)
-    if program.shaped or passes.has_matrices:
+    if passes.has_matrices:
         return "kernels for CUDA reduce whole tensors, and it takes rows or columns apart"
     sources = [passes.source(value) for reduced in passes.reductions for value in reduced]
     if any(passes.extent(value) == Extent.TENSOR for value in sources):

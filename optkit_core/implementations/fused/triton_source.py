@@ -14,6 +14,11 @@ from importlib.resources import files
 
 import torch
 
+from optkit_core.implementations.fused.triton_reductions import (
+    combining_kernel,
+    identity,
+    reduced,
+)
 from optkit_core.implementations.fused.triton_signature import (
     BLOCK,
     CHUNK,
@@ -24,23 +29,16 @@ from optkit_core.implementations.fused.triton_signature import (
 from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations import OPERATIONS
 from optkit_core.tracing.operations.lookup import expression
-from optkit_core.tracing.operations.reductions import IDENTITY, REDUCTIONS
+from optkit_core.tracing.operations.reductions import REDUCTIONS
 from optkit_core.tracing.program import Instruction, Program
-
-REDUCED = {
-    "plus": "tl.sum({x}, 0)",
-    # With NaN in a block tl.max() returns another number.
-    "larger": "tl.reduce({x}, 0, larger)",
-    "smaller": "tl.reduce({x}, 0, smaller)",
-}
-"""What makes one number of a block, by how two are combined."""
 
 
 def source(signature: Signature | Combination) -> str:
     """Return the source of a kernel, a Python module with the function ``fused``."""
     if isinstance(signature, Combination):
-        return f"{_arithmetic()}{_combining_kernel(signature)}\n"
-    return f"{_arithmetic()}{_element(signature)}\n\n\n{_kernel(signature)}\n"
+        return f"{_arithmetic()}{combining_kernel(signature)}"
+    element = "" if signature.is_after else f"{_element(signature)}\n\n\n"
+    return f"{_arithmetic()}{element}{_kernel(signature)}\n"
 
 
 def _element(signature: Signature) -> str:
@@ -98,16 +96,22 @@ def _kernel(signature: Signature) -> str:
     arguments = ["chunks", 'total: "i64"', "table", 'rows: "i64"', *flag, *numbers]
     arguments += ["sums", "partial"] if signature.slots else []
     names = [argument.split(":")[0] for argument in arguments]
-    pointers = [_memory(program, operand) for operand in _touched(signature)]
+    head = [
+        # Triton would compile a kernel anew for values that are 1 or multiples of 16.
+        f"@triton.jit(do_not_specialize={names})",
+        f"def fused({', '.join(arguments)}):",
+        *_indented(_find_chunk(signature)),
+        *_indented(_scalars(signature)),
+    ]
+    if signature.is_after:
+        return "\n".join([*head, *_indented(_tensor_stores(signature))])
+    elements = [o for o in _touched(signature) if not _is_per_tensor(signature, o)]
+    pointers = [_memory(program, operand) for operand in elements]
     addresses = " | ".join(f"{pointer}at" for pointer in pointers)
     return "\n".join(
         [
-            # Triton would compile a kernel anew for values that are 1 or multiples of 16.
-            f"@triton.jit(do_not_specialize={names})",
-            f"def fused({', '.join(arguments)}):",
-            *_indented(_find_chunk(signature)),
-            *_indented(_scalars(signature)),
-            *_indented(f"total{q} = {_identity(signature, q)}" for q in signature.reduced),
+            *head,
+            *_indented(f"total{q} = {identity(signature, q)}" for q in signature.reduced),
             *_indented([f"if (left == {CHUNK}) & (({addresses}) % 16 == 0):"]),
             *_indented([f"{p} = tl.multiple_of({p}, 16)" for p in pointers], 2),
             *_indented(_loop(signature, f"range(0, {CHUNK}, {BLOCK})", ""), 2),
@@ -119,45 +123,6 @@ def _kernel(signature: Signature) -> str:
             ),
         ]
     )
-
-
-def _combining_kernel(signature: Combination) -> str:
-    """Return the kernel that combines the results of chunks; a row's first chunk does it."""
-    arguments = ["chunks", "total", "table", "rows", "sums", "partial"]
-    body = []
-    for slot, way in enumerate(signature.ways):
-        identity = f'float("{IDENTITY[way]}")'
-        place = f"partial + {slot} * total + chunk + at"
-        body += [
-            f"whole = tl.full((), {identity}, tl.float64)",
-            f"for start in range(0, count, {BLOCK}):",
-            f"    at = start + tl.arange(0, {BLOCK})",
-            f"    block = tl.load({place}, mask=at < count, other={identity})",
-            f"    whole = {way}(whole, {REDUCED[way].format(x='block')})",
-            f"tl.store(sums + {slot} * rows + row, whole)",
-        ]
-    return "\n".join(
-        [
-            f"@triton.jit(do_not_specialize={arguments})",
-            'def fused(chunks, total: "i64", table, rows: "i64", sums, partial):',
-            *_indented(
-                [
-                    "chunk = tl.program_id(0)",
-                    "row = tl.load(chunks + chunk).to(tl.int64)",
-                    "size = tl.load(table + row + 1) - tl.load(table + row)",
-                    "first = tl.load(chunks + total + chunk) == 0",
-                    f"count = tl.where(first, (size + {CHUNK - 1}) // {CHUNK}, 0).to(tl.int32)",
-                    "if first:",
-                ]
-            ),
-            *_indented(body, 2),
-        ]
-    )
-
-
-def _identity(signature: Signature, value: int) -> str:
-    identity = IDENTITY[signature.passes.reduction(value).combine]
-    return f'tl.full((), float("{identity}"), tl.float64)'
 
 
 def _number_arguments(signature: Signature) -> list[str]:
@@ -184,8 +149,25 @@ def _find_chunk(signature: Signature) -> list[str]:
     for operand in _touched(signature):
         pointer, dtype = _memory(signature.program, operand), TYPES[signature.dtypes[operand]]
         lines.append(f"{pointer}at = tl.load(table + {_offset(operand)})")
-        lines.append(f"{pointer} = {pointer}at.to(tl.pointer_type({dtype})) + begin")
+        begin = "" if _is_per_tensor(signature, operand) else " + begin"
+        lines.append(f"{pointer} = {pointer}at.to(tl.pointer_type({dtype})){begin}")
     return lines
+
+
+def _is_per_tensor(signature: Signature, operand: int) -> bool:
+    """Return whether an operand is a single number of each row."""
+    return signature.passes.extent(operand) == Extent.TENSOR
+
+
+def _tensor_stores(signature: Signature) -> list[str]:
+    """Return the lines that store what a row has one of: its first chunk's program does it."""
+    program, wide = signature.program, TYPES[torch.float64]
+    stores = [
+        f"tl.store({_memory(program, i)}, {_number(program, v, f's{v}', wide)}"
+        f"{_narrowing(signature, i)})"
+        for i, v in signature.stores
+    ]
+    return ["if (begin == 0) & (left > 0):", *_indented(stores)]
 
 
 def _scalars(signature: Signature) -> list[str]:
@@ -193,10 +175,12 @@ def _scalars(signature: Signature) -> list[str]:
     program, wide = signature.program, TYPES[torch.float64]
     lines = _numbers(signature)
     definitions = program.definitions
-    if program.step in signature.passes.needed(signature.results):
+    if program.step in signature.passes.needed(signature.targets):
         address = f"tl.load(table + {_offset(program.step)})"
         pointer = f"tl.pointer_type({TYPES[signature.step]})"
         lines.append(f"s{program.step} = tl.load({address}.to({pointer})).to({wide})")
+    for operand in sorted(signature.scalars & {*range(program.operands)}):
+        lines.append(f"s{operand} = tl.load({_memory(program, operand)}).to({wide})")
     for value in sorted(signature.scalars & definitions.keys()):
         lines.append(f"s{value} = {_shared(signature, value, definitions[value], wide)}")
     shared = [v for v in signature.needed if v < 0 or v in signature.scalars]
@@ -246,7 +230,7 @@ def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
     loads = [
         f"v{i} = tl.load({_memory(program, i)} + offsets{mask}).to({signature.computed})"
         for i in signature.needed
-        if 0 <= i < program.operands
+        if 0 <= i < program.operands and i not in signature.scalars
     ]
     results = [f"r{q}" for q in signature.reduced]
     results += [f"w{operand}" for operand, _ in signature.stores]
@@ -255,20 +239,9 @@ def _loop(signature: Signature, blocks: str, mask: str) -> list[str]:
         for i, _ in signature.stores
     ]
     call = f"{', '.join(results)} = element({', '.join(_names(signature.needed))})"
-    sums = [line for q in signature.reduced for line in _reduced(signature, q, bool(mask))]
+    sums = [line for q in signature.reduced for line in reduced(signature, q, bool(mask))]
     body = [f"offsets = start + tl.arange(0, {BLOCK})", *loads, call, *sums, *stores]
     return [f"for start in {blocks}:", *_indented(body)]
-
-
-def _reduced(signature: Signature, value: int, is_masked: bool) -> list[str]:
-    """Return the lines that reduce a block and add it to those before it, in float64."""
-    way = signature.passes.reduction(value).combine
-    lines = []
-    if is_masked:
-        identity = f'float("{IDENTITY[way]}")'
-        lines.append(f"r{value} = tl.where(offsets < left, r{value}, {identity})")
-    whole = f"{REDUCED[way].format(x=f'r{value}')}.to(tl.float64)"
-    return [*lines, f"total{value} = {way}(total{value}, {whole})"]
 
 
 def _narrowing(signature: Signature, operand: int) -> str:
@@ -288,7 +261,8 @@ def _offset(operand: int) -> str:
 def _touched(signature: Signature) -> list[int]:
     """Return the operands that are read or written."""
     stored = [operand for operand, _ in signature.stores]
-    read = [value for value in signature.needed if 0 <= value < signature.program.operands]
+    values = {*signature.needed, *signature.scalars}
+    read = [value for value in values if 0 <= value < signature.program.operands]
     return sorted({*read, *stored})
 
 
