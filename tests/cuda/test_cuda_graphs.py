@@ -106,7 +106,7 @@ def test_a_graph_is_one_launch_for_all_groups(
 
 
 def test_a_graph_follows_learning_rates_in_the_devices_memory(device: torch.device) -> None:
-    params, optimizer, static = with_gradients(ALGORITHMS["adamax"], device, by_rate_on_device)
+    params, optimizer, static = with_gradients(optkit.get("adamax"), device, by_rate_on_device)
     step = captured(optimizer.step, device)
     for g in static:
         g.fill_(0.5)
