@@ -67,6 +67,9 @@ APART = {name: way for name, way in DEEP.items() if name != "multiprocessing"}  
 WAYS = {"copy": copy.copy, **DEEP}
 
 each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
+each_kind = pytest.mark.parametrize(
+    "name", [name for name in ALGORITHMS if name not in algorithms.NAMES or name in algorithms.FEW]
+)
 each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 each_deep_way = pytest.mark.parametrize("way", DEEP.values(), ids=DEEP)
 each_way_apart = pytest.mark.parametrize("way", APART.values(), ids=APART)
@@ -124,7 +127,7 @@ def register(optimizer: Any, kind: str, hook: Any, **options: Any) -> RemovableH
 
 
 @each_way
-@each_algorithm
+@each_kind
 def test_hooks_go_along_in_their_order(name: str, way: Any) -> None:
     optimizer = make(name)
     for kind in KINDS:
@@ -309,7 +312,7 @@ def test_a_copy_goes_on_as_the_original(name: str, way: Any) -> None:
 
 
 @each_way
-@each_algorithm
+@each_kind
 def test_a_copy_has_everything_that_the_original_has(name: str, way: Any) -> None:
     with optkit.use("auto"):
         optimizer = make(name)
@@ -388,7 +391,7 @@ def test_a_subclass_may_be_pickled_in_its_own_way() -> None:
 
 
 @each_way_apart
-@each_algorithm
+@each_kind
 def test_a_scheduler_and_its_optimizer_are_copied_together(name: str, way: Any) -> None:
     """The copy of the scheduler drives the copy; torch's copy warns of a step never taken."""
     optimizer = make(name, lr=0.5)
@@ -426,7 +429,7 @@ def test_a_tool_over_a_method_stays_behind(way: Any) -> None:
 
 
 @each_way
-@each_algorithm
+@each_kind
 def test_plugins_see_a_copy(notes: Notes, name: str, way: Any) -> None:
     copied = []
 

@@ -45,8 +45,9 @@ def test_the_conformance_suite_holds(algorithm: Any) -> None:
 @pytest.mark.parametrize("name", TORCH)
 def test_agrees_with_torch(device: torch.device, name: str) -> None:
     mine, other = (on(device, parameters(torch.float32)) for _ in range(2))
-    fused = optkit.create(name, mine, implementation="fused", weight_decay=0.1)
-    torchs = TORCH[name](other, foreach=True, weight_decay=0.1)
+    options = declared(name, weight_decay=0.1)
+    fused = optkit.create(name, mine, implementation="fused", **options)
+    torchs = TORCH[name](other, foreach=True, **options)
     assert_agree(devices.run(fused, mine), devices.run(torchs, other))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import devices
 import pytest
 import torch
-from algorithms import FLAT, WITH_SCALARS, skip_without_kernel
+from algorithms import FLAT_FEW, WITH_SCALARS, skip_without_kernel
 from bodies import Timed
 from devices import both, on, sized
 from groupings import by_rate, by_rate_on_device, by_two
@@ -22,10 +22,23 @@ device = pytest.fixture(params=devices.ALL_PLACES)(devices.standing)
 launches = pytest.fixture(devices.noted_launches)
 
 ALGORITHMS: dict[str, type[Elementwise]] = {
-    **FLAT,
+    **FLAT_FEW,
     "timed": Timed,
 }
 SIZES = [5, 3000, 0, 64, 1, CHUNK + 7]
+
+
+def launches_of(name: str, device: torch.device) -> int:
+    """Return how many launches there are for the steps, whatever the number of groups.
+
+    One for each; and one more where a body sets a buffer, since the gradient of the last
+    parameter is missing in the first step: then it begins while the others go on.
+    """
+    buffers = ALGORITHMS[name].buffers.values()
+    is_begun = any(buffer.is_set_by_body and buffer.when is None for buffer in buffers)
+    return devices.STEPS[device.type] + is_begun
+
+
 each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
 
 
@@ -38,7 +51,7 @@ def test_all_groups_are_one_launch(
     skip_without_kernel(name, capturable)
     params = sized(device, SIZES)
     assert_agree(*both(ALGORITHMS[name], params, device, by_rate, capturable=capturable))
-    assert len(launches) == devices.STEPS[device.type]
+    assert len(launches) == launches_of(name, device)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
@@ -50,13 +63,13 @@ def test_groups_agree_with_the_forloop(device: torch.device, name: str, dtype: t
 
 def test_groups_of_other_bodies_are_a_launch_for_each(device: torch.device, launches: Any) -> None:
     """A group that decays runs another kernel than those that don't."""
-    assert_agree(*both(ALGORITHMS["adamax"], sized(device, SIZES), device, by_two))
+    assert_agree(*both(optkit.get("adamax"), sized(device, SIZES), device, by_two))
     assert len(launches) == 2 * devices.STEPS[device.type]
 
 
 def test_dtypes_are_a_launch_for_each(device: torch.device, launches: Any) -> None:
     params: list[Any] = [*sized(device, [7, 90]), *sized(device, [8, 91], torch.bfloat16)]
-    found, wanted = both(ALGORITHMS["adamax"], params, device, by_rate)
+    found, wanted = both(optkit.get("adamax"), params, device, by_rate)
     for one, other in zip(found, wanted, strict=True):
         assert_agree([one], [other], dtype=torch.bfloat16)
     assert len(launches) == 2 * devices.STEPS[device.type]
@@ -71,7 +84,7 @@ def test_learning_rates_in_the_devices_memory_are_one_launch(
     params = sized(device, SIZES)
     found, wanted = both(ALGORITHMS[name], params, device, by_rate_on_device, capturable=capturable)
     assert_agree(found, wanted)
-    assert len(launches) == devices.STEPS[device.type]
+    assert len(launches) == launches_of(name, device)
 
 
 def test_rows_take_their_groups_numbers_whatever_their_order(
@@ -126,7 +139,7 @@ def test_a_group_that_comes_later_is_in_the_same_launch(
 
 @pytest.mark.parametrize("capturable", [False, True])
 @pytest.mark.parametrize("groups", [list, by_rate, by_two, by_rate_on_device])
-@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("name", FLAT_FEW)
 def test_grad_scaler_skips_a_step_as_a_whole(
     device: torch.device,
     name: str,
@@ -184,7 +197,7 @@ def test_a_state_of_torchs_goes_on_in_one_launch(device: torch.device, launches:
     assert len(launches) == 3
 
 
-@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("name", FLAT_FEW)
 def test_hundreds_of_groups_of_one(device: torch.device, name: str, launches: Any) -> None:
     shapes = [(8, 8), (8,)] * (200 if device.type == "cuda" else 20)
     ends = []

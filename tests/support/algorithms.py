@@ -60,8 +60,11 @@ REPRESENTATIVES = {name: cls for name, cls in ELEMENTWISE.items() if name in FIR
 What depends on an algorithm's mathematics is tested with all of them.
 """
 
+FLAT_FEW = {name: cls for name, cls in FLAT.items() if name in REPRESENTATIVES}
+"""The same of those of which kernels for CUDA are written."""
+
 FEW = [name for name in NAMES if name in REPRESENTATIVES or name not in ELEMENTWISE]
-"""The same, and those with a step of their own."""
+"""The representatives and those with a step of their own."""
 
 TORCH_OPTIM = {
     name.lower(): cls
