@@ -31,6 +31,7 @@ SUITES: dict[str, Callable[[int], Rows]] = {
     "family": family.measure,
     "groups": groups.measure,
     "compiled": compiled.measure,
+    "compiled_family": compiled.family,
     "cuda": cuda.measure,
     "lbfgs": lambda repeats: lbfgs().counts(),
     "lbfgs_time": lambda repeats: lbfgs().times(repeats),

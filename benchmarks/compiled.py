@@ -1,4 +1,4 @@
-"""The default step, never compiled by torch, against ``torch.compile(torch.optim.Adamax.step)``.
+"""The default step, never compiled by torch, against a step of torch.optim that it compiles.
 
 torch compiles for tens of seconds. Each set therefore has one process in which both sides
 take their first step, from empty caches, and then their steps in turn. A second process
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,17 @@ import optkit
 from benchmarks.models import parameters
 from benchmarks.pairs import interleaved, row, seconds
 
+COUNTERPARTS: dict[str, Any] = {
+    "adadelta": torch.optim.Adadelta,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+    "adamax": torch.optim.Adamax,
+    "adagrad": torch.optim.Adagrad,
+}
 LIMITS = {"400 small": 0.5, "16 large": 1.05}
 SOONER = 1 / 20
 WARM_MILLISECONDS = 50.0
@@ -52,6 +64,17 @@ def measure(repeats: int) -> Iterator[dict[str, Any]]:
             yield row(f"the same beside its state, {kind}", threads, pair, "ms", None)
 
 
+def family(repeats: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a steady step with one thread, of every algorithm that torch compiles."""
+    for name, kind in product(COUNTERPARTS, LIMITS):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                pair = in_process("both_sides", folder, kind, 1, repeats, name)["steady"]
+            except subprocess.CalledProcessError:
+                continue  # what torch can't compile says so above
+        yield row(f"step {name} {kind}, torch compiled", 1, pair, "ms", LIMITS[kind])
+
+
 def in_process(name: str, folder: str, *arguments: Any) -> Any:
     """Call a function of this module in a process whose caches lie in a folder.
 
@@ -64,12 +87,13 @@ def in_process(name: str, folder: str, *arguments: Any) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def both_sides(kind: str, threads: str, repeats: str) -> None:
+def both_sides(kind: str, threads: str, repeats: str, name: str = "adamax") -> None:
     """Print the seconds of both sides' first steps, and of their steps in turn."""
     torch.set_num_threads(int(threads))
-    ours = default_step(kind)
+    options = {"momentum": 0.9} if name == "sgd" else {}
+    ours = default_step(kind, name, **options)
     mine = seconds(ours)
-    theirs = torch.compile(torch.optim.Adamax(parameters(kind)).step)
+    theirs = torch.compile(COUNTERPARTS[name](parameters(kind), **options).step)
     other = seconds(theirs)
     steady = interleaved(theirs, ours, int(repeats))
     print(json.dumps({"first": (other, mine, mine / other), "steady": steady}))
@@ -90,7 +114,7 @@ def allocation(kind: str, threads: str) -> None:
     print(json.dumps(seconds(lambda: [torch.zeros_like(p) for p in 2 * params])))
 
 
-def default_step(kind: str) -> Callable[[], None]:
+def default_step(kind: str, name: str = "adamax", **options: Any) -> Callable[[], None]:
     """Return the step of an optimizer whose implementation nobody has asked for."""
-    step: Callable[[], None] = optkit.create("adamax", parameters(kind)).step
+    step: Callable[[], None] = optkit.create(name, parameters(kind), **options).step
     return step

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import NAMES
+from algorithms import FEW
 from stepped import frozen, step, stepped
 from torch import distributed, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
@@ -80,7 +80,7 @@ def assert_same_state(one: Any, other: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 @pytest.mark.parametrize("wrapper", WRAPPED)
 @pytest.mark.parametrize("way", ["into", "out of"])
 @pytest.mark.usefixtures("process_group")
@@ -109,7 +109,7 @@ def test_one_wrapper_instead_of_another_and_another_order() -> None:
         assert repr(mine[here]) == repr(other[there])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 @pytest.mark.parametrize("wrap", [None, "DataParallel", "nested"])
 @pytest.mark.parametrize("way", ["into", "out of"])
 def test_a_module_inside_another_is_found_and_reported(
@@ -208,7 +208,7 @@ RENAMES: dict[str, Any] = {
 
 @pytest.mark.parametrize("rename", RENAMES)
 @pytest.mark.parametrize("from_file", [False, True])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_any_other_renaming_is_said(
     name: str, from_file: bool, rename: str, tmp_path: Path
 ) -> None:

@@ -111,7 +111,7 @@ def test_each_group_steps_as_its_algorithm_does_alone(
 def test_defaults_are_those_of_each_groups_algorithm() -> None:
     optimizer = composite(problem(), lr_decay=0.5, maximize=True)
     first, second = optimizer.param_groups
-    assert (first["algorithm"], second["algorithm"]) == ("adagrad", "adamax")
+    assert first["algorithm"] == "adagrad" and second["algorithm"] == "adamax"
     assert (first["lr_decay"], first["eps"], second["eps"]) == (0.5, 1e-10, 1e-8)
     assert "lr_decay" not in second and "betas" not in first
     assert first["maximize"] and second["maximize"]  # an option holds for all

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from algorithms import NAMES, TORCH
+from algorithms import FEW, TORCH
 from states import fingerprint
 from stepped import frozen, named, step, stepped
 
@@ -38,7 +38,7 @@ NUMPY: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("case", NUMPY)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_numbers_of_numpys_are_saved_as_the_numbers_they_are(
     name: str, case: str, tmp_path: Path
 ) -> None:
@@ -69,7 +69,7 @@ def test_numbers_of_numpys_anywhere_in_the_state_of_any_optimizer(
 
 
 @pytest.mark.parametrize("value", [np.float32(0.1), np.float64(0.1), np.array(0.1)], ids=repr)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_a_rate_that_a_schedule_of_numpys_wrote(name: str, value: Any, tmp_path: Path) -> None:
     source, target = stepped(name, named()), optkit.create(name, named())
     source.param_groups[0]["lr"] = value
@@ -233,7 +233,7 @@ UNSAVABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", UNSAVABLE)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_a_state_dict_hands_on_what_a_file_refuses_by_name(
     name: str, case: str, tmp_path: Path
 ) -> None:
@@ -250,7 +250,7 @@ def test_a_state_dict_hands_on_what_a_file_refuses_by_name(
 
 
 @pytest.mark.parametrize("value", [{1, 2}, len, b"bytes", {"a": [1, {2}]}, Color.RED], ids=str)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_notes_of_any_kind_go_from_group_to_group(name: str, value: Any) -> None:
     source, target = stepped(name, named()), optkit.create(name, named())
     source.param_groups[0]["note"], target.param_groups[0]["note"] = value, None
@@ -288,7 +288,7 @@ def through(how: str, saved: Any, folder: Path) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["as it is", "torch.save", "optkit.save"])
 @pytest.mark.parametrize("case", ENTRIES)
-@pytest.mark.parametrize("name", [*NAMES, "torch's adamax"])
+@pytest.mark.parametrize("name", [*FEW, "torch's adamax"])
 def test_what_user_code_puts_into_the_state_is_saved_and_loaded(
     name: str, case: str, how: str, tmp_path: Path
 ) -> None:
@@ -315,7 +315,7 @@ def stepped_without_entries(cls: Any) -> Any:
     return optimizer.state_dict()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_entries_of_user_code_are_copied_and_survive_what_is_no_match(name: str) -> None:
     source, target = stepped(name, named()), stepped(name, named()[:2])
     source.state["mine"], target.state["here"] = [torch.ones(2)], 1
@@ -326,7 +326,7 @@ def test_entries_of_user_code_are_copied_and_survive_what_is_no_match(name: str)
     assert torch.equal(target.state["mine"][0], torch.ones(2)) and len(target.state["mine"]) == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_copies_and_pickles_take_entries_along(name: str) -> None:
     optimizer = stepped(name, named())
     optimizer.state["mine"] = [1]

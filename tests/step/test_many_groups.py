@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ELEMENTWISE, TORCH
+from algorithms import REPRESENTATIVES, TORCH
 from bodies import Branching, Mixed, Timed
 from problems import copies, gradients, parameters, set_gradients
 
@@ -51,7 +51,7 @@ class Rectified(Elementwise):
 
 
 ALGORITHMS: dict[str, Any] = {
-    **ELEMENTWISE,
+    **REPRESENTATIVES,
     **{cls.__name__.lower(): cls for cls in (Mixed, Timed, Branching, Rooted, Rectified)},
 }
 SEPARATE = [name for name, cls in ALGORITHMS.items() if not issubclass(cls, WithTotals)]
@@ -218,7 +218,7 @@ def test_a_body_that_turns_while_all_else_stays(algorithm: Any) -> None:
 def test_torch_says_the_same(name: str, implementation: str) -> None:
     params = parameters(torch.float64)
     theirs = copies(params)
-    options = {"lr": own_rates, "weight_decay": sometimes_decayed}
+    options = options_of(optkit.get(name))
     reference = TORCH[name](grouped(theirs, **options))
     ours = optkit.create(name, grouped(params, **options), implementation=implementation)
     assert_agree(trained(ours, params, scheduled)[0], trained(reference, theirs, scheduled)[0])
@@ -239,7 +239,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("is_read", [True, False])
-@pytest.mark.parametrize("name", [*ELEMENTWISE, "timed", "rooted"])
+@pytest.mark.parametrize("name", [*REPRESENTATIVES, "timed", "rooted"])
 def test_one_launch_for_all_groups(
     name: str, is_read: bool, launched: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

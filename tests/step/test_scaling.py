@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from algorithms import ELEMENTWISE, declared
+from algorithms import REPRESENTATIVES, declared
 
 import optkit
 import optkit_core
@@ -44,7 +44,7 @@ def assert_same(found: Any, wanted: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16], ids=str)
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_one_inf_gradient_skips_the_whole_step(
     name: str, implementation: str, dtype: torch.dtype
 ) -> None:
@@ -71,7 +71,7 @@ def test_one_inf_gradient_skips_the_whole_step(
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_gradients_that_were_unscaled_before_are_taken_as_they_are(
     name: str, implementation: str
 ) -> None:
@@ -89,7 +89,7 @@ def test_gradients_that_were_unscaled_before_are_taken_as_they_are(
     assert_same(snapshot(optimizer), snapshot(reference))
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_maximize_turns_the_sign_of_scaled_gradients(name: str) -> None:
     results = []
     for implementation in IMPLEMENTATIONS:
@@ -103,7 +103,7 @@ def test_maximize_turns_the_sign_of_scaled_gradients(name: str) -> None:
         torch.testing.assert_close(found, results[0], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_hooks_see_that_a_step_was_skipped(name: str) -> None:
     seen: list[bool] = []
 

@@ -13,7 +13,7 @@ import torch
 from torch.testing._internal.common_optimizers import optim_db
 
 import optkit
-from optkit_core import Layerwise, Matrixwise, WithTotals
+from optkit_core import Elementwise, Layerwise, Matrixwise, WithModes, WithTotals
 
 ALGORITHMS: dict[str, Any] = {name: optkit.get(name) for name in optkit.available("optkit:*")}
 MATRIXWISE = {name: cls for name, cls in ALGORITHMS.items() if issubclass(cls, Matrixwise)}
@@ -35,6 +35,33 @@ FLAT = {
 }
 """Those of these that take no rows and columns apart and measure nothing, of which kernels for
 CUDA are written."""
+
+
+def mechanisms(algorithm: Any) -> tuple[bool, ...]:
+    """Return what of the framework an algorithm makes use of, by its declarations."""
+    buffers = algorithm.buffers.values()
+    return (
+        algorithm.counts_steps,
+        any(buffer.when is not None for buffer in buffers),
+        any(buffer.is_set_by_body for buffer in buffers),
+        any(buffer.is_scalar for buffer in buffers),
+        any(buffer.shape is not None for buffer in buffers),
+        issubclass(algorithm, Elementwise),
+        issubclass(algorithm, WithTotals),
+        issubclass(algorithm, WithModes),
+        algorithm.update_sparse is not None,
+    )
+
+
+FIRST = {mechanisms(cls): name for name, cls in reversed(ELEMENTWISE.items())}
+REPRESENTATIVES = {name: cls for name, cls in ELEMENTWISE.items() if name in FIRST.values()}
+"""The first algorithm of each combination of mechanisms, for tests of what is the framework's.
+
+What depends on an algorithm's mathematics is tested with all of them.
+"""
+
+FEW = [name for name in NAMES if name in REPRESENTATIVES or name not in ELEMENTWISE]
+"""The same, and those with a step of their own."""
 
 TORCH_OPTIM = {
     name.lower(): cls

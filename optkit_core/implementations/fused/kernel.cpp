@@ -3,7 +3,8 @@
 static void row(const Job &job, Index r, Index begin, Index end);
 
 // The processor fetches ahead by itself, but not beyond a page of memory, and tensors are small.
-static const Index BLOCK = 64;      // elements that are computed between two fetches
+// With blocks of 64 a step of plain SGD on large tensors took 1.2 times as long.
+static const Index BLOCK = 256;     // elements that are computed between two fetches
 static const Index DISTANCE = 256;  // elements, over the rows to come, that are fetched ahead
 
 struct Ahead {
