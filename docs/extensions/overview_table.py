@@ -60,6 +60,17 @@ def title(name: str) -> str:
 
 
 def summary(name: str) -> tuple[str, str]:
-    """Return what an algorithm does in a line, and where it was published."""
+    """Return what an algorithm does in a line, and a link to where it was published."""
     described = optkit.describe(name)
-    return described.summary, described.paper
+    words = described.summary
+    return f"{words[:1].upper()}{words[1:]}", linked(described.paper)
+
+
+def linked(paper: str) -> str:
+    """Return a publication as a link, which a narrow column can break, unlike an address.
+
+    >>> linked("Kingma & Ba 2015, https://arxiv.org/abs/1412.6980")
+    '`Kingma & Ba 2015 <https://arxiv.org/abs/1412.6980>`__'
+    """
+    words, _, address = paper.rpartition(", http")
+    return f"`{words} <http{address}>`__" if words else paper

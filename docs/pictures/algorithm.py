@@ -49,8 +49,8 @@ def _draw_path(axes: Axes, theme: Theme, surface: Surface, path: surfaces.Path) 
     axes.plot(x[:MARKED], y[:MARKED], "o", color=color, markersize=3, zorder=3)
     axes.plot(*surface.start, "o", color=theme.text, markersize=6, zorder=4)
     axes.plot(*surface.minimum, "*", color=goal, markersize=13, zorder=5)
-    rate = "" if path.rate is None else f", lr {path.rate:g}"
-    dress(axes, theme, f"{surface.name}: {path.loss:.0e} in {len(path.points) - 1} steps{rate}")
+    steps = f"{path.loss:.0e} in {len(path.points) - 1} steps"
+    dress(axes, theme, f"{surface.name}: {steps}{_rate_text(path.rate)}")
     axes.set_xlim(surface.x)
     axes.set_ylim(surface.y)
 
@@ -79,4 +79,9 @@ def _draw_curves(axes: Axes, theme: Theme, name: str, curves: tuple[digits.Curve
     axes.minorticks_off()
     axes.set_xlabel("passes over the training data")
     axes.set_ylabel("training loss")
-    dress(axes, theme, f"Training loss of {name} on handwritten digits")
+    rate = next((curve.rate for curve in curves if curve.name == name), None)
+    dress(axes, theme, f"Training loss of {name} on handwritten digits{_rate_text(rate)}")
+
+
+def _rate_text(rate: float | None) -> str:
+    return "" if rate is None else f", lr {rate:.2g}"

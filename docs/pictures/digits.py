@@ -9,18 +9,20 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 
 @attrs.frozen
 class Curve:
-    """How far an algorithm came: losses over passes, and the accuracy in the end."""
+    """How far an algorithm came: losses over passes, the accuracy in the end, and its rate."""
 
     name: str
     passes: tuple[float, ...]
     losses: tuple[float, ...]
     accuracy: float | None
+    rate: float | None
 
 
 @cache
@@ -42,10 +44,12 @@ def _compare(names: Sequence[str]) -> dict[str, list[dict[str, object]]]:
 
 def _curve(outcome: dict[str, object]) -> Curve:
     points: list[dict[str, float]] = outcome["curve"]  # type: ignore[assignment]
+    rate: dict[str, Any] = outcome["rate"]  # type: ignore[assignment]
     shown = [point for point in points if point["loss"] and point["loss"] > 0]
     return Curve(
         str(outcome["name"]),
         tuple(point["passes"] for point in shown),
         tuple(point["loss"] for point in shown),
         outcome["test_accuracy"],  # type: ignore[arg-type]
+        rate["lr"] if rate["source"] == "searched" else None,
     )
