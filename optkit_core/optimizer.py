@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self, SupportsIndex, overload
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from optkit_core import torch_private
-from optkit_core.copying import after_unpickling, copies, pickles
+from optkit_core.copying.copyable import Copyable
 from optkit_core.declaration.constructor import constructor
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
@@ -32,7 +32,7 @@ from optkit_core.step.profiling import observed
 from optkit_core.step.step_plan import BucketOptimizer
 
 
-class Optimizer(StatefulOptimizer):
+class Optimizer(Copyable, StatefulOptimizer):
     """Base of all optkit optimizers; a plugin derives from it or from `Elementwise`.
 
     A subclass declares hyperparameters and implements `advance`. The constructor, its
@@ -285,26 +285,3 @@ class Optimizer(StatefulOptimizer):
             Sources with their titles.
         """
         return ()
-
-    def __copy__(self) -> Self:
-        """Return an optimizer of the same groups and state, with hook tables of its own."""
-        return copies.shallow(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return an optimizer that shares nothing with this one, with the same hooks."""
-        return copies.deep(self, memo)
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        """Return what a pickle holds: every attribute and hook that can be pickled."""
-        return pickles.picklable(self, super().__reduce_ex__(protocol), int(protocol))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles take along; a subclass may take something out."""
-        return copies.attributes(self)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take in what `__getstate__` of this version or an older one returned."""
-        for name, value in state.items():
-            setattr(self, name, value)  # some may be slots
-        super().__setstate__({})
-        after_unpickling.revive(self)

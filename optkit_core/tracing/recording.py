@@ -18,8 +18,8 @@ from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.operations import OPERATIONS
 from optkit_core.tracing.operations.lookup import POWERS, UntraceableError, operation_of
 from optkit_core.tracing.operations.reductions import REDUCTIONS
-from optkit_core.tracing.passes import extents_of
 from optkit_core.tracing.program import Instruction, Program
+from optkit_core.tracing.reduction_passes import extents_of
 from optkit_core.tracing.scalar_program import TracedScalar
 
 Number = float | Tensor | TracedScalar

@@ -15,7 +15,7 @@ from optkit_core import Buffer, Elementwise, Layerwise, testing
 from optkit_core.implementations.fused import cpp_kernel
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.testing import assert_agree
-from optkit_core.tracing.passes import passes_of
+from optkit_core.tracing.reduction_passes import passes_of
 from optkit_core.tracing.trace import trace
 
 CPU = torch.device("cpu")

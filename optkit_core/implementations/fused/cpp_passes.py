@@ -14,7 +14,7 @@ import torch
 from optkit_core.implementations.fused.cpp_finish import FINISH, finish, identity
 from optkit_core.implementations.fused.cpp_values import COLUMN, ROW, ROW_BEGINS, Values, indented
 from optkit_core.tracing.extent import Extent
-from optkit_core.tracing.passes import Passes
+from optkit_core.tracing.reduction_passes import Passes
 
 OPENMP = {"plus": "+", "larger": "larger", "smaller": "smaller"}
 """What OpenMP calls the ways to combine two values."""

@@ -20,8 +20,8 @@ from optkit_core.implementations.fused.cpp_types import TYPES
 from optkit_core.native.libraries import with_layouts
 from optkit_core.tracing.operations import OPERATIONS
 from optkit_core.tracing.operations.lookup import expression
-from optkit_core.tracing.passes import passes_of
 from optkit_core.tracing.program import Instruction, Program
+from optkit_core.tracing.reduction_passes import passes_of
 
 COMPUTED = {torch.float32: "float", torch.float64: "double"}
 

@@ -10,7 +10,7 @@ from optkit_core.implementations.fused.cpp_types import TYPES
 from optkit_core.tracing.extent import DIMS, Extent
 from optkit_core.tracing.operations.lookup import expression
 from optkit_core.tracing.operations.reductions import REDUCTIONS
-from optkit_core.tracing.passes import Passes
+from optkit_core.tracing.reduction_passes import Passes
 
 ROW = Extent.BATCH | Extent.ROWS
 COLUMN = Extent.BATCH | Extent.COLUMNS

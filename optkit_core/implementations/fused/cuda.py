@@ -49,7 +49,7 @@ COUNTED_IN = torch.float64
 """The dtype of step counters that `source` writes a kernel for."""
 
 
-class Pass(NamedTuple):
+class KernelLaunches(NamedTuple):
     """One launch of the kernels of a program.
 
     Args:
@@ -188,7 +188,7 @@ def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
     return partial(_run, part.table, _passes(part.table, traces, keys), assign)
 
 
-def _recorded(part: Part) -> Pass:
+def _recorded(part: Part) -> KernelLaunches:
     """Return the launch for rows whose numbers are computed by compiled code."""
     table, numbers = part.table, part.numbers
     assert numbers is not None
@@ -201,7 +201,7 @@ def _recorded(part: Part) -> Pass:
 
 def _passes(
     table: AddressTable, traces: Mapping[RowKey, TracedRow], keys: Sequence[RowKey]
-) -> list[Pass]:
+) -> list[KernelLaunches]:
     """Return the launches for rows whose bodies are run: one for each branch that they take."""
     device = table.bucket.key.device
     given = {key: [on(device, number) for number in row.numbers] for key, row in traces.items()}
@@ -232,7 +232,7 @@ def _pass(
     given: Sequence[Sequence[Any]],
     ends: array[int],
     sets: array[int],
-) -> Pass:
+) -> KernelLaunches:
     """Return one launch, for which each set of numbers is given."""
     bucket, device = table.bucket, table.bucket.key.device
     require_supported(program)
@@ -249,10 +249,10 @@ def _pass(
     kernels = cuda_passes.compiled(signature, device) if program.stores else None
     if is_tabled:
         numbers = [tabled(given, device)]
-    return Pass(kernels, numbers, ends, sets if is_tabled else array("i"))
+    return KernelLaunches(kernels, numbers, ends, sets if is_tabled else array("i"))
 
 
-def _run(table: AddressTable, passes: Sequence[Pass], assign: Callable[[], None]) -> None:
+def _run(table: AddressTable, passes: Sequence[KernelLaunches], assign: Callable[[], None]) -> None:
     device, found_inf = table.bucket.key.device, table.bucket.found_inf
     flag = [] if found_inf is None else [found_inf.to(device, non_blocking=True)]
     with torch.accelerator.device_index(device.index):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 
 from optkit_core.tracing.extent import Extent
-from optkit_core.tracing.passes import Passes, passes_of
 from optkit_core.tracing.program import Instruction, Program
+from optkit_core.tracing.reduction_passes import Passes, passes_of
 
 CHUNK = 4096
 """Elements of a row that one program steps."""

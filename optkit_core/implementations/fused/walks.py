@@ -11,7 +11,7 @@ from optkit_core.selection.offer import UpdateBody
 from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.buffer_extents import buffer_extent
 from optkit_core.tracing.extent import Extent
-from optkit_core.tracing.passes import passes_of
+from optkit_core.tracing.reduction_passes import passes_of
 from optkit_core.tracing.trace import trace_bucket
 
 
