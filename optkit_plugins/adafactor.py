@@ -128,9 +128,9 @@ class Adafactor(Layerwise):
         if hasattr(s, "row_var"):
             for mean, dim in ((s.row_var, -1), (s.col_var, -2)):
                 norm = g.norm(dim=dim, keepdim=True)
-                mean.lerp_(norm.square_().div_(g.size(dim)), decay)
+                mean.lerp_(norm.square().div_(g.size(dim)), decay)
             square = s.row_var * s.col_var
-            square.div_(s.row_var.mean(dim=-2, keepdim=True).clamp_(min=eps1))
+            square.div_(s.row_var.mean(dim=-2, keepdim=True).clamp(min=eps1))
         else:
             square = s.variance.lerp_(g * g, decay).clone()
         u = square.clamp_(min=eps1 * eps1).rsqrt_().mul_(g)

@@ -19,8 +19,6 @@ from docs.extensions.overview_table import overview, title
 from docs.extensions.public_names import public_name
 from docs.pictures import algorithm as pictures
 from docs.pictures.surfaces import SURFACES
-from optkit_core import Buffer
-from optkit_core.checkpoint.schema import schema_of
 from optkit_core.selection.capabilities import DEVICES
 
 PAGES = Path(__file__).parents[1] / "algorithms"
@@ -132,27 +130,12 @@ def state(name: str) -> list[str]:
     described, algorithm = optkit.describe(name), optkit.get(name)
     if not described.buffers:
         return ["It keeps none." if described.schema else "Its state isn't declared.", ""]
-    declared = schema_of(algorithm).buffers
     rows = [
-        (f"``{b.name}``", b.doc, *existence(declared[b.name]), b.shape, b.dtype, b.device)
+        (f"``{b.name}``", b.doc, b.when, b.init, b.shape, b.dtype, b.device)
         for b in described.buffers
     ]
     columns = ("buffer", "what it is", "exists", "starts from", "shape", "dtype", "device")
     return [f"Schema ``{described.schema}``.", "", *table(columns, rows), *estimates(algorithm)]
-
-
-def existence(buffer: Buffer) -> tuple[str, str]:
-    """Return when a buffer exists, and what it starts from."""
-    if callable(buffer.when):
-        exists = "as the parameter and its group decide"
-    else:
-        exists = f"with ``{buffer.when}``" if buffer.when else "always"
-    if callable(buffer.init):
-        return exists, "a function of the parameter"
-    if isinstance(buffer.init, str):
-        return exists, f"``{buffer.init}``"
-    set_by = "set in the first step" if buffer.init is None else str(buffer.init)
-    return ("when it is written", "") if buffer.optional else (exists, set_by)
 
 
 def estimates(algorithm: type[Any]) -> list[str]:

@@ -85,10 +85,10 @@ def _hyperparameters(description: Description) -> Table:
 
 def _buffers(description: Description) -> Table:
     table = plain_table()
-    for title in ("Name", "Kind", "Dtype", "Starts as"):
+    for title in ("Name", "Exists", "Kind", "Dtype", "Starts as"):
         table.add_column(title, overflow="fold")
     for item in description.buffers:
-        table.add_row(item.name, item.kind, item.dtype, item.init)
+        table.add_row(item.name, item.when, item.kind, item.dtype, item.init)
     return table
 
 

@@ -56,6 +56,7 @@ class BufferInfo:
         shape: the rule for its shape.
         device: the rule for its device.
         since: the version of the schema that brought it.
+        when: under which condition a parameter has it.
     """
 
     name: str
@@ -66,6 +67,7 @@ class BufferInfo:
     shape: str = ""
     device: str = ""
     since: int = 1
+    when: str = "always"
 
 
 @attrs.frozen
@@ -188,13 +190,22 @@ def _buffer(name: str, item: Buffer) -> BufferInfo:
         item.rules.shape_rule,
         item.rules.device_rule,
         item.since,
+        _condition(item),
     )
 
 
 def _start(item: Buffer) -> str:
     if callable(item.init):
         return "a function of the parameter"
+    if item.is_set_by_body:
+        return "set in the first step"
     return "when it is written" if item.optional else str(item.init)
+
+
+def _condition(item: Buffer) -> str:
+    if callable(item.when):
+        return "as the parameter and its group decide"
+    return f"with {item.when}" if item.when else "always"
 
 
 def _implementations(algorithm: type[Optimizer]) -> tuple[str, ...]:

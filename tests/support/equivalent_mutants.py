@@ -13,6 +13,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "optkit_plugins.adafactor.Adafactor.update": {
         "for mean, dim in ((s.row_var, -1), (s.col_var, -2)): -> "
         "for mean, dim in ((s.col_var, -2), (s.row_var, -1)):": "each is updated by itself",
+        "mean.lerp_(norm.square().div_(g.size(dim)), decay) -> "
+        "mean.lerp_(norm.square_().div_(g.size(dim)), decay)": (
+            "nobody else holds the norm; a distributed tensor alone refuses it"
+        ),
         "clip = (u.norm().double() / (size * h.d)).clamp_min(1.0) -> "
         "clip = (u.norm() / (size * h.d)).clamp_min(1.0)": DOUBLE,
         "alpha = (p.norm().double() / size).clamp_min(h.eps[1]) * rho -> "
