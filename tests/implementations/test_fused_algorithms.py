@@ -49,8 +49,8 @@ class Varied(Elementwise):
 
 
 # No dtype rounds these rates, from which Rprop's steps start.
-RATE, SMALL = {"lr": 2**-3}, {"lr": 2**-7}
-OPTIONS = {"weight_decay": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.25, **SMALL}
+RATE, SMALL = {"lr": 2**-3}, {"lr": 5 * 2**-9}
+OPTIONS = {"weight_decay": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.25}
 SHIPPED = [
     pytest.param(cls, declared(name, **options), id=name + kind)
     for name, cls in ELEMENTWISE.items()
@@ -137,6 +137,8 @@ def test_half_types_are_stepped_in_float32(
     wide = [torch.nn.Parameter(p.detach().float()) for p in params]
     if isinstance(algorithm.default_values.get("eps"), tuple):
         options = {**options, "eps": (1e-7, 1e-3)}  # by default it is that of the dtype
+    if "lr" in algorithm.default_values:
+        options = {**SMALL, **options}
     ours = algorithm(params, implementation="fused", **options)
     reference = algorithm(wide, implementation="forloop", **options)
     ulp = torch.finfo(dtype).eps
