@@ -107,12 +107,14 @@ def _run_differentiable(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         wide, g, *tensors = widened((p, g, *(state[name] for name in names)))
         values = [Recorded(tensor, replaceable=True) for tensor in tensors]
         # A body that reads its parameter, by a norm say, has autograd save what it read.
-        parameter = Recorded(wide.clone() if wide is p else wide, replaceable=True)
+        start = wide.clone() if wide is p else wide
+        parameter = Recorded(start, replaceable=True)
         view = StateView(bucket.is_new)
         cells = scalar_buffers.cells_of(state, bucket.scalars, shown_to_autograd)
         view.show(dict(zip(names, values, strict=True)), cells)
         algorithm.update(parameter, Recorded(bucket.directed(g)), view, h, t)
-        p.copy_(parameter.tensor)  # which stays the same tensor, in its own dtype
+        if parameter.tensor is not start:
+            p.copy_(parameter.tensor)  # which stays the same tensor, in its own dtype
         for name, value in zip(names, values, strict=True):
             new = value.tensor.to(state[name].dtype)
             kept[name] = torch.view_as_complex(new) if kept[name].is_complex() else new

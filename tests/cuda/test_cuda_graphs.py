@@ -87,9 +87,10 @@ def test_a_graph_replays_what_was_captured(device: torch.device, name: str, grou
             step()
         assert all((some == -1).all() for some in waste)
         found.append([p.detach().cpu() for p in params])
-        found[-1] += [optimizer.state[p]["step"].cpu() for p in params]
+        states = [optimizer.state[p] for p in params]
+        found[-1] += [state["step"].cpu() for state in states if "step" in state]
     assert_agree(found[0], found[1])
-    assert found[0][-1] == 6
+    assert not ALGORITHMS[name].counts_steps or found[0][-1] == 6
 
 
 @pytest.mark.parametrize("name", FLAT_FEW)

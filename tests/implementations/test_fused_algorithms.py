@@ -19,7 +19,7 @@ from processes import python
 from torch import Tensor
 
 import optkit
-from optkit_core import BucketKey, Buffer, Elementwise, at_least, hyperparameter
+from optkit_core import BucketKey, Buffer, Elementwise, WithTotals, at_least, hyperparameter
 from optkit_core.implementations.fused import cpp_kernel
 from optkit_core.native import cache
 from optkit_core.testing import assert_agree
@@ -48,9 +48,9 @@ class Varied(Elementwise):
         s.mean.mul_(0.9).add_(g, alpha=0.1 / (1 + 0.5**t)).addcmul_(g, s.largest, value=0.01)
 
 
-# No dtype rounds this rate, from which Rprop's steps start.
-RATE = {"lr": 0.125}
-OPTIONS = {"weight_decay": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.25, **RATE}
+# No dtype rounds these rates, from which Rprop's steps start.
+RATE, SMALL = {"lr": 2**-3}, {"lr": 5 * 2**-9}
+OPTIONS = {"weight_decay": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.25}
 SHIPPED = [
     pytest.param(cls, declared(name, **options), id=name + kind)
     for name, cls in ELEMENTWISE.items()
@@ -131,10 +131,14 @@ def test_half_types_are_stepped_in_float32(
     algorithm: Any, options: Any, dtype: torch.dtype
 ) -> None:
     """A step is that of float32 copies, rounded once: to the unit in the last place."""
+    if issubclass(algorithm, WithTotals):
+        pytest.skip("what it measures is rounded before it is updated with")
     params = parameters(dtype)
     wide = [torch.nn.Parameter(p.detach().float()) for p in params]
     if isinstance(algorithm.default_values.get("eps"), tuple):
         options = {**options, "eps": (1e-7, 1e-3)}  # by default it is that of the dtype
+    if "lr" in algorithm.default_values:
+        options = {**SMALL, **options}
     ours = algorithm(params, implementation="fused", **options)
     reference = algorithm(wide, implementation="forloop", **options)
     ulp = torch.finfo(dtype).eps

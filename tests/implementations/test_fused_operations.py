@@ -241,7 +241,7 @@ UNTRACEABLE: dict[str, tuple[Call, str]] = {
     "unknown method": (lambda x, y, z: x.digamma(), r"digamma\(\)"),
     "unknown function": (lambda x, y, z: torch.zeros_like(x), r"zeros_like\(\)"),
     "attribute": (lambda x, y, z: x.to(y.dtype), "dtype"),
-    "number of a tensor": (lambda x, y, z: x * float(x.numel()), r"numel\(\)"),
+    "number of a tensor": (lambda x, y, z: x * float(x.numel()), "can't be traced: float"),
     "remainder": (lambda x, y, z: x % 2, r"remainder\(\)"),
     "index": (lambda x, y, z: x[:], "can't be traced"),
     "tensor of a shape": (lambda x, y, z: x + torch.ones(2), "in a tensor operation"),
