@@ -10,7 +10,7 @@ from typing import Any
 import damage
 import pytest
 import torch
-from algorithms import ELEMENTWISE, NAMES
+from algorithms import ELEMENTWISE, NAMES, with_state
 from states import fingerprint, state_of
 
 import optkit
@@ -29,7 +29,8 @@ def small(name: str, steps: int) -> Any:
     shapes = [(3, 2), (5,), ()]
     params = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
     groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.5}]
-    optimizer = optkit.create(name, groups if name in ELEMENTWISE else groups[:1])
+    own = groups if name in ELEMENTWISE else groups[:1]
+    optimizer = optkit.create(name, own, **with_state(name))
     for _ in range(steps):
         for p in params:
             p.grad = torch.randn(p.shape, generator=generator)

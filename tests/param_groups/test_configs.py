@@ -271,7 +271,7 @@ print(loaded())
 from optkit import Adamax
 print("optkit_plugins.adamax" in loaded(), "optkit_plugins.adagrad" in loaded())
 try:
-    optkit.Adam
+    optkit.Adams
 except AttributeError as error:
     print(error)
 """,
@@ -280,7 +280,7 @@ except AttributeError as error:
     assert printed.splitlines() == [
         "['optkit']",
         "True False",
-        "module 'optkit' has no attribute 'Adam'",
+        "module 'optkit' has no attribute 'Adams'",
     ]
 
 

@@ -179,7 +179,9 @@ def some(rng: Random, items: Any) -> Any:
 def drop_state_entry(state: Any, rng: Random) -> None:
     own = some(rng, state["state"].values())
     own.pop("al", None)  # room for what L-BFGS computes anew, which may be missing
-    del own[some(rng, own)]
+    # Without a counter, an empty state is that of a parameter before its first gradient.
+    if len(own) > 1:
+        del own[some(rng, own)]
 
 
 def rename_state_entry(state: Any, rng: Random) -> None:
@@ -256,7 +258,9 @@ def wrong_hyperparameter(state: Any, rng: Random) -> None:
     group = some(rng, state["param_groups"])
     name = rng.choice([key for key in ("lr", "eps", "betas", "history_size") if key in group])
     wrong = rng.choice((math.nan, math.inf, -1.0, "0.1", None, [], {}, object(), (0.9, 1.2), 1j))
-    group[name] = wrong
+    # Adafactor's eps is a pair, and this is one that it may be.
+    if not (name == "eps" and isinstance(group[name], tuple) and isinstance(wrong, tuple)):
+        group[name] = wrong
 
 
 def no_dict(state: Any, rng: Random) -> None:

@@ -60,6 +60,8 @@ class ScalarKind(TensorKind):
             yield Mismatch(reason)
         elif self.buffer_name == STEP and not _is_count(number := _number(value)):
             yield Mismatch(f"must be a whole number of steps, got {number!r:.40}")
+        elif _is_too_large(value, self.dtype_of(parameter)):
+            yield Mismatch(f"must be one number, got {value!r:.40}, which is too large")
 
     def check_keys(
         self, values: Sequence[Any], parameter_keys: Sequence[int]
@@ -96,6 +98,12 @@ def _not_a_number(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return f"must be one number, got {value!r:.40}"
     return None
+
+
+def _is_too_large(value: Any, dtype: torch.dtype) -> bool:
+    """Whether a finite number of Python's is beyond the largest one of a dtype."""
+    limit = torch.finfo(dtype).max
+    return not isinstance(value, Tensor) and limit < abs(value) < math.inf
 
 
 def _number(value: Any) -> Any:
