@@ -7,12 +7,14 @@ from typing import Any
 import interpreted
 import pytest
 import torch
+from algorithms import FLAT
 from interpreted import needed
 from reducing import LARGEST, ROWS, WHOLE, Shaped, Whole, reducing
 from torch import Tensor
 
 import optkit
 import optkit_core
+from optkit_core import Elementwise
 from optkit_core.implementations import fused
 from optkit_core.implementations.fused.triton_signature import CHUNK
 from optkit_core.step.bucket_key import BucketKey
@@ -54,7 +56,10 @@ def test_the_largest_of_a_tensor(name: str, interpreter: None) -> None:
     assert_agree(stepped(cls, torch.float32, shapes, implementation="fused"), wanted)
 
 
-@pytest.mark.parametrize("name", ["lamb", "lars"])
+REDUCING = [name for name, cls in FLAT.items() if not issubclass(cls, Elementwise)]
+
+
+@pytest.mark.parametrize("name", REDUCING)
 def test_groups_and_counters_of_the_device(name: str, interpreter: None) -> None:
     results: Any = []
     for implementation, capturable in (("forloop", False), ("fused", False), ("fused", True)):
