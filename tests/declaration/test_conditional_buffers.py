@@ -167,6 +167,21 @@ def test_a_condition_may_change_between_steps(implementation: str) -> None:
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_a_plan_ends_where_a_condition_changes(implementation: str) -> None:
+    """With every gradient there in each step, nothing else would end it."""
+    params, others = params_of(), params_of()
+    optimizer = Momentum(params, implementation=implementation)
+    reference = torch.optim.SGD(others, lr=1e-2, foreach=False)
+    for momentum in [0.0, 0.0, 0.0, 0.9, 0.9, 0.9, 0.0, 0.0]:
+        for each, own in ((optimizer, params), (reference, others)):
+            each.param_groups[0]["momentum"] = momentum
+            for p in own:
+                p.grad = torch.ones_like(p)
+            each.step()
+        testing.assert_agree(params, others)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_only_who_needs_a_buffer_has_it(implementation: str) -> None:
     params = params_of()
     groups = [{"params": params[:2]}, {"params": params[2:], "amsgrad": True}]
