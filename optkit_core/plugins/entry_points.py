@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 import warnings
-from importlib.metadata import EntryPoint, entry_points
 
 from optkit_core.checkpoint import conversion_registry
 from optkit_core.errors import PluginError, PluginWarning, UnknownAlgorithmError
-from optkit_core.plugins import hook_calls
-from optkit_core.plugins.registry import AlgorithmEntry, is_disabled, owner, registry
+from optkit_core.plugins import hook_calls, installed
+from optkit_core.plugins.installed import InstalledPlugin
+from optkit_core.plugins.registry import AlgorithmEntry, is_disabled, registry
 
 PLUGINS = "optkit.plugins"
 
@@ -35,9 +35,9 @@ def load_all() -> None:
         if _begun:
             return
         _begun = True
-        for entry_point in entry_points(group=PLUGINS):
-            if not is_disabled(entry_point.name, owner(entry_point)[0]):
-                _load(entry_point)
+        for plugin in installed.plugins(PLUGINS):
+            if not is_disabled(plugin.name, plugin.provider.name):
+                _load(plugin)
         _finished = True
 
 
@@ -113,12 +113,12 @@ def unregister_plugin(name: str) -> None:
     hook_calls.manager.unregister(name=name)
 
 
-def _load(entry_point: EntryPoint) -> None:
+def _load(plugin: InstalledPlugin) -> None:
     """Load one whole plugin; a failure becomes a warning, for it breaks only itself."""
     try:
-        register_plugin(hook_calls.load(entry_point), entry_point.name)
+        register_plugin(hook_calls.load(plugin), plugin.name)
     # Enough for `sys.exit` too: both calls have made a PluginError of it by now.
     except Exception as error:
         said = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
-        source = f"plugin {entry_point.name!r} of distribution {hook_calls.provider(entry_point)}"
+        source = f"plugin {plugin.name!r} of distribution {plugin.provider}"
         warnings.warn(f"{source} is left out: {said}{error}", PluginWarning, stacklevel=2)

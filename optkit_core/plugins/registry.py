@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
 
 import attrs
 import torch
@@ -18,10 +16,14 @@ from optkit_core.errors import (
     UnknownAlgorithmError,
     did_you_mean,
 )
-from optkit_core.plugins import hook_calls
+from optkit_core.plugins import hook_calls, installed
+from optkit_core.plugins.installed import InstalledPlugin, Scan
 from optkit_core.plugins.registrar import Registrar
 
 ALGORITHMS = "optkit.algorithms"
+
+OWN = "optkit"
+"""The distribution whose names nobody can take away."""
 
 
 def normalized(name: str) -> str:
@@ -53,7 +55,7 @@ class AlgorithmEntry:
     version: str
     location: str
     algorithm: type[torch.optim.Optimizer] | None = None
-    entry_point: EntryPoint | None = None
+    plugin: InstalledPlugin | None = None
 
     @property
     def qualified(self) -> str:
@@ -65,6 +67,11 @@ class AlgorithmEntry:
         """Whether ``OPTKIT_DISABLE_PLUGINS`` names it."""
         return is_disabled(self.name, self.provider)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it ships with optkit: its name is nobody else's, whoever claims it."""
+        return self.plugin is not None and normalized(self.provider) == OWN
+
 
 class Registry:
     """Algorithms by name: those of the metadata and those registered at run time."""
@@ -74,7 +81,7 @@ class Registry:
         self._added: dict[str, list[AlgorithmEntry]] = {}
         # By distribution and name, since several distributions may claim one name.
         self._imported: dict[str, type[torch.optim.Optimizer]] = {}
-        self._scanned: tuple[tuple[str, ...], dict[str, list[AlgorithmEntry]]] | None = None
+        self._scanned: tuple[Scan, dict[str, list[AlgorithmEntry]]] | None = None
         # Reentrant: a module may look up another algorithm while it is imported for its own.
         self._lock = threading.RLock()
 
@@ -172,15 +179,17 @@ class Registry:
             matching = [e for e in both if normalized(e.provider) == normalized(provider)]
         else:
             matching = added or declared
-        return [entry for entry in matching if not entry.is_disabled]
+        enabled = [entry for entry in matching if not entry.is_disabled]
+        # What other distributions claim stands behind; "distribution:name" still finds it.
+        return [entry for entry in enabled if entry.is_own] or enabled
 
     def _declared(self) -> dict[str, list[AlgorithmEntry]]:
-        path = tuple(sys.path)  # what is installed depends on it, and a notebook may extend it
-        if self._scanned is None or self._scanned[0] != path:
-            scanned: dict[str, list[AlgorithmEntry]] = {}
-            for entry_point in entry_points(group=ALGORITHMS):
-                scanned.setdefault(normalized(entry_point.name), []).append(_entry(entry_point))
-            self._scanned = (path, scanned)
+        scan = installed.scan()
+        if self._scanned is None or self._scanned[0] is not scan:
+            declared: dict[str, list[AlgorithmEntry]] = {}
+            for plugin in scan.of(ALGORITHMS):
+                declared.setdefault(normalized(plugin.name), []).append(_entry(plugin))
+            self._scanned = (scan, declared)
         return self._scanned[1]
 
     def _unknown(self, name: str) -> UnknownAlgorithmError:
@@ -205,16 +214,14 @@ class Registry:
 registry = Registry()
 
 
-def _entry(entry_point: EntryPoint) -> AlgorithmEntry:
-    name, version = owner(entry_point)
-    return AlgorithmEntry(
-        entry_point.name, name, version, entry_point.value, entry_point=entry_point
-    )
+def _entry(plugin: InstalledPlugin) -> AlgorithmEntry:
+    provider, location = plugin.provider, plugin.entry_point.value
+    return AlgorithmEntry(plugin.name, provider.name, provider.version, location, plugin=plugin)
 
 
 def _import(entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
-    assert entry.entry_point is not None
-    algorithm = hook_calls.load(entry.entry_point)
+    assert entry.plugin is not None
+    algorithm = hook_calls.load(entry.plugin)
     _check_class(f"{entry.location} of distribution {entry.provider}", algorithm, PluginError)
     # A class may implement hooks in its body; to import it is what makes them fire.
     if not hook_calls.manager.is_registered(algorithm):
@@ -240,9 +247,3 @@ def check_name(name: str) -> None:
         raise RegistrationError(
             f"an algorithm's name must be letters, digits, '-' and '_', got {name!r}."
         )
-
-
-def owner(entry_point: EntryPoint) -> tuple[str, str]:
-    """Return a distribution's name and version; a broken one may lack them."""
-    dist = entry_point.dist
-    return (dist.name or "unknown", dist.version or "") if dist is not None else ("unknown", "")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import functools
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 import optkit_core
 from optkit_core import api
 from optkit_core.plugins import entry_points as entry_points
-from optkit_core.plugins import hook_calls, hookspecs
+from optkit_core.plugins import hook_calls, hookspecs, installed
 from optkit_core.plugins import registry as registries
 
 OPTIMIZER = """
@@ -98,15 +97,20 @@ FEW = ["adagrad", "adamax", "lbfgs"]
 """Those of the algorithms that ship which a world knows, however many more there are."""
 
 
-def few_entry_points(group: str) -> list[EntryPoint]:
+def few_plugins(scanned: installed.Scan) -> installed.Scan:
     """Return what is installed, but for other algorithms that ship."""
-    found = importlib.metadata.entry_points(group=group)
-    return [e for e in found if e.name in FEW or not e.value.startswith("optkit_plugins.")]
+    kept = [
+        plugin
+        for plugin in scanned.plugins
+        if plugin.name in FEW or not plugin.entry_point.value.startswith("optkit_plugins.")
+    ]
+    return installed.Scan(tuple(kept), scanned.providers)
 
 
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Yield a world; make it a fixture by ``world = pytest.fixture(distributions.world)``."""
-    monkeypatch.setattr(registries, "entry_points", few_entry_points)
+    scanned = functools.cache(lambda path: few_plugins(installed.look_up()))
+    monkeypatch.setattr(installed, "scan", lambda: scanned(tuple(sys.path)))
     fresh = registries.Registry()
     for module in (api, entry_points, registries):
         monkeypatch.setattr(module, "registry", fresh)
