@@ -147,9 +147,7 @@ def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[
     entries = list(registry.entries())
     keys = [normalized(entry.name) for entry in entries]
     return sorted(
-        entry.name
-        if entry.is_own or keys.count(normalized(entry.name)) == 1
-        else entry.qualified
+        entry.name if entry.is_own or keys.count(normalized(entry.name)) == 1 else entry.qualified
         for entry in entries
         if _fits(entry, pattern) and not any(_fits(entry, item) for item in unwanted)
     )

@@ -11,7 +11,7 @@ import warnings
 
 from optkit_core.checkpoint import conversion_registry
 from optkit_core.errors import PluginError, PluginWarning, UnknownAlgorithmError
-from optkit_core.plugins import hook_calls, installed
+from optkit_core.plugins import hook_calls, import_limit, installed
 from optkit_core.plugins.installed import InstalledPlugin
 from optkit_core.plugins.registry import AlgorithmEntry, is_disabled, registry
 
@@ -27,6 +27,9 @@ def load_all() -> None:
     """Load every whole plugin that isn't disabled, at the first call; other threads wait.
 
     A plugin that creates optimizers while it is loaded comes here again, and goes on.
+
+    Raises:
+        ConfigError: the limit of time isn't a number of seconds.
     """
     global _begun, _finished
     if _finished:
@@ -34,10 +37,11 @@ def load_all() -> None:
     with _lock:
         if _begun:
             return
+        limit = import_limit.seconds()
         _begun = True
         for plugin in installed.plugins(PLUGINS):
             if not is_disabled(plugin.name, plugin.provider.name):
-                _load(plugin)
+                _load(plugin, limit)
         _finished = True
 
 
@@ -113,12 +117,13 @@ def unregister_plugin(name: str) -> None:
     hook_calls.manager.unregister(name=name)
 
 
-def _load(plugin: InstalledPlugin) -> None:
+def _load(plugin: InstalledPlugin, limit: float) -> None:
     """Load one whole plugin; a failure becomes a warning, for it breaks only itself."""
     try:
-        register_plugin(hook_calls.load(plugin), plugin.name)
+        with import_limit.limited(limit):
+            register_plugin(hook_calls.load(plugin), plugin.name)
     # Enough for `sys.exit` too: both calls have made a PluginError of it by now.
-    except Exception as error:
+    except (Exception, import_limit.ImportTimeoutError) as error:
         said = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
         source = f"plugin {plugin.name!r} of distribution {plugin.provider}"
         warnings.warn(f"{source} is left out: {said}{error}", PluginWarning, stacklevel=2)

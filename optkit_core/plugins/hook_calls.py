@@ -87,7 +87,7 @@ def disabled() -> frozenset[str]:
 
 
 def load(plugin: InstalledPlugin) -> Any:
-    """Import what a plugin's entry point names; a module that calls ``sys.exit`` has failed to load.
+    """Import what an entry point names; a module that calls ``sys.exit`` has failed to load.
 
     Raises:
         PluginError: the import failed; names the distribution and the cause.
