@@ -72,6 +72,11 @@ class AlgorithmEntry:
         """Whether it ships with optkit: its name is nobody else's, whoever claims it."""
         return self.plugin is not None and normalized(self.provider) == OWN
 
+    @property
+    def is_of_others(self) -> bool:
+        """Whether another distribution brings it, by its metadata."""
+        return self.plugin is not None and not self.is_own
+
 
 class Registry:
     """Algorithms by name: those of the metadata and those registered at run time."""

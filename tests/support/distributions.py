@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ def install(
     algorithms: Mapping[str, str] | None = None,
     plugins: Mapping[str, str] | None = None,
     modules: Mapping[str, str] | None = None,
+    requires: Sequence[str] = (),
+    metadata: str | None = None,
+    entry_points: str | None = None,
 ) -> None:
     """Write a distribution with its metadata and modules into the folder `root`.
 
@@ -52,12 +55,20 @@ def install(
         algorithms: entry points of the group ``optkit.algorithms``.
         plugins: entry points of the group ``optkit.plugins``.
         modules: the source of each module, by name.
+        requires: what the distribution asks for.
+        metadata: other contents of that file; ``""`` for no file.
+        entry_points: other contents of that file.
     """
     info = root / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    if metadata is None:
+        headers = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        metadata = "\n".join([*headers, *(f"Requires-Dist: {line}" for line in requires), ""])
+    if metadata:
+        (info / "METADATA").write_text(metadata)
     groups = {"optkit.algorithms": algorithms or {}, "optkit.plugins": plugins or {}}
-    (info / "entry_points.txt").write_text("\n".join(_section(*item) for item in groups.items()))
+    sections = "\n".join(_section(*item) for item in groups.items())
+    (info / "entry_points.txt").write_text(sections if entry_points is None else entry_points)
     files = {f"{module}.py": source for module, source in (modules or {}).items()}
     for file, source in files.items():
         (root / file).write_text(source)
