@@ -141,7 +141,7 @@ def _is_torchs(factory: Any) -> bool:
 
 
 def _names_known_to(factory: Any) -> dict[str, Any]:
-    function = vars(factory).get("__init__") if isinstance(factory, type) else factory
+    function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
     names: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
     return names
 

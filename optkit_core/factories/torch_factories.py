@@ -27,7 +27,10 @@ LAST_EPOCH: Declared = {
 }
 GAMMA: Declared = {"gamma": (RATE, "what the rate is multiplied by")}
 MOMENTA: Declared = {
-    "cycle_momentum": (boolean(), "whether momentum, or the first of betas, moves against the rate"),
+    "cycle_momentum": (
+        boolean(),
+        "whether momentum, or the first of betas, moves against the rate",
+    ),
     "base_momentum": (PerGroup(MOMENTUM), "the lowest momentum, at the highest rate"),
     "max_momentum": (PerGroup(MOMENTUM), "the highest momentum, at the lowest rate"),
 }
@@ -192,7 +195,7 @@ PAGES = "https://docs.pytorch.org/docs/stable/generated"
 def page_of(factory: Any) -> str:
     """Return the address of torch's page about one of its classes, ``""`` for another one.
 
-    >>> page_of(lr_scheduler.StepLR)[-48:]
+    >>> page_of(lr_scheduler.StepLR)[-46:]
     'generated/torch.optim.lr_scheduler.StepLR.html'
     """
     if not isinstance(factory, type) or factory not in TORCH:

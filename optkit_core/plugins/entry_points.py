@@ -1,7 +1,7 @@
 """Whole plugins: found by their entry points, loaded once on first need, each on its own.
 
-A whole plugin registers algorithms, schedules and averagings by its hook `optkit_register`, and watches optimizers by
-the others. One that fails to load breaks only itself.
+A whole plugin registers algorithms, schedules and averagings by its hook `optkit_register`, and
+watches optimizers by the others. One that fails to load breaks only itself.
 """
 
 from __future__ import annotations
