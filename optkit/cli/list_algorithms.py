@@ -10,11 +10,12 @@ from typing import Any
 import attrs
 
 import optkit
-from optkit.cli.isolation import PATIENCE, isolated
+from optkit.cli.isolation import PATIENCE, IsolatedOutcome, isolated
 from optkit.cli.tables import console, pairs, plain_table
 from optkit.cli.user_errors import OptionError
 from optkit_core.errors import OptkitError, did_you_mean
 from optkit_core.plugins.description import Description
+from optkit_core.plugins.hook_calls import DISABLED
 from optkit_core.plugins.registry import registry
 
 COLUMNS = (
@@ -123,7 +124,15 @@ def _ending(names: Sequence[str]) -> dict[str, str]:
         return {}
     with isolated(_import, others, PATIENCE) as outcomes:
         tried = zip(others, outcomes, strict=True)
-        return {name: outcome.failure for name, outcome in tried if outcome.failure}
+        return {name: _told(name, outcome) for name, outcome in tried if outcome.failure}
+
+
+def _told(name: str, outcome: IsolatedOutcome) -> str:
+    entry = registry.find(name)
+    return (
+        f"{entry.location} of distribution {entry.provider} {entry.version}: {outcome.failure}. "
+        f"Repair or remove that distribution, or set {DISABLED}={entry.qualified}."
+    )
 
 
 def _import(name: str) -> None:

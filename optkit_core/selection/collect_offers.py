@@ -54,7 +54,7 @@ def names_of_all() -> list[str]:
     limit = import_limit.seconds()
     for entry in registry.entries():
         with contextlib.suppress(PluginError), import_limit.limited(limit):
-            registry.algorithm(entry)
+            registry.load(entry)
     return names_of_loaded()
 
 

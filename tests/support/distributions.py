@@ -13,7 +13,6 @@ import pluggy
 import pytest
 
 import optkit_core
-from optkit_core import api
 from optkit_core.plugins import entry_points as entry_points
 from optkit_core.plugins import hook_calls, hookspecs, installed
 from optkit_core.plugins import registry as registries
@@ -40,6 +39,8 @@ def install(
     *,
     version: str = "1.0",
     algorithms: Mapping[str, str] | None = None,
+    schedules: Mapping[str, str] | None = None,
+    averagings: Mapping[str, str] | None = None,
     plugins: Mapping[str, str] | None = None,
     modules: Mapping[str, str] | None = None,
     requires: Sequence[str] = (),
@@ -53,6 +54,8 @@ def install(
         name: the distribution's name.
         version: its version.
         algorithms: entry points of the group ``optkit.algorithms``.
+        schedules: those of the group ``optkit.schedules``.
+        averagings: those of the group ``optkit.averagings``.
         plugins: entry points of the group ``optkit.plugins``.
         modules: the source of each module, by name.
         requires: what the distribution asks for.
@@ -66,7 +69,12 @@ def install(
         metadata = "\n".join([*headers, *(f"Requires-Dist: {line}" for line in requires), ""])
     if metadata:
         (info / "METADATA").write_text(metadata)
-    groups = {"optkit.algorithms": algorithms or {}, "optkit.plugins": plugins or {}}
+    groups = {
+        "optkit.algorithms": algorithms or {},
+        "optkit.schedules": schedules or {},
+        "optkit.averagings": averagings or {},
+        "optkit.plugins": plugins or {},
+    }
     sections = "\n".join(_section(*item) for item in groups.items())
     (info / "entry_points.txt").write_text(sections if entry_points is None else entry_points)
     files = {f"{module}.py": source for module, source in (modules or {}).items()}
@@ -122,15 +130,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Yield a world; make it a fixture by ``world = pytest.fixture(distributions.world)``."""
     scanned = functools.cache(lambda path: few_plugins(installed.look_up()))
     monkeypatch.setattr(installed, "scan", lambda: scanned(tuple(sys.path)))
-    fresh = registries.Registry()
-    for module in (api, entry_points, registries):
-        monkeypatch.setattr(module, "registry", fresh)
+    for known in registries.REGISTRIES.values():
+        # What is in it, and not the registry itself, which many modules have by name.
+        monkeypatch.setattr(known, "__dict__", vars(registries.Registry(known.kind)))
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     monkeypatch.setattr(hook_calls, "manager", manager)
     for flag in ("_begun", "_finished"):
         monkeypatch.setattr(entry_points, flag, False)
-    made = World(tmp_path, monkeypatch, fresh)
+    made = World(tmp_path, monkeypatch, registries.registry)
     yield made
     for name in made.imported():
         del sys.modules[name]

@@ -9,7 +9,8 @@ import attrs
 from optkit.cli.doctor.distribution_report import DistributionReport
 from optkit.cli.doctor.findings import Finding
 from optkit_core.plugins import hook_calls
-from optkit_core.plugins.registry import OWN, normalized
+from optkit_core.plugins.kinds import normalized
+from optkit_core.plugins.registry import OWN
 
 PLUGIN = "plugin"
 """The kind of whole plugins, of which one registers further names."""

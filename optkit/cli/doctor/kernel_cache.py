@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import attrs
 
@@ -33,17 +32,17 @@ class KernelCache:
 def examine_cache() -> KernelCache:
     """Return what there is, in the first directory that can be written to."""
     try:
-        path, reason = cache_dirs.writable(), ""
+        path, reason = str(cache_dirs.writable()), ""
     except OptkitError as error:
         path, reason = _first_candidate(), str(error)
     libraries = cache.files() if not reason else []
     size = sum(library.stat().st_size for library in libraries)
-    return KernelCache(str(path), len(libraries), size, reason)
+    return KernelCache(path, len(libraries), size, reason)
 
 
-def _first_candidate() -> Path | str:
+def _first_candidate() -> str:
     try:
-        return cache_dirs.candidates()[0]
+        return str(cache_dirs.candidates()[0])
     except OptkitError:
         return os.environ.get(cache_dirs.VARIABLE, "")
 

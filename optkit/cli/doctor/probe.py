@@ -10,17 +10,18 @@ from typing import Any
 
 import attrs
 
+import optkit
 from optkit_core.plugins import entry_points, hook_calls, installed
-from optkit_core.plugins.description import describe
 from optkit_core.plugins.installed import InstalledPlugin
-from optkit_core.plugins.registry import registry
+from optkit_core.plugins.kinds import KINDS
+from optkit_core.plugins.registry import REGISTRIES
 
 IMPORT = "can't be imported"
 REGISTRATION = "can't be registered"
 DESCRIPTION = "can't be described"
 
-OURS = frozenset(["optkit", "optkit_core", "pluggy", "importlib", "<frozen importlib._bootstrap>"])
-"""Parts of the paths of files in which no plugin's mistake is."""
+OURS = frozenset(["optkit", "optkit_core", "pluggy", "importlib"])
+"""Folders in whose files no plugin's mistake is."""
 
 
 @attrs.frozen
@@ -67,7 +68,7 @@ def probe(position: int) -> Probed:
     try:
         if plugin.entry_point.group == entry_points.PLUGINS:
             return _whole_plugin(plugin)
-        return _algorithm(plugin)
+        return _by_name(plugin)
     except FailedStageError as error:
         return Probed(failure=str(error))
 
@@ -80,17 +81,25 @@ def _whole_plugin(plugin: InstalledPlugin) -> Probed:
 
 
 def _registered_by(provider: str) -> Iterator[Registered]:
-    for entry in registry.entries():
-        if entry.plugin is None and entry.provider == provider:
-            yield Registered("algorithm", entry.name)
+    for kind, registry in REGISTRIES.items():
+        for entry in registry.entries():
+            if entry.plugin is None and entry.provider == provider:
+                yield Registered(kind, entry.name)
 
 
-def _algorithm(plugin: InstalledPlugin) -> Probed:
+def _by_name(plugin: InstalledPlugin) -> Probed:
+    group = plugin.entry_point.group
+    kind = next((kind for kind in KINDS.values() if kind.group == group), None)
+    if kind is None:
+        groups = ", ".join([entry_points.PLUGINS, *(kind.group for kind in KINDS.values())])
+        raise FailedStageError(f"is of the group {group!r}, and optkit reads {groups}")
     _stage(IMPORT, plugin.entry_point.load)
+    registry = REGISTRIES[kind.name]
     entry = next(entry for entry in registry.entries() if entry.plugin is plugin)
-    algorithm = _stage(REGISTRATION, lambda: registry.algorithm(entry))
-    described = _stage(DESCRIPTION, lambda: describe(entry, algorithm))
-    return Probed((Registered("algorithm", plugin.name),), (), described.implementations)
+    _stage(REGISTRATION, lambda: registry.load(entry))
+    described = _stage(DESCRIPTION, lambda: optkit.describe(entry.qualified, kind=kind.name))
+    implementations = getattr(described, "implementations", ())
+    return Probed((Registered(kind.name, plugin.name),), (), implementations)
 
 
 def _stage(name: str, work: Callable[[], Any]) -> Any:
@@ -105,5 +114,6 @@ def _stage(name: str, work: Callable[[], Any]) -> Any:
 def _where(trace: TracebackType | None) -> str:
     """Return the file and line of the plugin at which an error came up."""
     files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(trace)]
-    theirs = [(file, line) for file, line in files if not OURS.intersection(file.parts)]
+    # What is frozen into Python has a name in brackets for a file.
+    theirs = [x for x in files if not (OURS.intersection(x[0].parts) or str(x[0])[0] == "<")]
     return f" ({theirs[-1][0]}, line {theirs[-1][1]})" if theirs else ""

@@ -13,7 +13,7 @@ from optkit_core.errors import OptkitError
 from optkit_core.implementations import foreach
 from optkit_core.native import cache_dirs, compiler, tensor_reader_loader
 from optkit_core.plugins import hook_calls, import_limit, installed
-from optkit_core.plugins.registry import normalized
+from optkit_core.plugins.kinds import normalized
 from optkit_core.selection import requests
 
 PREFIX = "OPTKIT_"
