@@ -49,12 +49,14 @@ from optkit_core.errors import (
     PluginError,
     PluginWarning,
     RegistrationError,
+    RuleError,
     ShapeError,
     UnavailableError,
     UnknownAlgorithmError,
     UnknownHyperparameterError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.group_rules.build_groups import groups
 from optkit_core.layerwise import Layerwise
 from optkit_core.matrix_products import addmm, symmetric_matmul
 from optkit_core.matrixwise import Matrixwise
@@ -104,6 +106,7 @@ __all__ = [
     "PluginWarning",
     "Range",
     "RegistrationError",
+    "RuleError",
     "ShapeError",
     "Total",
     "UnavailableError",
@@ -124,6 +127,7 @@ __all__ = [
     "each",
     "estimate",
     "get",
+    "groups",
     "hookimpl",
     "hyperparameter",
     "importer",
