@@ -13,6 +13,7 @@ from optkit_core.api import (
     register,
     unregister,
 )
+from optkit_core.averaging import create_averaging
 from optkit_core.checkpoint.conversion_registry import importer, migration
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
@@ -34,6 +35,8 @@ from optkit_core.declaration.totals import Total
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
+    AmbiguousNameError,
+    ArgumentError,
     CheckpointError,
     CheckpointFileError,
     ConfigError,
@@ -53,7 +56,10 @@ from optkit_core.errors import (
     ShapeError,
     UnavailableError,
     UnknownAlgorithmError,
+    UnknownAveragingError,
     UnknownHyperparameterError,
+    UnknownNameError,
+    UnknownScheduleError,
     UnusedGroupKeyWarning,
 )
 from optkit_core.group_rules.build_groups import groups
@@ -70,6 +76,7 @@ from optkit_core.plugins.hookspecs import hookimpl
 from optkit_core.plugins.torch_optimizers import watch
 from optkit_core.protocols import OptimizerProtocol
 from optkit_core.save_and_load import load, save
+from optkit_core.schedules.create_schedule import create_schedule
 from optkit_core.selection import requests as _requests
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
@@ -79,6 +86,8 @@ from optkit_core.with_totals import WithTotals
 
 __all__ = [
     "AmbiguousAlgorithmError",
+    "AmbiguousNameError",
+    "ArgumentError",
     "BucketKey",
     "Buffer",
     "CheckpointError",
@@ -111,7 +120,10 @@ __all__ = [
     "Total",
     "UnavailableError",
     "UnknownAlgorithmError",
+    "UnknownAveragingError",
     "UnknownHyperparameterError",
+    "UnknownNameError",
+    "UnknownScheduleError",
     "UnusedGroupKeyWarning",
     "WithModes",
     "WithTotals",
@@ -123,6 +135,8 @@ __all__ = [
     "choice",
     "compiled_library",
     "create",
+    "create_averaging",
+    "create_schedule",
     "describe",
     "each",
     "estimate",
