@@ -52,6 +52,7 @@ from optkit_core.errors import (
     PluginError,
     PluginWarning,
     RegistrationError,
+    RuleError,
     ShapeError,
     UnavailableError,
     UnknownAlgorithmError,
@@ -61,6 +62,7 @@ from optkit_core.errors import (
     UnknownScheduleError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.group_rules.build_groups import groups
 from optkit_core.layerwise import Layerwise
 from optkit_core.matrix_products import addmm, symmetric_matmul
 from optkit_core.matrixwise import Matrixwise
@@ -113,6 +115,7 @@ __all__ = [
     "PluginWarning",
     "Range",
     "RegistrationError",
+    "RuleError",
     "ShapeError",
     "Total",
     "UnavailableError",
@@ -138,6 +141,7 @@ __all__ = [
     "each",
     "estimate",
     "get",
+    "groups",
     "hookimpl",
     "hyperparameter",
     "importer",
