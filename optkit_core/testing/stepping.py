@@ -75,10 +75,15 @@ def take_steps(
 
 
 def _assert_gradients_kept(closure: Closure) -> None:
-    for position, (p, g) in enumerate(zip(closure.params, closure.given, strict=True)):
-        assert p.grad is None if g is None else is_same(p.grad, g), (
-            f"the step changed a gradient, that of parameter {position} of shape {list(p.shape)}; "
-            "a body must never update g in place"
+    rows = zip(closure.params, closure.given, closure.handed, strict=True)
+    for position, (p, g, handed) in enumerate(rows):
+        which = f"that of parameter {position} of shape {list(p.shape)}"
+        assert p.grad is handed, (
+            f"the step put {'None' if p.grad is None else 'another tensor'} in the place of a "
+            f"gradient, {which}"
+        )
+        assert g is None or is_same(p.grad, g), (
+            f"the step changed a gradient, {which}; a body must never update g in place"
         )
 
 
