@@ -54,18 +54,15 @@ def tensor_lr(subject: Subject) -> None:
     """Compare steps with a learning rate that is a tensor with those by its number.
 
     Raises:
-        NotApplicableError: none is declared; where one works all the same, the reason says so.
+        NotApplicableError: none is declared; where one works all the same, that is noted.
     """
     try:
         require_tensor_lr(subject)
-    except NotApplicableError as error:
-        if "lr" not in subject.algorithm.declarations:
-            raise
-        with contextlib.suppress(AssertionError):
-            _assert_tensor_lr(subject)
-            raise NotApplicableError(
-                f"{error}; one works all the same: declare it as float | Tensor"
-            ) from None
+    except NotApplicableError:
+        if "lr" in subject.algorithm.declarations:
+            with contextlib.suppress(AssertionError):
+                _assert_tensor_lr(subject)
+                subject.note("a tensor lr works undeclared: annotate it as float | Tensor")
         raise
     _assert_tensor_lr(subject)
 
@@ -77,7 +74,7 @@ def sparse_rows(subject: Subject) -> None:
         NotApplicableError: sparse gradients aren't declared.
     """
     answer = _declared(subject).sparse
-    if not answer or subject.options or subject.algorithm.requires_closure:
+    if not answer or subject.options or subject.requires_closure:
         reason = "with these options, or a loss, others may move" if answer else answer.reason
         raise NotApplicableError(reason)
     for name in subject.implementations:
@@ -115,7 +112,7 @@ def _step_with(subject: Subject, is_sparse: bool) -> None:
         for position, p in enumerate(params):
             g = random(p.shape, p.dtype, position, number, 1).to(p.device)
             p.grad = g.to_sparse() if is_sparse else g
-        if subject.algorithm.requires_closure:
+        if subject.requires_closure:
             optimizer.step(lambda kept=closure: kept.losses[0])
         else:
             optimizer.step()

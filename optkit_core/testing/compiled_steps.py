@@ -38,7 +38,7 @@ def compiled(subject: Subject) -> None:
 
 def _step(subject: Subject, optimizer: Optimizer, step: Any, number: int) -> None:
     closure = closure_for(subject, optimizer, number)
-    if subject.algorithm.requires_closure:
+    if subject.requires_closure:
         step(closure)
         return
     closure()

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from optkit_core.declaration.search_spaces import SearchSpace
 from optkit_core.modes import WithModes
-from optkit_core.optimizer import Optimizer
 from optkit_core.testing.failures import NotApplicableError
 from optkit_core.testing.standard_problems import STANDARD_PROBLEMS, StandardProblem
 from optkit_core.testing.subject import Subject
@@ -48,7 +47,7 @@ def rates(subject: Subject) -> list[dict[str, Any]]:
     Args:
         subject: what is checked.
     """
-    declared = subject.algorithm.declarations.get("lr")
+    declared = getattr(subject.algorithm, "declarations", {}).get("lr")
     if declared is None or "lr" in subject.options:
         return [{}]
     default = subject.algorithm.default_values["lr"]
@@ -75,13 +74,15 @@ def _part(subject: Subject, problem: StandardProblem, options: dict[str, Any]) -
         return loss
 
     start = problem.loss(params).item()
-    for _ in range(STEPS if not subject.algorithm.requires_closure else STEPS // 10):
+    for _ in range(STEPS // 10 if subject.requires_closure else STEPS):
         optimizer.step(closure)
     end = _evaluated(optimizer, problem, params)
     return end / start if math.isfinite(end) else math.inf
 
 
-def _evaluated(optimizer: Optimizer, problem: StandardProblem, params: list[Tensor]) -> float:
+def _evaluated(
+    optimizer: torch.optim.Optimizer, problem: StandardProblem, params: list[Tensor]
+) -> float:
     if isinstance(optimizer, WithModes):
         optimizer.eval()
     return problem.loss(params).item()

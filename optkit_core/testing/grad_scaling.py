@@ -21,7 +21,7 @@ def real_scaler(subject: Subject) -> None:
     Raises:
         NotApplicableError: it needs a closure, which GradScaler doesn't take.
     """
-    if subject.algorithm.requires_closure:
+    if subject.requires_closure:
         raise NotApplicableError("it needs a closure, which GradScaler doesn't take")
     for name in subject.implementations:
         plain = subject.optimizer(small_parameters(subject), name)

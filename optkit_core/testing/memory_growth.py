@@ -70,7 +70,7 @@ def _step(subject: Subject, optimizer: Optimizer, count: int) -> None:
     """Take steps along the gradients of one closure, which is let go."""
     closure = closure_for(subject, optimizer, 0)
     for _ in range(count):
-        if subject.algorithm.requires_closure:
+        if subject.requires_closure:
             optimizer.step(closure)
         else:
             closure()

@@ -55,14 +55,16 @@ def _damages(subject: Subject, source: Optimizer) -> Iterator[tuple[str, Damage]
     """Yield what can be wrong with a state dict of the algorithm, each with what makes it so."""
     cls = subject.algorithm
     name, version = schema_of(cls).name, schema_of(cls).version
-    yield "with a group too many", lambda d: d["param_groups"].append(
-        {**d["param_groups"][0], "params": []}
+    yield (
+        "with a group too many",
+        lambda d: d["param_groups"].append({**d["param_groups"][0], "params": []}),
     )
     yield "with a parameter too few", lambda d: d["param_groups"][0]["params"].pop()
     yield "without groups", lambda d: d.pop("param_groups")
     yield "of another algorithm", lambda d: d["param_groups"][0].update({TAG: "another/1"})
-    yield "of a later version", lambda d: d["param_groups"][0].update(
-        {TAG: f"{name}/{version + 1}"}
+    yield (
+        "of a later version",
+        lambda d: d["param_groups"][0].update({TAG: f"{name}/{version + 1}"}),
     )
     saved = source.state_dict()["state"].get(0, {})
     tensors = [k for k, b in cls.state_buffers.items() if b.is_tensor and k in saved]

@@ -53,6 +53,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         step_requirements.step_as_they_should,
         topic="steps",
         every_dtype=True,
+        for_any_optimizer=True,
     ),
     Requirement(
         "agreement",
@@ -86,6 +87,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "maximize turns the gradients",
         step_requirements.maximize,
         topic="options",
+        for_any_optimizer=True,
     ),
     Requirement(
         "groups",
@@ -249,6 +251,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "torch's hooks are called once each, in order",
         hook_requirements.torch_hooks,
         topic="integration",
+        for_any_optimizer=True,
     ),
     Requirement(
         "hook_results",
@@ -291,24 +294,28 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "the same steps twice give the same bits",
         determinism.same_bits,
         topic="steps",
+        for_any_optimizer=True,
     ),
     Requirement(
         "random",
         "no global random generator is drawn from",
         determinism.random_numbers,
         topic="steps",
+        for_any_optimizer=True,
     ),
     Requirement(
         "memory",
         "steps keep no memory",
         memory_growth.memory,
         topic="steps",
+        for_any_optimizer=True,
     ),
     Requirement(
         "descent",
         "losses of standard problems fall",
         descent.descent,
         topic="convergence",
+        for_any_optimizer=True,
     ),
 )
 """What is required; each id is there once."""

@@ -73,7 +73,7 @@ def _compare(subject: Subject, name: str, optimizer: Optimizer, scheduler: Any) 
             take_step(subject, each, number)
         with prefix_failures(f"step {number + 1}, with lr={optimizer.param_groups[0]['lr']}"):
             # Of a search that has nearly converged, what is left is rounding.
-            is_exact = not subject.algorithm.requires_closure
+            is_exact = not subject.requires_closure
             Snapshot.of(optimizer).assert_agrees(Snapshot.of(twin), subject, is_exact)
         scheduler.step()
 

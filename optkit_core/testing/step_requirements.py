@@ -101,7 +101,7 @@ def _watch(subject: Subject, name: str) -> None:
     closures = take_steps(subject, optimizer, range(subject.steps))
     guarded.assert_untouched_around()
     _assert_moved(subject, closures, start, Snapshot.of(optimizer))
-    if subject.algorithm.counts_steps:
+    if subject.counts_steps:
         assert_counted(closures, Snapshot.of(optimizer))
     _assert_written(subject, optimizer, name)
 
@@ -134,7 +134,7 @@ def _assert_written(subject: Subject, optimizer: Optimizer, implementation: str)
         take_steps(subject, other, range(subject.steps))
         unwritten &= _unwritten(subject, other)
     for name in sorted(unwritten):
-        buffer = subject.algorithm.buffers[name]
+        buffer = subject.buffers[name]
         way = f"assigns s.{name}" if buffer.is_scalar else f"updates s.{name} in place"
         raise AssertionError(
             f"the buffer {name!r} never changes: a body {way}; if that is meant, say "
@@ -146,7 +146,7 @@ def _unwritten(subject: Subject, optimizer: Optimizer) -> set[str]:
     """Return the buffers that no parameter's step has changed."""
     (group,) = optimizer.param_groups
     found = set()
-    for name, buffer in subject.algorithm.buffers.items():
+    for name, buffer in subject.buffers.items():
         having = [p for p in group["params"] if name in optimizer.state.get(p, ())]
         if not buffer.is_tensor or buffer.optional or name in subject.constant:
             continue
