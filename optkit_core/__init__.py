@@ -1,7 +1,6 @@
 """The framework under optkit: what plugin authors import, and all of it is here."""
 
 import sys
-import warnings
 from typing import Any
 
 from optkit_core import scalar_math
@@ -33,6 +32,7 @@ from optkit_core.declaration.ranges import (
 )
 from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.declaration.totals import Total
+from optkit_core.deprecation import FORMER_NAMES, warn_of_former_name
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
@@ -53,6 +53,7 @@ from optkit_core.errors import (
     PluginError,
     PluginWarning,
     RegistrationError,
+    RuleError,
     ShapeError,
     UnavailableError,
     UnknownAlgorithmError,
@@ -62,6 +63,7 @@ from optkit_core.errors import (
     UnknownScheduleError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.group_rules.build_groups import groups
 from optkit_core.layerwise import Layerwise
 from optkit_core.matrix_products import addmm, symmetric_matmul
 from optkit_core.matrixwise import Matrixwise
@@ -115,6 +117,7 @@ __all__ = [
     "PluginWarning",
     "Range",
     "RegistrationError",
+    "RuleError",
     "ShapeError",
     "Total",
     "UnavailableError",
@@ -141,6 +144,7 @@ __all__ = [
     "estimate",
     "function",
     "get",
+    "groups",
     "hookimpl",
     "hyperparameter",
     "importer",
@@ -170,9 +174,9 @@ __all__ = [
 ]
 
 RENAMED = {
-    "Kind": "BucketKey",
-    "kind_of": "bucket_key_of",
-    "refuse_overlap": "require_no_overlap",
+    name.partition(".")[2]: former.present
+    for name, former in FORMER_NAMES.items()
+    if name.startswith(f"{__name__}.")
 }
 """What names of before are called now."""
 
@@ -184,6 +188,5 @@ def __getattr__(name: str) -> Any:
     """Return what a name of before stands for, with a warning."""
     if name not in RENAMED:
         raise AttributeError(f"module 'optkit_core' has no attribute {name!r}")
-    message = f"optkit_core.{name} is called {RENAMED[name]} now."
-    warnings.warn(message, DeprecationWarning, stacklevel=2)
+    warn_of_former_name(f"{__name__}.{name}")
     return globals()[RENAMED[name]]

@@ -47,6 +47,22 @@ class GroupError(OptkitError, ValueError):
     """Parameter groups don't fit the optimizer or each other."""
 
 
+class RuleError(GroupError):
+    """A rule for groups can't be followed, or claims nothing.
+
+    Attributes:
+        reason: the message without the rule's place.
+        index: the rule's place in the list, -1 for the default, None where it's about several
+            or none.
+        key: the key in it that is wrong, None where it isn't about one.
+    """
+
+    def __init__(self, reason: str, *, index: int | None = None, key: str | None = None) -> None:
+        self.reason, self.index, self.key = reason, index, key
+        place = "" if index is None else "default: " if index < 0 else f"rules[{index}]: "
+        super().__init__(f"{place}{reason}")
+
+
 class GradientError(OptkitError, RuntimeError):
     """The algorithm can't use a gradient, a sparse one for example."""
 
