@@ -12,6 +12,7 @@ from optkit_core.api import (
     register,
     unregister,
 )
+from optkit_core.averaging import create_averaging
 from optkit_core.checkpoint.conversion_registry import importer, migration
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
@@ -34,6 +35,8 @@ from optkit_core.deprecation import FORMER_NAMES, warn_of_former_name
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
+    AmbiguousNameError,
+    ArgumentError,
     CheckpointError,
     CheckpointFileError,
     ConfigError,
@@ -49,12 +52,17 @@ from optkit_core.errors import (
     PluginError,
     PluginWarning,
     RegistrationError,
+    RuleError,
     ShapeError,
     UnavailableError,
     UnknownAlgorithmError,
+    UnknownAveragingError,
     UnknownHyperparameterError,
+    UnknownNameError,
+    UnknownScheduleError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.group_rules.build_groups import groups
 from optkit_core.layerwise import Layerwise
 from optkit_core.matrix_products import addmm, symmetric_matmul
 from optkit_core.matrixwise import Matrixwise
@@ -68,6 +76,7 @@ from optkit_core.plugins.hookspecs import hookimpl
 from optkit_core.plugins.torch_optimizers import watch
 from optkit_core.protocols import OptimizerProtocol
 from optkit_core.save_and_load import load, save
+from optkit_core.schedules.create_schedule import create_schedule
 from optkit_core.selection import requests as _requests
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
@@ -77,6 +86,8 @@ from optkit_core.with_totals import WithTotals
 
 __all__ = [
     "AmbiguousAlgorithmError",
+    "AmbiguousNameError",
+    "ArgumentError",
     "BucketKey",
     "Buffer",
     "CheckpointError",
@@ -104,11 +115,15 @@ __all__ = [
     "PluginWarning",
     "Range",
     "RegistrationError",
+    "RuleError",
     "ShapeError",
     "Total",
     "UnavailableError",
     "UnknownAlgorithmError",
+    "UnknownAveragingError",
     "UnknownHyperparameterError",
+    "UnknownNameError",
+    "UnknownScheduleError",
     "UnusedGroupKeyWarning",
     "WithModes",
     "WithTotals",
@@ -120,10 +135,13 @@ __all__ = [
     "choice",
     "compiled_library",
     "create",
+    "create_averaging",
+    "create_schedule",
     "describe",
     "each",
     "estimate",
     "get",
+    "groups",
     "hookimpl",
     "hyperparameter",
     "importer",
