@@ -22,6 +22,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         step_requirements.step_as_they_should,
         topic="steps",
         every_dtype=True,
+        for_any_optimizer=True,
     ),
     Requirement(
         "agreement",
@@ -35,6 +36,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "maximize turns the gradients",
         step_requirements.maximize,
         topic="options",
+        for_any_optimizer=True,
     ),
     Requirement(
         "groups",

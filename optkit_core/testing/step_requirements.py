@@ -100,7 +100,7 @@ def _watch(subject: Subject, name: str) -> None:
     closures = take_steps(subject, optimizer, range(subject.steps))
     guarded.assert_untouched_around()
     _assert_moved(subject, closures, start, Snapshot.of(optimizer))
-    if subject.algorithm.counts_steps:
+    if subject.counts_steps:
         assert_counted(closures, Snapshot.of(optimizer))
     _assert_written(subject, optimizer)
 
@@ -124,7 +124,7 @@ def _assert_moved(
 
 def _assert_written(subject: Subject, optimizer: Optimizer) -> None:
     """Assert that every buffer has changed for some parameter."""
-    for name, buffer in subject.algorithm.buffers.items():
+    for name, buffer in subject.buffers.items():
         having = [p for p in params_of(optimizer) if name in optimizer.state.get(p, ())]
         if not buffer.is_tensor or buffer.optional or name in subject.constant:
             continue
