@@ -1,7 +1,6 @@
 """The framework under optkit: what plugin authors import, and all of it is here."""
 
 import sys
-import warnings
 from typing import Any
 
 from optkit_core import scalar_math
@@ -34,6 +33,7 @@ from optkit_core.declaration.ranges import (
 )
 from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.declaration.totals import Total
+from optkit_core.deprecation import FORMER_NAMES, warn_of_former_name
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
@@ -176,9 +176,9 @@ __all__ = [
 ]
 
 RENAMED = {
-    "Kind": "BucketKey",
-    "kind_of": "bucket_key_of",
-    "refuse_overlap": "require_no_overlap",
+    name.partition(".")[2]: former.present
+    for name, former in FORMER_NAMES.items()
+    if name.startswith(f"{__name__}.")
 }
 """What names of before are called now."""
 
@@ -190,6 +190,5 @@ def __getattr__(name: str) -> Any:
     """Return what a name of before stands for, with a warning."""
     if name not in RENAMED:
         raise AttributeError(f"module 'optkit_core' has no attribute {name!r}")
-    message = f"optkit_core.{name} is called {RENAMED[name]} now."
-    warnings.warn(message, DeprecationWarning, stacklevel=2)
+    warn_of_former_name(f"{__name__}.{name}")
     return globals()[RENAMED[name]]

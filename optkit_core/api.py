@@ -12,6 +12,7 @@ from torch.optim.optimizer import ParamsT
 from optkit_core.composition import group_algorithms
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.optimizer import Optimizer
+from optkit_core.param_groups import parameters
 from optkit_core.plugins import entry_points, torch_optimizers
 from optkit_core.plugins.kinds import DEFAULT, normalized
 from optkit_core.plugins.name_by_keyword import name_by_keyword
@@ -86,7 +87,7 @@ def create(
     >>> make(model.parameters()).defaults["lr"]
     0.5
     """
-    algorithm, params = get(name), group_algorithms.listed(params)
+    algorithm, params = get(name), parameters.as_listed(params)
     if group_algorithms.are_several(algorithm, params):
         return CompositeOptimizer(params, name, implementation=implementation, **hyperparameters)
     if issubclass(algorithm, Optimizer):

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import GroupError
 from optkit_core.plugins import entry_points
-
-
-def listed(params: Any) -> Any:
-    """Return the ``params`` of a constructor so that they can be looked at and used after that."""
-    return list(params) if isinstance(params, Iterator) else params
 
 
 def are_several(algorithm: type[Any], params: Any) -> bool:
