@@ -22,6 +22,19 @@ class UnknownHyperparameterError(HyperparameterError, TypeError):
     """A name was given that the algorithm doesn't declare."""
 
 
+class ArgumentError(OptkitError, ValueError, TypeError):
+    """An argument is missing, unknown, or of a value that isn't allowed.
+
+    Attributes:
+        argument: which one, as a path such as ``"schedules[1].T_max"``; ``""`` where it is none.
+    """
+
+    def __init__(self, message: str, argument: str = "") -> None:
+        """Note which argument it is about."""
+        super().__init__(message)
+        self.argument = argument
+
+
 class DeclarationError(OptkitError, TypeError):
     """The body of an algorithm's class declares something that can't be."""
 
@@ -32,6 +45,22 @@ class ParametersError(OptkitError, TypeError):
 
 class GroupError(OptkitError, ValueError):
     """Parameter groups don't fit the optimizer or each other."""
+
+
+class RuleError(GroupError):
+    """A rule for groups can't be followed, or claims nothing.
+
+    Attributes:
+        reason: the message without the rule's place.
+        index: the rule's place in the list, -1 for the default, None where it's about several
+            or none.
+        key: the key in it that is wrong, None where it isn't about one.
+    """
+
+    def __init__(self, reason: str, *, index: int | None = None, key: str | None = None) -> None:
+        self.reason, self.index, self.key = reason, index, key
+        place = "" if index is None else "default: " if index < 0 else f"rules[{index}]: "
+        super().__init__(f"{place}{reason}")
 
 
 class GradientError(OptkitError, RuntimeError):
@@ -85,16 +114,32 @@ class CheckpointIsADirectoryError(CheckpointSystemError, IsADirectoryError):
     """The path of a checkpoint is that of a directory."""
 
 
-class UnknownAlgorithmError(OptkitError, LookupError):
+class UnknownNameError(OptkitError, LookupError):
+    """Nothing goes by that name."""
+
+
+class UnknownAlgorithmError(UnknownNameError):
     """No algorithm goes by that name."""
 
 
-class AmbiguousAlgorithmError(OptkitError, LookupError):
+class UnknownScheduleError(UnknownNameError):
+    """No schedule goes by that name."""
+
+
+class UnknownAveragingError(UnknownNameError):
+    """No averaging goes by that name."""
+
+
+class AmbiguousNameError(OptkitError, LookupError):
     """Several distributions claim one name."""
 
 
+class AmbiguousAlgorithmError(AmbiguousNameError):
+    """Several distributions claim the name of an algorithm."""
+
+
 class RegistrationError(OptkitError, ValueError):
-    """An algorithm can't be registered as asked."""
+    """An algorithm, a schedule or an averaging can't be registered as asked."""
 
 
 class PluginError(OptkitError, RuntimeError):

@@ -8,7 +8,6 @@ from typing import Any
 from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import GroupError
 from optkit_core.plugins import entry_points
-from optkit_core.plugins.registry import registry
 
 
 def are_several(algorithm: type[Any], params: Any) -> bool:
@@ -46,4 +45,5 @@ def require_own(owner: type[Any], group: Mapping[str, Any]) -> None:
 
 
 def _class(name: Any) -> type[Any]:
-    return registry.algorithm(entry_points.find(name))
+    algorithm: type[Any] = entry_points.load(name)
+    return algorithm

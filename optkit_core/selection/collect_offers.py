@@ -53,7 +53,7 @@ def names_of_all() -> list[str]:
     """Return those of all algorithms that are registered too, which are imported for it."""
     for entry in registry.entries():
         with contextlib.suppress(PluginError):
-            registry.algorithm(entry)
+            registry.load(entry)
     return names_of_loaded()
 
 

@@ -7,45 +7,20 @@ In a plugin's own tests, one line proves an algorithm::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from optkit_core.api import get
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing import (
-    closure_calls,
-    mode_switches,
-    resuming,
-    sparse_gradients,
-    step_requirements,
-    variation,
-)
 from optkit_core.testing.agreement import TOLERANCES, assert_agree
 from optkit_core.testing.check_report import CheckReport
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.requirements import REQUIREMENTS
 from optkit_core.testing.subject import Subject
 
 __all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check"]
-
-# Simple ones come first: the check ends at the first failure, and a wrong step has many.
-REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
-    "what has a gradient moves, and nothing else does": step_requirements.step_as_they_should,
-    "implementations agree": step_requirements.agree,
-    "maximize turns the gradients": step_requirements.maximize,
-    "implementations heed each group's hyperparameters": variation.hyperparameters,
-    "implementations heed a GradScaler's scale": step_requirements.scaled,
-    "autograd can record a step": step_requirements.differentiable,
-    "implementations agree on sparse gradients": sparse_gradients.sparse_gradients,
-    "a step calls its closure as documented": closure_calls.closures,
-    "deep copies continue": resuming.deep_copies,
-    "pickles continue": resuming.pickles,
-    "state dicts continue": resuming.state_dicts,
-    "files continue": resuming.files,
-    "eval() and train() undo each other": mode_switches.modes,
-}
-"""What is required, in the order of the check."""
 
 
 def check(
@@ -95,11 +70,11 @@ def check(
     subject.require_checkable()
     held: list[str] = []
     left_out: dict[str, str] = {}
-    for title, requirement in REQUIREMENTS.items():
+    for requirement in REQUIREMENTS:
         try:
-            with prefix_failures(f"{cls.__name__} fails the requirement {title!r}"):
-                requirement(subject)
-            held.append(title)
+            with prefix_failures(f"{cls.__name__} fails the requirement {requirement.title!r}"):
+                requirement.check(subject)
+            held.append(requirement.title)
         except NotApplicableError as error:
-            left_out[title] = str(error)
+            left_out[requirement.title] = str(error)
     return CheckReport(str(subject), subject.implementations, subject.refusals, held, left_out)

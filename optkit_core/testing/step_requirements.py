@@ -59,13 +59,22 @@ def scaled(subject: Subject) -> None:
             _scaled(subject, name).assert_agrees(reference, subject)
 
 
-def differentiable(subject: Subject) -> None:
-    """Compare steps that autograd records with those that it doesn't."""
+def require_recordable(subject: Subject) -> None:
+    """Raise unless autograd can record the algorithm's steps.
+
+    Raises:
+        NotApplicableError: it can't.
+    """
     subject.require_option("differentiable")
     if subject.implementations[0] != REFERENCE:
         raise NotApplicableError(f"{REFERENCE} can't run")
     if reason := subject.refusal(REFERENCE, differentiable=True):
         raise NotApplicableError(reason)
+
+
+def differentiable(subject: Subject) -> None:
+    """Compare steps that autograd records with those that it doesn't."""
+    require_recordable(subject)
     reference = trajectory(subject, REFERENCE, differentiable=False)
     trajectory(subject, REFERENCE, differentiable=True).assert_agrees(reference, subject)
 

@@ -17,7 +17,7 @@ from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
-from optkit_core.testing.problems import GuardedParameters
+from optkit_core.testing.problems import GuardedParameters, gradient
 
 REFERENCE = "forloop"
 """The implementation that the others must agree with, where there is one."""
@@ -132,6 +132,17 @@ class Subject:
         """
         asked = "auto" if implementation == OWN_STEP else implementation
         return self.algorithm(params, **{**self.options, **options, "implementation": asked})
+
+    def gradient(self, p: Tensor, position: int, number: int) -> Tensor:
+        """Return a parameter's gradient in a step, sparse where the algorithm takes no other.
+
+        Args:
+            p: the parameter.
+            position: which of the optimizer's it is.
+            number: of the step, from 0.
+        """
+        g = gradient(p, position, number)
+        return g if self.takes_dense else g.to_sparse()
 
     def require_checkable(self) -> None:
         """Raise where the caller asks for what can't be checked.

@@ -14,7 +14,6 @@ import pluggy
 import pytest
 
 import optkit_core
-from optkit_core import api
 from optkit_core.plugins import entry_points as entry_points
 from optkit_core.plugins import hook_calls, hookspecs
 from optkit_core.plugins import registry as registries
@@ -41,6 +40,8 @@ def install(
     *,
     version: str = "1.0",
     algorithms: Mapping[str, str] | None = None,
+    schedules: Mapping[str, str] | None = None,
+    averagings: Mapping[str, str] | None = None,
     plugins: Mapping[str, str] | None = None,
     modules: Mapping[str, str] | None = None,
 ) -> None:
@@ -51,13 +52,20 @@ def install(
         name: the distribution's name.
         version: its version.
         algorithms: entry points of the group ``optkit.algorithms``.
+        schedules: those of the group ``optkit.schedules``.
+        averagings: those of the group ``optkit.averagings``.
         plugins: entry points of the group ``optkit.plugins``.
         modules: the source of each module, by name.
     """
     info = root / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    groups = {"optkit.algorithms": algorithms or {}, "optkit.plugins": plugins or {}}
+    groups = {
+        "optkit.algorithms": algorithms or {},
+        "optkit.schedules": schedules or {},
+        "optkit.averagings": averagings or {},
+        "optkit.plugins": plugins or {},
+    }
     (info / "entry_points.txt").write_text("\n".join(_section(*item) for item in groups.items()))
     files = {f"{module}.py": source for module, source in (modules or {}).items()}
     for file, source in files.items():
@@ -107,15 +115,15 @@ def few_entry_points(group: str) -> list[EntryPoint]:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Yield a world; make it a fixture by ``world = pytest.fixture(distributions.world)``."""
     monkeypatch.setattr(registries, "entry_points", few_entry_points)
-    fresh = registries.Registry()
-    for module in (api, entry_points, registries):
-        monkeypatch.setattr(module, "registry", fresh)
+    for known in registries.REGISTRIES.values():
+        # What is in it, and not the registry itself, which many modules have by name.
+        monkeypatch.setattr(known, "__dict__", vars(registries.Registry(known.kind)))
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     monkeypatch.setattr(hook_calls, "manager", manager)
     for flag in ("_begun", "_finished"):
         monkeypatch.setattr(entry_points, flag, False)
-    made = World(tmp_path, monkeypatch, fresh)
+    made = World(tmp_path, monkeypatch, registries.registry)
     yield made
     for name in made.imported():
         del sys.modules[name]
