@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
 import attrs
 
 import optkit
-from optkit.cli.isolation import PATIENCE, IsolatedOutcome, isolated
+from optkit.cli.isolation import IsolatedOutcome, isolated
 from optkit.cli.tables import console, pairs, plain_table
 from optkit.cli.user_errors import OptionError
 from optkit_core.errors import OptkitError, did_you_mean
+from optkit_core.plugins import import_limit
 from optkit_core.plugins.description import Description
 from optkit_core.plugins.hook_calls import DISABLED
 from optkit_core.plugins.registry import registry
@@ -54,7 +55,7 @@ class Listed:
         if self.description is None:
             return {"name": self.name, "error": self.error}
         kept = ("name", "summary", "paper", "distribution", "version", "capabilities")
-        described = self.description.as_dict()
+        described = {**self.description.as_dict(), "name": self.name}
         return {key: described[key] for key in kept}
 
 
@@ -87,14 +88,14 @@ def print_table(algorithms: Sequence[Listed]) -> None:
     for title in COLUMNS:
         table.add_column(title, overflow="fold")
     table.columns[0].style = "bold"
-    described = [item.description for item in algorithms if item.description is not None]
-    for description in described:
-        table.add_row(*_row(description))
+    described = [(item.name, item.description) for item in algorithms if item.description]
+    for name, description in described:
+        table.add_row(name, *_row(description))
     out = console()
     if described:
         out.print(table)
         out.print()
-    out.print(pairs(_notes(algorithms, described)))
+    out.print(pairs(_notes(algorithms, dict(described))))
 
 
 def print_summaries(algorithms: Sequence[Listed]) -> None:
@@ -122,7 +123,7 @@ def _ending(names: Sequence[str]) -> dict[str, str]:
     others = [name for name in names if registry.find(name).is_of_others]
     if not others:
         return {}
-    with isolated(_import, others, PATIENCE) as outcomes:
+    with isolated(_import, others, import_limit.seconds()) as outcomes:
         tried = zip(others, outcomes, strict=True)
         return {name: _told(name, outcome) for name, outcome in tried if outcome.failure}
 
@@ -154,7 +155,6 @@ def _listed(name: str) -> Listed:
 def _row(description: Description) -> tuple[str, ...]:
     able = description.capabilities
     return (
-        description.name,
         able.default["cpu"],
         able.default["cuda"],
         *map(able.devices_of, ("forloop", "foreach", "fused")),
@@ -165,13 +165,15 @@ def _row(description: Description) -> tuple[str, ...]:
     )
 
 
-def _notes(algorithms: Sequence[Listed], described: Sequence[Description]) -> list[tuple[str, str]]:
+def _notes(
+    algorithms: Sequence[Listed], described: Mapping[str, Description]
+) -> list[tuple[str, str]]:
     providers: dict[str, list[str]] = {}
-    for description in described:
-        providers.setdefault(_provider(description), []).append(description.name)
+    for name, description in described.items():
+        providers.setdefault(_provider(description), []).append(name)
     return [
         *((item.name, f"not available: {item.error}") for item in algorithms if item.error),
-        *((known.name, _dims(known)) for known in described if _dims(known)),
+        *((name, _dims(known)) for name, known in described.items() if _dims(known)),
         *(LEGEND if described else ()),
         *((f"From {provider}", ", ".join(names)) for provider, names in providers.items()),
     ]
