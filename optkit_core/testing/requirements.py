@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from optkit_core.testing import (
     closure_calls,
+    golden_trajectories,
     mode_switches,
+    reference_steps,
     resuming,
     sparse_gradients,
     step_requirements,
@@ -30,6 +32,20 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         step_requirements.agree,
         topic="implementations",
         every_dtype=True,
+    ),
+    Requirement(
+        "reference",
+        "steps equal those of the reference",
+        reference_steps.equals_reference,
+        topic="mathematics",
+        for_any_optimizer=True,
+    ),
+    Requirement(
+        "golden",
+        "steps lead where they are pinned",
+        golden_trajectories.equals_golden,
+        topic="mathematics",
+        for_any_optimizer=True,
     ),
     Requirement(
         "maximize",
