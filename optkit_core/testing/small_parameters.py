@@ -8,8 +8,8 @@ from torch import Tensor
 from optkit_core.testing.problems import random
 from optkit_core.testing.subject import Subject
 
-SIZES = (5, 4, 3, 2, 2)
-"""The sizes of a parameter of five dimensions, and the first of them for one of fewer."""
+SIZES = (5, 4, 3, 2)
+"""The sizes of a parameter of four dimensions, and the first of them for one of fewer."""
 
 
 def small_parameters(subject: Subject, dtype: torch.dtype | None = None) -> list[Tensor]:
