@@ -15,6 +15,8 @@ from optkit_core.api import (
 from optkit_core.averaging import create_averaging
 from optkit_core.checkpoint.conversion_registry import importer, migration
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
+from optkit_core.config_file.from_config import from_config
+from optkit_core.config_file.training_setup import TrainingSetup
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.collection_ranges import function, per_group, rising
@@ -41,6 +43,8 @@ from optkit_core.errors import (
     CheckpointError,
     CheckpointFileError,
     ConfigError,
+    ConfigFault,
+    ConfigFileError,
     CopyWarning,
     DeclarationError,
     GradientError,
@@ -97,6 +101,8 @@ __all__ = [
     "Choice",
     "CompositeOptimizer",
     "ConfigError",
+    "ConfigFault",
+    "ConfigFileError",
     "CopyWarning",
     "DeclarationError",
     "Elements",
@@ -120,6 +126,7 @@ __all__ = [
     "RuleError",
     "ShapeError",
     "Total",
+    "TrainingSetup",
     "UnavailableError",
     "UnknownAlgorithmError",
     "UnknownAveragingError",
@@ -142,6 +149,7 @@ __all__ = [
     "describe",
     "each",
     "estimate",
+    "from_config",
     "function",
     "get",
     "groups",

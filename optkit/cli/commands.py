@@ -18,6 +18,7 @@ from optkit.cli import (
     kernel_commands,
     new_command,
     option_parsers,
+    schema_command,
 )
 from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
 
@@ -250,3 +251,4 @@ def explain_command(
 checkpoint_commands.add_to(app)
 doctor_command.add_to(app)
 new_command.add_to(app)
+schema_command.add_to(app)
