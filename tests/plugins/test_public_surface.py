@@ -20,8 +20,7 @@ STABILITY = ROOT / "docs" / "reference" / "stability.md"
 def test_the_surface_is_the_recorded_one() -> None:
     before, now = record_surface.parse(RECORD.read_text()), surface()
     changed = [
-        f"{name}{before[name].text if name in before else ': new'}"
-        f" -> {now.get(name, 'gone')}"
+        f"{name}{before[name].text if name in before else ': new'} -> {now.get(name, 'gone')}"
         for name in record_surface.changes(before, now)
     ]
     assert not changed, (
@@ -31,7 +30,9 @@ def test_the_surface_is_the_recorded_one() -> None:
 
 
 def test_the_changelog_mentions_what_was_recorded_for_a_section() -> None:
-    history = {section.version: section for section in record_surface.sections(CHANGELOG.read_text())}
+    history = {
+        section.version: section for section in record_surface.sections(CHANGELOG.read_text())
+    }
     record = record_surface.parse(RECORD.read_text())
     missing = [
         f"{name}: {entry.section}"
@@ -42,11 +43,17 @@ def test_the_changelog_mentions_what_was_recorded_for_a_section() -> None:
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
-    now = {"optkit_core.each": "(range, length=2)", "deprecated Offer(refuse=...)": ": x, until 0.3"}
+    now = {
+        "optkit_core.each": "(range, length=2)",
+        "deprecated Offer(refuse=...)": ": x, until 0.3",
+    }
     record = record_surface.recorded({}, now, "0.1.0")
     assert record_surface.parse(record_surface.written(record)) == record
     conflict = "<<<<<<< HEAD\n0.1.0 a(x)\n=======\n0.1.0 b\n>>>>>>> other\n"
-    assert record_surface.parse(conflict) == {"a": Recorded("0.1.0", "(x)"), "b": Recorded("0.1.0", "")}
+    assert record_surface.parse(conflict) == {
+        "a": Recorded("0.1.0", "(x)"),
+        "b": Recorded("0.1.0", ""),
+    }
 
 
 BEFORE = {"optkit.create": Recorded("0.1.0", "(name)"), "optkit.get": Recorded("0.1.0", "(name)")}
@@ -55,7 +62,9 @@ RELEASED = Section("0.1.0", True, "`create`, `get`")
 NEWEST = Section("0.2.0", False, "`optkit.create(name, *, lr)`, `groups` and `Offer.refuse`.")
 
 
-def complaints(now: dict[str, str], *history: Section, before: dict[str, Recorded] = BEFORE) -> list[str]:
+def complaints(
+    now: dict[str, str], *history: Section, before: dict[str, Recorded] = BEFORE
+) -> list[str]:
     """Return what stands against a surface, after 0.1.0 was released."""
     return record_surface.complaints(before, now, history or (NEWEST, RELEASED))
 
@@ -87,7 +96,9 @@ def test_a_change_without_an_entry_is_not(name: str, text: str) -> None:
 
 def test_what_was_released_goes_only_after_its_deprecation() -> None:
     without = {"optkit.get": "(name)"}
-    assert complaints(without) == ["optkit.create: deprecate it first, see docs/reference/stability.md."]
+    assert complaints(without) == [
+        "optkit.create: deprecate it first, see docs/reference/stability.md."
+    ]
     assert complaints({**without, "deprecated optkit.create": ": make, until 0.4"}) == []
     unreleased = Section("0.1.0", False, RELEASED.text)
     assert complaints(without, unreleased) == []
@@ -162,5 +173,7 @@ def test_a_former_name_works_for_a_whole_minor_version_more(name: str) -> None:
 @pytest.mark.parametrize("members", DEFINED_BY_AUTHORS.values(), ids=DEFINED_BY_AUTHORS)
 def test_the_guides_tell_of_what_authors_define(members: tuple[str, ...]) -> None:
     guides = "".join((ROOT / "docs" / "how-to" / name).read_text() for name in GUIDES)
-    told = {word for code in re.findall(r"`([^`\n]+)`", guides) for word in re.findall(r"\w+", code)}
+    told = {
+        word for code in re.findall(r"`([^`\n]+)`", guides) for word in re.findall(r"\w+", code)
+    }
     assert set(members) <= told

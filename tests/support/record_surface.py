@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "tests" / "data" / "public_surface.txt"
 CHANGELOG = ROOT / "CHANGELOG.md"
 COMMAND = "python tests/support/record_surface.py"
-LINE = re.compile(r"^(\d+\.\d+\.\d+) ((?:deprecated )?[\w.]+(?:\(\w+=\.\.\.\))?)(.*)$", re.MULTILINE)
+LINE = re.compile(
+    r"^(\d+\.\d+\.\d+) ((?:deprecated )?[\w.]+(?:\(\w+=\.\.\.\))?)(.*)$", re.MULTILINE
+)
 HEADING = re.compile(r"^## (\d+\.\d+\.\d+)(.*)$", re.MULTILINE)
 DEPRECATED = "deprecated "
 FIRST = "0.0.0"
@@ -103,9 +105,7 @@ def complaints(
     return found
 
 
-def _may_go(
-    name: str, entry: Recorded, now: Mapping[str, str], history: Sequence[Section]
-) -> bool:
+def _may_go(name: str, entry: Recorded, now: Mapping[str, str], history: Sequence[Section]) -> bool:
     """Whether a name that was recorded needn't be there any more."""
     since = _numbers(entry.section)
     if not any(each.is_released and _numbers(each.version) >= since for each in history):
