@@ -75,9 +75,14 @@ def take_steps(
 
 
 def _assert_gradients_kept(subject: Subject, closure: Closure) -> None:
-    for position, (p, g) in enumerate(zip(closure.params, closure.given, strict=True)):
-        if not (p.grad is None if g is None else is_same(p.grad, g)):
-            subject.gradient_changed(f"that of parameter {position} of shape {list(p.shape)}")
+    rows = zip(closure.params, closure.given, closure.handed, strict=True)
+    for position, (p, g, handed) in enumerate(rows):
+        which = f"that of parameter {position} of shape {list(p.shape)}"
+        if p.grad is not handed:
+            instead = "None" if p.grad is None else "another tensor"
+            subject.gradient_changed(f"{which}, for which p.grad is {instead} now")
+        elif p.grad is not None and not is_same(p.grad, g):
+            subject.gradient_changed(which)
 
 
 def _assert_rest(subject: Subject, closure: Closure, before: Snapshot, after: Snapshot) -> None:

@@ -149,11 +149,7 @@ class Subject:
             **options: hyperparameters and options beside the subject's.
         """
         p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
-        optimizer = self.optimizer([p], **options)
-        (group,) = optimizer.param_groups
-        key, h = bucket_key_of(group, p), optimizer.values(group)
-        offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
-        reason = "".join(offer.unsupported_reason(self.algorithm, key, h) or "" for offer in offers)
+        reason = self._unsupported_reason(name, p, options)
         if reason or not self.has_body:
             return reason
         # A kernel that can't be compiled says so in the first step, not before.
@@ -164,6 +160,28 @@ class Subject:
             except ImplementationError as error:
                 return str(error)
         return ""
+
+    def meta_refusal(self, name: str) -> str:
+        """Return why an implementation can't run a capturable step on the meta device, or ``""``.
+
+        Args:
+            name: of the implementation.
+        """
+        p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device="meta")
+        (group,) = self.optimizer([p], capturable=True).param_groups
+        algorithm: Any = self.algorithm
+        of_algorithm = getattr(algorithm, "unsupported_reason", lambda key, h: None)
+        reason = of_algorithm(bucket_key_of(group, p), None)
+        return reason or self._unsupported_reason(name, p, {"capturable": True})
+
+    def _unsupported_reason(self, name: str, p: Tensor, options: Mapping[str, Any]) -> str:
+        """Return why an implementation says that it can't run a parameter, or ``""``."""
+        optimizer = self.optimizer([p], **options)
+        (group,) = optimizer.param_groups
+        key, h = bucket_key_of(group, p), optimizer.values(group)
+        offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
+        reasons = [offer.unsupported_reason(self.algorithm, key, h) or "" for offer in offers]
+        return "".join(reasons)
 
     @property
     def _fewest_dims(self) -> int:
