@@ -73,7 +73,7 @@ def test_its_tests_fail_once_it_does_nothing_or_uses_a_former_name(
     with pytest.raises(AssertionError, match=r"1 failed"):
         environment.sh("python -m pytest -x -k float32", project)
     module.write_text(f"from optkit_core import Kind\n{body.replace(FUTURE, '')}")
-    with pytest.raises(AssertionError, match="optkit_core.Kind is called BucketKey now"):
+    with pytest.raises(AssertionError, match=r"optkit_core\.Kind is called BucketKey now"):
         environment.sh("python -m pytest -x", project)
 
 
