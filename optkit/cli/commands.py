@@ -13,6 +13,7 @@ import typer
 import optkit
 from optkit.cli import (
     checkpoint_commands,
+    doctor_command,
     kernel_commands,
     new_command,
     option_parsers,
@@ -283,5 +284,6 @@ def explain_command(
 
 
 checkpoint_commands.add_to(app)
+doctor_command.add_to(app)
 new_command.add_to(app)
 schema_command.add_to(app)

@@ -41,6 +41,15 @@ def options(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]:
     return {a.name: a for a in arguments if a.kind not in (a.VAR_KEYWORD, a.VAR_POSITIONAL)}
 
 
+def is_required(option: Any) -> bool:
+    """Return whether a value has no default, which only classes that aren't optkit's have.
+
+    Args:
+        option: what `options` returns for it.
+    """
+    return isinstance(option, inspect.Parameter) and option.default is option.empty
+
+
 def faults(
     document: Document,
     path: KeyPath,
@@ -66,6 +75,9 @@ def faults(
     known = options(algorithm)
     own = {key: value for key, value in values.items() if key not in allowed or key in known}
     found = list(_each(document, path, name, known, own, also))
+    for key in known:
+        if is_required(known[key]) and key not in {**beside, **own}:
+            found.append(document.fault(path, f"has no {key!r}, which {name} needs."))
     # How values go together can be told where each is right by itself.
     yield from found or _together(document, path, algorithm, taken(algorithm, {**beside, **own}))
 

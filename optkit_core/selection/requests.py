@@ -83,7 +83,7 @@ def ambient() -> Request:
         return used
     if os.environ.get(ENVIRONMENT, "").strip():
         return parse(os.environ[ENVIRONMENT].strip(), f"the environment variable {ENVIRONMENT}")
-    return _from_file(os.environ.get(CONFIG_FILE, ""))
+    return from_file(os.environ.get(CONFIG_FILE, ""))
 
 
 @contextmanager
@@ -209,7 +209,15 @@ class ImplementationRange:
         return ""
 
 
-def _from_file(path: str) -> Request:
+def from_file(path: str) -> Request:
+    """Return what a TOML file asks for.
+
+    Args:
+        path: of the file; ``""`` for none.
+
+    Raises:
+        ConfigError: it can't be read, isn't TOML, or has other keys than ``implementation``.
+    """
     if not path:
         return DEFAULT
     from optkit_core.config_file.read_source import read_file  # needed only where there is a file

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import attrs
 
 from optkit_core.api import available, get
-from optkit_core.config_file.algorithm_options import options
+from optkit_core.config_file.algorithm_options import is_required, options
 from optkit_core.config_file.json_schema import name_schemas
 from optkit_core.config_file.json_schema.range_schemas import Schema, described
 from optkit_core.config_file.sections import SECTIONS
@@ -107,7 +106,7 @@ def _if_called(key: str, name: str, kind: str, then: Schema) -> Schema:
 def _optimizer(names: list[str]) -> Schema:
     def of(name: str) -> Schema:
         rules = {"type": "array", "items": {"$ref": f"#/$defs/{name}-rule"}}
-        required = [key for key, item in options(get(name)).items() if _is_required(item)]
+        required = [key for key, item in options(get(name)).items() if is_required(item)]
         return {
             "$ref": f"#/$defs/{name}-options",
             "properties": {"groups": rules},
@@ -115,10 +114,6 @@ def _optimizer(names: list[str]) -> Schema:
         }
 
     return _named("optimizer", "algorithm", names, of)
-
-
-def _is_required(option: Any) -> bool:
-    return not isinstance(option, Declaration) and option.default is option.empty
 
 
 def _definitions(names: list[str]) -> dict[str, Schema]:
