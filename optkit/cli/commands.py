@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import optkit
-from optkit.cli import checkpoint_commands, kernel_commands, option_parsers
+from optkit.cli import checkpoint_commands, group_commands, kernel_commands, option_parsers
 from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -277,3 +277,4 @@ def explain_command(
 
 
 checkpoint_commands.add_to(app)
+group_commands.add_to(app)
