@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+import attrs
+
 
 class OptkitError(Exception):
     """Base class of all errors that optkit raises on purpose."""
@@ -20,6 +22,19 @@ class HyperparameterError(OptkitError, ValueError):
 
 class UnknownHyperparameterError(HyperparameterError, TypeError):
     """A name was given that the algorithm doesn't declare."""
+
+
+class ArgumentError(OptkitError, ValueError, TypeError):
+    """An argument is missing, unknown, or of a value that isn't allowed.
+
+    Attributes:
+        argument: which one, as a path such as ``"schedules[1].T_max"``; ``""`` where it is none.
+    """
+
+    def __init__(self, message: str, argument: str = "") -> None:
+        """Note which argument it is about."""
+        super().__init__(message)
+        self.argument = argument
 
 
 class DeclarationError(OptkitError, TypeError):
@@ -74,6 +89,35 @@ class ConfigError(OptkitError, ValueError):
     """A setting from the environment or a configuration file is wrong."""
 
 
+@attrs.frozen
+class ConfigFault:
+    """One mistake in a configuration.
+
+    Args:
+        path: of the key, ``"optimizer.groups[1].lr"`` for example; ``""`` for the whole.
+        line: of the file, from 1; None where it isn't known.
+        message: what is wrong, what was expected, and the way out.
+    """
+
+    path: str
+    line: int | None
+    message: str
+
+
+class ConfigFileError(ConfigError):
+    """A configuration for `optkit.from_config` is wrong; the text has a line for each mistake.
+
+    Args:
+        message: the text.
+        faults: the mistakes, in the order of their lines; none where nothing could be read.
+    """
+
+    def __init__(self, message: str, faults: tuple[ConfigFault, ...] = ()) -> None:
+        """Keep the mistakes beside the text."""
+        super().__init__(message)
+        self.faults = faults
+
+
 class CheckpointError(OptkitError, ValueError):
     """Saved state doesn't fit the optimizer, or isn't what it says it is."""
 
@@ -101,16 +145,32 @@ class CheckpointIsADirectoryError(CheckpointSystemError, IsADirectoryError):
     """The path of a checkpoint is that of a directory."""
 
 
-class UnknownAlgorithmError(OptkitError, LookupError):
+class UnknownNameError(OptkitError, LookupError):
+    """Nothing goes by that name."""
+
+
+class UnknownAlgorithmError(UnknownNameError):
     """No algorithm goes by that name."""
 
 
-class AmbiguousAlgorithmError(OptkitError, LookupError):
+class UnknownScheduleError(UnknownNameError):
+    """No schedule goes by that name."""
+
+
+class UnknownAveragingError(UnknownNameError):
+    """No averaging goes by that name."""
+
+
+class AmbiguousNameError(OptkitError, LookupError):
     """Several distributions claim one name."""
 
 
+class AmbiguousAlgorithmError(AmbiguousNameError):
+    """Several distributions claim the name of an algorithm."""
+
+
 class RegistrationError(OptkitError, ValueError):
-    """An algorithm can't be registered as asked."""
+    """An algorithm, a schedule or an averaging can't be registered as asked."""
 
 
 class PluginError(OptkitError, RuntimeError):

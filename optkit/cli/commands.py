@@ -11,7 +11,15 @@ from typing import Annotated
 import typer
 
 import optkit
-from optkit.cli import checkpoint_commands, group_commands, kernel_commands, option_parsers
+from optkit.cli import (
+    checkpoint_commands,
+    doctor_command,
+    groups_command,
+    kernel_commands,
+    new_command,
+    option_parsers,
+    schema_command,
+)
 from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -277,4 +285,7 @@ def explain_command(
 
 
 checkpoint_commands.add_to(app)
-group_commands.add_to(app)
+doctor_command.add_to(app)
+groups_command.add_to(app)
+new_command.add_to(app)
+schema_command.add_to(app)

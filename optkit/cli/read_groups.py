@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 import optkit
 from optkit.cli.user_errors import OptionError
+from optkit_core.config_file import algorithm_options
+from optkit_core.config_file.model_groups import model_groups
+from optkit_core.config_file.read_source import read
+from optkit_core.config_file.validation import validated
 from optkit_core.group_rules.group_list import GroupList
 
 
 def read_groups(path: Path, model: nn.Module) -> GroupList:
-    """Return the groups that a configuration makes of a model's parameters.
+    """Return the groups that the rules of a configuration make of a model's parameters.
 
     Args:
-        path: of the file, .toml or .json.
+        path: of the file.
         model: the model.
 
     Raises:
-        OptionError: the file can't be read, or has no section ``[optimizer]`` with ``name``.
-        RuleError: a rule in it is wrong, or doesn't fit the model.
+        ConfigFileError: the file is wrong, or doesn't fit the model.
+        OptionError: it lists its groups, and has no rules.
     """
-    section = _section(path)
-    rules = section.pop("groups", [])
-    return optkit.groups(model, rules, default={"algorithm": section.pop("name"), **section})
-
-
-def _section(path: Path) -> dict[str, Any]:
-    parse = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix)
-    if parse is None:
-        raise OptionError(f"{path} must be a .toml or .json file.")
-    try:
-        content = parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(f"{path} can't be read: {error}.") from error
-    section = content.get("optimizer") if isinstance(content, dict) else None
-    if not isinstance(section, dict) or "name" not in section:
-        raise OptionError(f"{path} needs a section [optimizer] with name, 'adamw' for example.")
-    return dict(section)
+    document = read(path)
+    section = validated(document)["optimizer"]
+    own = algorithm_options.taken(optkit.get(section.name), section.hyperparameters)
+    made = model_groups(document, section, own, model)
+    if isinstance(made, GroupList):
+        return made
+    raise OptionError(
+        f"{path} says grouping = {section.grouping!r}: its groups are those that stand there, and "
+        "no rule makes them."
+    )

@@ -15,12 +15,11 @@ from optkit_core.group_rules.name_folding import shortened
 from optkit_core.group_rules.rule import Rule
 from optkit_core.optimizer import Optimizer
 from optkit_core.plugins import entry_points
-from optkit_core.plugins.registry import registry
 
 
 def class_of(algorithm: str | None) -> type[Any] | None:
     """Return the class of an algorithm, None where nobody says which it is."""
-    return None if algorithm is None else registry.algorithm(entry_points.find(algorithm))
+    return None if algorithm is None else entry_points.load(algorithm)
 
 
 def shared_options(default: Rule) -> Mapping[str, Any]:

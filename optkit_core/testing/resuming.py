@@ -45,7 +45,7 @@ def state_dicts(subject: Subject) -> None:
 
     def loaded(optimizer: Optimizer, name: str) -> Optimizer:
         other = subject.optimizer(_copies(subject, optimizer), name)
-        other.load_state_dict(optimizer.state_dict())
+        other.load_state_dict(subject.saved(optimizer))
         return other
 
     _resume(subject, loaded)

@@ -125,7 +125,7 @@ def test_a_model_that_cannot_be_built(run: Callable[..., str], text: str, messag
         (CONFIG.replace("norm", "nrom"), "'nrom' fits nothing"),
         (CONFIG.replace("weight_decay", "weight_decya"), "weight_decya"),
         (CONFIG.replace("adamw", "adamww"), "adamww"),
-        ("", "name"),
+        ("", "optimizer"),
         ("[optimizer", "config.toml"),
     ],
 )
@@ -134,6 +134,13 @@ def test_a_configuration_that_does_not_fit(
 ) -> None:
     (project / "config.toml").write_text(content)
     assert message in run("config.toml", "--model", "grouped_package.nets:Net", status=2)
+
+
+def test_listed_groups_are_no_rules(run: Callable[..., str], project: Path) -> None:
+    listed = CONFIG.replace('module = "norm"', 'names = "norm.bias"')
+    (project / "config.toml").write_text(listed.replace("lr =", 'grouping = "as_listed"\nlr ='))
+    line = run("config.toml", "--model", "grouped_package.nets:Net", status=2)
+    assert "grouping = 'as_listed'" in line
 
 
 def test_files_that_are_not_there(run: Callable[..., str]) -> None:

@@ -1,4 +1,4 @@
-"""The command for parameter groups: groups."""
+"""The command for parameter groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def add_to(app: typer.Typer) -> None:
 
 def groups_command(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A configuration file, .toml or .json.")
+        Path, typer.Argument(metavar="CONFIG", help="A configuration file: .toml, .yaml or .json.")
     ],
     model: Annotated[
         str,
