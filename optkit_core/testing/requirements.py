@@ -63,10 +63,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         every_dtype=True,
     ),
     Requirement(
-        "ranges",
-        "ranges are held to at their edges",
-        range_edges.range_edges,
-        topic="declarations",
+        "ranges", "ranges are held to at their edges", range_edges.range_edges, topic="declarations"
     ),
     Requirement(
         "vector_sizes",
@@ -207,11 +204,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         for_any_optimizer=True,
     ),
     Requirement(
-        "pickle",
-        "pickles continue",
-        resuming.pickles,
-        topic="state",
-        for_any_optimizer=True,
+        "pickle", "pickles continue", resuming.pickles, topic="state", for_any_optimizer=True
     ),
     Requirement(
         "state_dict",
@@ -220,13 +213,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         topic="state",
         for_any_optimizer=True,
     ),
-    Requirement(
-        "file",
-        "files continue",
-        resuming.files,
-        topic="state",
-        for_any_optimizer=True,
-    ),
+    Requirement("file", "files continue", resuming.files, topic="state", for_any_optimizer=True),
     Requirement(
         "interchange",
         "an implementation goes on with what another has begun",
@@ -283,12 +270,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         compiled_steps.compiled,
         topic="integration",
     ),
-    Requirement(
-        "modes",
-        "eval() and train() undo each other",
-        mode_switches.modes,
-        topic="steps",
-    ),
+    Requirement("modes", "eval() and train() undo each other", mode_switches.modes, topic="steps"),
     Requirement(
         "same_bits",
         "the same steps twice give the same bits",

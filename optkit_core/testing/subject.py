@@ -186,9 +186,8 @@ class Subject:
     @property
     def _fewest_dims(self) -> int:
         fewest = max(1, self.min_dim)
-        return min(
-            [dim for dim in self.algorithm.parameter_dims or () if dim >= fewest] or [fewest]
-        )
+        dims: list[int] = [d for d in self.algorithm.parameter_dims or () if d >= fewest]
+        return min(dims or [fewest])
 
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""
