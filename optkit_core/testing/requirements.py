@@ -5,6 +5,9 @@ Simple ones come first: `check` ends at the first failure, and a wrong step has 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from optkit_core.errors import UnknownRequirementError, did_you_mean
 from optkit_core.testing import (
     capability_claims,
     closure_calls,
@@ -79,10 +82,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         for_any_optimizer=True,
     ),
     Requirement(
-        "ranges",
-        "ranges are held to at their edges",
-        range_edges.range_edges,
-        topic="declarations",
+        "ranges", "ranges are held to at their edges", range_edges.range_edges, topic="declarations"
     ),
     Requirement(
         "vector_sizes",
@@ -223,11 +223,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         for_any_optimizer=True,
     ),
     Requirement(
-        "pickle",
-        "pickles continue",
-        resuming.pickles,
-        topic="state",
-        for_any_optimizer=True,
+        "pickle", "pickles continue", resuming.pickles, topic="state", for_any_optimizer=True
     ),
     Requirement(
         "state_dict",
@@ -236,13 +232,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         topic="state",
         for_any_optimizer=True,
     ),
-    Requirement(
-        "file",
-        "files continue",
-        resuming.files,
-        topic="state",
-        for_any_optimizer=True,
-    ),
+    Requirement("file", "files continue", resuming.files, topic="state", for_any_optimizer=True),
     Requirement(
         "interchange",
         "an implementation goes on with what another has begun",
@@ -299,12 +289,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         compiled_steps.compiled,
         topic="integration",
     ),
-    Requirement(
-        "modes",
-        "eval() and train() undo each other",
-        mode_switches.modes,
-        topic="steps",
-    ),
+    Requirement("modes", "eval() and train() undo each other", mode_switches.modes, topic="steps"),
     Requirement(
         "same_bits",
         "the same steps twice give the same bits",
@@ -335,3 +320,23 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
 )
 """What is required; each id is there once."""
+
+
+def chosen(only: Iterable[str]) -> Sequence[Requirement]:
+    """Return the requirements of some ids in the order of the table, and all for none.
+
+    Args:
+        only: ids.
+
+    Raises:
+        UnknownRequirementError: there is no such id.
+
+    >>> [requirement.title for requirement in chosen(["maximize"])]
+    ['maximize turns the gradients']
+    """
+    ids, known = set(only), [requirement.id for requirement in REQUIREMENTS]
+    for unknown in sorted(ids.difference(known)):
+        raise UnknownRequirementError(
+            f"no requirement is called {unknown!r}.{did_you_mean(unknown, known)}"
+        )
+    return [requirement for requirement in REQUIREMENTS if requirement.id in ids or not ids]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -206,8 +206,8 @@ class Subject:
     @property
     def _fewest_dims(self) -> int:
         fewest = max(1, self.min_dim)
-        allowed: Collection[int] = self.algorithm.parameter_dims or ()
-        return min([dim for dim in allowed if dim >= fewest] or [fewest])
+        dims: list[int] = [d for d in self.algorithm.parameter_dims or () if d >= fewest]
+        return min(dims or [fewest])
 
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""
