@@ -15,8 +15,11 @@ from optkit_core.api import (
 from optkit_core.averaging import create_averaging
 from optkit_core.checkpoint.conversion_registry import importer, migration
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
+from optkit_core.config_file.from_config import from_config
+from optkit_core.config_file.training_setup import TrainingSetup
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.declaration.collection_ranges import function, per_group, rising
 from optkit_core.declaration.estimates import estimate
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import (
@@ -40,6 +43,8 @@ from optkit_core.errors import (
     CheckpointError,
     CheckpointFileError,
     ConfigError,
+    ConfigFault,
+    ConfigFileError,
     CopyWarning,
     DeclarationError,
     GradientError,
@@ -77,6 +82,7 @@ from optkit_core.plugins.torch_optimizers import watch
 from optkit_core.protocols import OptimizerProtocol
 from optkit_core.save_and_load import load, save
 from optkit_core.schedules.create_schedule import create_schedule
+from optkit_core.schedules.schedule_list import schedule_list
 from optkit_core.selection import requests as _requests
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
@@ -95,6 +101,8 @@ __all__ = [
     "Choice",
     "CompositeOptimizer",
     "ConfigError",
+    "ConfigFault",
+    "ConfigFileError",
     "CopyWarning",
     "DeclarationError",
     "Elements",
@@ -118,6 +126,7 @@ __all__ = [
     "RuleError",
     "ShapeError",
     "Total",
+    "TrainingSetup",
     "UnavailableError",
     "UnknownAlgorithmError",
     "UnknownAveragingError",
@@ -140,6 +149,8 @@ __all__ = [
     "describe",
     "each",
     "estimate",
+    "from_config",
+    "function",
     "get",
     "groups",
     "hookimpl",
@@ -151,11 +162,14 @@ __all__ = [
     "migration",
     "one_of",
     "option",
+    "per_group",
     "register",
     "register_plugin",
     "require_no_overlap",
+    "rising",
     "save",
     "scalar_math",
+    "schedule_list",
     "symmetric_matmul",
     "tuple_of",
     "uniform",

@@ -60,7 +60,7 @@ def create(
 
     Args:
         name: without regard to case, ``-`` and ``_``; ``"distribution:name"`` where several
-            distributions claim it.
+            distributions claim it. Names of optkit's own algorithms stay theirs.
         params: ``model.named_parameters()``, ``model.parameters()``, or group dicts. Where groups
             name algorithms of their own under ``"algorithm"``, the result is a
             `CompositeOptimizer` of all of them.
@@ -127,8 +127,8 @@ def available(
         kind: what is listed: ``"algorithm"`` (default), ``"schedule"`` or ``"averaging"``.
 
     Returns:
-        Sorted names; as ``"distribution:name"`` where several distributions claim one. Names
-        that whole plugins register appear once those plugins are loaded.
+        Sorted names; as ``"distribution:name"`` where several distributions claim one, but for
+        optkit's own. Names that whole plugins register appear once those plugins are loaded.
 
     Raises:
         ArgumentError: there is no such kind.
@@ -145,7 +145,7 @@ def available(
     entries = list(registry_of(kind).entries())
     keys = [normalized(entry.name) for entry in entries]
     return sorted(
-        entry.qualified if keys.count(normalized(entry.name)) > 1 else entry.name
+        entry.name if entry.is_own or keys.count(normalized(entry.name)) == 1 else entry.qualified
         for entry in entries
         if _fits(entry, pattern) and not any(_fits(entry, item) for item in unwanted)
     )
@@ -259,6 +259,6 @@ def unregister(name: str, *, kind: str = DEFAULT) -> None:
 def _fits(entry: RegistryEntry, pattern: str) -> bool:
     # A hyphen in brackets is a range of letters, and no hyphen of a name.
     spelled = str.lower if "[" in pattern else normalized
-    names = (spelled(entry.name), spelled(entry.qualified))
+    names = (entry.name, entry.qualified)
     # Not fnmatch(), which changes / to \ on Windows.
-    return any(fnmatch.fnmatchcase(name, spelled(pattern)) for name in names)
+    return any(fnmatch.fnmatchcase(spelled(name), spelled(pattern)) for name in names)

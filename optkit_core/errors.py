@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+import attrs
+
 
 class OptkitError(Exception):
     """Base class of all errors that optkit raises on purpose."""
@@ -85,6 +87,35 @@ class UnavailableError(OptkitError, RuntimeError):
 
 class ConfigError(OptkitError, ValueError):
     """A setting from the environment or a configuration file is wrong."""
+
+
+@attrs.frozen
+class ConfigFault:
+    """One mistake in a configuration.
+
+    Args:
+        path: of the key, ``"optimizer.groups[1].lr"`` for example; ``""`` for the whole.
+        line: of the file, from 1; None where it isn't known.
+        message: what is wrong, what was expected, and the way out.
+    """
+
+    path: str
+    line: int | None
+    message: str
+
+
+class ConfigFileError(ConfigError):
+    """A configuration for `optkit.from_config` is wrong; the text has a line for each mistake.
+
+    Args:
+        message: the text.
+        faults: the mistakes, in the order of their lines; none where nothing could be read.
+    """
+
+    def __init__(self, message: str, faults: tuple[ConfigFault, ...] = ()) -> None:
+        """Keep the mistakes beside the text."""
+        super().__init__(message)
+        self.faults = faults
 
 
 class CheckpointError(OptkitError, ValueError):

@@ -11,7 +11,14 @@ from typing import Annotated
 import typer
 
 import optkit
-from optkit.cli import checkpoint_commands, kernel_commands, new_command, option_parsers
+from optkit.cli import (
+    checkpoint_commands,
+    doctor_command,
+    kernel_commands,
+    new_command,
+    option_parsers,
+    schema_command,
+)
 from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -277,4 +284,6 @@ def explain_command(
 
 
 checkpoint_commands.add_to(app)
+doctor_command.add_to(app)
 new_command.add_to(app)
+schema_command.add_to(app)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 import attrs
 
 import optkit
+from optkit.cli.isolation import PATIENCE, IsolatedOutcome, isolated
 from optkit.cli.tables import console, pairs, plain_table
 from optkit.cli.user_errors import OptionError
 from optkit_core.errors import OptkitError, did_you_mean
 from optkit_core.plugins.description import Description
+from optkit_core.plugins.hook_calls import DISABLED
+from optkit_core.plugins.registry import registry
 
 COLUMNS = (
     "Name",
@@ -68,7 +73,8 @@ def listed(pattern: str) -> list[Listed]:
             f"no algorithm matches {pattern!r}.{did_you_mean(pattern, optkit.available())} "
             f"Try '*{pattern.strip('*')}*', or 'optkit list' for all."
         )
-    return [_listed(name) for name in names]
+    ended = _ending(names)
+    return [Listed(n, None, ended[n]) if n in ended else _listed(n) for n in names]
 
 
 def print_table(algorithms: Sequence[Listed]) -> None:
@@ -111,9 +117,34 @@ def print_summaries(algorithms: Sequence[Listed]) -> None:
     console().print(table)
 
 
+def _ending(names: Sequence[str]) -> dict[str, str]:
+    """Return which algorithms of others crash, hang or exit when they are imported."""
+    others = [name for name in names if registry.find(name).is_of_others]
+    if not others:
+        return {}
+    with isolated(_import, others, PATIENCE) as outcomes:
+        tried = zip(others, outcomes, strict=True)
+        return {name: _told(name, outcome) for name, outcome in tried if outcome.failure}
+
+
+def _told(name: str, outcome: IsolatedOutcome) -> str:
+    entry = registry.find(name)
+    return (
+        f"{entry.location} of distribution {entry.provider} {entry.version}: {outcome.failure}. "
+        f"Repair or remove that distribution, or set {DISABLED}={entry.qualified}."
+    )
+
+
+def _import(name: str) -> None:
+    # What fails in good order does so again in this process, where its message is told.
+    _listed(name)
+
+
 def _listed(name: str) -> Listed:
     try:
-        return Listed(name, optkit.describe(name))
+        # What a plugin prints while it is imported belongs neither into a table nor into JSON.
+        with contextlib.redirect_stdout(StringIO()):
+            return Listed(name, optkit.describe(name))
     except Exception as error:
         # One broken plugin doesn't hide the others.
         kind = "" if isinstance(error, OptkitError) else f"{type(error).__name__}: "

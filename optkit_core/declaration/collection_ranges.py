@@ -83,3 +83,38 @@ class Function:
     def converted(self, value: Any) -> Any:
         """Return the function itself."""
         return value
+
+
+def per_group(range: Range) -> PerGroup:
+    """Allow one value for all parameter groups, or a list or tuple of one for each.
+
+    Args:
+        range: what each value must be.
+
+    >>> from optkit_core import at_least
+    >>> per_group(at_least(0.0, torch_words=None)).complaint("max_lr", [0.1, -0.1])
+    'max_lr[1] must be in [0, inf), got -0.1.'
+    """
+    return PerGroup(range)
+
+
+def rising(range: Range) -> Rising:
+    """Allow a list of values, none smaller than the one before it.
+
+    Args:
+        range: what each value must be.
+
+    >>> from optkit_core import whole
+    >>> rising(whole(1)).complaint("milestones", [30, 20])
+    'milestones must rise, got [30, 20].'
+    """
+    return Rising(range)
+
+
+def function(*, optional: bool = False) -> Function:
+    """Allow what can be called, and None where `optional`.
+
+    Args:
+        optional: whether None is allowed too (default False).
+    """
+    return Function(optional)

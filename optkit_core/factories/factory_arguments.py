@@ -41,16 +41,29 @@ class Argument:
         """Whether it must be given."""
         return self.default is REQUIRED
 
-    def complaint(self, value: Any) -> str:
-        """Return what is wrong with a value, or an empty string."""
+    def complaint(self, value: Any, prefix: str = "") -> str:
+        """Return what is wrong with a value, or an empty string.
+
+        Args:
+            value: what was given.
+            prefix: what the name has before it in the message, ``"schedules[1]."`` for example.
+        """
         # A default goes as it is, whatever an annotation says of it.
         if self.range is None or value is self.default:
             return ""
-        return self.range.complaint(self.name, value)
+        return self.range.complaint(f"{prefix}{self.name}", value)
 
     def converted(self, value: Any) -> Any:
         """Return an allowed value as it is kept, one of Python's own types for example."""
         return value if self.range is None else converter(self.range)(value)
+
+
+@attrs.frozen
+class Fault:
+    """What is wrong with arguments: with which one, and a sentence about it."""
+
+    argument: str
+    text: str
 
 
 @attrs.frozen(eq=False)
@@ -75,31 +88,39 @@ class Arguments:
         Raises:
             ArgumentError: one is missing, unknown, or isn't allowed.
         """
-        for name, value in given.items():
-            if name in self.by_name:
-                complaint = self.by_name[name].complaint(value)
-                if complaint:
-                    raise ArgumentError(f"{owner}: {complaint}", _path(complaint, name))
-            elif not self.is_open:
-                raise self._unknown(owner, name, value)
-        missing = [a.name for a in self.by_name.values() if a.is_required and a.name not in given]
-        if missing:
-            raise ArgumentError(f"{owner} needs {' and '.join(missing)}.", missing[0])
+        fault = self.fault(owner, given)
+        if fault is not None:
+            names_owner = fault.text.startswith(owner)
+            text = fault.text if names_owner else f"{owner}: {fault.text}"
+            raise ArgumentError(text, fault.argument)
         known = self.by_name
         return {k: known[k].converted(v) if k in known else v for k, v in given.items()}
 
-    def _unknown(self, owner: str, name: str, value: Any) -> ArgumentError:
+    def fault(self, owner: str, given: Mapping[str, Any], prefix: str = "") -> Fault | None:
+        """Return the first thing that is wrong with arguments, None where nothing is.
+
+        Args:
+            owner: for whom they are, for the sentence.
+            given: the arguments by name.
+            prefix: what their names have before them.
+        """
+        for name, value in given.items():
+            if name in self.by_name:
+                complaint = self.by_name[name].complaint(value, prefix)
+                if complaint:
+                    # It begins with the name, or with the path of something in the value.
+                    return Fault(complaint.split(" ", 1)[0], complaint)
+            elif not self.is_open:
+                return Fault(f"{prefix}{name}", self._unknown(owner, name, value))
+        missing = [a.name for a in self.by_name.values() if a.is_required and a.name not in given]
+        if missing:
+            return Fault(f"{prefix}{missing[0]}", f"{owner} needs {' and '.join(missing)}.")
+        return None
+
+    def _unknown(self, owner: str, name: object, value: Any) -> str:
         takes = f"It takes {', '.join(self.by_name)}." if self.by_name else "It takes none."
         hint = did_you_mean(str(name), self.by_name)
-        return ArgumentError(
-            f"{owner} takes no {name!r} (got {name}={value!r}).{hint} {takes}", str(name)
-        )
-
-
-def _path(complaint: str, name: str) -> str:
-    """Return which argument a complaint is about, as a path below `name`."""
-    first = complaint.split(" ", 1)[0]
-    return first if first.startswith(name) else name
+        return f"{owner} takes no {name!r} (got {name}={value!r:.80}).{hint} {takes}"
 
 
 def arguments_of(factory: Callable[..., Any]) -> Arguments:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from torch.optim import lr_scheduler, swa_utils
 
-from optkit_core.declaration.collection_ranges import Function, PerGroup, Rising
+from optkit_core.declaration.collection_ranges import function, per_group, rising
 from optkit_core.declaration.ranges import Range, at_least, boolean, one_of, whole, within
 
 Declared = Mapping[str, tuple[Range | None, str]]
@@ -31,8 +31,8 @@ MOMENTA: Declared = {
         boolean(),
         "whether momentum, or the first of betas, moves against the rate",
     ),
-    "base_momentum": (PerGroup(MOMENTUM), "the lowest momentum, at the highest rate"),
-    "max_momentum": (PerGroup(MOMENTUM), "the highest momentum, at the lowest rate"),
+    "base_momentum": (per_group(MOMENTUM), "the lowest momentum, at the highest rate"),
+    "max_momentum": (per_group(MOMENTUM), "the highest momentum, at the lowest rate"),
 }
 
 
@@ -53,14 +53,14 @@ TORCH: dict[type[Any], TorchFactory] = {
     lr_scheduler.LambdaLR: TorchFactory(
         "the initial rate times a function of the step",
         {
-            "lr_lambda": (PerGroup(Function()), "takes the step, returns the factor"),
+            "lr_lambda": (per_group(function()), "takes the step, returns the factor"),
             **LAST_EPOCH,
         },
     ),
     lr_scheduler.MultiplicativeLR: TorchFactory(
         "the rate of the step before times a function of the step",
         {
-            "lr_lambda": (PerGroup(Function()), "takes the step, returns the factor"),
+            "lr_lambda": (per_group(function()), "takes the step, returns the factor"),
             **LAST_EPOCH,
         },
     ),
@@ -70,7 +70,7 @@ TORCH: dict[type[Any], TorchFactory] = {
     ),
     lr_scheduler.MultiStepLR: TorchFactory(
         "multiplies the rate at given steps",
-        {"milestones": (Rising(whole(0)), "the steps"), **GAMMA, **LAST_EPOCH},
+        {"milestones": (rising(whole(0)), "the steps"), **GAMMA, **LAST_EPOCH},
     ),
     lr_scheduler.ConstantLR: TorchFactory(
         "a part of the rate for some steps, then all of it",
@@ -120,8 +120,8 @@ TORCH: dict[type[Any], TorchFactory] = {
     lr_scheduler.CyclicLR: TorchFactory(
         "rises and falls between two rates in straight lines",
         {
-            "base_lr": (PerGroup(RATE), "the lowest rate, in place of the optimizer's"),
-            "max_lr": (PerGroup(RATE), "the highest rate"),
+            "base_lr": (per_group(RATE), "the lowest rate, in place of the optimizer's"),
+            "max_lr": (per_group(RATE), "the highest rate"),
             "step_size_up": (MORE_THAN_0, "steps of each rise"),
             "step_size_down": (
                 within(0.0, float("inf"), above=True, optional=True, torch_words=None),
@@ -132,7 +132,7 @@ TORCH: dict[type[Any], TorchFactory] = {
                 "whether cycles stay as high, halve, or shrink by gamma at each step",
             ),
             "gamma": (RATE, "the base of exp_range"),
-            "scale_fn": (Function(optional=True), "scales the height, in place of mode"),
+            "scale_fn": (function(optional=True), "scales the height, in place of mode"),
             "scale_mode": (one_of("cycle", "iterations"), "what scale_fn takes"),
             **MOMENTA,
             **LAST_EPOCH,
@@ -141,7 +141,7 @@ TORCH: dict[type[Any], TorchFactory] = {
     lr_scheduler.OneCycleLR: TorchFactory(
         "rises to the highest rate once, and falls far below the first one",
         {
-            "max_lr": (PerGroup(RATE), "the highest rate, in place of the optimizer's"),
+            "max_lr": (per_group(RATE), "the highest rate, in place of the optimizer's"),
             "total_steps": (whole(1, optional=True), "steps of the whole run"),
             "epochs": (whole(1, optional=True), "epochs, in place of total_steps"),
             "steps_per_epoch": (whole(1, optional=True), "steps of an epoch, with epochs"),
@@ -163,14 +163,14 @@ TORCH: dict[type[Any], TorchFactory] = {
             "threshold": (RATE, "by how much it has to be better"),
             "threshold_mode": (one_of("rel", "abs"), "whether that is a part of the metric"),
             "cooldown": (whole(0), "how many steps to wait after a change"),
-            "min_lr": (PerGroup(RATE), "the lowest rate"),
+            "min_lr": (per_group(RATE), "the lowest rate"),
             "eps": (RATE, "changes of the rate that are smaller are left out"),
         },
     ),
     swa_utils.SWALR: TorchFactory(
         "moves the rate to that of an average of weights, and keeps it there",
         {
-            "swa_lr": (PerGroup(RATE), "that rate"),
+            "swa_lr": (per_group(RATE), "that rate"),
             "anneal_epochs": (whole(0), "steps until it is reached"),
             "anneal_strategy": (one_of("cos", "linear"), "a cosine or a straight line"),
             **LAST_EPOCH,
@@ -180,8 +180,8 @@ TORCH: dict[type[Any], TorchFactory] = {
         "the mean of all weights since the first update, each with equal weight",
         {
             "device": (None, "where the average is kept; None: where the model is"),
-            "avg_fn": (Function(optional=True), "averages one tensor in another way"),
-            "multi_avg_fn": (Function(optional=True), "averages lists of tensors in another way"),
+            "avg_fn": (function(optional=True), "averages one tensor in another way"),
+            "multi_avg_fn": (function(optional=True), "averages lists of tensors in another way"),
             "use_buffers": (boolean(), "whether buffers are averaged too, and not copied"),
         },
     ),

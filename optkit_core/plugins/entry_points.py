@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import threading
 import warnings
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from optkit_core.checkpoint import conversion_registry
 from optkit_core.errors import PluginError, PluginWarning, UnknownNameError
-from optkit_core.plugins import hook_calls
+from optkit_core.plugins import hook_calls, import_limit, installed
+from optkit_core.plugins.installed import InstalledPlugin
 from optkit_core.plugins.kinds import DEFAULT
 from optkit_core.plugins.registrar import Registrar
 from optkit_core.plugins.registry import (
     RegistryEntry,
     all_restored_on_error,
     is_disabled,
-    owner,
     registry_of,
 )
 
@@ -36,6 +35,9 @@ def load_all() -> None:
     """Load every whole plugin that isn't disabled, at the first call; other threads wait.
 
     A plugin that creates optimizers while it is loaded comes here again, and goes on.
+
+    Raises:
+        ConfigError: the limit of time isn't a number of seconds.
     """
     global _begun, _finished
     if _finished:
@@ -43,10 +45,11 @@ def load_all() -> None:
     with _lock:
         if _begun:
             return
+        limit = import_limit.seconds()
         _begun = True
-        for entry_point in entry_points(group=PLUGINS):
-            if not is_disabled(entry_point.name, owner(entry_point)[0]):
-                _load(entry_point)
+        for plugin in installed.plugins(PLUGINS):
+            if not is_disabled(plugin.name, plugin.provider.name):
+                _load(plugin, limit)
         _finished = True
 
 
@@ -140,12 +143,13 @@ def unregister_plugin(name: str) -> None:
     hook_calls.manager.unregister(name=name)
 
 
-def _load(entry_point: EntryPoint) -> None:
+def _load(plugin: InstalledPlugin, limit: float) -> None:
     """Load one whole plugin; a failure becomes a warning, for it breaks only itself."""
     try:
-        register_plugin(hook_calls.load(entry_point), entry_point.name)
+        with import_limit.limited(limit):
+            register_plugin(hook_calls.load(plugin), plugin.name)
     # Enough for `sys.exit` too: both calls have made a PluginError of it by now.
-    except Exception as error:
+    except (Exception, import_limit.ImportTimeoutError) as error:
         said = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
-        source = f"plugin {entry_point.name!r} of distribution {hook_calls.provider(entry_point)}"
+        source = f"plugin {plugin.name!r} of distribution {plugin.provider}"
         warnings.warn(f"{source} is left out: {said}{error}", PluginWarning, stacklevel=2)

@@ -5,11 +5,9 @@ There is one for each kind: algorithms, schedules, averagings.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import attrs
@@ -21,8 +19,12 @@ from optkit_core.errors import (
     UnknownNameError,
     did_you_mean,
 )
-from optkit_core.plugins import hook_calls
+from optkit_core.plugins import hook_calls, installed
+from optkit_core.plugins.installed import InstalledPlugin, Scan
 from optkit_core.plugins.kinds import DEFAULT, KINDS, Kind, kind_called, normalized
+
+OWN = "optkit"
+"""The distribution whose names nobody can take away."""
 
 
 def is_disabled(name: str, provider: str) -> bool:
@@ -45,7 +47,7 @@ class RegistryEntry:
     version: str
     location: str
     factory: Any = None
-    entry_point: EntryPoint | None = None
+    plugin: InstalledPlugin | None = None
 
     @property
     def qualified(self) -> str:
@@ -57,6 +59,16 @@ class RegistryEntry:
         """Whether ``OPTKIT_DISABLE_PLUGINS`` names it."""
         return is_disabled(self.name, self.provider)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it ships with optkit: its name is nobody else's, whoever claims it."""
+        return self.plugin is not None and normalized(self.provider) == OWN
+
+    @property
+    def is_of_others(self) -> bool:
+        """Whether another distribution brings it, by its metadata."""
+        return self.plugin is not None and not self.is_own
+
 
 class Registry:
     """One kind by name: what the metadata has, and what is registered at run time."""
@@ -67,7 +79,7 @@ class Registry:
         self._added: dict[str, list[RegistryEntry]] = {}
         # By distribution and name, since several distributions may claim one name.
         self._imported: dict[str, Any] = {}
-        self._scanned: tuple[tuple[str, ...], dict[str, list[RegistryEntry]]] | None = None
+        self._scanned: tuple[Scan, dict[str, list[RegistryEntry]]] | None = None
         # Reentrant: a module may look up another name while it is imported for its own.
         self._lock = threading.RLock()
 
@@ -163,25 +175,32 @@ class Registry:
             matching = [e for e in both if normalized(e.provider) == normalized(provider)]
         else:
             matching = added or declared
-        return [entry for entry in matching if not entry.is_disabled]
+        enabled = [entry for entry in matching if not entry.is_disabled]
+        # What other distributions claim stands behind; "distribution:name" still finds it.
+        return [entry for entry in enabled if entry.is_own] or enabled
 
     def _declared(self) -> dict[str, list[RegistryEntry]]:
-        path = tuple(sys.path)  # what is installed depends on it, and a notebook may extend it
-        if self._scanned is None or self._scanned[0] != path:
-            scanned: dict[str, list[RegistryEntry]] = {}
-            for entry_point in entry_points(group=self.kind.group):
-                scanned.setdefault(normalized(entry_point.name), []).append(_entry(entry_point))
-            self._scanned = (path, scanned)
+        scan = installed.scan()
+        if self._scanned is None or self._scanned[0] is not scan:
+            declared: dict[str, list[RegistryEntry]] = {}
+            for plugin in scan.of(self.kind.group):
+                declared.setdefault(normalized(plugin.name), []).append(_entry(plugin))
+            self._scanned = (scan, declared)
         return self._scanned[1]
 
     def _import(self, entry: RegistryEntry) -> Any:
-        assert entry.entry_point is not None
-        imported = hook_calls.load(entry.entry_point)
+        assert entry.plugin is not None
+        imported = hook_calls.load(entry.plugin)
         self._check(f"{entry.location} of distribution {entry.provider}", imported, PluginError)
         # A class may implement hooks in its body; to import it is what makes them fire.
         if not hook_calls.manager.is_registered(imported):
-            hook_calls.add(imported, entry.qualified)
+            hook_calls.add(imported, self._plugin_name(entry))
         return imported
+
+    def _plugin_name(self, entry: RegistryEntry) -> str:
+        # Kinds share names, "swa" for example, and the plugin manager has one space for all.
+        is_algorithm = self.kind.name == DEFAULT
+        return entry.qualified if is_algorithm else f"{self.kind.name} {entry.qualified}"
 
     def _check(self, what: str, factory: object, error: type[Exception]) -> None:
         if not self.kind.is_allowed(factory):
@@ -232,11 +251,9 @@ def all_restored_on_error() -> Iterator[None]:
         yield
 
 
-def _entry(entry_point: EntryPoint) -> RegistryEntry:
-    name, version = owner(entry_point)
-    return RegistryEntry(
-        entry_point.name, name, version, entry_point.value, entry_point=entry_point
-    )
+def _entry(plugin: InstalledPlugin) -> RegistryEntry:
+    provider, location = plugin.provider, plugin.entry_point.value
+    return RegistryEntry(plugin.name, provider.name, provider.version, location, plugin=plugin)
 
 
 def _location(factory: Any) -> str:
@@ -257,9 +274,3 @@ def check_name(name: str, kind: Kind) -> None:
         raise RegistrationError(
             f"{kind.article}'s name must be letters, digits, '-' and '_', got {name!r}."
         )
-
-
-def owner(entry_point: EntryPoint) -> tuple[str, str]:
-    """Return a distribution's name and version; a broken one may lack them."""
-    dist = entry_point.dist
-    return (dist.name or "unknown", dist.version or "") if dist is not None else ("unknown", "")

@@ -48,8 +48,9 @@ def create_schedule(name: str, optimizer: torch.optim.Optimizer, **arguments: An
         name: without regard to case, ``-`` and ``_``; torch's names are found too,
             ``"CosineAnnealingLR"`` for example.
         optimizer: whose rate it sets; any of torch's kind.
-        warmup: steps in which the rate first rises to where the schedule begins, in a straight
-            line (default 0: none). The schedule counts its own steps from the end of them.
+        warmup: steps in which the rate first rises in a straight line, to the optimizer's or, of
+            ``"cyclic"`` and ``"one_cycle"``, to the schedule's own first one (default 0: none).
+            The schedule counts its own steps from the end of them.
         warmup_start: the part of that rate at which the warm-up starts, above 0 and at most 1;
             None (default): ``1 / (warmup + 1)``.
         **arguments: the schedule's own; ``optkit.describe(name, kind="schedule")`` lists them.
@@ -86,6 +87,8 @@ def create_schedule(name: str, optimizer: torch.optim.Optimizer, **arguments: An
 def _made(request: ScheduleRequest, optimizer: torch.optim.Optimizer) -> LRScheduler:
     try:
         schedule = request.make(optimizer)
+    except ArgumentError as error:
+        raise ArgumentError(f"schedule {request.name!r}: {error}", error.argument) from error
     except OptkitError:
         raise
     except Exception as error:

@@ -65,7 +65,7 @@ class ScheduleRequest:
             if isinstance(range, PerGroup):
                 complaint = range.complaint_of_length(name, value, groups)
                 if complaint:
-                    raise ArgumentError(f"schedule {self.name!r}: {complaint}", name)
+                    raise ArgumentError(complaint, name)
 
 
 def requested(name: str, given: Mapping[str, Any]) -> ScheduleRequest:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from optkit_core import torch_private
 from optkit_core.declaration.ranges import whole, within
 from optkit_core.errors import ArgumentError
 from optkit_core.factories.factory_arguments import Argument
@@ -73,10 +74,23 @@ def with_warmup(
         return PlateauAfterWarmup(optimizer, line(steps, start), **arguments)
     # First of the two: some schedules set the rate to which the warm-up is to lead.
     schedule = make(optimizer, **arguments)
+    schedules, milestones = _sequence(schedule)
+    begins = [steps, *(steps + milestone for milestone in milestones)]
+    return SequentialLR(optimizer, [LinearLR(optimizer, **line(steps, start)), *schedules], begins)
+
+
+def _sequence(schedule: Any) -> tuple[list[Any], list[int]]:
+    """Return schedules that can begin later, and at which of their steps all but the first do."""
+    if isinstance(schedule, SequentialLR):
+        # Its members come after the warm-up by themselves: as a whole, torch can't begin it later.
+        sequence = torch_private.sequence_of(schedule)
+        if sequence is not None:
+            return sequence
     if isinstance(schedule, (ChainedScheduler, SequentialLR, ReduceLROnPlateau)):
         raise ArgumentError(
-            f"warmup can't be given: torch's SequentialLR, which would begin it later, takes no "
-            f"{type(schedule).__name__} that has begun. Make the warm-up a schedule of its own.",
+            f"warmup must be 0 for a {type(schedule).__name__}, which torch's SequentialLR can't "
+            "begin later. Make the warm-up one of the schedules that it is made of, or a schedule "
+            "of its own.",
             "warmup",
         )
-    return SequentialLR(optimizer, [LinearLR(optimizer, **line(steps, start)), schedule], [steps])
+    return [schedule], []

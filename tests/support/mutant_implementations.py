@@ -144,9 +144,7 @@ class RightForTenSteps(Base):
 class Descending(Base):
     """Forgets to maximize."""
 
-    offers = faulty(
-        lambda algorithm, bucket, h: right(algorithm, with_(bucket, maximize=False), h)
-    )
+    offers = faulty(lambda algorithm, bucket, h: right(algorithm, with_(bucket, maximize=False), h))
 
 
 class WithoutScale(Base):
