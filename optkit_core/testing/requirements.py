@@ -11,35 +11,28 @@ from optkit_core.errors import UnknownRequirementError, did_you_mean
 from optkit_core.testing import (
     capability_claims,
     closure_calls,
-    compiled_steps,
     descent,
     determinism,
     extreme_values,
     golden_trajectories,
-    grad_scaling,
     gradient_check,
     group_requirements,
-    hook_requirements,
     host_synchronization,
-    interchange,
     memory_growth,
     misspellings,
     mode_switches,
     range_edges,
     reference_steps,
-    refused_loads,
-    registered_migrations,
-    resuming,
-    scheduler_requirements,
     sparse_gradients,
-    state_schema,
     step_requirements,
     variation,
     vector_sizes,
 )
+from optkit_core.testing.integration_requirements import INTEGRATION
 from optkit_core.testing.requirement import Requirement
+from optkit_core.testing.state_requirements import STATE
 
-REQUIREMENTS: tuple[Requirement, ...] = (
+STEPS: tuple[Requirement, ...] = (
     Requirement(
         "defaults",
         "every default is allowed, and stands for what isn't given",
@@ -82,7 +75,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         for_any_optimizer=True,
     ),
     Requirement(
-        "ranges", "ranges are held to at their edges", range_edges.range_edges, topic="declarations"
+        "ranges",
+        "ranges are held to at their edges",
+        range_edges.range_edges,
+        topic="declarations",
     ),
     Requirement(
         "vector_sizes",
@@ -134,12 +130,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "implementations heed a GradScaler's scale",
         step_requirements.scaled,
         topic="implementations",
-    ),
-    Requirement(
-        "amp",
-        "steps by torch.amp.GradScaler are those without it",
-        grad_scaling.real_scaler,
-        topic="integration",
     ),
     Requirement(
         "differentiable",
@@ -208,88 +198,16 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         topic="steps",
         for_any_optimizer=True,
     ),
+)
+"""What a step, an option or a group must hold."""
+
+TRAJECTORIES: tuple[Requirement, ...] = (
     Requirement(
-        "schema",
-        "states consist of what is declared",
-        state_schema.schema,
-        topic="state",
-        every_dtype=True,
+        "modes",
+        "eval() and train() undo each other",
+        mode_switches.modes,
+        topic="steps",
     ),
-    Requirement(
-        "deepcopy",
-        "deep copies continue",
-        resuming.deep_copies,
-        topic="state",
-        for_any_optimizer=True,
-    ),
-    Requirement(
-        "pickle", "pickles continue", resuming.pickles, topic="state", for_any_optimizer=True
-    ),
-    Requirement(
-        "state_dict",
-        "state dicts continue",
-        resuming.state_dicts,
-        topic="state",
-        for_any_optimizer=True,
-    ),
-    Requirement("file", "files continue", resuming.files, topic="state", for_any_optimizer=True),
-    Requirement(
-        "interchange",
-        "an implementation goes on with what another has begun",
-        interchange.interchange,
-        topic="state",
-        every_dtype=True,
-    ),
-    Requirement(
-        "refused_loads",
-        "a state that doesn't fit is refused before anything changes",
-        refused_loads.refused_loads,
-        topic="state",
-    ),
-    Requirement(
-        "migrations",
-        "state of past versions loads",
-        registered_migrations.past_versions,
-        topic="state",
-    ),
-    Requirement(
-        "torch_hooks",
-        "torch's hooks are called once each, in order",
-        hook_requirements.torch_hooks,
-        topic="integration",
-        for_any_optimizer=True,
-    ),
-    Requirement(
-        "hook_results",
-        "what hooks return in place of a state dict counts",
-        hook_requirements.replaced_state_dicts,
-        topic="integration",
-    ),
-    Requirement(
-        "optkit_hooks",
-        "optkit's hooks are called once each, in order",
-        hook_requirements.optkit_hooks,
-        topic="integration",
-    ),
-    Requirement(
-        "schedulers",
-        "what a scheduler sets takes effect in the next step",
-        scheduler_requirements.schedulers,
-        topic="integration",
-    ),
-    Requirement(
-        "tensor_schedules",
-        "so it does where the learning rate is a tensor",
-        scheduler_requirements.tensor_lr_schedules,
-        topic="integration",
-    ),
-    Requirement(
-        "compile",
-        "under torch.compile a step does the same",
-        compiled_steps.compiled,
-        topic="integration",
-    ),
-    Requirement("modes", "eval() and train() undo each other", mode_switches.modes, topic="steps"),
     Requirement(
         "same_bits",
         "the same steps twice give the same bits",
@@ -319,6 +237,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         for_any_optimizer=True,
     ),
 )
+"""What many steps must hold."""
+
+REQUIREMENTS: tuple[Requirement, ...] = (*STEPS, *STATE, *INTEGRATION, *TRAJECTORIES)
 """What is required; each id is there once."""
 
 

@@ -84,7 +84,12 @@ OWN = (
     Mutant(optimizers.DefaultsForLaterGroups, "later_groups", "is added .* its own", True),
     Mutant(optimizers.LosingNames, "odd_groups", r"state_dict\(\) names its parameters None", True),
     Mutant(implementations.WithoutScale, "grad_scaler", "faulty with scaled gradients", True),
-    Mutant(optimizers.ClaimingScales, "amp", "its own: by GradScaler it arrives elsewhere", True),
+    Mutant(
+        optimizers.ClaimingScales,
+        "amp",
+        "its own: a gradient isn't finite, .* parameter 0 changed",
+        True,
+    ),
     Mutant(algorithms.Differing, "differentiable", "parameter 1 of shape", True),
     Mutant(algorithms.Detaching, "gradcheck", "derivatives by a parameter .* Jacobian", True),
     Mutant(algorithms.DetachingItsRate, "gradcheck_lr", "derivatives by a tensor lr", True),

@@ -219,11 +219,12 @@ class DeafToTensors(Base):
 
 
 class Compiled(Base):
-    """Takes other steps where Dynamo looks on."""
+    """Takes other steps where its body is recorded, as it is for a compiler."""
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-        Base.update(p, g * 2 if torch.compiler.is_compiling() else g, s, h, t)
+        is_recorded = type(p).__module__.startswith("optkit_core.tracing")
+        Base.update(p, g * 2 if is_recorded else g, s, h, t)
 
 
 class DrawingNumbers(Base):
