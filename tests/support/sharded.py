@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from torch.distributed.tensor import (
     Placement,
     Replicate,
     Shard,
+    _redistribute,
+    debug,
     distribute_tensor,
 )
 from torch.distributed.tensor.debug import CommDebugMode
@@ -64,17 +68,43 @@ def as_sums(tensor: Tensor, mesh: DeviceMesh) -> DTensor:
     return DTensor.from_local(local, mesh, [Partial()] * mesh.ndim, run_check=False)
 
 
-def differences(rank: int, names: Sequence[str], implementations: Sequence[str]) -> list[str]:
+def forgetting_meshes(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Let what a rank does leave no mesh in torch's caches, which would keep the process group."""
+
+    @functools.wraps(work)
+    def run(*arguments: Any) -> Any:
+        try:
+            return work(*arguments)
+        finally:
+            for clear in CACHES:
+                clear()
+
+    return run
+
+
+CACHES = [
+    debug._clear_sharding_prop_cache,
+    _redistribute.clear_redistribute_planner_cache,
+    _redistribute._gen_transform_infos.cache_clear,
+]
+"""What empties the caches of DTensor, whose keys are specs, which refer to meshes."""
+
+
+@forgetting_meshes
+def differences(
+    rank: int, names: Sequence[str], few: Collection[str], implementations: Sequence[str]
+) -> list[str]:
     """Return where steps of DTensors differ from those of the whole tensors, in any bit.
 
     Args:
         rank: of this process.
         names: of the algorithms.
+        few: those that are tried in every placement, and not in the first alone.
         implementations: to be asked for.
     """
     mesh, found = mesh_of(dist.get_world_size()), []
-    for how, placements in PLACEMENTS[dist.get_world_size()].items():
-        for name in names:
+    for number, (how, placements) in enumerate(PLACEMENTS[dist.get_world_size()].items()):
+        for name in few if number else names:
             for implementation in implementations:
                 case = f"{name} by {implementation}, {how}, rank {rank}"
                 found += [f"{case}: {d}" for d in _compared(name, implementation, mesh, placements)]
@@ -116,6 +146,7 @@ def _entries(reference: Any, optimizer: Any, p: Tensor, q: Tensor) -> dict[str, 
     return {name: (old[name], new[name]) for name in old}
 
 
+@forgetting_meshes
 def runs(rank: int, cases: Sequence[Callable[[DeviceMesh], Any]]) -> list[Any]:
     """Return what each function returns for the mesh of all ranks.
 
@@ -183,8 +214,6 @@ def replaced_state_is_seen(mesh: DeviceMesh) -> bool:
 
 def gradients_go(mesh: DeviceMesh) -> bool:
     """Return whether nothing holds a gradient beyond its step, nor the part of it."""
-    import weakref
-
     optimizer, p, _, gradient = one(mesh)
     for _ in range(3):
         p.grad = placed(gradient, mesh, [Shard(0)] * mesh.ndim)
