@@ -1,7 +1,6 @@
 """The framework under optkit: what plugin authors import, and all of it is here."""
 
 import sys
-import warnings
 from typing import Any
 
 from optkit_core import scalar_math
@@ -13,10 +12,14 @@ from optkit_core.api import (
     register,
     unregister,
 )
+from optkit_core.averaging import create_averaging
 from optkit_core.checkpoint.conversion_registry import importer, migration
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
+from optkit_core.config_file.from_config import from_config
+from optkit_core.config_file.training_setup import TrainingSetup
 from optkit_core.declaration.buffer_kinds.joint_kind import joint_dtype
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.declaration.collection_ranges import function, per_group, rising
 from optkit_core.declaration.estimates import estimate
 from optkit_core.declaration.fields import hyperparameter, option
 from optkit_core.declaration.ranges import (
@@ -31,12 +34,17 @@ from optkit_core.declaration.ranges import (
 )
 from optkit_core.declaration.search_spaces import choice, loguniform, uniform
 from optkit_core.declaration.totals import Total
+from optkit_core.deprecation import FORMER_NAMES, warn_of_former_name
 from optkit_core.elementwise import Elementwise
 from optkit_core.errors import (
     AmbiguousAlgorithmError,
+    AmbiguousNameError,
+    ArgumentError,
     CheckpointError,
     CheckpointFileError,
     ConfigError,
+    ConfigFault,
+    ConfigFileError,
     CopyWarning,
     DeclarationError,
     GradientError,
@@ -49,12 +57,17 @@ from optkit_core.errors import (
     PluginError,
     PluginWarning,
     RegistrationError,
+    RuleError,
     ShapeError,
     UnavailableError,
     UnknownAlgorithmError,
+    UnknownAveragingError,
     UnknownHyperparameterError,
+    UnknownNameError,
+    UnknownScheduleError,
     UnusedGroupKeyWarning,
 )
+from optkit_core.group_rules.build_groups import groups
 from optkit_core.layerwise import Layerwise
 from optkit_core.matrix_products import addmm, symmetric_matmul
 from optkit_core.matrixwise import Matrixwise
@@ -68,6 +81,8 @@ from optkit_core.plugins.hookspecs import hookimpl
 from optkit_core.plugins.torch_optimizers import watch
 from optkit_core.protocols import OptimizerProtocol
 from optkit_core.save_and_load import load, save
+from optkit_core.schedules.create_schedule import create_schedule
+from optkit_core.schedules.schedule_list import schedule_list
 from optkit_core.selection import requests as _requests
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
@@ -77,6 +92,8 @@ from optkit_core.with_totals import WithTotals
 
 __all__ = [
     "AmbiguousAlgorithmError",
+    "AmbiguousNameError",
+    "ArgumentError",
     "BucketKey",
     "Buffer",
     "CheckpointError",
@@ -84,6 +101,8 @@ __all__ = [
     "Choice",
     "CompositeOptimizer",
     "ConfigError",
+    "ConfigFault",
+    "ConfigFileError",
     "CopyWarning",
     "DeclarationError",
     "Elements",
@@ -104,11 +123,16 @@ __all__ = [
     "PluginWarning",
     "Range",
     "RegistrationError",
+    "RuleError",
     "ShapeError",
     "Total",
+    "TrainingSetup",
     "UnavailableError",
     "UnknownAlgorithmError",
+    "UnknownAveragingError",
     "UnknownHyperparameterError",
+    "UnknownNameError",
+    "UnknownScheduleError",
     "UnusedGroupKeyWarning",
     "WithModes",
     "WithTotals",
@@ -120,10 +144,15 @@ __all__ = [
     "choice",
     "compiled_library",
     "create",
+    "create_averaging",
+    "create_schedule",
     "describe",
     "each",
     "estimate",
+    "from_config",
+    "function",
     "get",
+    "groups",
     "hookimpl",
     "hyperparameter",
     "importer",
@@ -133,11 +162,14 @@ __all__ = [
     "migration",
     "one_of",
     "option",
+    "per_group",
     "register",
     "register_plugin",
     "require_no_overlap",
+    "rising",
     "save",
     "scalar_math",
+    "schedule_list",
     "symmetric_matmul",
     "tuple_of",
     "uniform",
@@ -150,9 +182,9 @@ __all__ = [
 ]
 
 RENAMED = {
-    "Kind": "BucketKey",
-    "kind_of": "bucket_key_of",
-    "refuse_overlap": "require_no_overlap",
+    name.partition(".")[2]: former.present
+    for name, former in FORMER_NAMES.items()
+    if name.startswith(f"{__name__}.")
 }
 """What names of before are called now."""
 
@@ -164,6 +196,5 @@ def __getattr__(name: str) -> Any:
     """Return what a name of before stands for, with a warning."""
     if name not in RENAMED:
         raise AttributeError(f"module 'optkit_core' has no attribute {name!r}")
-    message = f"optkit_core.{name} is called {RENAMED[name]} now."
-    warnings.warn(message, DeprecationWarning, stacklevel=2)
+    warn_of_former_name(f"{__name__}.{name}")
     return globals()[RENAMED[name]]

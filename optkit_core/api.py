@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import torch
 from torch.optim.optimizer import ParamsT
@@ -13,27 +12,17 @@ from torch.optim.optimizer import ParamsT
 from optkit_core.composition import group_algorithms
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.optimizer import Optimizer
+from optkit_core.param_groups import parameters
 from optkit_core.plugins import entry_points, torch_optimizers
-from optkit_core.plugins.registry import AlgorithmEntry, check_name, normalized, registry
+from optkit_core.plugins.kinds import DEFAULT, normalized
+from optkit_core.plugins.name_by_keyword import name_by_keyword
+from optkit_core.plugins.registry import RegistryEntry, check_name, registry_of
 
 if TYPE_CHECKING:
+    from optkit_core.factories.factory_description import FactoryDescription
     from optkit_core.plugins.description import Description
 
-Class = TypeVar("Class", bound=type[torch.optim.Optimizer])
-Result = TypeVar("Result")
-
-
-def _name_by_keyword(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Let the one positional argument be the second where the keyword ``name`` has the first."""
-
-    @functools.wraps(function)
-    def call(*arguments: Any, **keywords: Any) -> Result:
-        # Python would bind the one argument to `name`, and complain that it came twice.
-        if len(arguments) == 1 and "name" in keywords:
-            arguments = (keywords.pop("name"), *arguments)
-        return function(*arguments, **keywords)
-
-    return call
+Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
 @overload
@@ -56,7 +45,7 @@ def create(
 ) -> torch.optim.Optimizer: ...
 
 
-@_name_by_keyword
+@name_by_keyword
 def create(
     name: str,
     params: ParamsT,
@@ -71,7 +60,7 @@ def create(
 
     Args:
         name: without regard to case, ``-`` and ``_``; ``"distribution:name"`` where several
-            distributions claim it.
+            distributions claim it. Names of optkit's own algorithms stay theirs.
         params: ``model.named_parameters()``, ``model.parameters()``, or group dicts. Where groups
             name algorithms of their own under ``"algorithm"``, the result is a
             `CompositeOptimizer` of all of them.
@@ -89,7 +78,7 @@ def create(
         HyperparameterError: a value is out of its range, or a name isn't declared.
         ImplementationError: the implementation asked for can't run here.
 
-    >>> import torch, optkit
+    >>> import functools, torch, optkit
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = optkit.create("adamax", model.named_parameters(), lr=2e-3)
     >>> optimizer.param_groups[0]["param_names"]
@@ -98,7 +87,7 @@ def create(
     >>> make(model.parameters()).defaults["lr"]
     0.5
     """
-    algorithm, params = get(name), group_algorithms.listed(params)
+    algorithm, params = get(name), parameters.as_listed(params)
     if group_algorithms.are_several(algorithm, params):
         return CompositeOptimizer(params, name, implementation=implementation, **hyperparameters)
     if issubclass(algorithm, Optimizer):
@@ -123,83 +112,119 @@ def get(name: str) -> type[Any]:
     >>> optkit.get("Ada-Max").__name__
     'Adamax'
     """
-    return registry.algorithm(entry_points.find(name))
+    factory: type[Any] = entry_points.load(name)
+    return factory
 
 
-def available(pattern: str = "*", *, exclude: str | Iterable[str] = ()) -> list[str]:
+def available(
+    pattern: str = "*", *, exclude: str | Iterable[str] = (), kind: str = DEFAULT
+) -> list[str]:
     """Return the names of all algorithms that fit, importing none of them.
 
     Args:
         pattern: a shell pattern, ``"ada*"`` for example; case, ``-`` and ``_`` don't matter.
         exclude: one or more patterns of names to leave out.
+        kind: what is listed: ``"algorithm"`` (default), ``"schedule"`` or ``"averaging"``.
 
     Returns:
-        Sorted names; as ``"distribution:name"`` where several distributions claim one. Names
-        that whole plugins register appear once those plugins are loaded.
+        Sorted names; as ``"distribution:name"`` where several distributions claim one, but for
+        optkit's own. Names that whole plugins register appear once those plugins are loaded.
+
+    Raises:
+        ArgumentError: there is no such kind.
 
     >>> import optkit
     >>> optkit.available("adam*")
     ['adam', 'adamax', 'adamw']
     >>> optkit.available("adam*", exclude=["*w", "adam"])
     ['adamax']
+    >>> optkit.available("c*", kind="schedule")
+    ['chained', 'constant', 'cosine_annealing', 'cosine_annealing_warm_restarts', 'cyclic']
     """
     unwanted = [exclude] if isinstance(exclude, str) else list(exclude)
-    entries = list(registry.entries())
+    entries = list(registry_of(kind).entries())
     keys = [normalized(entry.name) for entry in entries]
     return sorted(
-        entry.qualified if keys.count(normalized(entry.name)) > 1 else entry.name
+        entry.name if entry.is_own or keys.count(normalized(entry.name)) == 1 else entry.qualified
         for entry in entries
         if _fits(entry, pattern) and not any(_fits(entry, item) for item in unwanted)
     )
 
 
-def describe(name: str) -> Description:
-    """Return what is known about the algorithm called `name`.
+@overload
+def describe(name: str, *, kind: Literal["algorithm"] = "algorithm") -> Description: ...
+
+
+@overload
+def describe(name: str, *, kind: Literal["schedule", "averaging"]) -> FactoryDescription: ...
+
+
+@overload
+def describe(name: str, *, kind: str) -> Description | FactoryDescription: ...
+
+
+def describe(name: str, *, kind: str = DEFAULT) -> Description | FactoryDescription:
+    """Return what is known about the algorithm called `name`, or the schedule or averaging.
 
     Args:
         name: as for `create`.
+        kind: what it is the name of: ``"algorithm"`` (default), ``"schedule"`` or ``"averaging"``.
 
     Returns:
-        Summary, paper, hyperparameters with types, ranges and defaults, buffers,
-        implementations, and the distribution that provides it; prints as text.
+        Of an algorithm, summary, paper, hyperparameters with types, ranges and defaults, buffers,
+        implementations, and the distribution that provides it; of a schedule or an averaging,
+        its arguments in place of these. Prints as text.
 
     Raises:
-        UnknownAlgorithmError: no algorithm is called that.
+        UnknownNameError: nothing of the kind is called that.
+        ArgumentError: there is no such kind.
 
     >>> import optkit
     >>> [h.name for h in optkit.describe("adamax").hyperparameters]
     ['lr', 'betas', 'eps', 'weight_decay']
+    >>> [a.name for a in optkit.describe("exponential", kind="schedule").arguments]
+    ['gamma', 'last_epoch', 'warmup', 'warmup_start']
     """
+    entry = entry_points.find(name, kind)
+    factory = registry_of(kind).load(entry)
     # Imported when somebody asks: schemas of saved state come along.
-    from optkit_core.plugins.description import describe as describe_entry
+    if kind == DEFAULT:
+        from optkit_core.plugins.description import describe as describe_entry
 
-    entry = entry_points.find(name)
-    return describe_entry(entry, registry.algorithm(entry))
+        return describe_entry(entry, factory)
+    from optkit_core.factories.factory_description import describe_factory
+
+    return describe_factory(entry, kind, factory)
 
 
 @overload
 def register(
-    name: str, algorithm: None = None, *, replace: bool = False
-) -> Callable[[Class], Class]: ...
+    name: str, factory: None = None, *, kind: str = DEFAULT, replace: bool = False
+) -> Callable[[Factory], Factory]: ...
 
 
 @overload
-def register(name: str, algorithm: Class, *, replace: bool = False) -> Class: ...
+def register(
+    name: str, factory: Factory, *, kind: str = DEFAULT, replace: bool = False
+) -> Factory: ...
 
 
-def register(name: str, algorithm: Any = None, *, replace: bool = False) -> Any:
+def register(name: str, factory: Any = None, *, kind: str = DEFAULT, replace: bool = False) -> Any:
     """Add an algorithm at run time; also as a decorator, ``@optkit.register("lion")``.
 
     Args:
         name: the name to create it by.
-        algorithm: an `Optimizer` or any other subclass of ``torch.optim.Optimizer``.
+        factory: an `Optimizer` or any other subclass of ``torch.optim.Optimizer``; for a schedule
+            a class or function that takes an optimizer, for an averaging one that takes a model.
+        kind: what it is: ``"algorithm"`` (default), ``"schedule"`` or ``"averaging"``.
         replace: whether the name may be taken already.
 
     Returns:
-        The class, or the decorator where no class is given.
+        The class or function, or the decorator where none is given.
 
     Raises:
-        RegistrationError: the name is taken, or `algorithm` isn't an optimizer class.
+        RegistrationError: the name is taken, or `factory` isn't what the kind allows.
+        ArgumentError: there is no such kind.
 
     >>> import torch, optkit
     >>> optkit.register("torch-sgd", torch.optim.SGD) is torch.optim.SGD
@@ -208,26 +233,32 @@ def register(name: str, algorithm: Any = None, *, replace: bool = False) -> Any:
     0.1
     >>> optkit.unregister("torch-sgd")
     """
+    registry = registry_of(kind)
     # Not left to the registry, so that a wrong name fails in the decorator's own line.
-    check_name(name)
-    if algorithm is None:
-        return lambda decorated: register(name, decorated, replace=replace)
-    registry.add(name, algorithm, provider="run time", replace=replace)
-    return algorithm
+    check_name(name, registry.kind)
+    if factory is None:
+        return lambda decorated: register(name, decorated, kind=kind, replace=replace)
+    registry.add(name, factory, provider="run time", replace=replace)
+    return factory
 
 
-def unregister(name: str) -> None:
-    """Take back what `register` added; an algorithm that it replaced shows again.
+def unregister(name: str, *, kind: str = DEFAULT) -> None:
+    """Take back what `register` added; one that it replaced shows again.
+
+    Args:
+        name: under which it was registered.
+        kind: what it is: ``"algorithm"`` (default), ``"schedule"`` or ``"averaging"``.
 
     Raises:
         RegistrationError: `name` wasn't registered at run time.
+        ArgumentError: there is no such kind.
     """
-    registry.remove(name)
+    registry_of(kind).remove(name)
 
 
-def _fits(entry: AlgorithmEntry, pattern: str) -> bool:
+def _fits(entry: RegistryEntry, pattern: str) -> bool:
     # A hyphen in brackets is a range of letters, and no hyphen of a name.
     spelled = str.lower if "[" in pattern else normalized
-    names = (spelled(entry.name), spelled(entry.qualified))
+    names = (entry.name, entry.qualified)
     # Not fnmatch(), which changes / to \ on Windows.
-    return any(fnmatch.fnmatchcase(name, spelled(pattern)) for name in names)
+    return any(fnmatch.fnmatchcase(spelled(name), spelled(pattern)) for name in names)

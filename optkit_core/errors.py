@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+import attrs
+
 
 class OptkitError(Exception):
     """Base class of all errors that optkit raises on purpose."""
@@ -22,6 +24,19 @@ class UnknownHyperparameterError(HyperparameterError, TypeError):
     """A name was given that the algorithm doesn't declare."""
 
 
+class ArgumentError(OptkitError, ValueError, TypeError):
+    """An argument is missing, unknown, or of a value that isn't allowed.
+
+    Attributes:
+        argument: which one, as a path such as ``"schedules[1].T_max"``; ``""`` where it is none.
+    """
+
+    def __init__(self, message: str, argument: str = "") -> None:
+        """Note which argument it is about."""
+        super().__init__(message)
+        self.argument = argument
+
+
 class DeclarationError(OptkitError, TypeError):
     """The body of an algorithm's class declares something that can't be."""
 
@@ -32,6 +47,22 @@ class ParametersError(OptkitError, TypeError):
 
 class GroupError(OptkitError, ValueError):
     """Parameter groups don't fit the optimizer or each other."""
+
+
+class RuleError(GroupError):
+    """A rule for groups can't be followed, or claims nothing.
+
+    Attributes:
+        reason: the message without the rule's place.
+        index: the rule's place in the list, -1 for the default, None where it's about several
+            or none.
+        key: the key in it that is wrong, None where it isn't about one.
+    """
+
+    def __init__(self, reason: str, *, index: int | None = None, key: str | None = None) -> None:
+        self.reason, self.index, self.key = reason, index, key
+        place = "" if index is None else "default: " if index < 0 else f"rules[{index}]: "
+        super().__init__(f"{place}{reason}")
 
 
 class GradientError(OptkitError, RuntimeError):
@@ -56,6 +87,35 @@ class UnavailableError(OptkitError, RuntimeError):
 
 class ConfigError(OptkitError, ValueError):
     """A setting from the environment or a configuration file is wrong."""
+
+
+@attrs.frozen
+class ConfigFault:
+    """One mistake in a configuration.
+
+    Args:
+        path: of the key, ``"optimizer.groups[1].lr"`` for example; ``""`` for the whole.
+        line: of the file, from 1; None where it isn't known.
+        message: what is wrong, what was expected, and the way out.
+    """
+
+    path: str
+    line: int | None
+    message: str
+
+
+class ConfigFileError(ConfigError):
+    """A configuration for `optkit.from_config` is wrong; the text has a line for each mistake.
+
+    Args:
+        message: the text.
+        faults: the mistakes, in the order of their lines; none where nothing could be read.
+    """
+
+    def __init__(self, message: str, faults: tuple[ConfigFault, ...] = ()) -> None:
+        """Keep the mistakes beside the text."""
+        super().__init__(message)
+        self.faults = faults
 
 
 class CheckpointError(OptkitError, ValueError):
@@ -85,16 +145,32 @@ class CheckpointIsADirectoryError(CheckpointSystemError, IsADirectoryError):
     """The path of a checkpoint is that of a directory."""
 
 
-class UnknownAlgorithmError(OptkitError, LookupError):
+class UnknownNameError(OptkitError, LookupError):
+    """Nothing goes by that name."""
+
+
+class UnknownAlgorithmError(UnknownNameError):
     """No algorithm goes by that name."""
 
 
-class AmbiguousAlgorithmError(OptkitError, LookupError):
+class UnknownScheduleError(UnknownNameError):
+    """No schedule goes by that name."""
+
+
+class UnknownAveragingError(UnknownNameError):
+    """No averaging goes by that name."""
+
+
+class AmbiguousNameError(OptkitError, LookupError):
     """Several distributions claim one name."""
 
 
+class AmbiguousAlgorithmError(AmbiguousNameError):
+    """Several distributions claim the name of an algorithm."""
+
+
 class RegistrationError(OptkitError, ValueError):
-    """An algorithm can't be registered as asked."""
+    """An algorithm, a schedule or an averaging can't be registered as asked."""
 
 
 class PluginError(OptkitError, RuntimeError):
@@ -121,8 +197,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["lr", "betas"])
     ''
     """
-    # In lower case, as most names are, so that `LR` finds `lr`; 3 and 0.6 are difflib's own.
-    close = get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
+    # In lower case, so that `LR` finds `lr`; 3 and 0.6 are difflib's own.
+    spelled = {item.lower(): item for item in known}
+    close = get_close_matches(name.lower(), spelled, n=3, cutoff=0.6)
     if not close:
         return ""
-    return f" Did you mean {' or '.join(repr(match) for match in close)}?"
+    return f" Did you mean {' or '.join(repr(spelled[match]) for match in close)}?"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 from optkit_core import implementations
 from optkit_core.body_optimizer import BodyOptimizer
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean, one_of
+from optkit_core.deprecation import warn_of_former_name
 from optkit_core.selection.offer import Offer
 
 BOOLEAN = boolean()
@@ -62,9 +62,5 @@ class Layerwise(BodyOptimizer):
         """Read the declarations, and take `unsupported_reason` under its name of before."""
         super().__init_subclass__(**keywords)
         if "refuse" in vars(cls):
-            warnings.warn(
-                f"{cls.__name__}.refuse is called unsupported_reason now.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            warn_of_former_name("Elementwise.refuse", f"{cls.__name__}.refuse")
             cls.unsupported_reason = vars(cls)["refuse"]  # type: ignore[method-assign]

@@ -66,6 +66,28 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
 
         return loading.load(self, state_dict, strict, rename)
 
+    def config(self) -> dict[str, Any]:
+        """Return the configuration of which `optkit.from_config` makes an equal optimizer.
+
+        Its values are those of TOML and JSON: a tensor is its number, and None is ``"none"``. The
+        rate is the one that schedules started from.
+
+        Returns:
+            A mapping; each parameter group is a rule that has the names of its parameters.
+
+        Raises:
+            ConfigError: something can't be written: parameters without names, a function, a class
+                that isn't registered.
+
+        >>> import torch, optkit
+        >>> optimizer = optkit.create("sgd", torch.nn.Linear(2, 1).named_parameters(), lr=0.1)
+        >>> optimizer.config()["optimizer"]["groups"]
+        [{'names': ['weight', 'bias']}]
+        """
+        from optkit_core.config_file.written_config import config_of  # needed when it is asked for
+
+        return config_of(self)
+
     def lacks_state(self) -> bool:
         """Return whether nothing has been allocated yet."""
         return not len(self.state)

@@ -50,6 +50,15 @@ def note_tracked_step(optimizer: Any) -> None:
     optimizer._opt_called = True
 
 
+def sequence_of(schedule: Any) -> tuple[list[Any], list[int]] | None:
+    """Return the schedules and milestones of torch's SequentialLR, None where it doesn't tell."""
+    schedules = getattr(schedule, "_schedulers", None)
+    milestones = getattr(schedule, "_milestones", None)
+    if not isinstance(schedules, (list, tuple)) or not isinstance(milestones, (list, tuple)):
+        return None
+    return list(schedules), list(milestones)
+
+
 def handles(tensors: Sequence[Tensor]) -> list[Any] | None:
     """Return new references to tensors, as torch's functions for C take them, in capsules.
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import attrs
-
-import optkit
+from optkit.cli.listing import Listed, origins, provider_of
 from optkit.cli.tables import console, pairs, plain_table
-from optkit.cli.user_errors import OptionError
-from optkit_core.errors import OptkitError, did_you_mean
 from optkit_core.plugins.description import Description
 
 COLUMNS = (
@@ -36,42 +31,7 @@ LEGEND = (
 )
 
 
-@attrs.frozen
-class Listed:
-    """An algorithm in the list: what is known about it, or why nothing is."""
-
-    name: str
-    description: Description | None
-    error: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints about it."""
-        if self.description is None:
-            return {"name": self.name, "error": self.error}
-        kept = ("name", "summary", "paper", "distribution", "version", "capabilities")
-        described = self.description.as_dict()
-        return {key: described[key] for key in kept}
-
-
-def listed(pattern: str) -> list[Listed]:
-    """Describe every algorithm whose name matches.
-
-    Args:
-        pattern: a shell pattern, such as ``ada*``.
-
-    Raises:
-        OptionError: nothing matches.
-    """
-    names = optkit.available(pattern)
-    if not names:
-        raise OptionError(
-            f"no algorithm matches {pattern!r}.{did_you_mean(pattern, optkit.available())} "
-            f"Try '*{pattern.strip('*')}*', or 'optkit list' for all."
-        )
-    return [_listed(name) for name in names]
-
-
-def print_table(algorithms: Sequence[Listed]) -> None:
+def print_table(algorithms: Sequence[Listed[Description]]) -> None:
     """Print what each algorithm can do, and below it what the columns mean.
 
     Args:
@@ -91,7 +51,7 @@ def print_table(algorithms: Sequence[Listed]) -> None:
     out.print(pairs(_notes(algorithms, described)))
 
 
-def print_summaries(algorithms: Sequence[Listed]) -> None:
+def print_summaries(algorithms: Sequence[Listed[Description]]) -> None:
     """Print what each algorithm does in a line, and where it comes from.
 
     Args:
@@ -106,18 +66,9 @@ def print_summaries(algorithms: Sequence[Listed]) -> None:
         table.add_row(
             item.name,
             known.summary if known else f"not available: {item.error}",
-            _provider(known) if known else "",
+            provider_of(known) if known else "",
         )
     console().print(table)
-
-
-def _listed(name: str) -> Listed:
-    try:
-        return Listed(name, optkit.describe(name))
-    except Exception as error:
-        # One broken plugin doesn't hide the others.
-        kind = "" if isinstance(error, OptkitError) else f"{type(error).__name__}: "
-        return Listed(name, None, f"{kind}{error}")
 
 
 def _row(description: Description) -> tuple[str, ...]:
@@ -134,22 +85,17 @@ def _row(description: Description) -> tuple[str, ...]:
     )
 
 
-def _notes(algorithms: Sequence[Listed], described: Sequence[Description]) -> list[tuple[str, str]]:
-    providers: dict[str, list[str]] = {}
-    for description in described:
-        providers.setdefault(_provider(description), []).append(description.name)
+def _notes(
+    algorithms: Sequence[Listed[Description]], described: Sequence[Description]
+) -> list[tuple[str, str]]:
     return [
         *((item.name, f"not available: {item.error}") for item in algorithms if item.error),
         *((known.name, _dims(known)) for known in described if _dims(known)),
         *(LEGEND if described else ()),
-        *((f"From {provider}", ", ".join(names)) for provider, names in providers.items()),
+        *origins(described),
     ]
 
 
 def _dims(description: Description) -> str:
     dims = description.capabilities.parameter_dims
     return "" if dims is None else f"takes parameters of {' or '.join(map(str, dims))} dimensions"
-
-
-def _provider(description: Description) -> str:
-    return f"{description.distribution} {description.version}".strip()

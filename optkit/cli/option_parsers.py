@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import typer
@@ -35,6 +36,27 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
         raise typer.BadParameter(f"{text!r} isn't a whole number from {least} to {most}.")
 
     return parse
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds.
+
+    Args:
+        text: the option's text.
+
+    Raises:
+        typer.BadParameter: it isn't a number above 0.
+
+    >>> seconds("0.5")
+    0.5
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if 0 < number < math.inf:
+        return number
+    raise typer.BadParameter(f"{text!r} isn't a number of seconds above 0.")
 
 
 def implementation(text: str) -> str:

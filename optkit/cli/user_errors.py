@@ -22,6 +22,10 @@ class OptionError(OptkitError, ValueError):
     """An option of a command has a value that can't be used."""
 
 
+class ProjectNameError(OptkitError, ValueError):
+    """A plugin project can't have this name."""
+
+
 class OutputError(OptkitError, OSError):
     """A file can't be written."""
 

@@ -118,6 +118,6 @@ def writer_of(algorithm: type[Any]) -> str:
     """
     location = f"{algorithm.__module__}:{algorithm.__qualname__}"
     for entry in registry.entries():
-        if entry.location == location and entry.entry_point is not None:
+        if entry.location == location and entry.plugin is not None:
             return f"{entry.provider} {entry.version}".rstrip()
     return ""

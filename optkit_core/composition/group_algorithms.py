@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import GroupError
 from optkit_core.plugins import entry_points
-from optkit_core.plugins.registry import registry
-
-
-def listed(params: Any) -> Any:
-    """Return the ``params`` of a constructor so that they can be looked at and used after that."""
-    return list(params) if isinstance(params, Iterator) else params
 
 
 def are_several(algorithm: type[Any], params: Any) -> bool:
@@ -51,4 +45,5 @@ def require_own(owner: type[Any], group: Mapping[str, Any]) -> None:
 
 
 def _class(name: Any) -> type[Any]:
-    return registry.algorithm(entry_points.find(name))
+    algorithm: type[Any] = entry_points.load(name)
+    return algorithm

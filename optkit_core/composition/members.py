@@ -12,7 +12,6 @@ from optkit_core.errors import GroupError
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import parameters
 from optkit_core.plugins import entry_points
-from optkit_core.plugins.registry import registry
 
 
 def name_of(given: str) -> str:
@@ -32,7 +31,7 @@ def class_of(name: str) -> type[Optimizer]:
     Raises:
         GroupError: it can't be.
     """
-    algorithm = registry.algorithm(entry_points.find(name))
+    algorithm: type[Any] = entry_points.load(name)
     if not issubclass(algorithm, Optimizer):
         raise GroupError(
             f"{name!r} is {algorithm.__module__}.{algorithm.__qualname__}, which isn't of optkit "

@@ -142,9 +142,13 @@ class Buffer:
         if self.is_set_by_body or callable(self.init):
             value = 0.0
         buffers = self.rules.allocate_all(value, params, group)
-        if callable(self.init):
+        # Where steps are recorded, derivatives go on through what a buffer starts from.
+        with torch.set_grad_enabled(bool(group.get("differentiable"))):
             for buffer, p in zip(buffers, params, strict=True):
-                buffer.copy_(self.init(p))
+                if callable(self.init):
+                    buffer.copy_(self.init(p))
+                elif isinstance(value, Tensor) and value.requires_grad:
+                    buffer.copy_(value.reshape(()))
         return buffers
 
     def empty(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from optkit_core.declaration.annotations import annotation_text, resolved_annotation
 from optkit_core.declaration.ranges import Range, converter
 from optkit_core.declaration.roles import OPTIONS, Role
 from optkit_core.declaration.search_spaces import Search, search_complaint
@@ -248,30 +249,13 @@ def _converted(default: Any, range: Range) -> Any:
 def _with_types(cls: type) -> dict[str, Declaration]:
     """Return the declarations in the body of `cls`, with their types."""
     types = inspect.get_annotations(cls)
+    names = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
     declared = {name: item for name, item in vars(cls).items() if isinstance(item, Declaration)}
     return {
         name: attrs.evolve(
             item,
-            type=_annotation_text(types.get(name)),
-            annotation=_resolved_annotation(cls, types.get(name, Any)),
+            type=annotation_text(types.get(name)),
+            annotation=resolved_annotation(types.get(name, Any), names),
         )
         for name, item in declared.items()
     }
-
-
-def _annotation_text(annotation: Any) -> str:
-    if annotation is None or isinstance(annotation, str):
-        return annotation or ""
-    return inspect.formatannotation(annotation)
-
-
-def _resolved_annotation(cls: type, annotation: Any) -> Any:
-    """Return the type that an annotation of a class names; Any where it can't be known yet."""
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        # Under `from __future__ import annotations` every annotation is text, and builders of
-        # command lines (jsonargparse, Lightning's) need the types.
-        return eval(annotation, vars(sys.modules[cls.__module__]))
-    except (NameError, AttributeError, KeyError, TypeError, SyntaxError):
-        return Any  # a name that is defined later, or for type checkers alone

@@ -69,16 +69,17 @@ class RealInterval:
     high: float = float("inf")
     closed: bool = False
     optional: bool = False
-    torch_words: str = ""
+    torch_words: str | None = ""
+    above: bool = False
 
     def __str__(self) -> str:
-        end = "]" if self.closed else ")"
-        return f"[{self.low:g}, {self.high:g}{end}{' or None' if self.optional else ''}"
+        start, end = "(" if self.above else "[", "]" if self.closed else ")"
+        return f"{start}{self.low:g}, {self.high:g}{end}{' or None' if self.optional else ''}"
 
     def complaint(self, name: str, value: Any) -> str:
         """Return what is wrong with `value`, or an empty string."""
         # Nearly all values take this way, and whole optimizers are checked again and again.
-        if type(value) is float and self.low <= value < self.high:
+        if type(value) is float and self.low <= value < self.high and not self.above:
             return ""
         if isinstance(value, Tensor):
             return self._tensor_complaint(name, value)
@@ -88,13 +89,19 @@ class RealInterval:
         if not is_real(value):
             return f"{name} must be a number in {self}, {got(value)}"
         if not self._holds(value):
-            words = self.torch_words or _in_torch_words(name, value)
-            return f"{name} must be in {self}, got {value!r}. [{words}]"
+            return f"{name} must be in {self}, got {value!r}.{self._words(name, value)}"
         return ""
+
+    def _words(self, name: str, value: Any) -> str:
+        if self.torch_words is None:
+            return ""
+        return f" [{self.torch_words or _in_torch_words(name, value)}]"
 
     def _holds(self, value: Any) -> bool:
         try:
             number = float(value)
+            if self.above and number == self.low:
+                return False
             return self.low <= number < self.high or (self.closed and number == self.high)
         except (OverflowError, ValueError):  # beyond all floats, or a signaling NaN
             return False
@@ -217,7 +224,7 @@ class Boolean:
 
 
 def at_least(
-    low: float, *, infinite: bool = False, optional: bool = False, torch_words: str = ""
+    low: float, *, infinite: bool = False, optional: bool = False, torch_words: str | None = ""
 ) -> Range:
     """Allow any finite real number from `low` up, and infinity where `infinite`.
 
@@ -225,7 +232,8 @@ def at_least(
         low: the smallest number that is allowed.
         infinite: whether infinity is allowed too (default False).
         optional: whether None is allowed too (default False).
-        torch_words: what torch.optim says of another value (default: ``Invalid ... value``).
+        torch_words: what torch.optim says of another value (default: ``Invalid ... value``); None:
+            nothing, since it isn't about one of torch.optim's hyperparameters.
 
     >>> at_least(0.0).complaint("lr", -1.0)
     'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
@@ -239,7 +247,8 @@ def within(
     *,
     closed: bool = False,
     optional: bool = False,
-    torch_words: str = "",
+    torch_words: str | None = "",
+    above: bool = False,
 ) -> Range:
     """Allow real numbers from `low` (included) to `high` (excluded unless `closed`).
 
@@ -248,9 +257,13 @@ def within(
         high: the smallest number above that isn't.
         closed: whether `high` is allowed too (default False).
         optional: whether None is allowed too (default False).
-        torch_words: what torch.optim says of another value (default: ``Invalid ... value``).
+        torch_words: as in `at_least`.
+        above: whether `low` itself isn't allowed (default False).
+
+    >>> within(0.0, 1.0, closed=True, above=True).complaint("decay", 0)
+    'decay must be in (0, 1], got 0. [Invalid decay value: 0]'
     """
-    return RealInterval(low, high, closed, optional, torch_words)
+    return RealInterval(low, high, closed, optional, torch_words, above)
 
 
 def each(range: Range, length: int = 2) -> Range:

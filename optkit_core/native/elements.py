@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import warnings
 from array import array
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.tensor_types import PLAIN_TYPES
+from optkit_core.deprecation import warn_of_former_name
 from optkit_core.native.shared_structures import ElementsStruct, address
 from optkit_core.step.detect_changes import identities, native_reader
 
@@ -72,7 +72,7 @@ class Elements:
     @property
     def places(self) -> ctypes.Array[Address]:
         """The former name of `addresses`."""
-        warnings.warn("Elements.places is now Elements.addresses", DeprecationWarning, stacklevel=2)
+        warn_of_former_name("Elements.places")
         return self.addresses
 
     def find(self) -> bool:

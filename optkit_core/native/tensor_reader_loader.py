@@ -42,7 +42,7 @@ def unavailable_reason() -> str | None:
 
 def reader_or_reason() -> Reader | str:
     """Return the native reader, or why it can't be used."""
-    if _is_switched_off():
+    if is_switched_off():
         return f"{SWITCH} switches it off"
     reason = _reason(*map(os.environ.get, (cache_dirs.VARIABLE, compiler.VARIABLE)))
     return load_reader() if reason is None else reason
@@ -98,7 +98,12 @@ def compile_reader(portable: bool = False) -> Path:
     return kernels.library(source, TITLE, portable)
 
 
-def _is_switched_off() -> bool:
+def is_switched_off() -> bool:
+    """Return whether ``OPTKIT_NATIVE_READER`` switches the reader off.
+
+    Raises:
+        ConfigError: its value is neither 1 nor 0.
+    """
     given = os.environ.get(SWITCH, "").strip().lower()
     if given in ("", "1", "true", "on"):
         return False

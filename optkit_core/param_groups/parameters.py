@@ -5,7 +5,7 @@ Where torch.optim refuses the same input, its words follow in brackets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,6 +40,37 @@ def entries(params: Any) -> list[Any]:
         ParametersError: it can't be one; says what was probably meant.
     """
     return [params] if isinstance(params, Tensor) else _listed(params, "params of a group")
+
+
+def as_torch_takes_it(entry: Any) -> Any:
+    """Return a group of any mapping type as a dict, and a pair in a list as a tuple.
+
+    Configuration libraries hand them over as such: Hydra makes a ``DictConfig`` of each group, or
+    a list of each ``(name, tensor)``.
+
+    Args:
+        entry: of a constructor's `params`; anything else stays as it is.
+
+    >>> as_torch_takes_it(["weight", torch.zeros(1)])
+    ('weight', tensor([0.]))
+    """
+    if isinstance(entry, (Tensor, tuple, dict)):
+        return entry
+    if isinstance(entry, Mapping):
+        return {key: as_listed(value) if key == "params" else value for key, value in entry.items()}
+    is_pair = isinstance(entry, Sequence) and len(entry) == 2 and isinstance(entry[1], Tensor)
+    return tuple(entry) if is_pair and isinstance(entry[0], str) else entry
+
+
+def as_listed(params: Any) -> Any:
+    """Return a sequence or an iterator of entries as a list of what torch takes.
+
+    Args:
+        params: of a constructor or a group; anything else stays as it is, to be refused later.
+    """
+    if isinstance(params, (str, bytes)) or not isinstance(params, (Iterator, Sequence)):
+        return params
+    return [as_torch_takes_it(entry) for entry in params]
 
 
 def raise_for_wrong_entry(params_list: list[Any], allow_non_leaf: bool) -> None:
@@ -79,7 +110,7 @@ def _listed(params: Any, what: str) -> list[Any]:
         raise ParametersError(
             f"{what} must be tensors or groups of them, got {kind}{hint}. [{ITERABLE}]"
         )
-    return list(params)
+    return [as_torch_takes_it(entry) for entry in params]
 
 
 def _hint(params: Any) -> str:
@@ -87,7 +118,7 @@ def _hint(params: Any) -> str:
         return "; put it in a list"
     if isinstance(params, torch.nn.Module) and not _is_list(params):
         return "; pass its named_parameters()"
-    if isinstance(params, dict):
+    if isinstance(params, Mapping):
         return "; put the group in a list" if "params" in params else "; pass its items()"
     return "; pass the tensors themselves" if isinstance(params, (str, bytes)) else ""
 

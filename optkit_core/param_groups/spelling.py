@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 WORDS = {"true": "true", "false": "false", "null": "null", "none": "null"}
@@ -29,6 +30,16 @@ def got(value: Any) -> str:
     if written == text.lower():
         return f"got {value!r}, which is text: write {text} without quotes."
     return f"got {value!r}, which is text, as YAML 1.1 reads {text}: write {written}."
+
+
+def without_yaml(message: str) -> str:
+    """Return a message that `got` ends for a value from elsewhere than YAML.
+
+    >>> without_yaml(got("1e-3"))
+    "got '1e-3', which is text: write 1e-3 without quotes."
+    """
+    way_out = r", as YAML 1\.1 reads (\S+): write \S+\.$"
+    return re.sub(way_out, r": write \1 without quotes.", message)
 
 
 def in_yaml(text: str) -> str:

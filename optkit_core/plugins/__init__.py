@@ -1,1 +1,1 @@
-"""Plugins: algorithms and hooks by entry points, and the registry of algorithms by name."""
+"""Plugins: what is found by name, by entry points; the registries, and hooks."""

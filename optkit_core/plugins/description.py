@@ -14,7 +14,7 @@ from optkit_core.declaration.roles import Role
 from optkit_core.declaration.search_spaces import Search, described
 from optkit_core.declaration.tensor_types import dtype_name
 from optkit_core.optimizer import Optimizer
-from optkit_core.plugins.registry import AlgorithmEntry
+from optkit_core.plugins.registry import RegistryEntry
 from optkit_core.selection.capabilities import Capabilities, capabilities
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 
@@ -117,7 +117,7 @@ def _line(item: HyperparameterInfo) -> str:
     return f"  {item.name}: {item.type} = {item.default!r}, {item.range}{search}"
 
 
-def describe(entry: AlgorithmEntry, algorithm: type[torch.optim.Optimizer]) -> Description:
+def describe(entry: RegistryEntry, algorithm: type[torch.optim.Optimizer]) -> Description:
     """Describe an algorithm from its declarations, or a torch class from its signature.
 
     Args:

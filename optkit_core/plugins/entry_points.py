@@ -1,19 +1,27 @@
 """Whole plugins: found by their entry points, loaded once on first need, each on its own.
 
-A whole plugin registers algorithms by its hook `optkit_register`, and watches optimizers by
-the others. One that fails to load breaks only itself.
+A whole plugin registers algorithms, schedules and averagings by its hook `optkit_register`, and
+watches optimizers by the others. One that fails to load breaks only itself.
 """
 
 from __future__ import annotations
 
 import threading
 import warnings
-from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from optkit_core.checkpoint import conversion_registry
-from optkit_core.errors import PluginError, PluginWarning, UnknownAlgorithmError
-from optkit_core.plugins import hook_calls
-from optkit_core.plugins.registry import AlgorithmEntry, is_disabled, owner, registry
+from optkit_core.errors import PluginError, PluginWarning, UnknownNameError
+from optkit_core.plugins import hook_calls, import_limit, installed
+from optkit_core.plugins.installed import InstalledPlugin
+from optkit_core.plugins.kinds import DEFAULT
+from optkit_core.plugins.registrar import Registrar
+from optkit_core.plugins.registry import (
+    RegistryEntry,
+    all_restored_on_error,
+    is_disabled,
+    registry_of,
+)
 
 PLUGINS = "optkit.plugins"
 
@@ -27,6 +35,9 @@ def load_all() -> None:
     """Load every whole plugin that isn't disabled, at the first call; other threads wait.
 
     A plugin that creates optimizers while it is loaded comes here again, and goes on.
+
+    Raises:
+        ConfigError: the limit of time isn't a number of seconds.
     """
     global _begun, _finished
     if _finished:
@@ -34,28 +45,47 @@ def load_all() -> None:
     with _lock:
         if _begun:
             return
+        limit = import_limit.seconds()
         _begun = True
-        for entry_point in entry_points(group=PLUGINS):
-            if not is_disabled(entry_point.name, owner(entry_point)[0]):
-                _load(entry_point)
+        for plugin in installed.plugins(PLUGINS):
+            if not is_disabled(plugin.name, plugin.provider.name):
+                _load(plugin, limit)
         _finished = True
 
 
-def find(name: str) -> AlgorithmEntry:
-    """Return the entry for an algorithm's name; plugins are loaded only if nobody else knows it.
+def find(name: str, kind: str = DEFAULT) -> RegistryEntry:
+    """Return the entry for a name; plugins are loaded only if nobody else knows it.
 
     Args:
         name: as for `optkit.create`.
+        kind: of what it is the name.
 
     Raises:
-        UnknownAlgorithmError: no algorithm is called that.
-        AmbiguousAlgorithmError: several distributions claim the name.
+        UnknownNameError: nothing of the kind is called that.
+        AmbiguousNameError: several distributions claim the name.
+        ArgumentError: there is no such kind.
     """
+    registry = registry_of(kind)
     try:
         return registry.find(name)
-    except UnknownAlgorithmError:
+    except UnknownNameError:
         load_all()
         return registry.find(name)
+
+
+def load(name: str, kind: str = DEFAULT) -> Any:
+    """Return the class or function that goes by a name, imported on first use.
+
+    Args:
+        name: as for `optkit.create`.
+        kind: of what it is the name.
+
+    Raises:
+        UnknownNameError: nothing of the kind is called that.
+        AmbiguousNameError: several distributions claim the name.
+        PluginError: its distribution is broken.
+    """
+    return registry_of(kind).load(find(name, kind))
 
 
 def register_plugin(plugin: object, name: str | None = None) -> str:
@@ -81,9 +111,9 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
     """
     registered = hook_calls.add(plugin, name)
     implementations = hook_calls.implementations("optkit_register", plugin)
-    registrar = registry.registrar(registered)
+    registrar = Registrar(registered)
     try:
-        with registry.restored_on_error():
+        with all_restored_on_error():
             for implementation in implementations:
                 # pluggy lets an implementation leave arguments out.
                 arguments = [registrar][: len(implementation.argnames)]
@@ -101,7 +131,7 @@ def register_plugin(plugin: object, name: str | None = None) -> str:
 
 
 def unregister_plugin(name: str) -> None:
-    """Remove a plugin's hooks; the algorithms that it registered stay.
+    """Remove a plugin's hooks; what it registered stays.
 
     Raises:
         PluginError: no plugin of that name is registered.
@@ -113,12 +143,13 @@ def unregister_plugin(name: str) -> None:
     hook_calls.manager.unregister(name=name)
 
 
-def _load(entry_point: EntryPoint) -> None:
+def _load(plugin: InstalledPlugin, limit: float) -> None:
     """Load one whole plugin; a failure becomes a warning, for it breaks only itself."""
     try:
-        register_plugin(hook_calls.load(entry_point), entry_point.name)
+        with import_limit.limited(limit):
+            register_plugin(hook_calls.load(plugin), plugin.name)
     # Enough for `sys.exit` too: both calls have made a PluginError of it by now.
-    except Exception as error:
+    except (Exception, import_limit.ImportTimeoutError) as error:
         said = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
-        source = f"plugin {entry_point.name!r} of distribution {hook_calls.provider(entry_point)}"
+        source = f"plugin {plugin.name!r} of distribution {plugin.provider}"
         warnings.warn(f"{source} is left out: {said}{error}", PluginWarning, stacklevel=2)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
 
 from optkit_core.errors import PluginError
 from optkit_core.plugins import hookspecs
+from optkit_core.plugins.installed import InstalledPlugin
 
 DISABLED = "OPTKIT_DISABLE_PLUGINS"
 
@@ -86,12 +86,13 @@ def disabled() -> frozenset[str]:
     return frozenset(filter(None, re.split(r"[,\s]+", os.environ.get(DISABLED, ""))))
 
 
-def load(entry_point: EntryPoint) -> Any:
+def load(plugin: InstalledPlugin) -> Any:
     """Import what an entry point names; a module that calls ``sys.exit`` has failed to load.
 
     Raises:
         PluginError: the import failed; names the distribution and the cause.
     """
+    entry_point = plugin.entry_point
     try:
         return entry_point.load()
     except KeyboardInterrupt:
@@ -99,12 +100,6 @@ def load(entry_point: EntryPoint) -> Any:
     except BaseException as error:  # a module may call `sys.exit`, which isn't to end the program
         raise PluginError(
             f"{entry_point.group} {entry_point.name!r} = {entry_point.value!r} of distribution "
-            f"{provider(entry_point)} can't be imported: {type(error).__name__}: {error}. "
+            f"{plugin.provider} can't be imported: {type(error).__name__}: {error}. "
             f"Repair or remove that distribution, or set {DISABLED}={entry_point.name}."
         ) from error
-
-
-def provider(entry_point: EntryPoint) -> str:
-    """Return the distribution that brings an entry point, with its version."""
-    dist = entry_point.dist
-    return f"{dist.name} {dist.version}" if dist is not None else "(unknown)"

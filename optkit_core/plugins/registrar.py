@@ -1,41 +1,39 @@
-"""The registrar: what a whole plugin registers its algorithms and conversions with."""
+"""The registrar: what a whole plugin registers what it offers, and its conversions, with."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
 from optkit_core.checkpoint import conversion_registry
-
-
-class Add(Protocol):
-    """Registers an algorithm in the registry, under the name of who provides it."""
-
-    def __call__(self, name: str, algorithm: type, *, provider: str, replace: bool) -> None:
-        """Add it, or raise `RegistrationError`."""
+from optkit_core.plugins.kinds import DEFAULT
+from optkit_core.plugins.registry import registry_of
 
 
 @attrs.frozen(eq=False, repr=False)
 class Registrar:
-    """What a whole plugin registers its algorithms with; it signs with the plugin's name."""
+    """What a whole plugin registers with; it signs with the plugin's name."""
 
-    add: Add
     provider: str
     conversions: list[tuple[str, Any]] = attrs.Factory(list)
 
-    def register(self, name: str, algorithm: type, *, replace: bool = False) -> None:
-        """Register an algorithm; see `optkit.register`.
+    def register(
+        self, name: str, factory: Any, *, kind: str = DEFAULT, replace: bool = False
+    ) -> None:
+        """Register an algorithm, a schedule or an averaging; see `optkit.register`.
 
         Args:
             name: the name to create it by.
-            algorithm: a subclass of ``torch.optim.Optimizer``.
+            factory: a subclass of ``torch.optim.Optimizer``; or a class or function that makes a
+                schedule or an average.
+            kind: what it is: ``"algorithm"``, ``"schedule"`` or ``"averaging"``.
             replace: whether the name may be taken already.
 
         Raises:
-            RegistrationError: the name is taken, or `algorithm` isn't an optimizer class.
+            RegistrationError: the name is taken, or `factory` isn't what the kind allows.
         """
-        self.add(name, algorithm, provider=self.provider, replace=replace)
+        registry_of(kind).add(name, factory, provider=self.provider, replace=replace)
 
     def migration(self, schema: str, version: int, function: Any) -> None:
         """Register a migration; see `optkit_core.migration`.

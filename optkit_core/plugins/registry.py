@@ -1,36 +1,30 @@
-"""The registry: algorithms by name, read from metadata, imported one at a time on first use."""
+"""Registries: what is found by name, read from metadata, imported one at a time on first use.
+
+There is one for each kind: algorithms, schedules, averagings.
+"""
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import attrs
-import torch
 
 from optkit_core.errors import (
-    AmbiguousAlgorithmError,
+    AmbiguousNameError,
     PluginError,
     RegistrationError,
-    UnknownAlgorithmError,
+    UnknownNameError,
     did_you_mean,
 )
-from optkit_core.plugins import hook_calls
-from optkit_core.plugins.registrar import Registrar
+from optkit_core.plugins import hook_calls, installed
+from optkit_core.plugins.installed import InstalledPlugin, Scan
+from optkit_core.plugins.kinds import DEFAULT, KINDS, Kind, kind_called, normalized
 
-ALGORITHMS = "optkit.algorithms"
-
-
-def normalized(name: str) -> str:
-    """Return a name as it is compared: without case, ``-`` and ``_``.
-
-    >>> normalized("RMS-prop") == normalized("rmsprop")
-    True
-    """
-    return name.lower().replace("-", "").replace("_", "")
+OWN = "optkit"
+"""The distribution whose names nobody can take away."""
 
 
 def is_disabled(name: str, provider: str) -> bool:
@@ -45,15 +39,15 @@ def is_disabled(name: str, provider: str) -> bool:
 
 
 @attrs.frozen(eq=False)
-class AlgorithmEntry:
-    """One algorithm as the registry knows it, imported or not."""
+class RegistryEntry:
+    """One algorithm, schedule or averaging as its registry knows it, imported or not."""
 
     name: str
     provider: str
     version: str
     location: str
-    algorithm: type[torch.optim.Optimizer] | None = None
-    entry_point: EntryPoint | None = None
+    factory: Any = None
+    plugin: InstalledPlugin | None = None
 
     @property
     def qualified(self) -> str:
@@ -65,68 +59,80 @@ class AlgorithmEntry:
         """Whether ``OPTKIT_DISABLE_PLUGINS`` names it."""
         return is_disabled(self.name, self.provider)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it ships with optkit: its name is nobody else's, whoever claims it."""
+        return self.plugin is not None and normalized(self.provider) == OWN
+
+    @property
+    def is_of_others(self) -> bool:
+        """Whether another distribution brings it, by its metadata."""
+        return self.plugin is not None and not self.is_own
+
 
 class Registry:
-    """Algorithms by name: those of the metadata and those registered at run time."""
+    """One kind by name: what the metadata has, and what is registered at run time."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
         """Start empty; the metadata is read when it is first needed."""
-        self._added: dict[str, list[AlgorithmEntry]] = {}
+        self.kind = kind
+        self._added: dict[str, list[RegistryEntry]] = {}
         # By distribution and name, since several distributions may claim one name.
-        self._imported: dict[str, type[torch.optim.Optimizer]] = {}
-        self._scanned: tuple[tuple[str, ...], dict[str, list[AlgorithmEntry]]] | None = None
-        # Reentrant: a module may look up another algorithm while it is imported for its own.
+        self._imported: dict[str, Any] = {}
+        self._scanned: tuple[Scan, dict[str, list[RegistryEntry]]] | None = None
+        # Reentrant: a module may look up another name while it is imported for its own.
         self._lock = threading.RLock()
 
-    def entries(self) -> Iterator[AlgorithmEntry]:
+    def entries(self) -> Iterator[RegistryEntry]:
         """Yield every entry that isn't disabled, by name, importing nothing."""
         # The last registration hides earlier ones and the metadata; `remove` lets them show again.
         merged = {**self._declared(), **{key: added[-1:] for key, added in self._added.items()}}
         for key in sorted(merged):
             yield from (entry for entry in merged[key] if not entry.is_disabled)
 
-    def find(self, name: str) -> AlgorithmEntry:
+    def find(self, name: str) -> RegistryEntry:
         """Return the one entry that goes by `name` or ``"distribution:name"``.
 
         Raises:
-            UnknownAlgorithmError: there is none; names the close matches.
-            AmbiguousAlgorithmError: several distributions claim the name.
+            UnknownNameError: there is none; names the close matches. It is the kind's own class
+                of this error.
+            AmbiguousNameError: several distributions claim the name.
         """
         if not isinstance(name, str):
-            raise UnknownAlgorithmError(f"an algorithm's name must be a string, got {name!r}.")
+            raise self.kind.unknown(f"{self.kind.article}'s name must be a string, got {name!r}.")
         matching = self._matching(name)
         if len(matching) == 1:
             return matching[0]
         raise self._ambiguous(name, matching) if matching else self._unknown(name)
 
-    def algorithm(self, entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
-        """Return the entry's class, importing it on first use.
+    def load(self, entry: RegistryEntry) -> Any:
+        """Return the class or function that an entry names, importing it on first use.
 
         Raises:
-            PluginError: it can't be imported, or isn't an optimizer class.
+            PluginError: it can't be imported, or isn't what the kind allows.
         """
-        if entry.algorithm is not None:
-            return entry.algorithm
+        if entry.factory is not None:
+            return entry.factory
         with self._lock:
             if entry.qualified not in self._imported:
-                self._imported[entry.qualified] = _import(entry)
+                self._imported[entry.qualified] = self._import(entry)
             return self._imported[entry.qualified]
 
-    def add(self, name: str, algorithm: type, *, provider: str, replace: bool = False) -> None:
-        """Register an algorithm at run time.
+    def add(self, name: str, factory: Any, *, provider: str, replace: bool = False) -> None:
+        """Register a class or function at run time.
 
         Args:
             name: the name to create it by.
-            algorithm: a subclass of ``torch.optim.Optimizer``.
+            factory: what the kind allows, a subclass of ``torch.optim.Optimizer`` for example.
             provider: the distribution or plugin that brings it.
             replace: whether the name may be taken already.
 
         Raises:
             RegistrationError: the name is taken and `replace` isn't given, or what is
-                registered isn't an optimizer class.
+                registered isn't what the kind allows.
         """
-        check_name(name)
-        _check_class(f"register({name!r}, ...)", algorithm, RegistrationError)
+        check_name(name, self.kind)
+        self._check(f"register({name!r}, ...)", factory, RegistrationError)
         key = normalized(name)
         taken = self._added.get(key, [])[-1:] or self._declared().get(key, [])
         if taken and not replace:
@@ -134,10 +140,8 @@ class Registry:
                 f"the name {name!r} is taken by {taken[0].location} of {taken[0].provider}. "
                 f"Choose another, or say replace=True."
             )
-        location = f"{algorithm.__module__}:{algorithm.__qualname__}"
-        self._added.setdefault(key, []).append(
-            AlgorithmEntry(name, provider, "", location, algorithm)
-        )
+        entry = RegistryEntry(name, provider, "", _location(factory), factory)
+        self._added.setdefault(key, []).append(entry)
 
     def remove(self, name: str) -> None:
         """Take back a registration made at run time; one that it replaced shows again."""
@@ -158,13 +162,12 @@ class Registry:
             self._added = before
             raise
 
-    def registrar(self, provider: str) -> Registrar:
-        """Return what the plugin named `provider` registers its algorithms with."""
-        return Registrar(self.add, provider)
-
-    def _matching(self, name: str) -> list[AlgorithmEntry]:
+    def _matching(self, name: str) -> list[RegistryEntry]:
         provider, _, bare = name.rpartition(":")
-        key = normalized(bare)
+        found = (self._spelled(key, provider) for key in self.kind.spellings(bare))
+        return next(filter(None, found), [])
+
+    def _spelled(self, key: str, provider: str) -> list[RegistryEntry]:
         added = self._added.get(key, [])[-1:]
         declared = self._declared().get(key, [])
         if provider:
@@ -172,64 +175,95 @@ class Registry:
             matching = [e for e in both if normalized(e.provider) == normalized(provider)]
         else:
             matching = added or declared
-        return [entry for entry in matching if not entry.is_disabled]
+        enabled = [entry for entry in matching if not entry.is_disabled]
+        # What other distributions claim stands behind; "distribution:name" still finds it.
+        return [entry for entry in enabled if entry.is_own] or enabled
 
-    def _declared(self) -> dict[str, list[AlgorithmEntry]]:
-        path = tuple(sys.path)  # what is installed depends on it, and a notebook may extend it
-        if self._scanned is None or self._scanned[0] != path:
-            scanned: dict[str, list[AlgorithmEntry]] = {}
-            for entry_point in entry_points(group=ALGORITHMS):
-                scanned.setdefault(normalized(entry_point.name), []).append(_entry(entry_point))
-            self._scanned = (path, scanned)
+    def _declared(self) -> dict[str, list[RegistryEntry]]:
+        scan = installed.scan()
+        if self._scanned is None or self._scanned[0] is not scan:
+            declared: dict[str, list[RegistryEntry]] = {}
+            for plugin in scan.of(self.kind.group):
+                declared.setdefault(normalized(plugin.name), []).append(_entry(plugin))
+            self._scanned = (scan, declared)
         return self._scanned[1]
 
-    def _unknown(self, name: str) -> UnknownAlgorithmError:
+    def _import(self, entry: RegistryEntry) -> Any:
+        assert entry.plugin is not None
+        imported = hook_calls.load(entry.plugin)
+        self._check(f"{entry.location} of distribution {entry.provider}", imported, PluginError)
+        # A class may implement hooks in its body; to import it is what makes them fire.
+        if not hook_calls.manager.is_registered(imported):
+            hook_calls.add(imported, self._plugin_name(entry))
+        return imported
+
+    def _plugin_name(self, entry: RegistryEntry) -> str:
+        # Kinds share names, "swa" for example, and the plugin manager has one space for all.
+        is_algorithm = self.kind.name == DEFAULT
+        return entry.qualified if is_algorithm else f"{self.kind.name} {entry.qualified}"
+
+    def _check(self, what: str, factory: object, error: type[Exception]) -> None:
+        if not self.kind.is_allowed(factory):
+            raise error(f"{what} must be {self.kind.allowed}, got {factory!r}.")
+
+    def _unknown(self, name: str) -> UnknownNameError:
         bare = name.rpartition(":")[2]
         same = [*self._declared().get(normalized(bare), []), *self._added.get(normalized(bare), [])]
         if any(entry.is_disabled for entry in same):
-            return UnknownAlgorithmError(
-                f"{name!r} is blocked by the variable {hook_calls.DISABLED}."
-            )
+            return self.kind.unknown(f"{name!r} is blocked by the variable {hook_calls.DISABLED}.")
         known = [entry.name for entry in self.entries()]
-        return UnknownAlgorithmError(
-            f"no algorithm is called {name!r}.{did_you_mean(bare, known)} "
-            "optkit.available() and `optkit list` give all names."
+        return self.kind.unknown(
+            f"no {self.kind.name} is called {name!r}.{did_you_mean(bare, known)} "
+            f"{self.kind.listed_by}"
         )
 
-    def _ambiguous(self, name: str, entries: list[AlgorithmEntry]) -> AmbiguousAlgorithmError:
+    def _ambiguous(self, name: str, entries: list[RegistryEntry]) -> AmbiguousNameError:
         owners = " and ".join(f"{entry.provider} {entry.version}" for entry in entries)
         names = " or ".join(repr(entry.qualified) for entry in entries)
-        return AmbiguousAlgorithmError(f"{name!r} is claimed by {owners}. Say which: {names}.")
+        return self.kind.ambiguous(f"{name!r} is claimed by {owners}. Say which: {names}.")
 
 
-registry = Registry()
+REGISTRIES = {name: Registry(kind) for name, kind in KINDS.items()}
+"""The registry of each kind, by the kind's name."""
+
+registry = REGISTRIES[DEFAULT]
+"""The registry of algorithms."""
 
 
-def _entry(entry_point: EntryPoint) -> AlgorithmEntry:
-    name, version = owner(entry_point)
-    return AlgorithmEntry(
-        entry_point.name, name, version, entry_point.value, entry_point=entry_point
-    )
+def registry_of(kind: str) -> Registry:
+    """Return the registry of a kind.
+
+    Args:
+        kind: ``"algorithm"``, ``"schedule"`` or ``"averaging"``.
+
+    Raises:
+        ArgumentError: there is no such kind.
+    """
+    return REGISTRIES[kind_called(kind).name]
 
 
-def _import(entry: AlgorithmEntry) -> type[torch.optim.Optimizer]:
-    assert entry.entry_point is not None
-    algorithm = hook_calls.load(entry.entry_point)
-    _check_class(f"{entry.location} of distribution {entry.provider}", algorithm, PluginError)
-    # A class may implement hooks in its body; to import it is what makes them fire.
-    if not hook_calls.manager.is_registered(algorithm):
-        hook_calls.add(algorithm, entry.qualified)
-    imported: type[torch.optim.Optimizer] = algorithm
-    return imported
+@contextmanager
+def all_restored_on_error() -> Iterator[None]:
+    """Take back the registrations of every kind made in the block if it raises."""
+    with ExitStack() as stack:
+        for known in REGISTRIES.values():
+            stack.enter_context(known.restored_on_error())
+        yield
 
 
-def _check_class(what: str, algorithm: object, error: type[Exception]) -> None:
-    if not (isinstance(algorithm, type) and issubclass(algorithm, torch.optim.Optimizer)):
-        raise error(f"{what} must be a subclass of torch.optim.Optimizer, got {algorithm!r}.")
+def _entry(plugin: InstalledPlugin) -> RegistryEntry:
+    provider, location = plugin.provider, plugin.entry_point.value
+    return RegistryEntry(plugin.name, provider.name, provider.version, location, plugin=plugin)
 
 
-def check_name(name: str) -> None:
-    """Raise unless `name` can be an algorithm's name.
+def _location(factory: Any) -> str:
+    # An object that can be called, a functools.partial for example, has no such names.
+    named = factory if hasattr(factory, "__qualname__") else type(factory)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def check_name(name: str, kind: Kind) -> None:
+    """Raise unless `name` can be the name of one of a kind.
 
     Raises:
         RegistrationError: it isn't letters, digits, ``-`` and ``_``.
@@ -238,11 +272,5 @@ def check_name(name: str) -> None:
     plain = isinstance(name, str) and f"_{normalized(name)}".isidentifier() and normalized(name)
     if not plain:
         raise RegistrationError(
-            f"an algorithm's name must be letters, digits, '-' and '_', got {name!r}."
+            f"{kind.article}'s name must be letters, digits, '-' and '_', got {name!r}."
         )
-
-
-def owner(entry_point: EntryPoint) -> tuple[str, str]:
-    """Return a distribution's name and version; a broken one may lack them."""
-    dist = entry_point.dist
-    return (dist.name or "unknown", dist.version or "") if dist is not None else ("unknown", "")

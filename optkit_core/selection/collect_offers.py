@@ -8,7 +8,7 @@ from typing import Any
 
 from optkit_core.declaration.base import Declared
 from optkit_core.errors import PluginError
-from optkit_core.plugins import entry_points, hook_calls
+from optkit_core.plugins import entry_points, hook_calls, import_limit
 from optkit_core.plugins.registry import registry
 from optkit_core.selection.offer import Algorithm, Offer
 
@@ -51,9 +51,10 @@ def names_of_loaded() -> list[str]:
 
 def names_of_all() -> list[str]:
     """Return those of all algorithms that are registered too, which are imported for it."""
+    limit = import_limit.seconds()
     for entry in registry.entries():
-        with contextlib.suppress(PluginError):
-            registry.algorithm(entry)
+        with contextlib.suppress(PluginError), import_limit.limited(limit):
+            registry.load(entry)
     return names_of_loaded()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import attrs
 
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.deprecation import warn_of_former_name
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 
@@ -73,8 +73,8 @@ class Offer:
         impossible_reason: UnsupportedReason | None = None,
         **deprecated: Any,
     ) -> None:
-        make_launcher = _renamed(deprecated, "prepare", "make_launcher", make_launcher)
-        reason = _renamed(deprecated, "refuse", "unsupported_reason", unsupported_reason)
+        make_launcher = _renamed(deprecated, "prepare", make_launcher)
+        reason = _renamed(deprecated, "refuse", unsupported_reason)
         if deprecated or reason is None:
             given = next(iter(deprecated), None)
             raise TypeError(
@@ -97,15 +97,13 @@ class Offer:
     @property
     def prepare(self) -> Any:
         """What `make_launcher` or `vector_class` was called before."""
-        message = "Offer.prepare is called make_launcher or vector_class now."
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        warn_of_former_name("Offer.prepare")
         return self.make_launcher or self.vector_class
 
     @property
     def refuse(self) -> UnsupportedReason:
         """What `unsupported_reason` was called before."""
-        message = "Offer.refuse is called unsupported_reason now."
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        warn_of_former_name("Offer.refuse")
         return self.unsupported_reason
 
 
@@ -128,10 +126,10 @@ class UpdateBody(Algorithm, Protocol):
         """Update one parameter in place."""
 
 
-def _renamed(given: dict[str, Any], old: str, new: str, value: Any) -> Any:
+def _renamed(given: dict[str, Any], old: str, value: Any) -> Any:
     """Take what was given by a name of before, with a warning, and `value` otherwise."""
     if old not in given:
         return value
     # 3: past `Offer.__init__`, at the line that makes the offer.
-    warnings.warn(f"Offer({old}=...) is called {new}= now.", DeprecationWarning, stacklevel=3)
+    warn_of_former_name(f"Offer({old}=...)", stacklevel=3)
     return given.pop(old)

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -63,7 +62,7 @@ def parse(value: Any, source: str) -> Request:
     Args:
         value: ``"auto"``, ``"forloop"``, ``"foreach"``, ``"fused"``, or a mapping such as
             ``{"cpu": "foreach", "cuda": "fused"}``.
-        source: who said so, for messages.
+        source: who said so, for messages; ``""`` where they say it otherwise.
 
     Raises:
         ConfigError: the value is neither, or names an unknown implementation.
@@ -84,7 +83,7 @@ def ambient() -> Request:
         return used
     if os.environ.get(ENVIRONMENT, "").strip():
         return parse(os.environ[ENVIRONMENT].strip(), f"the environment variable {ENVIRONMENT}")
-    return _from_file(os.environ.get(CONFIG_FILE, ""))
+    return from_file(os.environ.get(CONFIG_FILE, ""))
 
 
 @contextmanager
@@ -210,11 +209,24 @@ class ImplementationRange:
         return ""
 
 
-def _from_file(path: str) -> Request:
+def from_file(path: str) -> Request:
+    """Return what a TOML file asks for.
+
+    Args:
+        path: of the file; ``""`` for none.
+
+    Raises:
+        ConfigError: it can't be read, isn't TOML, or has other keys than ``implementation``.
+    """
     if not path:
         return DEFAULT
+    from optkit_core.config_file.read_source import read_file  # needed only where there is a file
+
     source = f"{path} ({CONFIG_FILE})"
-    table = _read(Path(path))
+    try:
+        table = read_file(path, ".toml").data
+    except ConfigError as error:
+        raise ConfigError(f"{CONFIG_FILE} names {error}") from error
     # A misspelled key would pass unnoticed, and the default would run.
     strange = [key for key in table if key != "implementation"]
     if strange:
@@ -222,27 +234,15 @@ def _from_file(path: str) -> Request:
     return parse(table["implementation"], source) if table else DEFAULT
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import tomllib  # needed only where there is a file
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(f"{CONFIG_FILE} names {path}, which can't be read: {reason}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{CONFIG_FILE} names {path}, which isn't TOML: {error}.") from error
-
-
 def _name(value: Any, source: str) -> str:
     # Every algorithm is imported for a name that none of the imported ones knows.
     if isinstance(value, str) and (value in NAMES or _is_offered(value)):
         return value
-    known = _all_names()
+    known = known_names()
     hint = did_you_mean(value, known) if isinstance(value, str) else ""
     raise ConfigError(
         f"implementation must be one of {', '.join(known)}, or a mapping of these by device "
-        f"type, got {value!r} (from {source}).{hint}"
+        f"type, got {value!r}{_origin(source)}.{hint}"
     )
 
 
@@ -251,7 +251,8 @@ def _is_offered(name: str) -> bool:
     return name in collect_offers.names_of_loaded() or name in collect_offers.names_of_all()
 
 
-def _all_names() -> list[str]:
+def known_names() -> list[str]:
+    """Return the names of all implementations that some algorithm has, and ``"auto"``."""
     return list(dict.fromkeys([*NAMES, *collect_offers.names_of_all()]))
 
 
@@ -259,8 +260,12 @@ def _device(value: Any, source: str) -> str:
     if value == ANY_DEVICE or _is_device_type(value):
         return str(value)
     raise ConfigError(
-        f"a device type must be a name such as 'cpu' or 'cuda', got {value!r} (from {source})."
+        f"a device type must be a name such as 'cpu' or 'cuda', got {value!r}{_origin(source)}."
     )
+
+
+def _origin(source: str) -> str:
+    return f" (from {source})" if source else ""
 
 
 def _is_device_type(value: Any) -> bool:

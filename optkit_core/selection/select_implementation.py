@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from types import SimpleNamespace
 
 import attrs
 
+from optkit_core.deprecation import warn_of_former_name
 from optkit_core.errors import ImplementationError
 from optkit_core.selection.offer import Algorithm, Offer
 from optkit_core.selection.requests import AUTO, Request
@@ -55,7 +55,7 @@ class Choice:
     @property
     def kind(self) -> BucketKey:
         """What `key` was called before."""
-        warnings.warn("Choice.kind is called key now.", DeprecationWarning, stacklevel=2)
+        warn_of_former_name("Choice.kind")
         return self.key
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.buffers import STEP
+from optkit_core.deprecation import warn_of_former_name
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
 from optkit_core.step.group_values import read
@@ -75,7 +75,7 @@ class Bucket:
     @property
     def kind(self) -> BucketKey:
         """What `key` was called before."""
-        warnings.warn("Bucket.kind is called key now.", DeprecationWarning, stacklevel=2)
+        warn_of_former_name("Bucket.kind")
         return self.key
 
     @property

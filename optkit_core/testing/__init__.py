@@ -7,49 +7,24 @@ In a plugin's own tests, one line proves an algorithm::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from optkit_core.api import get
-from optkit_core.optimizer import Optimizer
-from optkit_core.testing import (
-    closure_calls,
-    mode_switches,
-    resuming,
-    sparse_gradients,
-    step_requirements,
-    variation,
-)
 from optkit_core.testing.agreement import TOLERANCES, assert_agree
 from optkit_core.testing.check_report import CheckReport
-from optkit_core.testing.failures import NotApplicableError, prefix_failures
-from optkit_core.testing.subject import Subject
+from optkit_core.testing.failures import NotApplicableError
+from optkit_core.testing.make_subject import subject_of
+from optkit_core.testing.parametrized_test import conformance
+from optkit_core.testing.requirements import REQUIREMENTS
 
-__all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check"]
-
-# Simple ones come first: the check ends at the first failure, and a wrong step has many.
-REQUIREMENTS: dict[str, Callable[[Subject], None]] = {
-    "what has a gradient moves, and nothing else does": step_requirements.step_as_they_should,
-    "implementations agree": step_requirements.agree,
-    "maximize turns the gradients": step_requirements.maximize,
-    "implementations heed each group's hyperparameters": variation.hyperparameters,
-    "implementations heed a GradScaler's scale": step_requirements.scaled,
-    "autograd can record a step": step_requirements.differentiable,
-    "implementations agree on sparse gradients": sparse_gradients.sparse_gradients,
-    "a step calls its closure as documented": closure_calls.closures,
-    "deep copies continue": resuming.deep_copies,
-    "pickles continue": resuming.pickles,
-    "state dicts continue": resuming.state_dicts,
-    "files continue": resuming.files,
-    "eval() and train() undo each other": mode_switches.modes,
-}
-"""What is required, in the order of the check."""
+__all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check", "conformance"]
 
 
 def check(
-    algorithm: str | type[Optimizer],
+    algorithm: str | type[torch.optim.Optimizer],
     dtype: torch.dtype = torch.float32,
     *,
     device: str | torch.device = "cpu",
@@ -91,15 +66,14 @@ def check(
     """
     cls = get(algorithm) if isinstance(algorithm, str) else algorithm
     where = torch.device(device)
-    subject = Subject(cls, dtype, where, options, frozenset(constant), min_dim)
-    subject.require_checkable()
+    subject = subject_of(cls, dtype, where, options, constant=frozenset(constant), min_dim=min_dim)
     held: list[str] = []
     left_out: dict[str, str] = {}
-    for title, requirement in REQUIREMENTS.items():
+    for requirement in REQUIREMENTS:
         try:
-            with prefix_failures(f"{cls.__name__} fails the requirement {title!r}"):
-                requirement(subject)
-            held.append(title)
+            requirement.require(subject)
+            held.append(requirement.title)
         except NotApplicableError as error:
-            left_out[title] = str(error)
-    return CheckReport(str(subject), subject.implementations, subject.refusals, held, left_out)
+            left_out[requirement.title] = str(error)
+    ran, refused = subject.implementations, subject.refusals
+    return CheckReport(str(subject), ran, refused, held, left_out, subject.notes)

@@ -28,11 +28,11 @@ def hyperparameters(subject: Subject) -> None:
     """
     subject.require_body()
     first, *others = subject.implementations
-    variations = list(_variations(subject))
-    if not others or not variations:
+    found = list(variations(subject))
+    if not others or not found:
         reason = "there is none that takes other numbers" if others else f"only {first} runs here"
         raise NotApplicableError(reason)
-    for varied in variations:
+    for varied in found:
         reference = _trajectory(subject, first, varied)
         for name in others:
             with prefix_failures(
@@ -53,7 +53,7 @@ def _groups(subject: Subject, varied: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"params": params[:half]}, {"params": params[half:], **varied}]
 
 
-def _variations(subject: Subject) -> Iterator[dict[str, Any]]:
+def variations(subject: Subject) -> Iterator[dict[str, Any]]:
     """Yield for each hyperparameter the first value that a group accepts, if there is one."""
     defaults = subject.optimizer(subject.parameters().params).defaults
     for name in subject.algorithm.hyperparameter_names:

@@ -34,6 +34,10 @@ class SearchRange:
             f"{name} must be one of {self}, got {value!r:.80}. [only 'strong_wolfe' is supported]"
         )
 
+    def json_schema(self) -> dict[str, Any]:
+        """Return what a configuration file may say: a name."""
+        return {"enum": [*SEARCHES, None]}
+
     def saved(self, value: Any) -> Any:
         """Return what stands for `value` in a checkpoint: a name, for a function its own."""
         if not callable(value):
@@ -56,6 +60,10 @@ class DtypeRange:
         if value is None or self.saved(value) in FLOATING:
             return ""
         return f"{name} must be one of {self}, got {value!r:.80}."
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return what a configuration file may say: a name."""
+        return {"enum": [*FLOATING, None]}
 
     def saved(self, value: Any) -> Any:
         """Return the name of a dtype."""

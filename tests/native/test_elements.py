@@ -112,5 +112,5 @@ def test_nobody_is_kept_from_exchanging_tensors(reading: str) -> None:
 
 def test_the_former_name_of_the_addresses_warns() -> None:
     elements = Elements(parameters(), torch.float32)
-    with pytest.warns(DeprecationWarning, match=r"is now Elements\.addresses"):
+    with pytest.warns(DeprecationWarning, match=r"Elements\.places is called addresses now"):
         assert elements.places is elements.addresses

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import UserDict, UserList
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -179,6 +181,27 @@ def test_a_group_is_stored_as_the_dict_that_was_given() -> None:
     optimizer = optkit.create("adamax", [group])
     assert optimizer.param_groups[0] is group
     assert optimizer.param_groups[0]["name"] == "decoder"
+
+
+@pytest.mark.parametrize("algorithm", ["adamax", "torch-sgd"])
+def test_groups_and_pairs_of_configuration_libraries_are_taken(
+    algorithm: str, registered: Any
+) -> None:
+    registered("torch-sgd", torch.optim.SGD)
+    one, two, three = parameter(2), parameter(3), parameter(1)
+    group = {"params": UserList([["one", one], ["two", two]]), "lr": 0.5}
+    other = MappingProxyType({"params": [("three", three)]})
+    optimizer = optkit.create(algorithm, params=UserList([UserDict(group), other]), lr=0.1)
+    first, second = optimizer.param_groups
+    assert first["params"][1] is two and second["params"][0] is three
+    assert (first["param_names"], first["lr"], second["lr"]) == (["one", "two"], 0.5, 0.1)
+    pairs = optkit.create(algorithm, [["one", one], ["two", two]], lr=0.1)
+    assert pairs.param_groups[0]["param_names"] == ["one", "two"]
+
+
+def test_a_group_in_another_mapping_names_its_algorithm() -> None:
+    groups = [UserDict(params=[parameter(2)], algorithm="adagrad"), {"params": [parameter(3)]}]
+    assert list(optkit.create("adamax", groups).members) == ["adagrad", "adamax"]
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])

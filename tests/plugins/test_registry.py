@@ -153,17 +153,21 @@ def test_two_distributions_claim_one_name(world: World, spelling: str) -> None:
 
 def test_a_claim_on_an_own_name(world: World) -> None:
     world.install_algorithm("rival", "Adamax", "rival_adamax")
-    assert optkit.available("*adamax") == ["optkit:adamax", "rival:Adamax"]
-    with pytest.raises(optkit_core.AmbiguousAlgorithmError, match="'rival:Adamax'"):
-        optkit.create("adamax", zeros())
-    assert optkit.get("optkit:adamax").__module__ == "optkit_plugins.adamax"
+    assert optkit.available("*adamax") == ["adamax", "rival:Adamax"]
+    for name in ("adamax", "AdaMax", "optkit:adamax"):
+        assert optkit.get(name).__module__ == "optkit_plugins.adamax"
+    assert type(optkit.create("adamax", zeros())).__module__ == "optkit_plugins.adamax"
+    assert world.imported() == set()
     assert optkit.get("rival:adamax").__module__ == "rival_adamax"
 
 
-def test_blocking_one_of_two_settles_the_claim(world: World) -> None:
+@pytest.mark.parametrize(
+    ("blocked", "left"), [("rival", "optkit_plugins.adamax"), ("optkit:adamax", "rival_adamax")]
+)
+def test_blocking_one_of_two_settles_the_claim(world: World, blocked: str, left: str) -> None:
     world.install_algorithm("rival", "adamax", "rival_adamax")
-    world.monkeypatch.setenv(hook_calls.DISABLED, "rival")
-    assert optkit.get("adamax").__module__ == "optkit_plugins.adamax"
+    world.monkeypatch.setenv(hook_calls.DISABLED, blocked)
+    assert optkit.get("adamax").__module__ == left
     assert optkit.available("*adamax") == ["adamax"]
 
 

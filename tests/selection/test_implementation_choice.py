@@ -356,7 +356,7 @@ def test_flags_are_true_false_or_none(flag: str, value: Any) -> None:
     [
         ("implementation = ", "isn't TOML"),
         ("implementation foreach", "isn't TOML"),
-        (b'implementation = "\xff"', "isn't TOML"),
+        (b'implementation = "\xff"', "isn't text in UTF-8"),
         ('implementaton = "foreach"', "'implementaton'"),
         ('implementation = "foreach"\ncolour = 3', "'colour'"),
         ('[optkit]\nimplementation = "foreach"', "'optkit'"),

@@ -48,8 +48,10 @@ def test_an_offer_takes_the_keywords_of_before() -> None:
     with pytest.warns(DeprecationWarning, match="is called") as warned:
         offer = Offer("vendor", prepare=stepping, refuse=refusing)
     assert [str(warning.message) for warning in warned] == [
-        "Offer(prepare=...) is called make_launcher= now.",
-        "Offer(refuse=...) is called unsupported_reason= now.",
+        "optkit: Offer(prepare=...) is called make_launcher= now, "
+        "and 0.3 won't have the former name.",
+        "optkit: Offer(refuse=...) is called unsupported_reason= now, "
+        "and 0.3 won't have the former name.",
     ]
     assert {warning.filename for warning in warned} == {__file__}
     assert (offer.make_launcher, offer.unsupported_reason) == (stepping, refusing)

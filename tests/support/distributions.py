@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ import pluggy
 import pytest
 
 import optkit_core
-from optkit_core import api
 from optkit_core.plugins import entry_points as entry_points
-from optkit_core.plugins import hook_calls, hookspecs
+from optkit_core.plugins import hook_calls, hookspecs, installed
 from optkit_core.plugins import registry as registries
 
 OPTIMIZER = """
@@ -41,8 +39,13 @@ def install(
     *,
     version: str = "1.0",
     algorithms: Mapping[str, str] | None = None,
+    schedules: Mapping[str, str] | None = None,
+    averagings: Mapping[str, str] | None = None,
     plugins: Mapping[str, str] | None = None,
     modules: Mapping[str, str] | None = None,
+    requires: Sequence[str] = (),
+    metadata: str | None = None,
+    entry_points: str | None = None,
 ) -> None:
     """Write a distribution with its metadata and modules into the folder `root`.
 
@@ -51,14 +54,29 @@ def install(
         name: the distribution's name.
         version: its version.
         algorithms: entry points of the group ``optkit.algorithms``.
+        schedules: those of the group ``optkit.schedules``.
+        averagings: those of the group ``optkit.averagings``.
         plugins: entry points of the group ``optkit.plugins``.
         modules: the source of each module, by name.
+        requires: what the distribution asks for.
+        metadata: other contents of that file; ``""`` for no file.
+        entry_points: other contents of that file.
     """
     info = root / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    groups = {"optkit.algorithms": algorithms or {}, "optkit.plugins": plugins or {}}
-    (info / "entry_points.txt").write_text("\n".join(_section(*item) for item in groups.items()))
+    if metadata is None:
+        headers = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        metadata = "\n".join([*headers, *(f"Requires-Dist: {line}" for line in requires), ""])
+    if metadata:
+        (info / "METADATA").write_text(metadata)
+    groups = {
+        "optkit.algorithms": algorithms or {},
+        "optkit.schedules": schedules or {},
+        "optkit.averagings": averagings or {},
+        "optkit.plugins": plugins or {},
+    }
+    sections = "\n".join(_section(*item) for item in groups.items())
+    (info / "entry_points.txt").write_text(sections if entry_points is None else entry_points)
     files = {f"{module}.py": source for module, source in (modules or {}).items()}
     for file, source in files.items():
         (root / file).write_text(source)
@@ -98,24 +116,29 @@ FEW = ["adagrad", "adamax", "lbfgs"]
 """Those of the algorithms that ship which a world knows, however many more there are."""
 
 
-def few_entry_points(group: str) -> list[EntryPoint]:
+def few_plugins(scanned: installed.Scan) -> installed.Scan:
     """Return what is installed, but for other algorithms that ship."""
-    found = importlib.metadata.entry_points(group=group)
-    return [e for e in found if e.name in FEW or not e.value.startswith("optkit_plugins.")]
+    kept = [
+        plugin
+        for plugin in scanned.plugins
+        if plugin.name in FEW or not plugin.entry_point.value.startswith("optkit_plugins.")
+    ]
+    return installed.Scan(tuple(kept), scanned.providers)
 
 
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Yield a world; make it a fixture by ``world = pytest.fixture(distributions.world)``."""
-    monkeypatch.setattr(registries, "entry_points", few_entry_points)
-    fresh = registries.Registry()
-    for module in (api, entry_points, registries):
-        monkeypatch.setattr(module, "registry", fresh)
+    scanned = functools.cache(lambda path: few_plugins(installed.look_up()))
+    monkeypatch.setattr(installed, "scan", lambda: scanned(tuple(sys.path)))
+    for known in registries.REGISTRIES.values():
+        # What is in it, and not the registry itself, which many modules have by name.
+        monkeypatch.setattr(known, "__dict__", vars(registries.Registry(known.kind)))
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     monkeypatch.setattr(hook_calls, "manager", manager)
     for flag in ("_begun", "_finished"):
         monkeypatch.setattr(entry_points, flag, False)
-    made = World(tmp_path, monkeypatch, fresh)
+    made = World(tmp_path, monkeypatch, registries.registry)
     yield made
     for name in made.imported():
         del sys.modules[name]

@@ -12,7 +12,7 @@ from optkit_core.checkpoint.schema import TAG, parse_identity, schema_of
 from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import CheckpointError
-from optkit_core.plugins.registry import normalized
+from optkit_core.plugins.kinds import normalized
 
 
 def in_present_schemas(

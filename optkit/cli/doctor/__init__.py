@@ -1,0 +1,1 @@
+"""``optkit doctor``: whether plugins, compilers, devices and settings here are in order."""

@@ -1,0 +1,1 @@
+"""Configuration files: one file says the whole optimizer, and what goes with it."""

@@ -1,0 +1,1 @@
+"""The JSON Schema of configurations, from what the registries hold."""

@@ -1,0 +1,104 @@
+"""The parameter groups of a model as a configuration has them: by rule, or as they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from optkit_core.api import get
+from optkit_core.config_file import algorithm_options
+from optkit_core.config_file.documents import Document
+from optkit_core.config_file.key_paths import KeyPath
+from optkit_core.config_file.rule_validation import rule_fault
+from optkit_core.config_file.sections import BY_RULE, OptimizerSection
+from optkit_core.declaration.roles import ALGORITHM, ANNOTATIONS
+from optkit_core.errors import ConfigFault, OptkitError, RuleError, did_you_mean
+from optkit_core.group_rules import model_parameters
+from optkit_core.group_rules.build_groups import groups
+from optkit_core.group_rules.rule import KEYS
+
+GROUPS: KeyPath = ("optimizer", "groups")
+
+
+def model_groups(
+    document: Document, section: OptimizerSection, own: Mapping[str, Any], model: torch.nn.Module
+) -> list[dict[str, Any]]:
+    """Return the group dicts of a model's parameters.
+
+    Args:
+        document: the configuration.
+        section: its section for the optimizer, valid.
+        own: the hyperparameters in it, as the algorithm takes them.
+        model: whose parameters they are.
+
+    Raises:
+        ConfigFileError: the rules don't fit the model.
+    """
+    rules = [_taken(section.name, rule) for rule in section.groups]
+    if section.grouping != BY_RULE:
+        return _as_listed(document, rules, model)
+    try:
+        return groups(model, rules, default={ALGORITHM: section.name, **own})
+    except RuleError as error:
+        fault = rule_fault(document, _path(error), error)
+    except OptkitError as error:
+        fault = document.fault(("optimizer",), f"is refused: {error}")
+    raise document.error([fault])
+
+
+def _path(error: RuleError) -> KeyPath:
+    if error.index is None:
+        return GROUPS
+    return (*GROUPS, error.index) if error.index >= 0 else ("optimizer",)
+
+
+def _taken(name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule with its options as its algorithm takes them."""
+    kept = {key: value for key, value in rule.items() if key in KEYS or key in ANNOTATIONS}
+    options = {key: value for key, value in rule.items() if key not in kept}
+    algorithm = get(rule.get(ALGORITHM, name))
+    return {**kept, **algorithm_options.taken(algorithm, options)}
+
+
+def _as_listed(
+    document: Document, listed: Sequence[Mapping[str, Any]], model: torch.nn.Module
+) -> list[dict[str, Any]]:
+    """Return one group for each entry, with its parameters in the order of their names."""
+    known = {name: p for p in model_parameters.listed(model) for name in p.spellings}
+    document.raise_for(_name_faults(document, listed, known))
+    made = []
+    for entry in listed:
+        options = {key: value for key, value in entry.items() if key != "names"}
+        params = [(known[name].name, known[name].tensor) for name in _names(entry)]
+        made.append({"params": params, **options})
+    return made
+
+
+def _names(entry: Mapping[str, Any]) -> list[str]:
+    names = entry["names"]
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _name_faults(
+    document: Document,
+    listed: Sequence[Mapping[str, Any]],
+    known: Mapping[str, model_parameters.ModelParameter],
+) -> Iterator[ConfigFault]:
+    """Yield the names that the model doesn't have, and the parameters that stand twice."""
+    seen: dict[int, str] = {}
+    if not listed:
+        yield document.fault(("optimizer",), "has no groups, and grouping is 'as_listed'.")
+    for index, entry in enumerate(listed):
+        for position, name in enumerate(_names(entry)):
+            path = (*GROUPS, index, "names", position)
+            if name not in known:
+                words = (
+                    f"is {name!r}, which the model has no parameter of.{did_you_mean(name, known)}"
+                )
+                yield document.fault(path, words)
+            elif id(known[name]) in seen:
+                yield document.fault(path, f"is {name!r}, which stands twice.")
+            else:
+                seen[id(known[name])] = name

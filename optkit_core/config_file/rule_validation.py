@@ -1,0 +1,95 @@
+"""Validation of the entries of ``optimizer.groups``, each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from optkit_core.api import get
+from optkit_core.config_file import algorithm_options
+from optkit_core.config_file.documents import Document
+from optkit_core.config_file.key_paths import KeyPath
+from optkit_core.config_file.sections import AS_LISTED, OptimizerSection
+from optkit_core.config_file.structure import refusal
+from optkit_core.declaration.roles import ALGORITHM, ANNOTATIONS
+from optkit_core.errors import ConfigFault, OptkitError, RuleError
+from optkit_core.group_rules import rule
+
+NAMES = "names"
+
+LISTABLE = (NAMES, ALGORITHM)
+"""Keys of a rule's own that a group can have which is as it is listed."""
+
+
+def faults(
+    document: Document, index: int, section: OptimizerSection, entry: Mapping[str, Any]
+) -> Iterator[ConfigFault]:
+    """Yield what is wrong with one entry: its own keys, then the hyperparameters in it.
+
+    Args:
+        document: where it stands.
+        index: of the entry.
+        section: of which it is one; hyperparameters in it that are wrong are left out.
+        entry: the entry.
+    """
+    path: KeyPath = ("optimizer", "groups", index)
+    found = list(_own_faults(document, path, section, entry))
+    yield from found
+    if found:
+        return
+    name = entry.get(ALGORITHM, section.name)
+    yield from algorithm_options.faults(
+        document,
+        path,
+        name,
+        {key: value for key, value in entry.items() if key not in rule.KEYS},
+        beside=section.hyperparameters if get(name) is get(section.name) else {},
+        allowed=ANNOTATIONS,
+        also=rule.KEYS,
+    )
+
+
+def rule_fault(document: Document, path: KeyPath, error: RuleError) -> ConfigFault:
+    """Return what a rule's error says, with the path of the rule.
+
+    Args:
+        document: where the rule stands.
+        path: of the rule.
+        error: the error.
+    """
+    key = () if error.key is None else (error.key,)
+    return document.fault((*path, *key), f"is refused: {error.reason}")
+
+
+def _own_faults(
+    document: Document, path: KeyPath, section: OptimizerSection, entry: Mapping[str, Any]
+) -> Iterator[ConfigFault]:
+    """Yield what is wrong with an entry's own keys."""
+    for key in [key for key in entry if key in rule.KEYS]:
+        refused = refusal(rule.KEYS[key].metadata["range"], key, entry[key])
+        if refused:
+            yield document.fault((*path, key, *refused[0]), refused[1])
+            return
+    try:
+        get(entry.get(ALGORITHM, section.name))
+    except OptkitError as error:
+        yield document.fault((*path, ALGORITHM), f"is refused: {error}")
+    if section.grouping == AS_LISTED:
+        yield from _unlistable(document, path, entry)
+        return
+    try:
+        rule.parsed([entry])
+    except RuleError as error:
+        yield rule_fault(document, path, error)
+
+
+def _unlistable(
+    document: Document, path: KeyPath, entry: Mapping[str, Any]
+) -> Iterator[ConfigFault]:
+    """Yield what a group can't have, or lacks, that is as it is listed."""
+    where = f"where grouping is {AS_LISTED!r}"
+    for key in entry:
+        if key in rule.KEYS and key not in LISTABLE:
+            yield document.fault((*path, key), f"can't be said {where}: a group has 'names' there.")
+    if NAMES not in entry:
+        yield document.fault(path, f"has no 'names', which it needs {where}.")

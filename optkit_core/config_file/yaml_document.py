@@ -1,0 +1,149 @@
+"""YAML: read by PyYAML's safe loader, which knows the line of each key."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from optkit_core.config_file.documents import Document
+from optkit_core.config_file.key_paths import KeyPath
+from optkit_core.config_file.syntax_errors import syntax_error
+from optkit_core.errors import ConfigFileError
+
+LARGEST = 10**5
+"""Values of a document, those that aliases repeat counted each time."""
+
+
+def parse(text: str, name: str) -> Document:
+    """Return what a YAML text says.
+
+    Args:
+        text: the text.
+        name: of the file, for messages.
+
+    Raises:
+        ConfigFileError: it isn't YAML, has a key twice, or PyYAML isn't installed.
+    """
+    root = composed(text, name)
+    if root is None:
+        return Document(None, name)
+    _require_finite(root, name)
+    _require_unique_keys(root, name)
+    return Document(_constructed(root, name), name, partial(line_of, root), is_yaml=True)
+
+
+def composed(text: str, name: str) -> Any:
+    """Return the root of a text's nodes, each with its place; None of an empty text.
+
+    Raises:
+        ConfigFileError: it isn't YAML, or PyYAML isn't installed.
+    """
+    yaml = _yaml(name)
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        words = f"isn't YAML: it can't have the character {error.character:#04x}."
+        raise syntax_error(name, line, words) from error
+    except yaml.YAMLError as error:
+        raise _error(error, name) from error
+
+
+def line_of(root: Any, path: KeyPath) -> int | None:
+    """Return the line on which a path stands, or the part of it that is there.
+
+    Args:
+        root: the root of the nodes.
+        path: keys and positions.
+    """
+    line, node = None, root
+    for key in path:
+        if node.id == "sequence" and isinstance(key, int) and key < len(node.value):
+            place = node = node.value[key]
+        else:
+            place, node = _entry(node, key)
+        if node is None:
+            return line
+        line = place.start_mark.line + 1
+    return line
+
+
+def _entry(node: Any, key: str | int) -> tuple[Any, Any]:
+    """Return the nodes of a key and of its value; those merged from elsewhere come last."""
+    pairs = node.value if node.id == "mapping" else []
+    found = [(name, value) for name, value in pairs if name.id == "scalar" and name.value == key]
+    return found[0] if found else (None, None)
+
+
+def _constructed(root: Any, name: str) -> Any:
+    yaml = _yaml(name)
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(root)
+    except yaml.YAMLError as error:
+        raise _error(error, name) from error
+    except (ValueError, OverflowError, TypeError) as error:  # a date that doesn't exist
+        raise syntax_error(name, None, f"isn't YAML that can be used: {error}.") from error
+    finally:
+        loader.dispose()
+
+
+def _require_finite(root: Any, name: str) -> None:
+    """Refuse a document that holds itself, or that aliases blow up."""
+    sizes: dict[int, int | None] = {}
+
+    def size(node: Any) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = None  # not finished: a node that holds itself comes here again
+            sizes[id(node)] = 1 + sum(map(size, _children(node)))
+        known = sizes[id(node)]
+        if known is None or known > LARGEST:
+            what = "holds itself" if known is None else "is too large with all that it repeats"
+            raise syntax_error(name, node.start_mark.line + 1, f"this part of the text {what}.")
+        return known
+
+    size(root)
+
+
+def _require_unique_keys(root: Any, name: str) -> None:
+    """Refuse a mapping with one key twice, of which PyYAML would take the last."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        waiting += _children(node)
+        keys = node.value if node.id == "mapping" else []
+        own: set[tuple[str, str]] = set()
+        for key, _ in keys:
+            mark = (key.tag, str(key.value))
+            if key.id == "scalar" and mark in own:
+                line = key.start_mark.line + 1
+                raise syntax_error(name, line, f"the key {key.value!r:.80} stands twice here.")
+            own.add(mark)
+
+
+def _children(node: Any) -> list[Any]:
+    if node.id == "mapping":
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if node.id == "sequence" else []
+
+
+def _yaml(name: str) -> Any:
+    try:
+        import yaml  # an extra, and needed only where there is a file
+    except ImportError as error:
+        raise ConfigFileError(
+            f"{name}: YAML is read by PyYAML, which isn't installed: pip install 'optkit[config]'. "
+            "TOML and JSON need nothing else."
+        ) from error
+    return yaml
+
+
+def _error(error: Any, name: str) -> ConfigFileError:
+    """Return optkit's error for one of PyYAML's."""
+    mark = getattr(error, "problem_mark", None)
+    words = getattr(error, "problem", None) or str(error)
+    return syntax_error(name, mark.line + 1 if mark else None, f"isn't YAML: {words}.")

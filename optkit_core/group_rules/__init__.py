@@ -1,0 +1,1 @@
+"""Group rules: which parameters make a group with which options, and why."""
