@@ -31,6 +31,7 @@ def seen(tmp_path_factory: Any) -> list[Any]:
         sharded.gradients_go,
         sharded.plain_ones_step_along,
         sharded.explained,
+        sharded.fully_sharded,
     ]
     results = on_ranks(sharded.runs, 2, tmp_path_factory.mktemp("ranks"), cases)
     names = [case.__name__ for case in cases]
@@ -70,3 +71,13 @@ def test_an_explanation_tells_what_is_where(seen: list[Any]) -> None:
     assert "on this rank" in title
     assert "15" in first
     assert "S(0) over 2" in first
+
+
+@pytest.mark.slow
+def test_under_fsdp_it_runs_fused(seen: list[Any]) -> None:
+    for of_rank in seen:
+        ran, far, apart = of_rank["fully_sharded"]
+        assert ran == ["fused"]
+        # Gradients are means over the ranks, and so rounded otherwise.
+        assert far < 1e-5
+        assert apart < 1e-5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -11,7 +12,13 @@ import torch
 import torch.distributed as dist
 from algorithms import declared
 from torch import Tensor
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+)
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import (
     DTensor,
     Partial,
@@ -239,3 +246,32 @@ def plain_ones_step_along(mesh: DeviceMesh) -> tuple[int, bool]:
 def explained(mesh: DeviceMesh) -> Any:
     """Return the explanation of a step of a shard."""
     return one(mesh)[0].explain()
+
+
+def fully_sharded(mesh: DeviceMesh) -> tuple[list[str], float, float]:
+    """Train a model under FSDP2; return what ran, and how far it and its state end from one alone.
+
+    The state is compared as torch's distributed checkpoints see it.
+    """
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(9, 17), torch.nn.Tanh(), torch.nn.Linear(17, 1))
+    alone = copy.deepcopy(model)
+    fully_shard(model, mesh=mesh)
+    inputs = torch.linspace(-1, 1, 72).reshape(8, 9)
+    optimizers: list[Any] = [optkit.create("adamax", m.parameters()) for m in (model, alone)]
+    for _ in range(4):
+        for net, optimizer in zip((model, alone), optimizers, strict=True):
+            optimizer.zero_grad()
+            net(inputs).square().mean().backward()
+            optimizer.step()
+    options = StateDictOptions(full_state_dict=True)
+    pairs = zip((model, alone), optimizers, strict=True)
+    states = [get_optimizer_state_dict(net, o, options=options)["state"] for net, o in pairs]
+    ends = [get_model_state_dict(net, options=options) for net in (model, alone)]
+    far = max(float((a - ends[0][name]).abs().max()) for name, a in ends[1].items())
+    apart = max(
+        float((entry - states[0][name][key]).abs().max())
+        for name, state in states[1].items()
+        for key, entry in state.items()
+    )
+    return [choice.name for choice in optimizers[0].plan], far, apart
