@@ -70,6 +70,11 @@ class BodyOptimizer(Optimizer):
                 "adam for example. [please consider Adam instead]"
             )
         takes_sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
+        if takes_sparse and key.capturable:
+            return (
+                f"{cls.__name__} does not support sparse gradients with capturable=True: how many "
+                "of their indices differ is read on the host, which a graph can't record."
+            )
         if key.layout == torch.strided or takes_sparse:
             return None
         layout = str(key.layout).removeprefix("torch.")

@@ -13,18 +13,18 @@ from typing import Any
 import torch
 
 from optkit_core.api import get
-from optkit_core.optimizer import Optimizer
 from optkit_core.testing.agreement import TOLERANCES, assert_agree
 from optkit_core.testing.check_report import CheckReport
-from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.failures import NotApplicableError
+from optkit_core.testing.make_subject import subject_of
+from optkit_core.testing.parametrized_test import conformance
 from optkit_core.testing.requirements import REQUIREMENTS
-from optkit_core.testing.subject import Subject
 
-__all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check"]
+__all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check", "conformance"]
 
 
 def check(
-    algorithm: str | type[Optimizer],
+    algorithm: str | type[torch.optim.Optimizer],
     dtype: torch.dtype = torch.float32,
     *,
     device: str | torch.device = "cpu",
@@ -66,15 +66,14 @@ def check(
     """
     cls = get(algorithm) if isinstance(algorithm, str) else algorithm
     where = torch.device(device)
-    subject = Subject(cls, dtype, where, options, frozenset(constant), min_dim)
-    subject.require_checkable()
+    subject = subject_of(cls, dtype, where, options, constant=frozenset(constant), min_dim=min_dim)
     held: list[str] = []
     left_out: dict[str, str] = {}
     for requirement in REQUIREMENTS:
         try:
-            with prefix_failures(f"{cls.__name__} fails the requirement {requirement.title!r}"):
-                requirement.check(subject)
+            requirement.require(subject)
             held.append(requirement.title)
         except NotApplicableError as error:
             left_out[requirement.title] = str(error)
-    return CheckReport(str(subject), subject.implementations, subject.refusals, held, left_out)
+    ran, refused = subject.implementations, subject.refusals
+    return CheckReport(str(subject), ran, refused, held, left_out, subject.notes)

@@ -17,6 +17,7 @@ class CheckReport:
         refused: what can't run here, each with its reason.
         held: the requirements that hold.
         left_out: the requirements that don't apply, each with its reason.
+        notes: what was noticed that is no failure.
     """
 
     subject: str
@@ -24,6 +25,7 @@ class CheckReport:
     refused: Mapping[str, str]
     held: Sequence[str]
     left_out: Mapping[str, str]
+    notes: Sequence[str] = ()
 
     def __repr__(self) -> str:
         ran = ", ".join(self.implementations)
@@ -34,4 +36,5 @@ class CheckReport:
         lines += [f"can't run: {name}: {reason}" for name, reason in self.refused.items()]
         lines += [f"holds: {title}" for title in self.held]
         lines += [f"left out: {title}: {reason}" for title, reason in self.left_out.items()]
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)

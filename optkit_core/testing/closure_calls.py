@@ -13,7 +13,7 @@ def closures(subject: Subject) -> None:
     for name in subject.implementations:
         with prefix_failures(name):
             _assert_called(subject, name)
-            if subject.algorithm.requires_closure:
+            if subject.requires_closure:
                 _assert_required(subject, name)
             else:
                 _assert_optional(subject, name)
@@ -26,7 +26,7 @@ def _assert_called(subject: Subject, name: str) -> None:
     returned = optimizer.step(closure)
     calls = len(closure.losses)
     # A line search asks as often as it needs; elsewhere a further call wastes a backward pass.
-    enough = calls >= 1 if subject.algorithm.requires_closure else calls == 1
+    enough = calls >= 1 if subject.requires_closure else calls == 1
     assert enough, f"step(closure) called the closure {calls} times"
     assert returned is not None and returned == closure.losses[0], (
         f"step(closure) returned {returned!r:.60}, not the loss that its closure returned first, "

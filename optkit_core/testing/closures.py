@@ -26,6 +26,7 @@ class Closure:
         scale: what the gradients are multiplied by.
         losses: what the calls so far have returned.
         given: copies of the gradients that the last call gave.
+        handed: these gradients themselves.
         grad_was_enabled: whether that is so for all calls.
     """
 
@@ -35,6 +36,7 @@ class Closure:
     scale: float = 1.0
     losses: list[Tensor] = attrs.Factory(list)
     given: list[Tensor | None] = attrs.Factory(list)
+    handed: list[Tensor | None] = attrs.Factory(list)
     grad_was_enabled: bool = True
 
     def __call__(self) -> Tensor:
@@ -44,6 +46,7 @@ class Closure:
             for position, p in enumerate(self.params):
                 p.grad = self.gradient(position, p) if self.has_gradient(position) else None
             # Copies, by which a body that updates g in place is found out.
+            self.handed = [p.grad for p in self.params]
             self.given = [None if p.grad is None else p.grad.clone() for p in self.params]
             self.losses.append(self.sign * self.loss())
         return self.losses[-1]

@@ -5,7 +5,7 @@ Nothing depends on what was drawn before, so that any step can be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -61,23 +61,20 @@ class GuardedParameters:
     Args:
         dtype: of the parameters.
         device: of the parameters.
-        min_dim: the fewest dimensions of one (default 0).
-        dims: the numbers of dimensions that one may have. None (default): any.
+        shapes: those of them; some of `SHAPES`, in their order.
     """
 
     def __init__(
         self,
         dtype: torch.dtype,
         device: torch.device,
-        min_dim: int = 0,
-        dims: Collection[int] | None = None,
+        shapes: Sequence[tuple[int, ...]] = SHAPES,
     ) -> None:
-        """Draw the values of parameters of so many dimensions."""
+        """Draw the values."""
         self.params: list[Tensor] = []
         self._views: list[tuple[Tensor, Tensor]] = []
-        for seed, shape in enumerate(SHAPES):
-            if len(shape) >= min_dim and (dims is None or len(shape) in dims):
-                self._add(random(shape, dtype, seed).to(device))
+        for seed, shape in enumerate(shapes):
+            self._add(random(shape, dtype, seed).to(device))
         self._before = [memory.clone() for memory, _ in self._views]
 
     def _add(self, drawn: Tensor) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import attrs
 
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.foreign_subject import ForeignSubject
 from optkit_core.testing.subject import Subject
 
 
@@ -30,3 +32,22 @@ class Requirement:
     topic: str
     for_any_optimizer: bool = False
     every_dtype: bool = False
+
+    def require(self, subject: Subject) -> None:
+        """Check that a subject holds it.
+
+        Raises:
+            AssertionError: it doesn't; the message begins with the algorithm and the title.
+            NotApplicableError: the requirement says nothing about the subject.
+        """
+        name = subject.algorithm.__name__
+        if isinstance(subject, ForeignSubject) and not self.for_any_optimizer:
+            raise NotApplicableError(f"{name} isn't optkit's, and declares nothing of the kind")
+        if not subject.implementations:
+            raise AssertionError(f"{name} can't run here: {subject.refusals}")
+        with prefix_failures(self.blame(subject)):
+            self.check(subject)
+
+    def blame(self, subject: Subject) -> str:
+        """Return what the message of a failure begins with, up to the colon."""
+        return f"{subject.algorithm.__name__} fails the requirement {self.title!r}"

@@ -8,8 +8,8 @@ from torch import Tensor
 from optkit_core.testing.problems import random
 from optkit_core.testing.subject import Subject
 
-SIZES = (5, 4, 3, 2, 2)
-"""The sizes of a parameter of five dimensions, and the first of them for one of fewer."""
+SIZES = (5, 4, 3, 2)
+"""The sizes of a parameter of four dimensions, and the first of them for one of fewer."""
 
 
 def small_parameters(subject: Subject, dtype: torch.dtype | None = None) -> list[Tensor]:
@@ -19,8 +19,7 @@ def small_parameters(subject: Subject, dtype: torch.dtype | None = None) -> list
         subject: what is checked.
         dtype: of the parameters; None (default): the subject's.
     """
-    dims = subject.algorithm.parameter_dims
-    allowed = [d for d in (1, 2, 3, 4, 5) if d >= subject.min_dim and (dims is None or d in dims)]
+    allowed = [dim for dim in (1, 2, 3, 4, 5) if subject.takes_dims(dim)]
     shapes = [SIZES[:dim] for dim in (allowed * 3)[:3]]
     return [
         random(shape, dtype or subject.dtype, seed).to(subject.device)

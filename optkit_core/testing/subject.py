@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
+from optkit_core.declaration.buffers import Buffer
 from optkit_core.errors import HyperparameterError, ImplementationError
-from optkit_core.optimizer import Optimizer
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
-from optkit_core.testing.problems import GuardedParameters, gradient
+from optkit_core.testing.problems import SHAPES, GuardedParameters, gradient
+
+Reference = type[torch.optim.Optimizer] | Callable[..., Any]
+"""What steps may be compared with: an optimizer class, or a function of NumPy's arrays."""
 
 REFERENCE = "forloop"
 """The implementation that the others must agree with, where there is one."""
@@ -34,24 +38,41 @@ class Subject:
         options: hyperparameters and options.
         constant: names of buffers that needn't change.
         min_dim: the fewest dimensions that a parameter has.
+        reference: what steps are compared with: a class, or a function of NumPy's arrays.
+        golden: the file that pins what steps lead to.
+        write_golden: whether the file is to be written, not read.
+        notes: what checks have noticed that is no failure.
     """
 
-    algorithm: type[Optimizer]
+    algorithm: type[Any]
     dtype: torch.dtype
     device: torch.device
     options: Mapping[str, Any]
     constant: frozenset[str] = frozenset()
     min_dim: int = 0
+    reference: Reference | None = None
+    golden: Path | None = None
+    write_golden: bool = False
+    notes: list[str] = attrs.Factory(list)
 
     def __str__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
         given = [f"{name}={value!r}" for name, value in self.options.items()]
         return ", ".join([self.algorithm.__name__, f"{dtype} on {self.device}", *given])
 
+    def note(self, what: str) -> None:
+        """Note something that is no failure: a capability that works though undeclared, say.
+
+        Args:
+            what: half a sentence; noted once.
+        """
+        if what not in self.notes:
+            self.notes.append(what)
+
     @property
     def has_body(self) -> bool:
         """Whether it is an update body that the framework steps."""
-        return self.algorithm.has_body
+        return bool(self.algorithm.has_body)
 
     @property
     def takes_dense(self) -> bool:
@@ -59,16 +80,58 @@ class Subject:
         return getattr(self.algorithm, "takes_dense", True)
 
     @property
+    def requires_closure(self) -> bool:
+        """Whether a step can't do without a closure."""
+        return bool(self.algorithm.requires_closure)
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the state has a counter."""
+        return bool(self.algorithm.counts_steps)
+
+    @property
+    def buffers(self) -> Mapping[str, Buffer]:
+        """The declared buffers."""
+        declared: Mapping[str, Buffer] = self.algorithm.buffers
+        return declared
+
+    @property
+    def state_buffers(self) -> Mapping[str, Buffer]:
+        """The declared buffers, and the counter of steps."""
+        declared: Mapping[str, Buffer] = self.algorithm.state_buffers
+        return declared
+
+    @property
+    def own_tolerances(self) -> Mapping[torch.dtype, float]:
+        """How far the algorithm says that implementations may differ."""
+        declared: Mapping[torch.dtype, float] = self.algorithm.tolerances
+        return declared
+
+    def takes_dims(self, dim: int) -> bool:
+        """Return whether a parameter may have a number of dimensions.
+
+        Args:
+            dim: the number.
+        """
+        allowed = self.algorithm.parameter_dims
+        return dim >= self.min_dim and (allowed is None or dim in allowed)
+
+    @property
+    def shapes(self) -> Sequence[tuple[int, ...]]:
+        """Those of the parameters that are stepped."""
+        return [shape for shape in SHAPES if self.takes_dims(len(shape))]
+
+    @property
     def steps(self) -> int:
         """How many steps are compared: few where roundings add up, in half precision, say."""
-        if self.algorithm.requires_closure:
+        if self.requires_closure:
             return EPOCH
         return 6 if self.dtype.itemsize == 2 else 20
 
     @property
     def tolerance(self) -> float:
         """How far parameters may differ, and at least how far the entries of their states."""
-        return max(TOLERANCES[self.dtype], self.algorithm.tolerances.get(self.dtype, 0.0))
+        return max(TOLERANCES[self.dtype], self.own_tolerances.get(self.dtype, 0.0))
 
     @cached_property
     def implementations(self) -> tuple[str, ...]:
@@ -82,6 +145,18 @@ class Subject:
         reasons = {name: self.refusal(name) for name in self._names}
         return {name: reason for name, reason in reasons.items() if reason}
 
+    @cached_property
+    def unsupported_reason(self) -> str:
+        """Why the algorithm can't step such parameters, by whatever implementation, or ``""``."""
+        ask = getattr(self.algorithm, "unsupported_reason", None)
+        if ask is None:
+            return ""
+        p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
+        optimizer = self.optimizer([p])
+        (group,) = optimizer.param_groups
+        layout = torch.strided if self.takes_dense else torch.sparse_coo
+        return ask(bucket_key_of(group, p, layout), optimizer.values(group)) or ""
+
     @property
     def _names(self) -> Sequence[str]:
         return [offer.name for offer in offers_of(self.algorithm)] or [OWN_STEP]
@@ -94,11 +169,7 @@ class Subject:
             **options: hyperparameters and options beside the subject's.
         """
         p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
-        optimizer = self.optimizer([p], **options)
-        (group,) = optimizer.param_groups
-        key, h = bucket_key_of(group, p), optimizer.values(group)
-        offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
-        reason = "".join(offer.unsupported_reason(self.algorithm, key, h) or "" for offer in offers)
+        reason = self._unsupported_reason(name, p, options)
         if reason or not self.has_body:
             return reason
         # A kernel that can't be compiled says so in the first step, not before.
@@ -110,19 +181,39 @@ class Subject:
                 return str(error)
         return ""
 
+    def meta_refusal(self, name: str) -> str:
+        """Return why an implementation can't run a capturable step on the meta device, or ``""``.
+
+        Args:
+            name: of the implementation.
+        """
+        p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device="meta")
+        (group,) = self.optimizer([p], capturable=True).param_groups
+        algorithm: Any = self.algorithm
+        of_algorithm = getattr(algorithm, "unsupported_reason", lambda key, h: None)
+        reason = of_algorithm(bucket_key_of(group, p), None)
+        return reason or self._unsupported_reason(name, p, {"capturable": True})
+
+    def _unsupported_reason(self, name: str, p: Tensor, options: Mapping[str, Any]) -> str:
+        """Return why an implementation says that it can't run a parameter, or ``""``."""
+        optimizer = self.optimizer([p], **options)
+        (group,) = optimizer.param_groups
+        key, h = bucket_key_of(group, p), optimizer.values(group)
+        offers = [offer for offer in offers_of(self.algorithm) if offer.name == name]
+        reasons = [offer.unsupported_reason(self.algorithm, key, h) or "" for offer in offers]
+        return "".join(reasons)
+
     @property
     def _fewest_dims(self) -> int:
         fewest = max(1, self.min_dim)
-        return min(
-            [dim for dim in self.algorithm.parameter_dims or () if dim >= fewest] or [fewest]
-        )
+        allowed: Collection[int] = self.algorithm.parameter_dims or ()
+        return min([dim for dim in allowed if dim >= fewest] or [fewest])
 
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""
-        dims = self.algorithm.parameter_dims
-        return GuardedParameters(self.dtype, self.device, self.min_dim, dims)
+        return GuardedParameters(self.dtype, self.device, self.shapes)
 
-    def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Optimizer:
+    def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Any:
         """Return an optimizer of the algorithm; `options` come before those of the check.
 
         Args:
@@ -150,18 +241,39 @@ class Subject:
         Raises:
             ValueError: naming it.
         """
-        name = getattr(self.algorithm, "__name__", repr(self.algorithm))
-        if not (isinstance(self.algorithm, type) and issubclass(self.algorithm, Optimizer)):
-            raise ValueError(
-                f"{name} isn't an algorithm of optkit's, so there is nothing to check."
-            )
+        self.require_known()
+        self.optimizer(self.parameters().params)
+
+    def require_known(self) -> None:
+        """Raise where the caller names what there isn't.
+
+        Raises:
+            ValueError: naming it.
+        """
         if self.dtype not in TOLERANCES:
             known = ", ".join(map(str, TOLERANCES))
             raise ValueError(f"dtype must be one of {known}, got {self.dtype!r:.40}.")
-        for buffer in self.constant - self.algorithm.buffers.keys():
-            known = ", ".join(self.algorithm.buffers) or "none"
+        for buffer in self.constant - self.buffers.keys():
+            known = ", ".join(self.buffers) or "none"
+            name = self.algorithm.__name__
             raise ValueError(f"constant= names {buffer!r}; the buffers of {name} are {known}.")
-        self.optimizer(self.parameters().params)
+
+    def gradient_changed(self, what: str) -> None:
+        """Say that a step has changed a gradient.
+
+        Args:
+            what: which one it is.
+
+        Raises:
+            AssertionError: always.
+        """
+        raise AssertionError(
+            f"the step changed a gradient, {what}; a body must never update g in place"
+        )
+
+    def saved(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """Return an optimizer's state dict."""
+        return optimizer.state_dict()
 
     def require_option(self, name: str) -> None:
         """Raise unless the algorithm has an option, which may be True.

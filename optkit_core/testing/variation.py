@@ -28,11 +28,11 @@ def hyperparameters(subject: Subject) -> None:
     """
     subject.require_body()
     first, *others = subject.implementations
-    variations = list(variations(subject))
-    if not others or not variations:
+    found = list(variations(subject))
+    if not others or not found:
         reason = "there is none that takes other numbers" if others else f"only {first} runs here"
         raise NotApplicableError(reason)
-    for varied in variations:
+    for varied in found:
         reference = _trajectory(subject, first, varied)
         for name in others:
             with prefix_failures(

@@ -48,7 +48,7 @@ def require_drawn_gradients(subject: Subject) -> None:
     """
     if len(subject.implementations) < 2:
         raise NotApplicableError(f"only {subject.implementations[0]} runs here")
-    if subject.algorithm.requires_closure:
+    if subject.requires_closure:
         raise NotApplicableError("its steps follow a loss, not gradients that are drawn")
 
 

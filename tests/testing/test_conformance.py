@@ -190,8 +190,11 @@ def test_a_registered_name_or_a_class_can_be_checked(registered: Any) -> None:
         ({"algorithm": Descent, "lrr": 1.0}, "Did you mean 'lr'"),
         ({"algorithm": Descent, "dtype": torch.int64}, "dtype must be one of torch.float64"),
         ({"algorithm": Product, "constant": ["men"]}, "names 'men'; the buffers of Product are"),
-        ({"algorithm": torch.optim.Adam}, "Adam isn't an algorithm of optkit's"),
-        ({"algorithm": len}, "len isn't an algorithm of optkit's"),
+        (
+            {"algorithm": torch.optim.Adam, "dtype": torch.int64},
+            "dtype must be one of torch.float64",
+        ),
+        ({"algorithm": len}, "len isn't an optimizer class"),
     ],
     ids=str,
 )

@@ -17,8 +17,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import optkit
+from optkit.cli.classification.datasets import Split
 from optkit.cli.compare.contestants import Contestant, Enter, comparison_options
-from optkit.cli.compare.datasets import Split
 from optkit.cli.compare.records import ComparisonSettings, StepTime
 from optkit.cli.compare.training import implementation_of
 from optkit.cli.user_errors import translate_errors

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import attrs
 import torch
 
+from optkit.cli.classification.datasets import Split, load, split
 from optkit.cli.compare.beside_torch import step_times
 from optkit.cli.compare.contestants import Enter, entrance
-from optkit.cli.compare.datasets import Split, load, split
 from optkit.cli.compare.entrants import unsuited
 from optkit.cli.compare.loss_curves import draw
-from optkit.cli.compare.output_files import check_outputs, write_json
 from optkit.cli.compare.rate_search import rate_of
 from optkit.cli.compare.records import (
     SEARCHED,
@@ -24,6 +21,8 @@ from optkit.cli.compare.records import (
     Progress,
 )
 from optkit.cli.compare.training import train
+from optkit.cli.output_files import check_outputs, figures_of, write_json
+from optkit.cli.torch_settings import own_random_state, threads
 from optkit.cli.user_errors import from_extra
 
 
@@ -49,16 +48,16 @@ def compare(settings: ComparisonSettings, progress: Progress) -> ComparisonRepor
     from_extra("matplotlib.figure", "compare")
     left_out = unsuited(settings.names)
     names = [name for name in settings.names if name not in left_out]
-    with _own_random_state(), _threads(settings.threads):
+    with own_random_state(), threads(settings.threads):
         enter = entrance(settings, data.facts)
         for name in names:
             enter(name, {})
         outcomes = tuple(_trained(name, enter, data, settings, progress) for name in names)
         beside = step_times(names, enter, data, settings) if settings.against else ()
-        threads = torch.get_num_threads()
-    report = ComparisonReport(settings, data.facts, threads, outcomes, left_out, beside)
+        used = torch.get_num_threads()
+    report = ComparisonReport(settings, data.facts, used, outcomes, left_out, beside)
     draw(report)
-    write_json(report)
+    write_json(settings.json, figures_of(report))
     return report
 
 
@@ -74,21 +73,3 @@ def _trained(
 
 def _told(progress: Progress, name: str, epochs: int, passes: float) -> None:
     progress(name, passes, epochs)
-
-
-@contextmanager
-def _own_random_state() -> Iterator[None]:
-    # The caller's generator of the CPU, where the networks are, is as it was, should this run in
-    # a notebook.
-    with torch.random.fork_rng(devices=[]):
-        yield
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

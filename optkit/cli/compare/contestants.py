@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 import optkit
-from optkit.cli.compare.records import ComparisonSettings, DataFacts
+from optkit.cli.classification.datasets import DataFacts
+from optkit.cli.classification.network import build_network
+from optkit.cli.compare.records import ComparisonSettings
 from optkit.cli.user_errors import translate_errors
 from optkit_core import Optimizer, OptkitError, get
 
@@ -40,13 +42,8 @@ def entrance(settings: ComparisonSettings, facts: DataFacts) -> Enter:
         settings: the hyperparameters that are set, the network's size and the seed.
         facts: how many numbers go in, and how many classes come out.
     """
-    torch.manual_seed(settings.seed)
-    network = nn.Sequential(
-        nn.Linear(facts.features, settings.hidden),
-        nn.ReLU(),
-        nn.Linear(settings.hidden, len(facts.classes)),
-    )
-    return lambda name, further: _contestant(name, copy.deepcopy(network), settings, further)
+    first = build_network(facts, settings.hidden, settings.seed)
+    return lambda name, further: _contestant(name, copy.deepcopy(first), settings, further)
 
 
 def _contestant(
@@ -59,7 +56,7 @@ def _contestant(
         # `given` outdoes --implementation for one, by --set NAME.implementation=...
         options = {**requested, **given, **further}
         optimizer = optkit.create(name, list(network.parameters()), **options)
-    return Contestant(name, network, optimizer, given, _needs_closure(algorithm))
+    return Contestant(name, network, optimizer, given, needs_closure(algorithm))
 
 
 def comparison_options(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]:
@@ -77,7 +74,12 @@ def comparison_options(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]
     return {}
 
 
-def _needs_closure(algorithm: type[torch.optim.Optimizer]) -> bool:
+def needs_closure(algorithm: type[torch.optim.Optimizer]) -> bool:
+    """Return whether an optimizer can't step without a closure.
+
+    Args:
+        algorithm: any optimizer's class.
+    """
     if hasattr(algorithm, "requires_closure"):
         return bool(algorithm.requires_closure)
     # torch says it by the signature alone: the closure of its LBFGS has no default.

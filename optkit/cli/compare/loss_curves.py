@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 
 from optkit.cli.compare.label_places import spread
-from optkit.cli.compare.output_files import writing
 from optkit.cli.compare.records import ComparisonReport, OptimizerResult, Point
+from optkit.cli.output_files import writing
 from optkit.cli.user_errors import from_extra
 
 WIDTH, HEIGHT = 8.0, 5.0

@@ -16,8 +16,8 @@ import attrs
 from torch import Tensor
 
 import optkit
+from optkit.cli.classification.datasets import Split, held_out
 from optkit.cli.compare.contestants import Contestant, Enter
-from optkit.cli.compare.datasets import Split, held_out
 from optkit.cli.compare.records import (
     DEFAULT,
     GIVEN,

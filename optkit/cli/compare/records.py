@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from optkit.cli.classification.datasets import DataFacts
+
 Progress = Callable[[str, float, float], None]
 """Is told what trains, how many passes it has spent and how many it may, again and again."""
 
@@ -119,17 +121,6 @@ class OptimizerResult:
     curve: tuple[Point, ...]
     diverged: str = ""
     rate: Rate = Rate(None)
-
-
-@attrs.frozen
-class DataFacts:
-    """The size of the data set after the split."""
-
-    name: str
-    train_rows: int
-    test_rows: int
-    features: int
-    classes: tuple[str, ...]
 
 
 @attrs.frozen

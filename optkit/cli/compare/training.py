@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -18,8 +18,10 @@ import attrs
 import torch
 from torch.nn.functional import cross_entropy
 
+from optkit.cli.classification.batches import epoch, order_from
+from optkit.cli.classification.datasets import Split
+from optkit.cli.classification.network import quality, turn_to
 from optkit.cli.compare.contestants import Contestant
-from optkit.cli.compare.datasets import Split
 from optkit.cli.compare.records import ComparisonSettings, OptimizerResult, Point
 from optkit.cli.user_errors import translate_errors
 
@@ -52,9 +54,10 @@ def train(
     training = _Training(contestant, split, whole)
     training.warm_up()
     training.observe()
-    for batches in _epochs(split, settings, whole):
-        training.turn_to("train")
-        training.run_epoch(batches)
+    rows, order = len(split.train_y), order_from(settings.seed)
+    for _ in range(settings.epochs):
+        turn_to(contestant.optimizer, "train")
+        training.run_epoch(epoch(rows, rows if whole else settings.batch_size, order))
         progress(training.passes)
         if training.diverged or training.passes >= settings.epochs:
             break
@@ -92,12 +95,6 @@ class _Training:
                 self.step(rows)
         self.observe()
 
-    def turn_to(self, mode: str) -> None:
-        # Some train at one point and are evaluated at another, schedule-free ones for example.
-        switch = getattr(self.contestant.optimizer, mode, None)
-        if callable(switch):
-            switch()
-
     def step(self, rows: torch.Tensor) -> None:
         x, y = self.split.train_x[rows], self.split.train_y[rows]
         optimizer: Any = self.contestant.optimizer
@@ -130,10 +127,8 @@ class _Training:
             self.curve.append(Point(self.epoch, self.passes, loss))
 
     def observe(self) -> None:
-        self.turn_to("eval")
-        with torch.no_grad():
-            scores = self.contestant.network(self.split.train_x)
-            loss = cross_entropy(scores, self.split.train_y).item()
+        turn_to(self.contestant.optimizer, "eval")
+        loss = quality(self.contestant.network, self.split.train_x, self.split.train_y).loss
         self.note(loss)
         if not math.isfinite(loss):
             self.diverged = f"loss {loss} after epoch {self.epoch}"
@@ -142,10 +137,8 @@ class _Training:
         """Return the loss and the accuracy on the test rows."""
         if self.diverged:
             return None, None
-        with torch.no_grad():
-            scores = self.contestant.network(self.split.test_x)
-            right = (scores.argmax(1) == self.split.test_y).double().mean()
-            return float(cross_entropy(scores, self.split.test_y)), float(right)
+        tested = quality(self.contestant.network, self.split.test_x, self.split.test_y)
+        return tested.loss, tested.accuracy
 
     def outcome(self) -> OptimizerResult:
         test_loss, test_accuracy = self.tested()
@@ -164,17 +157,6 @@ class _Training:
             curve=tuple(self.curve),
             diverged=self.diverged,
         )
-
-
-def _epochs(
-    split: Split, settings: ComparisonSettings, whole: bool
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    rows = len(split.train_y)
-    # Of its own: whatever an optimizer draws, the batches of the next ones are the same.
-    generator = torch.Generator().manual_seed(settings.seed)
-    for _ in range(settings.epochs):
-        order = torch.randperm(rows, generator=generator)
-        yield torch.split(order, rows if whole else settings.batch_size)
 
 
 def implementation_of(optimizer: torch.optim.Optimizer) -> str:

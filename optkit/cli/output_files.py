@@ -1,4 +1,4 @@
-"""The files that a comparison writes: checked before the training, written after it."""
+"""The files that a command writes: checked before the work, written after it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import attrs
 import torch
 
 import optkit
-from optkit.cli.compare.records import ComparisonReport
 from optkit.cli.json_values import as_json
 from optkit.cli.user_errors import OutputError
 
@@ -42,22 +41,27 @@ def check_outputs(picture: Path, figures: Path) -> None:
     _require_writable("--json", figures)
 
 
-def write_json(report: ComparisonReport) -> None:
-    """Write the figures of a comparison to where its settings say.
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    """Write figures to the file of ``--json``.
 
     Args:
-        report: the finished comparison.
+        path: the file.
+        figures: what `figures_of` returned.
 
     Raises:
         OutputError: the file can't be written.
     """
-    text = json.dumps(figures_of(report), indent=2, allow_nan=False)
-    with writing("--json", report.settings.json):
-        report.settings.json.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(figures, indent=2, allow_nan=False)
+    with writing("--json", path):
+        path.write_text(text + "\n", encoding="utf-8")
 
 
-def figures_of(report: ComparisonReport) -> dict[str, Any]:
-    """Return all that a report holds, and the versions of what made it."""
+def figures_of(report: Any) -> dict[str, Any]:
+    """Return all that a report holds, and the versions of what made it.
+
+    Args:
+        report: a record of attrs, with ``settings`` and ``data`` among its fields.
+    """
     facts = as_json(attrs.asdict(report))
     first = {key: facts.pop(key) for key in ("settings", "data")}
     return {**first, "versions": _versions(), **facts}

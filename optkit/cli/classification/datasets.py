@@ -10,14 +10,13 @@ from typing import Any
 import attrs
 import torch
 
-from optkit.cli.compare.csv_file import read_csv
-from optkit.cli.compare.records import DataFacts
+from optkit.cli.classification.csv_file import read_csv
 from optkit.cli.user_errors import DataError, OptionError, from_extra
 from optkit_core.errors import did_you_mean
 
 BUILT_IN = ("digits", "iris", "wine", "breast_cancer")
 TEST_SHARE = 0.25
-NEEDED_BY = "compare"
+NEEDED_BY = "a data set"
 
 
 @attrs.frozen(eq=False)
@@ -27,6 +26,17 @@ class Dataset:
     name: str
     features: torch.Tensor
     labels: torch.Tensor
+    classes: tuple[str, ...]
+
+
+@attrs.frozen
+class DataFacts:
+    """The size of the data set after the split."""
+
+    name: str
+    train_rows: int
+    test_rows: int
+    features: int
     classes: tuple[str, ...]
 
 

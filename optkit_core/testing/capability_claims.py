@@ -1,0 +1,200 @@
+"""Capabilities: what is declared works, and what works is declared."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core.selection.capabilities import Answer, Capabilities, capabilities
+from optkit_core.testing.agreement import is_same
+from optkit_core.testing.failures import NotApplicableError, prefix_failures
+from optkit_core.testing.gradient_check import require_tensor_lr
+from optkit_core.testing.problems import random
+from optkit_core.testing.small_parameters import small_parameters
+from optkit_core.testing.snapshot import Snapshot
+from optkit_core.testing.stepping import closure_for, take_steps
+from optkit_core.testing.subject import Subject, params_of
+
+STEPS = 3
+
+
+def gradient_layouts(subject: Subject) -> None:
+    """Step with dense and with sparse gradients, and compare with what is declared."""
+    declared = _declared(subject)
+    for what, answer, is_sparse in (
+        ("dense", declared.dense, False),
+        ("sparse", declared.sparse, True),
+    ):
+        _compare(f"{what} gradients", answer, lambda s=is_sparse: _step_with(subject, s))
+
+
+def complex_parameters(subject: Subject) -> None:
+    """Step complex parameters, and compare with what is declared.
+
+    Raises:
+        NotApplicableError: they aren't declared.
+    """
+    answer = _declared(subject).complex
+    _compare("complex parameters", answer, lambda: _assert_steps_complex(subject))
+    if not answer:
+        raise NotApplicableError(answer.reason)
+
+
+def recorded_steps(subject: Subject) -> None:
+    """Turn on ``differentiable``, and compare with what is declared."""
+    answer = _declared(subject).differentiable
+    _compare("differentiable=True", answer, lambda: _record(subject))
+
+
+def tensor_lr(subject: Subject) -> None:
+    """Compare steps with a learning rate that is a tensor with those by its number.
+
+    Raises:
+        NotApplicableError: none is declared; where one works all the same, that is noted.
+    """
+    try:
+        require_tensor_lr(subject)
+    except NotApplicableError:
+        if "lr" in subject.algorithm.declarations:
+            with contextlib.suppress(AssertionError):
+                _assert_tensor_lr(subject)
+                subject.note("a tensor lr works undeclared: annotate it as float | Tensor")
+        raise
+    _assert_tensor_lr(subject)
+
+
+def sparse_rows(subject: Subject) -> None:
+    """Step rows of a large parameter, whose other rows nobody may touch or even go through.
+
+    Raises:
+        NotApplicableError: sparse gradients aren't declared.
+    """
+    answer = _declared(subject).sparse
+    if not answer or subject.options or subject.requires_closure:
+        reason = "with these options, or a loss, others may move" if answer else answer.reason
+        raise NotApplicableError(reason)
+    for name in subject.implementations:
+        with contextlib.suppress(NotApplicableError), prefix_failures(name):
+            _assert_rows(subject, name)
+
+
+def _declared(subject: Subject) -> Capabilities:
+    return capabilities(subject.algorithm)
+
+
+def _compare(what: str, answer: Answer, trial: Callable[[], Any]) -> None:
+    """Assert that a trial goes through where its subject is declared, and is refused elsewhere."""
+    try:
+        trial()
+    except Exception as error:
+        if answer:
+            raise AssertionError(
+                f"{what} are declared and don't work: {type(error).__name__}: {error}"
+            ) from error
+        return
+    assert answer.is_supported is not False, (
+        f"{what} work and are declared as impossible: {answer.reason}"
+    )
+
+
+def _step_with(subject: Subject, is_sparse: bool) -> None:
+    """Step with gradients that are dense or sparse; without a zero both mean the same."""
+    params = small_parameters(subject)
+    before = [p.clone() for p in params]
+    optimizer = subject.optimizer(params)
+    for number in range(STEPS):
+        closure = closure_for(subject, optimizer, 0)
+        closure()
+        for position, p in enumerate(params):
+            g = random(p.shape, p.dtype, position, number, 1).to(p.device)
+            p.grad = g.to_sparse() if is_sparse else g
+        if subject.requires_closure:
+            optimizer.step(lambda kept=closure: kept.losses[0])
+        else:
+            optimizer.step()
+    assert not all(map(is_same, params, before)), "no parameter moves"
+
+
+def _assert_steps_complex(subject: Subject) -> None:
+    """Assert that complex parameters move in both of their parts, as pairs of real ones do."""
+    dtype = subject.dtype.to_complex() if subject.dtype.itemsize > 2 else torch.complex64
+    params = small_parameters(subject, dtype)
+    before = [p.clone() for p in params]
+    optimizer = subject.optimizer(params)
+    take_steps(subject, optimizer, range(STEPS))
+    for position, (p, q) in enumerate(zip(params, before, strict=True)):
+        for part in ("real", "imag"):
+            assert not is_same(getattr(p, part), getattr(q, part)), (
+                f"the {part} part of parameter {position} doesn't move"
+            )
+    if getattr(subject.algorithm, "is_elementwise", False):
+        _assert_pairs(subject, params, dtype)
+
+
+def _assert_pairs(subject: Subject, params: list[Tensor], dtype: torch.dtype) -> None:
+    """Assert that an elementwise algorithm treats a complex number as two real ones."""
+    twins = small_parameters(subject, dtype)
+    pairs = [torch.view_as_real(p) for p in twins]
+    optimizer = subject.optimizer(pairs)
+    source = subject.optimizer(twins)
+    for number in range(STEPS):
+        closure = closure_for(subject, source, number)
+        closure()
+        for pair, p in zip(pairs, twins, strict=True):
+            pair.grad = None if p.grad is None else torch.view_as_real(p.grad.resolve_conj())
+            p.grad = None
+        optimizer.step()
+    with prefix_failures("a complex parameter goes elsewhere than its parts do"):
+        for p, q in zip(params, twins, strict=True):
+            torch.testing.assert_close(
+                p, q, rtol=subject.tolerance, atol=subject.tolerance, equal_nan=True
+            )
+
+
+def _record(subject: Subject) -> None:
+    p = small_parameters(subject)[0].requires_grad_()
+    recorded = p.clone()
+    options = {"differentiable": True}
+    optimizer = subject.optimizer([recorded], **options)
+    g = random(p.shape, p.dtype, 1).to(p.device)
+    recorded.grad = g if subject.takes_dense else g.to_sparse()
+    optimizer.step()
+    assert recorded.requires_grad, "autograd hasn't recorded the step"
+
+
+def _assert_tensor_lr(subject: Subject) -> None:
+    for name in subject.implementations:
+        outcomes = []
+        for lr in (0.125, torch.tensor(0.125), torch.tensor([0.125], dtype=torch.float64)):
+            optimizer = subject.optimizer(small_parameters(subject), name, lr=lr)
+            take_steps(subject, optimizer, range(STEPS))
+            outcomes.append(Snapshot.of(optimizer))
+        for outcome in outcomes[1:]:
+            with prefix_failures(f"{name} with a tensor lr differs from a number"):
+                outcome.assert_agrees(outcomes[0], subject)
+
+
+def _assert_rows(subject: Subject, name: str) -> None:
+    rows, width = 4096, 8
+    p = random((rows, width), subject.dtype, 1).to(subject.device)
+    before, named = p.clone(), torch.tensor([3, 17, 3, 4095], device=p.device)
+    values = random((len(named), width), p.dtype, 2).to(p.device)
+    optimizer = subject.optimizer([p], name)
+    p.grad = torch.sparse_coo_tensor(named[None], values, p.shape, check_invariants=True)
+    try:
+        optimizer.step()
+    except RuntimeError as error:
+        raise NotApplicableError(str(error)) from error
+    touched = (p != before).any(1).nonzero().flatten().tolist()
+    assert touched == [3, 17, 4095], (
+        f"a sparse gradient of the rows [3, 17, 4095] moves {len(touched)} rows: {touched[:5]}"
+    )
+    for entry, value in optimizer.state[params_of(optimizer)[0]].items():
+        if isinstance(value, Tensor) and value.shape == p.shape and value.layout == torch.strided:
+            start = value[0]
+            moved = (value != start).any(1).nonzero().flatten().tolist()
+            assert set(moved) <= set(touched), f"{entry} changes in other rows: {moved[:5]}"
