@@ -45,5 +45,9 @@ class Requirement:
             raise NotApplicableError(f"{name} isn't optkit's, and declares nothing of the kind")
         if not subject.implementations:
             raise AssertionError(f"{name} can't run here: {subject.refusals}")
-        with prefix_failures(f"{name} fails the requirement {self.title!r}"):
+        with prefix_failures(self.blame(subject)):
             self.check(subject)
+
+    def blame(self, subject: Subject) -> str:
+        """Return what the message of a failure begins with, up to the colon."""
+        return f"{subject.algorithm.__name__} fails the requirement {self.title!r}"

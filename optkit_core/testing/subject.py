@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -107,11 +107,19 @@ class Subject:
         declared: Mapping[torch.dtype, float] = self.algorithm.tolerances
         return declared
 
+    def takes_dims(self, dim: int) -> bool:
+        """Return whether a parameter may have a number of dimensions.
+
+        Args:
+            dim: the number.
+        """
+        allowed = self.algorithm.parameter_dims
+        return dim >= self.min_dim and (allowed is None or dim in allowed)
+
     @property
     def shapes(self) -> Sequence[tuple[int, ...]]:
         """Those of the parameters that are stepped."""
-        dims = self.algorithm.parameter_dims
-        return [shape for shape in SHAPES if dims is None or len(shape) in dims]
+        return [shape for shape in SHAPES if self.takes_dims(len(shape))]
 
     @property
     def steps(self) -> int:
@@ -136,6 +144,18 @@ class Subject:
         """What can't run it here, and why."""
         reasons = {name: self.refusal(name) for name in self._names}
         return {name: reason for name, reason in reasons.items() if reason}
+
+    @cached_property
+    def unsupported_reason(self) -> str:
+        """Why the algorithm can't step such parameters, by whatever implementation, or ``""``."""
+        ask = getattr(self.algorithm, "unsupported_reason", None)
+        if ask is None:
+            return ""
+        p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
+        optimizer = self.optimizer([p])
+        (group,) = optimizer.param_groups
+        layout = torch.strided if self.takes_dense else torch.sparse_coo
+        return ask(bucket_key_of(group, p, layout), optimizer.values(group)) or ""
 
     @property
     def _names(self) -> Sequence[str]:
@@ -186,14 +206,12 @@ class Subject:
     @property
     def _fewest_dims(self) -> int:
         fewest = max(1, self.min_dim)
-        return min(
-            [dim for dim in self.algorithm.parameter_dims or () if dim >= fewest] or [fewest]
-        )
+        allowed: Collection[int] = self.algorithm.parameter_dims or ()
+        return min([dim for dim in allowed if dim >= fewest] or [fewest])
 
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""
-        shapes = [shape for shape in self.shapes if len(shape) >= self.min_dim]
-        return GuardedParameters(self.dtype, self.device, shapes)
+        return GuardedParameters(self.dtype, self.device, self.shapes)
 
     def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Any:
         """Return an optimizer of the algorithm; `options` come before those of the check.

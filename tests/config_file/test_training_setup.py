@@ -129,9 +129,8 @@ def test_a_scaler_unscales_before_the_clipping_and_steps() -> None:
 @pytest.mark.parametrize("clipping", [True, False])
 def test_a_step_that_a_scaler_skips_advances_nothing(clipping: bool) -> None:
     model = new_model()
-    setup = optkit.from_config(
-        {k: v for k, v in CONFIG.items() if clipping or k != "clipping"}, model
-    )
+    config = {key: value for key, value in CONFIG.items() if clipping or key != "clipping"}
+    setup = optkit.from_config(config, model)
     scaler, before = Scaler(), parameters(model)
     scaler.scale(backward(model, 0))
     for p in model.parameters():
@@ -223,9 +222,8 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 
 def test_every_schedule_that_a_file_can_say_is_here() -> None:
-    assert [*SCHEDULES, "lambda", "multiplicative"].sort() == optkit.available(
-        kind="schedule"
-    ).sort()
+    with_functions = {"lambda", "multiplicative"}
+    assert {*SCHEDULES, *with_functions} >= {*optkit.available("optkit:*", kind="schedule")}
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
