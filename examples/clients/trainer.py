@@ -34,7 +34,6 @@ CONFIG = {
             {"module": "norm", "weight_decay": 0.0},
             {"match": "*.bias", "weight_decay": 0.0},
             {"match": "*embeddings*", "lr_scale": 0.5},
-            {"match": "*"},
         ],
     },
     "schedule": {"name": "cosine_annealing", "T_max": 100, "warmup": 10},

@@ -15,6 +15,7 @@ from optkit.cli import (
     catalog_commands,
     checkpoint_commands,
     doctor_command,
+    groups_command,
     kernel_commands,
     new_command,
     option_parsers,
@@ -250,5 +251,6 @@ def explain_command(
 
 checkpoint_commands.add_to(app)
 doctor_command.add_to(app)
+groups_command.add_to(app)
 new_command.add_to(app)
 schema_command.add_to(app)

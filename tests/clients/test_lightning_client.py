@@ -40,8 +40,8 @@ def test_a_resumed_run_of_the_example_ends_where_an_uninterrupted_one_does(
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         assert equal(one[part], other[part])
     groups = one["optimizer_states"][0]["param_groups"]
-    assert [group["weight_decay"] for group in groups] == [0.0, 0.0, 0.05]
-    assert groups[0]["param_names"] == ["norm.weight", "norm.bias"]
+    assert [group["weight_decay"] for group in groups] == [0.05, 0.0]
+    assert groups[0]["param_names"] == ["embed.weight", "head.weight"]
 
 
 LIGHTNING = """
