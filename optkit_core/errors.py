@@ -45,6 +45,10 @@ class ParametersError(OptkitError, TypeError):
     """What was given as parameters to optimize isn't tensors or groups of them."""
 
 
+class UnknownRequirementError(OptkitError, ValueError):
+    """The conformance kit has no requirement of a name."""
+
+
 class GroupError(OptkitError, ValueError):
     """Parameter groups don't fit the optimizer or each other."""
 
@@ -197,8 +201,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["lr", "betas"])
     ''
     """
-    # In lower case, as most names are, so that `LR` finds `lr`; 3 and 0.6 are difflib's own.
-    close = get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
+    # In lower case, so that `LR` finds `lr`; 3 and 0.6 are difflib's own.
+    spelled = {item.lower(): item for item in known}
+    close = get_close_matches(name.lower(), spelled, n=3, cutoff=0.6)
     if not close:
         return ""
-    return f" Did you mean {' or '.join(repr(match) for match in close)}?"
+    return f" Did you mean {' or '.join(repr(spelled[match]) for match in close)}?"

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from optkit_core.composition import members
+from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import GroupError, RuleError
 from optkit_core.group_rules import assignments, layer_depths, model_parameters, option_checks
 from optkit_core.group_rules.assignments import Assignment
@@ -115,7 +116,7 @@ def _records(trained: Sequence[Assignment], default: Rule | None) -> list[GroupR
     for items in alike.values():
         options = _options(items, scaled)
         if items[0].algorithm != (default and default.algorithm):
-            options["algorithm"] = items[0].algorithm
+            options = {ALGORITHM: items[0].algorithm, **options}
         merged.setdefault(_comparable(options), GroupRecord(options, [])).assignments.extend(items)
     _require_composable({item.algorithm for item in trained})
     return _in_order(merged.values(), trained)

@@ -59,6 +59,14 @@ class ForeignSubject(Subject):
             return True
         return bool(self._complaint((3,) * self._fewest_dims))
 
+    def takes_dims(self, dim: int) -> bool:
+        """Return whether a parameter of so many dimensions is taken by the constructor and a step.
+
+        Args:
+            dim: the number.
+        """
+        return dim >= self.min_dim and (self.requires_closure or not self._complaint((2,) * dim))
+
     @cached_property
     def shapes(self) -> Sequence[tuple[int, ...]]:
         """Those of the parameters that it can step; what it says of others is noted."""
@@ -109,6 +117,11 @@ class ForeignSubject(Subject):
     def saved(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """Return a copy of its state dict: torch's optimizers load some tensors as they are."""
         return copy.deepcopy(optimizer.state_dict())
+
+    @property
+    def unsupported_reason(self) -> str:
+        """Nothing that is known beforehand."""
+        return ""
 
     def refusal(self, name: str, **options: Any) -> str:
         """Return nothing: its own step is all that there is."""

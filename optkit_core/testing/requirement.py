@@ -43,7 +43,11 @@ class Requirement:
         name = subject.algorithm.__name__
         if isinstance(subject, ForeignSubject) and not self.for_any_optimizer:
             raise NotApplicableError(f"{name} isn't optkit's, and declares nothing of the kind")
-        if not subject.implementations:
-            raise AssertionError(f"{name} can't run here: {subject.refusals}")
-        with prefix_failures(f"{name} fails the requirement {self.title!r}"):
+        with prefix_failures(self.blame(subject)):
+            if not subject.implementations:
+                raise AssertionError(f"nothing can run it here: {subject.refusals}")
             self.check(subject)
+
+    def blame(self, subject: Subject) -> str:
+        """Return what the message of a failure begins with, up to the colon."""
+        return f"{subject.algorithm.__name__} fails the requirement {self.title!r}"

@@ -44,7 +44,7 @@ def state_dicts(subject: Subject) -> None:
     """Continue from a state dict, in an optimizer of copies of the parameters."""
 
     def loaded(optimizer: Optimizer, name: str) -> Optimizer:
-        other = subject.optimizer(_copies(subject, optimizer), name)
+        other: Optimizer = subject.optimizer(_copies(subject, optimizer), name)
         other.load_state_dict(subject.saved(optimizer))
         return other
 
@@ -55,7 +55,7 @@ def files(subject: Subject) -> None:
     """Continue from a file."""
 
     def loaded(optimizer: Optimizer, name: str) -> Optimizer:
-        other = subject.optimizer(_copies(subject, optimizer), name)
+        other: Optimizer = subject.optimizer(_copies(subject, optimizer), name)
         with tempfile.TemporaryDirectory() as folder:
             save_and_load.save(optimizer, Path(folder) / "optimizer.safetensors")
             save_and_load.load(other, Path(folder) / "optimizer.safetensors")

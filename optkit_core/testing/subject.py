@@ -11,12 +11,12 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.declaration.buffers import Buffer
 from optkit_core.errors import HyperparameterError, ImplementationError
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
+from optkit_core.testing.declared_facts import DeclaredFacts
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.problems import SHAPES, GuardedParameters, gradient
 
@@ -28,7 +28,7 @@ REFERENCE = "forloop"
 
 
 @attrs.define(eq=False, slots=False)
-class Subject:
+class Subject(DeclaredFacts):
     """An algorithm, what it is checked with, and on what.
 
     Args:
@@ -69,49 +69,19 @@ class Subject:
         if what not in self.notes:
             self.notes.append(what)
 
-    @property
-    def has_body(self) -> bool:
-        """Whether it is an update body that the framework steps."""
-        return bool(self.algorithm.has_body)
+    def takes_dims(self, dim: int) -> bool:
+        """Return whether a parameter may have a number of dimensions.
 
-    @property
-    def takes_dense(self) -> bool:
-        """Whether gradients may be dense."""
-        return getattr(self.algorithm, "takes_dense", True)
-
-    @property
-    def requires_closure(self) -> bool:
-        """Whether a step can't do without a closure."""
-        return bool(self.algorithm.requires_closure)
-
-    @property
-    def counts_steps(self) -> bool:
-        """Whether the state has a counter."""
-        return bool(self.algorithm.counts_steps)
-
-    @property
-    def buffers(self) -> Mapping[str, Buffer]:
-        """The declared buffers."""
-        declared: Mapping[str, Buffer] = self.algorithm.buffers
-        return declared
-
-    @property
-    def state_buffers(self) -> Mapping[str, Buffer]:
-        """The declared buffers, and the counter of steps."""
-        declared: Mapping[str, Buffer] = self.algorithm.state_buffers
-        return declared
-
-    @property
-    def own_tolerances(self) -> Mapping[torch.dtype, float]:
-        """How far the algorithm says that implementations may differ."""
-        declared: Mapping[torch.dtype, float] = self.algorithm.tolerances
-        return declared
+        Args:
+            dim: the number.
+        """
+        allowed = self.algorithm.parameter_dims
+        return dim >= self.min_dim and (allowed is None or dim in allowed)
 
     @property
     def shapes(self) -> Sequence[tuple[int, ...]]:
         """Those of the parameters that are stepped."""
-        dims = self.algorithm.parameter_dims
-        return [shape for shape in SHAPES if dims is None or len(shape) in dims]
+        return [shape for shape in SHAPES if self.takes_dims(len(shape))]
 
     @property
     def steps(self) -> int:
@@ -136,6 +106,18 @@ class Subject:
         """What can't run it here, and why."""
         reasons = {name: self.refusal(name) for name in self._names}
         return {name: reason for name, reason in reasons.items() if reason}
+
+    @cached_property
+    def unsupported_reason(self) -> str:
+        """Why the algorithm can't step such parameters, by whatever implementation, or ``""``."""
+        ask = getattr(self.algorithm, "unsupported_reason", None)
+        if ask is None:
+            return ""
+        p = torch.ones([3] * self._fewest_dims, dtype=self.dtype, device=self.device)
+        optimizer = self.optimizer([p])
+        (group,) = optimizer.param_groups
+        layout = torch.strided if self.takes_dense else torch.sparse_coo
+        return ask(bucket_key_of(group, p, layout), optimizer.values(group)) or ""
 
     @property
     def _names(self) -> Sequence[str]:
@@ -186,14 +168,12 @@ class Subject:
     @property
     def _fewest_dims(self) -> int:
         fewest = max(1, self.min_dim)
-        return min(
-            [dim for dim in self.algorithm.parameter_dims or () if dim >= fewest] or [fewest]
-        )
+        dims: list[int] = [d for d in self.algorithm.parameter_dims or () if d >= fewest]
+        return min(dims or [fewest])
 
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""
-        shapes = [shape for shape in self.shapes if len(shape) >= self.min_dim]
-        return GuardedParameters(self.dtype, self.device, shapes)
+        return GuardedParameters(self.dtype, self.device, self.shapes)
 
     def optimizer(self, params: Any, implementation: str = OWN_STEP, **options: Any) -> Any:
         """Return an optimizer of the algorithm; `options` come before those of the check.

@@ -105,7 +105,9 @@ class Algorithm(pytest.Collector):
         variants = variants_of(self.name, algorithm, root.dtypes, root.device)
         for check in checks_of(variants):
             name = f"{check.requirement.id}[{check.variant.label}]"
-            item = CheckItem.from_parent(self, name=name, check=check)
+            # As text, which pytest takes apart as it does what it reads from its cache.
+            node_id = f"{self.nodeid}::{name}"
+            item = CheckItem.from_parent(self, name=name, nodeid=node_id, check=check)
             if not root.ids or any(_is_below(item.nodeid, asked) for asked in root.ids):
                 yield item
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from typing import NoReturn
 
 import attrs
 import pytest
@@ -38,19 +37,37 @@ class Check:
         """
         __tracebackhide__ = True
         properties += _about(self)
+        failure, reason = self._outcome(config, properties)
+        if reason:
+            properties.append(("optkit_reason", reason))
+        if failure and config.getoption("fulltrace", default=False):
+            raise failure
+        # Outside of any `except`: pytest would show the exceptions that the kit has chained.
+        if failure:
+            pytest.fail(f"{reason}\n\nrequired: {self.requirement.title}", pytrace=False)
+        if reason:
+            pytest.skip(reason)
+
+    def _outcome(
+        self, config: pytest.Config, properties: list[tuple[str, object]]
+    ) -> tuple[AssertionError | None, str]:
+        """Return the failure, if there is one, and the reason for it or for leaving it out."""
         try:
             subject = self._subject(config)
             properties += _about_subject(subject)
-            try:
-                self.requirement.require(subject)
-            finally:
-                properties += [("optkit_note", note) for note in subject.notes]
         except NotApplicableError as error:
-            properties.append(("optkit_reason", str(error)))
-            pytest.skip(str(error))
+            return None, str(error)
         except AssertionError as error:
-            properties.append(("optkit_reason", str(error)))
-            _fail(error, config)
+            return error, str(error)
+        try:
+            self.requirement.require(subject)
+        except NotApplicableError as error:
+            return None, str(error)
+        except AssertionError as error:
+            return error, str(error).removeprefix(f"{self.requirement.blame(subject)}: ")
+        finally:
+            properties += [("optkit_note", note) for note in subject.notes]
+        return None, ""
 
     def _subject(self, config: pytest.Config) -> Subject:
         """Return the subject.
@@ -65,8 +82,9 @@ class Check:
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             raise self._unable(message) from error
-        if not subject.implementations:
-            raise self._unable("; ".join(subject.refusals.values()))
+        if subject.unsupported_reason or not subject.implementations:
+            refusals = subject.unsupported_reason or "; ".join(subject.refusals.values())
+            raise self._unable(refusals)
         subject.write_golden = bool(config.getoption("--optkit-write-golden", default=False))
         return subject
 
@@ -77,20 +95,14 @@ class Check:
         return NotApplicableError(message)
 
 
-def checks_of(variants: Sequence[Variant]) -> Iterator[Check]:
+def checks_of(
+    variants: Sequence[Variant], requirements: Sequence[Requirement] = REQUIREMENTS
+) -> Iterator[Check]:
     """Yield all checks of an algorithm's variants, requirement by requirement."""
-    for requirement in REQUIREMENTS:
+    for requirement in requirements:
         for variant in variants:
             if variant.is_checked_for(requirement):
                 yield Check(requirement, variant)
-
-
-def _fail(error: AssertionError, config: pytest.Config) -> NoReturn:
-    """Fail with the message; the frames are the kit's, and are shown where somebody asks."""
-    __tracebackhide__ = True
-    if config.getoption("fulltrace", default=False):
-        raise error
-    pytest.fail(str(error), pytrace=False)
 
 
 def _about(check: Check) -> list[tuple[str, object]]:
