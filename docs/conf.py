@@ -26,6 +26,7 @@ extensions = [
     "docs.extensions.code_links",
     "docs.extensions.coverage",
     "docs.extensions.public_names",
+    "docs.extensions.requirements_table",
 ]
 exclude_patterns = ["_build", "algorithms/table.rst"]
 

@@ -45,6 +45,10 @@ class ParametersError(OptkitError, TypeError):
     """What was given as parameters to optimize isn't tensors or groups of them."""
 
 
+class UnknownRequirementError(OptkitError, ValueError):
+    """The conformance kit has no requirement of a name."""
+
+
 class GroupError(OptkitError, ValueError):
     """Parameter groups don't fit the optimizer or each other."""
 

@@ -25,11 +25,8 @@ STEPS = 3
 def gradient_layouts(subject: Subject) -> None:
     """Step with dense and with sparse gradients, and compare with what is declared."""
     declared = _declared(subject)
-    for what, answer, is_sparse in (
-        ("dense", declared.dense, False),
-        ("sparse", declared.sparse, True),
-    ):
-        _compare(f"{what} gradients", answer, lambda s=is_sparse: _step_with(subject, s))
+    _compare("dense gradients", declared.dense, lambda: _step_with(subject, is_sparse=False))
+    _compare("sparse gradients", declared.sparse, lambda: _step_with(subject, is_sparse=True))
 
 
 def complex_parameters(subject: Subject) -> None:
@@ -158,7 +155,7 @@ def _assert_pairs(subject: Subject, params: list[Tensor], dtype: torch.dtype) ->
 def _record(subject: Subject) -> None:
     p = small_parameters(subject)[0].requires_grad_()
     recorded = p.clone()
-    options = {"differentiable": True}
+    options: dict[str, Any] = {"differentiable": True}
     optimizer = subject.optimizer([recorded], **options)
     g = random(p.shape, p.dtype, 1).to(p.device)
     recorded.grad = g if subject.takes_dense else g.to_sparse()

@@ -58,7 +58,8 @@ def _edges(range: Range, default: Any) -> Edges:
 
 
 def _of_interval(range: RealInterval) -> Edges:
-    inside, outside = [range.low], [NAN]
+    inside: list[Any] = [range.low]
+    outside: list[Any] = [NAN]
     if math.isfinite(range.low):
         outside.append(math.nextafter(range.low, -INFINITY))
     (inside if range.optional else outside).append(None)

@@ -35,7 +35,7 @@ def real_scaler(subject: Subject) -> None:
 
 
 def _scaled(subject: Subject, name: str) -> Optimizer:
-    optimizer = subject.optimizer(small_parameters(subject), name)
+    optimizer: Optimizer = subject.optimizer(small_parameters(subject), name)
     scaler = torch.amp.GradScaler(subject.device.type, init_scale=SCALE)
     scaler.scale(torch.ones((), device=subject.device))  # makes the tensor of its scale
     _give(subject, optimizer, 0, SCALE)

@@ -73,7 +73,7 @@ def _require_apart(subject: Subject) -> None:
 
 
 def _assert_apart(subject: Subject, values: dict[str, Any]) -> None:
-    first, second = ([p for p in small_parameters(subject)] for _ in range(2))
+    first, second = small_parameters(subject), small_parameters(subject)
     for name in subject.implementations:
         joint = subject.optimizer(
             [{"params": _copies(first)}, {"params": _copies(second), **values}], name

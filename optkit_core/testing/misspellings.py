@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from optkit_core.errors import UnusedGroupKeyWarning
+from optkit_core.testing.range_edges import refusal_of
 from optkit_core.testing.small_parameters import small_parameters
 from optkit_core.testing.subject import Subject
 
@@ -44,12 +45,10 @@ def _assert_corrected(subject: Subject, name: str, value: Any) -> None:
 
 def _assert_named(what: str, wrong: str, attempt: Callable[[], Any]) -> str:
     """Assert that a name is refused, and return in which words."""
-    try:
-        attempt()
-    except (TypeError, ValueError) as error:
-        assert wrong in str(error), f"{what} refuses {wrong!r} in words that don't name it: {error}"
-        return str(error)
-    raise AssertionError(f"{what} swallows {wrong!r}, which the algorithm doesn't declare")
+    said = refusal_of(attempt)
+    assert said, f"{what} swallows {wrong!r}, which the algorithm doesn't declare"
+    assert wrong in said, f"{what} refuses {wrong!r} in words that don't name it: {said}"
+    return said
 
 
 def _assert_noticed(subject: Subject) -> None:

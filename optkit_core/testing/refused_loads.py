@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -61,25 +62,27 @@ def _damages(subject: Subject, source: Optimizer) -> Iterator[tuple[str, Damage]
     )
     yield "with a parameter too few", lambda d: d["param_groups"][0]["params"].pop()
     yield "without groups", lambda d: d.pop("param_groups")
-    yield "of another algorithm", lambda d: d["param_groups"][0].update({TAG: "another/1"})
-    yield (
-        "of a later version",
-        lambda d: d["param_groups"][0].update({TAG: f"{name}/{version + 1}"}),
-    )
+    yield "of another algorithm", partial(_set, {TAG: "another/1"})
+    yield "of a later version", partial(_set, {TAG: f"{name}/{version + 1}"})
     saved = source.state_dict()["state"].get(0, {})
     tensors = [k for k, b in cls.state_buffers.items() if b.is_tensor and k in saved]
     for entry in tensors:
-        yield f"with {entry} of another shape", lambda d, k=entry: _reshape(d, k)
+        yield f"with {entry} of another shape", partial(_reshape, entry)
         # A state without any entry is that of a parameter which never had a gradient.
         if not cls.state_buffers[entry].is_set_by_body and len(saved) > 1:
-            yield f"without {entry}", lambda d, k=entry: d["state"][0].pop(k)
+            yield f"without {entry}", partial(_drop, entry)
     for key in cls.hyperparameter_names:
         for value in edges_of(cls.declarations[key]).outside[:1]:
-            yield (
-                f"with {key}={value!r}",
-                lambda d, k=key, v=value: d["param_groups"][0].update({k: v}),
-            )
+            yield f"with {key}={value!r}", partial(_set, {key: value})
 
 
-def _reshape(saved: dict[str, Any], name: str) -> None:
+def _set(values: dict[str, Any], saved: dict[str, Any]) -> None:
+    saved["param_groups"][0].update(values)
+
+
+def _drop(name: str, saved: dict[str, Any]) -> None:
+    del saved["state"][0][name]
+
+
+def _reshape(name: str, saved: dict[str, Any]) -> None:
     saved["state"][0][name] = torch.zeros(3, 2, 3, dtype=saved["state"][0][name].dtype)

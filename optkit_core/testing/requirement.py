@@ -43,9 +43,9 @@ class Requirement:
         name = subject.algorithm.__name__
         if isinstance(subject, ForeignSubject) and not self.for_any_optimizer:
             raise NotApplicableError(f"{name} isn't optkit's, and declares nothing of the kind")
-        if not subject.implementations:
-            raise AssertionError(f"{name} can't run here: {subject.refusals}")
         with prefix_failures(self.blame(subject)):
+            if not subject.implementations:
+                raise AssertionError(f"nothing can run it here: {subject.refusals}")
             self.check(subject)
 
     def blame(self, subject: Subject) -> str:

@@ -5,38 +5,34 @@ Simple ones come first: `check` ends at the first failure, and a wrong step has 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from optkit_core.errors import UnknownRequirementError, did_you_mean
 from optkit_core.testing import (
     capability_claims,
     closure_calls,
-    compiled_steps,
     descent,
     determinism,
     extreme_values,
     golden_trajectories,
-    grad_scaling,
     gradient_check,
     group_requirements,
-    hook_requirements,
     host_synchronization,
-    interchange,
     memory_growth,
     misspellings,
     mode_switches,
     range_edges,
     reference_steps,
-    refused_loads,
-    registered_migrations,
-    resuming,
-    scheduler_requirements,
     sparse_gradients,
-    state_schema,
     step_requirements,
     variation,
     vector_sizes,
 )
+from optkit_core.testing.integration_requirements import INTEGRATION
 from optkit_core.testing.requirement import Requirement
+from optkit_core.testing.state_requirements import STATE
 
-REQUIREMENTS: tuple[Requirement, ...] = (
+STEPS: tuple[Requirement, ...] = (
     Requirement(
         "defaults",
         "every default is allowed, and stands for what isn't given",
@@ -136,12 +132,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         topic="implementations",
     ),
     Requirement(
-        "amp",
-        "steps by torch.amp.GradScaler are those without it",
-        grad_scaling.real_scaler,
-        topic="integration",
-    ),
-    Requirement(
         "differentiable",
         "autograd can record a step",
         step_requirements.differentiable,
@@ -208,97 +198,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         topic="steps",
         for_any_optimizer=True,
     ),
-    Requirement(
-        "schema",
-        "states consist of what is declared",
-        state_schema.schema,
-        topic="state",
-        every_dtype=True,
-    ),
-    Requirement(
-        "deepcopy",
-        "deep copies continue",
-        resuming.deep_copies,
-        topic="state",
-        for_any_optimizer=True,
-    ),
-    Requirement(
-        "pickle",
-        "pickles continue",
-        resuming.pickles,
-        topic="state",
-        for_any_optimizer=True,
-    ),
-    Requirement(
-        "state_dict",
-        "state dicts continue",
-        resuming.state_dicts,
-        topic="state",
-        for_any_optimizer=True,
-    ),
-    Requirement(
-        "file",
-        "files continue",
-        resuming.files,
-        topic="state",
-        for_any_optimizer=True,
-    ),
-    Requirement(
-        "interchange",
-        "an implementation goes on with what another has begun",
-        interchange.interchange,
-        topic="state",
-        every_dtype=True,
-    ),
-    Requirement(
-        "refused_loads",
-        "a state that doesn't fit is refused before anything changes",
-        refused_loads.refused_loads,
-        topic="state",
-    ),
-    Requirement(
-        "migrations",
-        "state of past versions loads",
-        registered_migrations.past_versions,
-        topic="state",
-    ),
-    Requirement(
-        "torch_hooks",
-        "torch's hooks are called once each, in order",
-        hook_requirements.torch_hooks,
-        topic="integration",
-        for_any_optimizer=True,
-    ),
-    Requirement(
-        "hook_results",
-        "what hooks return in place of a state dict counts",
-        hook_requirements.replaced_state_dicts,
-        topic="integration",
-    ),
-    Requirement(
-        "optkit_hooks",
-        "optkit's hooks are called once each, in order",
-        hook_requirements.optkit_hooks,
-        topic="integration",
-    ),
-    Requirement(
-        "schedulers",
-        "what a scheduler sets takes effect in the next step",
-        scheduler_requirements.schedulers,
-        topic="integration",
-    ),
-    Requirement(
-        "tensor_schedules",
-        "so it does where the learning rate is a tensor",
-        scheduler_requirements.tensor_lr_schedules,
-        topic="integration",
-    ),
-    Requirement(
-        "compile",
-        "under torch.compile a step does the same",
-        compiled_steps.compiled,
-        topic="integration",
-    ),
+)
+"""What a step, an option or a group must hold."""
+
+TRAJECTORIES: tuple[Requirement, ...] = (
     Requirement(
         "modes",
         "eval() and train() undo each other",
@@ -334,4 +237,27 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         for_any_optimizer=True,
     ),
 )
+"""What many steps must hold."""
+
+REQUIREMENTS: tuple[Requirement, ...] = (*STEPS, *STATE, *INTEGRATION, *TRAJECTORIES)
 """What is required; each id is there once."""
+
+
+def chosen(only: Iterable[str]) -> Sequence[Requirement]:
+    """Return the requirements of some ids in the order of the table, and all for none.
+
+    Args:
+        only: ids.
+
+    Raises:
+        UnknownRequirementError: there is no such id.
+
+    >>> [requirement.title for requirement in chosen(["maximize"])]
+    ['maximize turns the gradients']
+    """
+    ids, known = set(only), [requirement.id for requirement in REQUIREMENTS]
+    for unknown in sorted(ids.difference(known)):
+        raise UnknownRequirementError(
+            f"no requirement is called {unknown!r}.{did_you_mean(unknown, known)}"
+        )
+    return [requirement for requirement in REQUIREMENTS if requirement.id in ids or not ids]

@@ -85,7 +85,7 @@ def _constructed(subject: Subject, name: str, optimizer: Optimizer) -> Optimizer
         p.copy_(q)
     (group,) = optimizer.param_groups
     values = {key: _own(group[key]) for key in subject.algorithm.hyperparameter_names}
-    twin = subject.optimizer(params, name, **values)
+    twin: Optimizer = subject.optimizer(params, name, **values)
     twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     return twin
 

@@ -93,8 +93,8 @@ def test_the_end_tells_what_holds_and_why_the_rest_was_skipped(run: Run) -> None
             "  checked   float64",
             "  ran       forloop, foreach, fused",
             "  holds     closure (1)",
-            "  skipped   golden[[]float64[]]: no golden= is given",
-            "  skipped   modes[[]float64[]]: it has no modes",
+            "  skipped   golden: no golden= is given",
+            "  skipped   modes: it has no modes",
         ]
     )
 

@@ -67,7 +67,7 @@ class Shampoo(Matrixwise):
 
 
 def inverse_fourth_root(x: Tensor, eps: float) -> Tensor:
-    """Return :math:`(X + \\epsilon I)^{-1/4}` of a symmetric matrix, or of each of a batch.
+    r"""Return :math:`(X + \epsilon I)^{-1/4}` of a symmetric matrix, or of each of a batch.
 
     Args:
         x: without negative eigenvalues but those of rounding.
