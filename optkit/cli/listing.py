@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 import optkit
-from optkit.cli.isolation import PATIENCE, IsolatedOutcome, isolated
+from optkit.cli.isolation import IsolatedOutcome, isolated
 from optkit.cli.user_errors import OptionError
 from optkit_core.errors import AmbiguousNameError, OptkitError, UnknownNameError, did_you_mean
 from optkit_core.factories.factory_description import FactoryDescription
-from optkit_core.plugins import entry_points
+from optkit_core.plugins import entry_points, import_limit
 from optkit_core.plugins.description import Description
 from optkit_core.plugins.hook_calls import DISABLED
 from optkit_core.plugins.kinds import DEFAULT, KINDS
@@ -117,7 +117,8 @@ def _ending(names: Sequence[str], kind: str) -> dict[str, str]:
     others = [name for name in names if registry.find(name).is_of_others]
     if not others:
         return {}
-    with isolated(functools.partial(_import, kind), others, PATIENCE) as outcomes:
+    work = functools.partial(_import, kind)
+    with isolated(work, others, import_limit.seconds()) as outcomes:
         tried = zip(others, outcomes, strict=True)
         return {name: _told(kind, name, outcome) for name, outcome in tried if outcome.failure}
 
@@ -139,7 +140,9 @@ def _listed(kind: str, name: str) -> Listed[Any]:
     try:
         # What a plugin prints while it is imported belongs neither into a table nor into JSON.
         with contextlib.redirect_stdout(StringIO()):
-            return Listed(name, optkit.describe(name, kind=kind))
+            described: Any = optkit.describe(name, kind=kind)
+        # As it is asked for, "distribution:name" where several have the name.
+        return Listed(name, attrs.evolve(described, name=name))
     except Exception as error:
         # One broken plugin doesn't hide the others.
         said = "" if isinstance(error, OptkitError) else f"{type(error).__name__}: "
