@@ -119,7 +119,7 @@ class ForeignSubject(Subject):
         return copy.deepcopy(optimizer.state_dict())
 
     @property
-    def unsupported_reason(self) -> str:  # type: ignore[override]
+    def unsupported_reason(self) -> str:
         """Nothing that is known beforehand."""
         return ""
 
