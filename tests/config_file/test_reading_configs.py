@@ -140,7 +140,7 @@ ALIASES = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         ("json", "null", "must be a table"),
         ("toml", "a = 1\na = 2", ":2: isn't TOML: Cannot overwrite"),
         ("yaml", "b: 1\na: 1\na: 2", ":3: the key 'a' stands twice"),
-        ("json", '{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ("json", '{"a": 1, "a": 2}', ":1: the key 'a' stands twice"),
         ("toml", "a = 1\nb = ", ":2: isn't TOML"),
         ("yaml", "a: [1\nb: }", ":2: isn't YAML"),
         ("json", '{"a":\n 1,,}', ":2: isn't JSON"),

@@ -52,14 +52,14 @@ print("used")
 """
 
 GONE = """
-import importlib.util, optkit, torch
+import importlib.util, optkit, optkit_core, torch
 assert importlib.util.find_spec("optkit_example") is None
 assert not {"novograd", "qhadam", "shampoo"} & set(optkit.available())
 assert "stable_decay" not in optkit.available(kind="schedule")
 weights = [torch.nn.Parameter(torch.ones(2))]
 for error, call in (
     (optkit.UnknownAlgorithmError, lambda: optkit.create("qhadam", weights)),
-    (optkit.ConfigError, lambda: optkit.create("sgd", weights, implementation="numpy")),
+    (optkit_core.ConfigError, lambda: optkit.create("sgd", weights, implementation="numpy")),
 ):
     try:
         call()
