@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import torch
-from mutant_bases import Base, Corrected, Own, Reduced, Sparse, on_gradients
+from mutant_bases import Base, Corrected, Own, Reduced, Sparse
 from torch import Tensor
 
 from optkit_core import (
@@ -35,15 +35,6 @@ DefaultOutOfRange.declarations = {
     **Base.declarations,
     "decay": attrs.evolve(Base.declarations["decay"], range=within(0.75, 1.0)),
 }
-
-
-class HalfAPercentFaster(Base):
-    """Every implementation is wrong in the same way."""
-
-    @staticmethod
-    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-        s.mean.lerp_(g, 1 - h.decay)
-        p.sub_(s.mean, alpha=h.lr * 1.005)
 
 
 class AnotherDefault(Base):
@@ -282,7 +273,7 @@ class Descended(Own):
     maximize: bool = option(default=False, range=boolean())
 
 
-class Wrong(Corrected):
+class WrongEps(Corrected):
     """Has eps inside of the root, in all implementations alike."""
 
     @staticmethod
@@ -291,6 +282,28 @@ class Wrong(Corrected):
         s.square.mul_(h.decay).addcmul_(g, g, value=1 - h.decay)
         root = (s.square / (1 - h.decay**t) + h.eps).sqrt()
         p.addcdiv_(s.mean, root, value=-h.lr / (1 - h.decay**t))
+
+
+class WrongDecay(Corrected):
+    """Squares decay by a number that nobody can set, in all implementations alike."""
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        s.mean.lerp_(g, 1 - h.decay)
+        s.square.mul_(0.75).addcmul_(g, g, value=0.25)
+        root = s.square.sqrt().div_((1 - 0.75**t) ** 0.5).add_(h.eps)
+        p.addcdiv_(s.mean, root, value=-h.lr / (1 - h.decay**t))
+
+
+class WrongCorrection(Corrected):
+    """Corrects the mean of one step before, in all implementations alike."""
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        s.mean.lerp_(g, 1 - h.decay)
+        s.square.mul_(h.decay).addcmul_(g, g, value=1 - h.decay)
+        root = s.square.sqrt().div_((1 - h.decay**t) ** 0.5).add_(h.eps)
+        p.addcdiv_(s.mean, root, value=-h.lr / (1 - h.decay ** (t + 1)))
 
 
 class OddOffer(Base):
@@ -304,6 +317,3 @@ class OddOffer(Base):
         return launch
 
     offers = (Base.offers[0], Offer("faulty", failing, lambda *_: None))
-
-
-HALVED = on_gradients(lambda g: g * 0.5)
