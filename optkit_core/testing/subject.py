@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.declaration.buffers import Buffer
-from optkit_core.errors import HyperparameterError, ImplementationError
+from optkit_core.errors import GradientError, HyperparameterError, ImplementationError
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
@@ -177,7 +177,7 @@ class Subject:
         with prefix_failures(name):
             try:
                 self.optimizer([p], name, **options).step()
-            except ImplementationError as error:
+            except (ImplementationError, GradientError) as error:
                 return str(error)
         return ""
 
