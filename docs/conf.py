@@ -25,7 +25,9 @@ extensions = [
     "docs.extensions.algorithm_pages",
     "docs.extensions.code_links",
     "docs.extensions.coverage",
+    "docs.extensions.factory_tables",
     "docs.extensions.public_names",
+    "docs.extensions.requirements_table",
 ]
 exclude_patterns = ["_build", "algorithms/table.rst"]
 

@@ -50,7 +50,7 @@ class Signum(Elementwise):
 
 def main() -> None:
     """Prove the implementations against each other, then take a step."""
-    testing.check("signum", lr=0.01, weight_decay=0.1)
+    testing.check("signum", lr=0.01, weight_decay=0.1, only=["step", "agreement", "groups"])
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = optkit.create("signum", [weight], lr=0.1, implementation="foreach")
     weight.grad = torch.full((3,), 2.0)

@@ -57,6 +57,7 @@ __all__ = [
     "register",
     "save",
     "unregister",
+    "update_bn",
     "use",
 ]
 
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
         register,
         save,
         unregister,
+        update_bn,
         use,
     )
     from optkit_plugins.adadelta import Adadelta

@@ -12,7 +12,7 @@ from optkit_core.api import (
     register,
     unregister,
 )
-from optkit_core.averaging import create_averaging
+from optkit_core.averaging import create_averaging, update_bn
 from optkit_core.checkpoint.conversion_registry import importer, migration
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.config_file.from_config import from_config
@@ -175,6 +175,7 @@ __all__ = [
     "uniform",
     "unregister",
     "unregister_plugin",
+    "update_bn",
     "use",
     "watch",
     "whole",

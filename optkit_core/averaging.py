@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, overload
 
 import torch
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from optkit_core.errors import ArgumentError, OptkitError, PluginError
 from optkit_core.factories.factory_arguments import arguments_of
 from optkit_core.plugins import entry_points
 from optkit_core.plugins.name_by_keyword import name_by_keyword
+
+__all__ = ["create_averaging", "update_bn"]
 
 
 @overload

@@ -17,6 +17,7 @@ from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
 from optkit_core.selection.offer import Launch
+from optkit_core.shards.local_parts import LocalParts
 from optkit_core.step import graph_capture
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -57,6 +58,12 @@ class BodyOptimizer(Optimizer):
         raise NotImplementedError("none is written for dense gradients")
 
     @classmethod
+    def steps_parts(cls) -> bool:
+        """Return whether each rank can step by itself what it holds of a DTensor."""
+        # What a part contributes to a total isn't what its parameter does.
+        return cls.is_elementwise and getattr(cls, "measuring", None) is None
+
+    @classmethod
     def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:
         """Return why gradients can't be used, None where they can; a subclass may know more.
 
@@ -88,6 +95,7 @@ class BodyOptimizer(Optimizer):
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
         self._plan: StepPlan | None = None
+        self._parts = LocalParts()
         self._group_count = 0
         self._begun: list[tuple[dict[str, Any], str]] = []
 
@@ -114,9 +122,12 @@ class BodyOptimizer(Optimizer):
 
     def _run(self, launches: Iterable[tuple[bool, Launch]]) -> None:
         """Step all buckets, and keep no gradient beyond it, nor a plan that can't hold."""
-        for differentiable, launch in launches:
-            with torch.set_grad_enabled(differentiable):
-                launch()
+        try:
+            for differentiable, launch in launches:
+                with torch.set_grad_enabled(differentiable):
+                    launch()
+        finally:
+            self._parts.hide_gradients()
         if self._plan is not None and not self._plan.release_gradients():
             self._plan = None
 
@@ -136,6 +147,7 @@ class BodyOptimizer(Optimizer):
         for state, name in self._begun:
             state.pop(name, None)
         self._plan = None if self._begun else self._plan
+        self._parts.hide_gradients()
 
     def _launches(self) -> list[tuple[bool, Launch]]:
         """Return what steps each bucket; every refusal comes before any update.
@@ -178,7 +190,7 @@ class BodyOptimizer(Optimizer):
     def _current_plan(self) -> StepPlan:
         """Return the plan of the last step where it still holds, and a new one elsewhere."""
         plan = self._plan
-        if plan is not None and plan.holds(self):
+        if self._parts.show_gradients() and plan is not None and plan.holds(self):
             return plan
         # Looked for when groups have come: those that are there have been looked at.
         if self._group_count != len(self.param_groups):
@@ -213,16 +225,20 @@ class BodyOptimizer(Optimizer):
             ShapeError: a parameter is of another shape than its state or its gradient.
         """
         self._begun = []
-        planned = [
-            item
-            for bucket in gather(
-                self.param_groups, values, self.scaling, is_compiled, algorithm=type(self)
-            )
-            for item in self._chosen(bucket)
-        ]
+        self._note_parts(is_compiled)
+        buckets = gather(
+            self.param_groups,
+            values,
+            self.scaling,
+            is_compiled,
+            algorithm=type(self),
+            counts_as_plain=self._parts.take,
+        )
+        planned = [item for bucket in buckets for item in self._chosen(bucket)]
         for item in planned:
             self._attach(item.bucket)
             require_shapes(item.bucket, self.buffers, self.param_groups)
+            self._parts.put_into(item.bucket)
             if item.bucket.key.capturable and not is_compiled:
                 step_counters.require_capturable(item.bucket.counters, item.bucket.key.device)
         return [
@@ -230,6 +246,12 @@ class BodyOptimizer(Optimizer):
             for item in planned
             for part in item.bucket.split_by_novelty()
         ]
+
+    def _note_parts(self, is_compiled: bool) -> None:
+        """Find what this rank holds of DTensors, with their gradients of now."""
+        if self.steps_parts() and not is_compiled:
+            self._parts.note(self.param_groups)
+            self._parts.show_gradients()
 
     def _attach(self, bucket: Bucket) -> None:
         """Give a bucket its states, and note which of them the body is to begin."""

@@ -45,6 +45,10 @@ class ParametersError(OptkitError, TypeError):
     """What was given as parameters to optimize isn't tensors or groups of them."""
 
 
+class UnknownRequirementError(OptkitError, ValueError):
+    """The conformance kit has no requirement of a name."""
+
+
 class GroupError(OptkitError, ValueError):
     """Parameter groups don't fit the optimizer or each other."""
 
@@ -189,16 +193,27 @@ class UnusedGroupKeyWarning(UserWarning):
     """A parameter group has a key that its algorithm neither declares nor uses."""
 
 
+FEWEST_LETTERS = 3
+"""From how many letters on they count as the beginning of a name."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the names close to `name`, or ``""``.
 
     >>> did_you_mean("lrr", ["lr", "betas"])
     " Did you mean 'lr'?"
+    >>> did_you_mean("cosin", ["cosine_annealing", "step"])
+    " Did you mean 'cosine_annealing'?"
     >>> did_you_mean("zzz", ["lr", "betas"])
     ''
     """
-    # In lower case, as most names are, so that `LR` finds `lr`; 3 and 0.6 are difflib's own.
-    close = get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
+    # In lower case, so that `LR` finds `lr`; 3 and 0.6 are difflib's own.
+    spelled = {item.lower(): item for item in known}
+    typed = name.lower()
+    close = get_close_matches(typed, spelled, n=3, cutoff=0.6)
+    if not close and len(typed) >= FEWEST_LETTERS:
+        # The beginning of a long name is far from it by difflib's measure.
+        close = [longer for longer in spelled if longer.startswith(typed)][:3]
     if not close:
         return ""
-    return f" Did you mean {' or '.join(repr(match) for match in close)}?"
+    return f" Did you mean {' or '.join(repr(spelled[match]) for match in close)}?"

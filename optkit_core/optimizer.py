@@ -264,6 +264,11 @@ class Optimizer(Copyable, StatefulOptimizer):
         return {}
 
     @classmethod
+    def steps_parts(cls) -> bool:
+        """Return whether each rank can step by itself what it holds of a DTensor."""
+        return False
+
+    @classmethod
     def parameter_complaint(cls, p: Tensor) -> str:
         """Return why a parameter can't be optimized, ``""`` where it can; a subclass may know more.
 

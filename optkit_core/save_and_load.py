@@ -10,9 +10,10 @@ import torch
 if TYPE_CHECKING:
     from optkit_core.checkpoint.load.load_report import LoadReport
     from optkit_core.checkpoint.load.renaming import Rename
+    from optkit_core.config_file.training_setup import TrainingSetup
 
 
-def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None:
+def save(optimizer: torch.optim.Optimizer | TrainingSetup, path: str | os.PathLike[str]) -> None:
     """Write an optimizer's state to a file, or replace the file as a whole.
 
     It becomes a safetensors file and holds no pickle. It is written beside `path`, brought to
@@ -21,7 +22,8 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
     Args:
         optimizer: any ``torch.optim.Optimizer`` whose state is tensors, numbers, strings,
             booleans, None, torch's dtypes and devices, and lists, tuples and dicts of them; of a
-            wrapper, Accelerate's for example, what it wraps is saved.
+            wrapper, Accelerate's for example, what it wraps is saved. A `TrainingSetup` is saved
+            with all its parts.
         path: where to.
 
     Raises:
@@ -43,7 +45,7 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
 
 
 def load(
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | TrainingSetup,
     path: str | os.PathLike[str],
     strict: bool = True,
     rename: Rename | None = None,
@@ -54,7 +56,8 @@ def load(
     does anything change.
 
     Args:
-        optimizer: one of the algorithm that was saved, wrapped or not.
+        optimizer: one of the algorithm that was saved, wrapped or not; or a `TrainingSetup` of
+            the same parts, which is loaded whole.
         path: the file.
         strict: as for ``load_state_dict``; for optimizers that aren't optkit's, whether the
             file must come from a class of the same name.

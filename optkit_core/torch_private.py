@@ -104,6 +104,21 @@ def implementation_of(tensor: Tensor) -> int:
     return address
 
 
+def local_part(distributed: Any) -> Tensor:
+    """Return what this rank holds of a DTensor: the tensor itself, not a view of it.
+
+    Where torch doesn't show it, each call returns another view, and steps are planned anew.
+
+    Args:
+        distributed: a DTensor.
+    """
+    part: Tensor | None = getattr(distributed, "_local_tensor", None)
+    if part is None:
+        with torch.no_grad():
+            part = distributed.to_local()
+    return part
+
+
 def exchange_api() -> int | None:
     """Return where torch's table of DLPack's C functions stands, or None."""
     capsule = getattr(Tensor, "__dlpack_c_exchange_api__", None)

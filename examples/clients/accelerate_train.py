@@ -29,7 +29,6 @@ CONFIG = {
         "groups": [
             {"module": "norm", "weight_decay": 0.0},
             {"match": "*.bias", "weight_decay": 0.0},
-            {"match": "*"},
         ],
     },
     "schedule": {"name": "cosine_annealing", "T_max": 60, "warmup": 4},

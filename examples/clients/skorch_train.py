@@ -27,7 +27,6 @@ CONFIG = {
         "groups": [
             {"module": "norm", "weight_decay": 0.0},
             {"match": "*.bias", "weight_decay": 0.0},
-            {"match": "*"},
         ],
     },
     "schedule": {"name": "cosine_annealing", "T_max": 60, "warmup": 4},
@@ -39,7 +38,7 @@ class ConfiguredClassifier(NeuralNetClassifier):
     """A classifier whose optimizer, schedule, averaging and clipping come from a configuration."""
 
     # Pickled in one piece with the module and the optimizer, which it refers to.
-    cuda_dependent_attributes_ = [*NeuralNetClassifier.cuda_dependent_attributes_, "setup_"]
+    cuda_dependent_attributes_ = [*NeuralNetClassifier.cuda_dependent_attributes_, "setup_"]  # noqa: RUF012
 
     def __init__(
         self, *arguments: Any, config: Mapping[str, Any] | str = "", **options: Any

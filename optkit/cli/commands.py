@@ -12,12 +12,15 @@ import typer
 
 import optkit
 from optkit.cli import (
+    catalog_commands,
     checkpoint_commands,
     doctor_command,
+    groups_command,
     kernel_commands,
     new_command,
     option_parsers,
     schema_command,
+    train_command,
 )
 from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
 
@@ -46,43 +49,7 @@ def optkit_command(
     """Optimizers for PyTorch as plugins: list, show and compare them."""
 
 
-@app.command("list", short_help="List the registered algorithms.")
-def list_command(
-    pattern: Annotated[
-        str, typer.Argument(metavar="PATTERN", help="Only names that match, such as 'ada*'.")
-    ] = "*",
-    summaries: Annotated[
-        bool, typer.Option("--summaries", help="What each does, instead of what it runs as.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-) -> None:
-    """List the algorithms that are registered, and what each can do."""
-    from optkit.cli.json_values import print_json
-    from optkit.cli.list_algorithms import listed, print_summaries, print_table
-
-    algorithms = listed(pattern)
-    if json:
-        print_json([item.as_dict() for item in algorithms])
-    elif summaries:
-        print_summaries(algorithms)
-    else:
-        print_table(algorithms)
-
-
-@app.command("show", short_help="Show the facts of one algorithm.")
-def show_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an algorithm.")],
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-) -> None:
-    """Show the facts of one algorithm: hyperparameters, buffers, implementations, origin."""
-    from optkit.cli.json_values import print_json
-    from optkit.cli.tables import print_description
-
-    description = optkit.describe(name)
-    if json:
-        print_json(description.as_dict())
-    else:
-        print_description(description)
+catalog_commands.add_to(app)  # here, since help lists commands in the order of their coming
 
 
 @app.command("compare", short_help="Compare optimizers on real data.")
@@ -285,5 +252,7 @@ def explain_command(
 
 checkpoint_commands.add_to(app)
 doctor_command.add_to(app)
+groups_command.add_to(app)
 new_command.add_to(app)
 schema_command.add_to(app)
+train_command.add_to(app)

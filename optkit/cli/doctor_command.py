@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from optkit.cli.isolation import PATIENCE
 from optkit.cli.option_parsers import seconds
 
 UNHEALTHY = 1
@@ -21,14 +20,14 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor_command(
     limit: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--timeout",
             metavar="SECONDS",
             parser=seconds,
-            help="How long the import of one plugin may take.",
+            help="How long one plugin may take. Default: OPTKIT_PLUGIN_TIMEOUT, or 30.",
         ),
-    ] = PATIENCE,
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Check what is installed: plugins, name clashes, versions, compilers, devices, settings.

@@ -30,9 +30,6 @@ START = 120.0
 GRACE = 5.0
 """Seconds within which a process has ended that is ending."""
 
-PATIENCE = 20.0
-"""Seconds that the import of a plugin may take, where nobody says otherwise."""
-
 LONGEST_OUTPUT = 2000
 """How many characters are kept of what an item prints."""
 

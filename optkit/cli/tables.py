@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from optkit_core.factories.factory_description import FactoryDescription
 from optkit_core.plugins.description import Description
 
 
@@ -30,6 +31,38 @@ def print_description(description: Description) -> None:
     _print_section("Buffers", _buffers(description))
     _print_section("Where to search", _searches(description))
     _print_section("Meaning", _meanings(description))
+
+
+def print_any(description: Description | FactoryDescription) -> None:
+    """Print the facts of an algorithm, or of a schedule or an averaging.
+
+    Args:
+        description: what `optkit.describe` returned.
+    """
+    if isinstance(description, FactoryDescription):
+        print_factory(description)
+    else:
+        print_description(description)
+
+
+def print_factory(description: FactoryDescription) -> None:
+    """Print the facts of one schedule or averaging.
+
+    Args:
+        description: what `optkit.describe` returned.
+    """
+    out = console()
+    out.print(f"{description.name} ({description.kind})", style="bold")
+    facts = (
+        ("Summary", description.summary),
+        ("Documentation", description.page),
+        ("From", f"{description.distribution} {description.version}".strip()),
+        ("Import path", description.location),
+    )
+    out.print(indented(pairs((title, value or "not stated") for title, value in facts)))
+    _print_section("Arguments", _arguments(description))
+    meanings = ((item.name, item.doc) for item in description.arguments)
+    _print_section("Meaning", pairs((name, doc) for name, doc in meanings if doc))
 
 
 def plain_table(padding: int = 1) -> Table:
@@ -72,6 +105,17 @@ def _facts(description: Description) -> Table:
         ("Import path", description.location),
     )
     return pairs((title, value or "not stated") for title, value in facts)
+
+
+def _arguments(description: FactoryDescription) -> Table:
+    table = plain_table()
+    for title in ("Name", "Allowed", "Default"):
+        table.add_column(title, overflow="fold")
+    for item in description.arguments:
+        table.add_row(item.name, item.range, "needed" if item.is_required else repr(item.default))
+    if description.takes_others:
+        table.add_row("others", "not declared", "")
+    return table
 
 
 def _hyperparameters(description: Description) -> Table:

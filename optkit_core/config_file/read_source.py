@@ -94,6 +94,11 @@ def _of_mapping(source: Mapping[str, Any]) -> Document:
         return Document(plain(source))
     except RecursionError:
         raise ConfigFileError("the configuration holds itself, or is nested too deeply.") from None
+    except Exception as error:  # of a mapping that resolves what it holds, OmegaConf's for one
+        words = " ".join(str(error).split())
+        raise ConfigFileError(
+            f"the configuration can't be read: {type(error).__name__}: {words}."
+        ) from error
 
 
 def _text(name: str) -> str:

@@ -40,11 +40,11 @@ def config_of(optimizer: StatefulOptimizer) -> dict[str, Any]:
     defaults = optimizer.defaults
     # The implementation has a section of its own.
     said = {**_said(algorithm, {}), "implementation": defaults.get("implementation")}
-    section = _differing(("optimizer",), algorithm, defaults, said)
+    section = dict(_differing(("optimizer",), algorithm, defaults, said))
     groups = [_rule(optimizer, name, index) for index in range(len(optimizer.param_groups))]
     implementation = defaults.get("implementation")
     return {
-        "optimizer": {"name": name, **dict(section), "grouping": AS_LISTED, "groups": groups},
+        "optimizer": {"name": name, **section, "grouping": AS_LISTED, "groups": groups},
         **({} if implementation is None else {"implementation": implementation}),
     }
 

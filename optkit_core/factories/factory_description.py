@@ -117,7 +117,8 @@ def summary_of(factory: Callable[..., Any]) -> str:
     if isinstance(factory, type) and factory in TORCH:
         return TORCH[factory].summary
     lines = (inspect.getdoc(factory) or "").splitlines()
-    return lines[0].removeprefix(f"{getattr(factory, '__name__', '')}: ") if lines else ""
+    named = f"{getattr(factory, '__name__', '')}: "
+    return lines[0].removeprefix(named).removesuffix(".") if lines else ""
 
 
 def _info(argument: Argument) -> ArgumentInfo:

@@ -77,8 +77,8 @@ def _called(
     for name in names:
         yield from _functions(inspect.getattr_static(type(module), name, None))
         for found in (known.get(name), *(getattr(library, name, None) for library in libraries)):
-            is_op = isinstance(found, type) and issubclass(found, Function)
-            yield from _functions(found.forward if is_op else found)
+            is_class = isinstance(found, type) and issubclass(found, Function)
+            yield from _functions(getattr(found, "forward", None) if is_class else found)
 
 
 def _functions(found: Any) -> Iterator[FunctionType]:

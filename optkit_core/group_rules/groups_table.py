@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.group_rules.assignments import Assignment
 from optkit_core.group_rules.group_list import GroupRecord, Outcome
 from optkit_core.group_rules.name_folding import folded
@@ -35,10 +36,11 @@ def table(outcome: Outcome, *, parameters: bool) -> str:
 def _summary(outcome: Outcome) -> str:
     trained = [item for record in outcome.records for item in record.assignments]
     every = outcome.assignments
+    groups = f"{len(outcome.records)} group{'s' if len(outcome.records) > 1 else ''}"
+    algorithms = " and ".join(dict.fromkeys(item.algorithm for item in trained if item.algorithm))
     return (
-        f"{len(outcome.records)} group{'s' if len(outcome.records) > 1 else ''}, "
-        f"{len(trained)} of {len(every)} tensors, {_elements(trained)} of {_elements(every)} "
-        "elements"
+        f"{groups}{' of ' if algorithms else ''}{algorithms}, {len(trained)} of {len(every)} "
+        f"tensors, {_elements(trained)} of {_elements(every)} elements"
     )
 
 
@@ -54,17 +56,15 @@ def _groups(records: Sequence[GroupRecord]) -> str:
 
 def _options(record: GroupRecord) -> Iterator[str]:
     """Yield each option of a group, with the rules that give it."""
-    if record.assignments[0].algorithm is not None:
-        sources = _joined(str(item.algorithm_rule) for item in record.assignments)
-        yield f"algorithm={record.assignments[0].algorithm} ({sources})"
     for key, value in record.options.items():
-        if key != "algorithm":
-            sources = _joined(_source(item, key) for item in record.assignments)
-            yield f"{key}={_written(value)} ({sources})"
+        sources = _joined(_source(item, key) for item in record.assignments)
+        yield f"{key}={_written(value)} ({sources})"
 
 
 def _source(item: Assignment, key: str) -> str:
     """Return who gives a parameter an option, and for the learning rate who multiplies it."""
+    if key == ALGORITHM:
+        return str(item.algorithm_rule)
     setting = item.settings.get(key)
     source = str(item.algorithm) if setting is None else str(setting.rule)
     factors = item.factors if key == "lr" else ()
@@ -122,4 +122,4 @@ def _joined(sources: Iterable[str]) -> str:
 def _written(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"tensor({value.item():.4g})" if value.numel() == 1 else "tensor"
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -121,8 +121,8 @@ def parsed_default(given: Mapping[str, Any]) -> Rule:
     Raises:
         RuleError: it isn't a mapping of hyperparameters, and ``"algorithm"``.
     """
-    rule = _checked(-1, given)
-    out_of_place = next((key for key in given if key in KEYS and key != "algorithm"), None)
+    keys = given if isinstance(given, Mapping) else ()
+    out_of_place = next((key for key in keys if key in KEYS and key != "algorithm"), None)
     if out_of_place is not None:
         raise RuleError(
             f"{out_of_place!r} belongs into a rule, {{'match': '*', {out_of_place!r}: ...}} for "
@@ -130,7 +130,7 @@ def parsed_default(given: Mapping[str, Any]) -> Rule:
             index=-1,
             key=out_of_place,
         )
-    return rule
+    return _checked(-1, given)
 
 
 def _parsed(index: int, given: Mapping[str, Any]) -> Rule:

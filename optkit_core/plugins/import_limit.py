@@ -17,7 +17,7 @@ from types import FrameType
 from optkit_core.errors import ConfigError
 
 VARIABLE = "OPTKIT_PLUGIN_TIMEOUT"
-DEFAULT = 60.0
+DEFAULT = 30.0
 """Seconds; a large library on a slow file system may take a good part of them."""
 
 
@@ -26,7 +26,7 @@ class ImportTimeoutError(BaseException):
 
 
 def seconds() -> float:
-    """Return how long an import may take: as ``OPTKIT_PLUGIN_TIMEOUT`` says, or 60 seconds.
+    """Return how long an import may take: as ``OPTKIT_PLUGIN_TIMEOUT`` says, or 30 seconds.
 
     Raises:
         ConfigError: the variable holds no number of seconds.

@@ -56,8 +56,8 @@ def create_schedule(name: str, optimizer: torch.optim.Optimizer, **arguments: An
         **arguments: the schedule's own; ``optkit.describe(name, kind="schedule")`` lists them.
 
     Returns:
-        A ``torch.optim.lr_scheduler.LRScheduler``; with a warm-up, a ``SequentialLR``, or for
-        ``"reduce_on_plateau"`` a subclass of torch's ``ReduceLROnPlateau``.
+        A ``torch.optim.lr_scheduler.LRScheduler``; with a warm-up, of a subclass of torch's
+        ``SequentialLR``, and for ``"reduce_on_plateau"`` of one of ``ReduceLROnPlateau``.
 
     Raises:
         UnknownScheduleError: no schedule is called that.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
@@ -51,6 +52,30 @@ def line(steps: int, start: float | None) -> dict[str, Any]:
     return {"start_factor": first, "end_factor": 1.0, "total_iters": steps}
 
 
+class AfterWarmup(SequentialLR):
+    """torch's SequentialLR, of which the second schedule finds the full rate when it begins.
+
+    Those that go on from the rate of the step before would otherwise begin below it.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int]
+    ) -> None:
+        """Begin with the first, which is the warm-up."""
+        super().__init__(optimizer, schedulers, milestones)
+        self.warmup_steps = milestones[0]
+
+    def step(self) -> None:
+        """Make a step of the warm-up, or of what comes after it."""
+        if self.last_epoch + 1 == self.warmup_steps:
+            for group in self.optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(group["initial_lr"])
+                else:
+                    group["lr"] = group["initial_lr"]
+        super().step()
+
+
 def with_warmup(
     make: Callable[..., Any],
     optimizer: Optimizer,
@@ -76,7 +101,7 @@ def with_warmup(
     schedule = make(optimizer, **arguments)
     schedules, milestones = _sequence(schedule)
     begins = [steps, *(steps + milestone for milestone in milestones)]
-    return SequentialLR(optimizer, [LinearLR(optimizer, **line(steps, start)), *schedules], begins)
+    return AfterWarmup(optimizer, [LinearLR(optimizer, **line(steps, start)), *schedules], begins)
 
 
 def _sequence(schedule: Any) -> tuple[list[Any], list[int]]:

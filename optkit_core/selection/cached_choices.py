@@ -7,13 +7,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import attrs
+from torch import Tensor
 
 from optkit_core.declaration.buffer_conditions import names_for
+from optkit_core.declaration.tensor_types import is_plain
 from optkit_core.selection import requests
 from optkit_core.selection.collect_offers import offers_of
 from optkit_core.selection.offer import Algorithm
 from optkit_core.selection.requests import Request, RequestKey
 from optkit_core.selection.select_implementation import Choice, select
+from optkit_core.shards.placements import has_plain_part
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 
 
@@ -62,10 +65,17 @@ class Chooser:
         request = self.request_of(group)
         if request.is_explicit:  # what `auto` takes is seen in the first step
             names_of = names_for(getattr(self._algorithm, "buffers", {}), group)
-            keys = (bucket_key_of(group, p, buffers=names_of(p)) for p in group["params"])
+            keys = (
+                bucket_key_of(group, p, is_native=self._is_plain(group, p), buffers=names_of(p))
+                for p in group["params"]
+            )
             for key in dict.fromkeys(keys):
                 if key.device.type != "meta":
                     select(request, key, offers_of(self._algorithm), self._algorithm, h)
+
+    def _is_plain(self, group: Mapping[str, Any], p: Tensor) -> bool:
+        """Return whether a parameter is a plain tensor, or steps by the one that is its part."""
+        return is_plain(p) or (self._algorithm.steps_parts() and has_plain_part(group, p))
 
     def choose(
         self, group: Mapping[str, Any], key: BucketKey, h: SimpleNamespace | None = None

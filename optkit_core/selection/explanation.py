@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -11,12 +12,14 @@ from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import Request
 from optkit_core.selection.select_implementation import Choice
+from optkit_core.shards.local_parts import LocalParts
+from optkit_core.shards.placements import local_size, placement_of
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.group_values import GroupOwner, GroupValues
 from optkit_core.step.sort_into_buckets import gather
 
-COLUMNS = ("group", "device", "dtype", "layout", "tensors", "elements", "runs", "why")
+FACTS = ("device", "dtype", "layout", "tensors", "elements")
 
 
 class BucketExplanation(NamedTuple):
@@ -34,6 +37,9 @@ class BucketExplanation(NamedTuple):
         reason: why it was chosen.
         rejected: for every other implementation why not.
         algorithm: the name of the class, in an explanation of several algorithms.
+        placements: how DTensors among the parameters are placed, each way once; empty where
+            there are none.
+        local_elements: how many of the elements this rank has.
     """
 
     groups: tuple[int, ...]
@@ -46,6 +52,8 @@ class BucketExplanation(NamedTuple):
     reason: str
     rejected: Mapping[str, str]
     algorithm: str = ""
+    placements: tuple[str, ...] = ()
+    local_elements: int = 0
 
     @property
     def group(self) -> int:
@@ -69,7 +77,9 @@ class Explanation(NamedTuple):
     reader: str = ""
 
     def __str__(self) -> str:
-        rows = [_titles(self.buckets), *(_cells(bucket) for bucket in self.buckets)]
+        columns = _columns(self.buckets)
+        cells = [[str(cell(bucket)) for cell in columns.values()] for bucket in self.buckets]
+        rows = [list(columns), *cells]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -99,18 +109,25 @@ class ExplainedOptimizer(GroupOwner, Protocol):
     ) -> Choice:
         """Return what runs the buckets of a key."""
 
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return whether each rank can step by itself what it holds of a DTensor."""
+
 
 def explain(optimizer: ExplainedOptimizer) -> Explanation:
     """Explain what runs each bucket of an optimizer as it is now.
 
     Parameters without a gradient are counted where they would be if they had a dense one.
     """
-    values = GroupValues(optimizer)
+    values, parts = GroupValues(optimizer), LocalParts()
+    if optimizer.steps_parts():
+        parts.note(optimizer.param_groups)
     buckets = gather(
         optimizer.param_groups,
         values,
         only_with_gradient=False,
         algorithm=type(optimizer),
+        counts_as_plain=parts.take,
     )
     choices = [_choice(optimizer, bucket) for bucket in buckets]
     return Explanation(
@@ -164,6 +181,8 @@ def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
         choice.name,
         choice.reason,
         dict(choice.rejected),
+        placements=tuple(dict.fromkeys(filter(None, map(placement_of, bucket.params)))),
+        local_elements=sum(map(local_size, bucket.params)),
     )
 
 
@@ -192,12 +211,13 @@ def _ranges(groups: Sequence[int]) -> str:
     return ", ".join("-".join(map(str, ends)) for ends in spans)
 
 
-def _cells(bucket: BucketExplanation) -> tuple[str, ...]:
-    groups, *facts, reason, _, algorithm = bucket
-    first = (_ranges(groups), algorithm) if algorithm else (_ranges(groups),)
-    return (*first, *(str(fact) for fact in facts), reason)
-
-
-def _titles(buckets: Sequence[BucketExplanation]) -> tuple[str, ...]:
-    of_several = any(bucket.algorithm for bucket in buckets)
-    return (COLUMNS[0], "algorithm", *COLUMNS[1:]) if of_several else COLUMNS
+def _columns(buckets: Sequence[BucketExplanation]) -> dict[str, Callable[[Any], object]]:
+    """Return what gives each column of a table, by its title."""
+    columns: dict[str, Callable[[Any], object]] = {"group": lambda b: _ranges(b.groups)}
+    if any(bucket.algorithm for bucket in buckets):
+        columns["algorithm"] = lambda b: b.algorithm
+    columns.update((name, attrgetter(name)) for name in FACTS)
+    if any(bucket.placements for bucket in buckets):
+        columns["on this rank"] = lambda b: b.local_elements
+        columns["placements"] = lambda b: " and ".join(b.placements)
+    return columns | {"runs": attrgetter("implementation"), "why": attrgetter("reason")}

@@ -94,6 +94,11 @@ class Bucket:
         return (*self.names, STEP) if self.counts_steps else self.names
 
     @property
+    def dicts(self) -> list[dict[str, Any]]:
+        """The dicts of the optimizer's state, in which anybody may put something else."""
+        return [getattr(state, "whole", state) for state in self.states]
+
+    @property
     def counters(self) -> list[Tensor]:
         """The step counters, one for each parameter; none where steps aren't counted."""
         return [state[STEP] for state in self.states] if self.counts_steps else []

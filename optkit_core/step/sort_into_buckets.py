@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, Protocol
 
@@ -32,6 +32,7 @@ def gather(
     is_compiled: bool = False,
     only_with_gradient: bool = True,
     algorithm: type[SteppedAlgorithm] | None = None,
+    counts_as_plain: Callable[[Tensor, Tensor | None], bool] = lambda *_: False,
 ) -> list[Bucket]:
     """Sort parameters into buckets, as yet without state.
 
@@ -44,6 +45,8 @@ def gather(
             are where they would be with a dense one.
         algorithm: its class, which says in which options parameters of one bucket must agree,
             and which buffers they have. Default: None, in none, and no buffers.
+        counts_as_plain: tells whether a parameter of a subclass, with its gradient, steps like
+            plain tensors do, and with them. Default: None does.
 
     Returns:
         The buckets, in the order in which their first parameter comes.
@@ -62,7 +65,8 @@ def gather(
                 continue
             layout = p.layout if g is None else g.layout
             # Subclasses of different types may compute differently, and don't step together.
-            types = () if _is_native(p, g) else (type(p), type(g))
+            is_plain = _is_native(p, g) or counts_as_plain(p, g)
+            types = () if is_plain else (type(p), type(g))
             names = names_of(p)
             key = (p.device, p.dtype, layout, types, agreed, names)
             bucket = buckets.get(key)

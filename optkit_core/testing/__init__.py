@@ -8,6 +8,7 @@ In a plugin's own tests, one line proves an algorithm::
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from optkit_core.testing.check_report import CheckReport
 from optkit_core.testing.failures import NotApplicableError
 from optkit_core.testing.make_subject import subject_of
 from optkit_core.testing.parametrized_test import conformance
-from optkit_core.testing.requirements import REQUIREMENTS
+from optkit_core.testing.requirements import chosen
+from optkit_core.testing.subject import Reference
 
 __all__ = ["TOLERANCES", "CheckReport", "assert_agree", "check", "conformance"]
 
@@ -30,6 +32,9 @@ def check(
     device: str | torch.device = "cpu",
     constant: Iterable[str] = (),
     min_dim: int = 0,
+    reference: Reference | None = None,
+    golden: str | Path | None = None,
+    only: Iterable[str] = (),
     **options: Any,
 ) -> CheckReport:
     """Check an algorithm: its steps, its implementations, its copies and checkpoints.
@@ -47,6 +52,9 @@ def check(
         constant: names of buffers that needn't change with these options.
         min_dim: the fewest dimensions of a parameter, 2 for a body that can't do with fewer
             (default 0). What the algorithm declares as ``parameter_dims`` is heeded anyway.
+        reference: what every step is compared with, as for `conformance`. None (default): nothing.
+        golden: the file that pins where steps lead, as for `conformance`. None (default): nothing.
+        only: ids of the requirements to check; none (default) for all of them.
         **options: hyperparameters to check it with.
 
     Returns:
@@ -54,22 +62,31 @@ def check(
 
     Raises:
         AssertionError: saying what doesn't hold, and in which implementation.
-        ValueError: there is no such buffer, no tolerance for the dtype, or the algorithm is none
-            of optkit's; or what the constructor raises for the options.
+        ValueError: there is no such buffer, no such requirement, or no tolerance for the dtype,
+            or the algorithm is no optimizer class; or what the constructor raises for the options.
 
-    >>> print(check("adamax", lr=0.1))  # doctest: +ELLIPSIS
+    >>> print(check("adamax", lr=0.1, only=["agreement", "modes"]))
     Adamax, float32 on cpu, lr=0.1
     ran: forloop, foreach, fused
-    holds: what has a gradient moves, and nothing else does
     holds: implementations agree
-    ...
+    left out: eval() and train() undo each other: it has no modes
     """
+    requirements = chosen(only)
     cls = get(algorithm) if isinstance(algorithm, str) else algorithm
     where = torch.device(device)
-    subject = subject_of(cls, dtype, where, options, constant=frozenset(constant), min_dim=min_dim)
+    subject = subject_of(
+        cls,
+        dtype,
+        where,
+        options,
+        constant=frozenset(constant),
+        min_dim=min_dim,
+        reference=reference,
+        golden=None if golden is None else Path(golden),
+    )
     held: list[str] = []
     left_out: dict[str, str] = {}
-    for requirement in REQUIREMENTS:
+    for requirement in requirements:
         try:
             requirement.require(subject)
             held.append(requirement.title)

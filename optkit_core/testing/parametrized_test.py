@@ -26,6 +26,7 @@ def conformance(
     min_dim: int = 0,
     reference: Reference | None = None,
     golden: str | Path | None = None,
+    only: Iterable[str] = (),
     **options: Any,
 ) -> Callable[..., None]:
     """Return a test function that checks an algorithm, parametrized with all checks.
@@ -45,6 +46,7 @@ def conformance(
             that returns the new ``p``. None (default): nothing.
         golden: a JSON file with the trajectory to which steps must lead; a relative path starts
             at the test file. ``pytest --optkit-write-golden`` writes it. None (default): nothing.
+        only: ids of the requirements to check; none (default) for all of them.
         **options: hyperparameters to check it with.
 
     Returns:
@@ -52,6 +54,7 @@ def conformance(
 
     Raises:
         UnknownAlgorithmError: no algorithm is called that.
+        UnknownRequirementError: nor is a requirement.
 
     >>> test_lion = conformance("lion", lr=1e-3)
     >>> [mark.name for mark in test_lion.pytestmark]
@@ -62,6 +65,7 @@ def conformance(
 
     from optkit_core.testing.kit.run_check import Check, checks_of
     from optkit_core.testing.kit.variants import DTYPES, variants_of
+    from optkit_core.testing.requirements import chosen
 
     cls = get(algorithm) if isinstance(algorithm, str) else algorithm
     name = algorithm if isinstance(algorithm, str) else cls.__name__
@@ -73,7 +77,9 @@ def conformance(
     }
     variants = variants_of(name, cls, tuple(dtypes or DTYPES), device, options, **further)
 
-    @pytest.mark.parametrize("check", list(checks_of(variants)), ids=lambda check: check.id)
+    @pytest.mark.parametrize(
+        "check", list(checks_of(variants, chosen(only))), ids=lambda check: check.id
+    )
     def test_conformance(check: Check, request: pytest.FixtureRequest) -> None:
         check.run(request.config, request.node.user_properties)
 

@@ -5,6 +5,9 @@ Simple ones come first: `check` ends at the first failure, and a wrong step has 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from optkit_core.errors import UnknownRequirementError, did_you_mean
 from optkit_core.testing import (
     capability_claims,
     closure_calls,
@@ -238,3 +241,23 @@ TRAJECTORIES: tuple[Requirement, ...] = (
 
 REQUIREMENTS: tuple[Requirement, ...] = (*STEPS, *STATE, *INTEGRATION, *TRAJECTORIES)
 """What is required; each id is there once."""
+
+
+def chosen(only: Iterable[str]) -> Sequence[Requirement]:
+    """Return the requirements of some ids in the order of the table, and all for none.
+
+    Args:
+        only: ids.
+
+    Raises:
+        UnknownRequirementError: there is no such id.
+
+    >>> [requirement.title for requirement in chosen(["maximize"])]
+    ['maximize turns the gradients']
+    """
+    ids, known = set(only), [requirement.id for requirement in REQUIREMENTS]
+    for unknown in sorted(ids.difference(known)):
+        raise UnknownRequirementError(
+            f"no requirement is called {unknown!r}.{did_you_mean(unknown, known)}"
+        )
+    return [requirement for requirement in REQUIREMENTS if requirement.id in ids or not ids]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.declaration.buffers import Buffer
 from optkit_core.errors import GradientError, HyperparameterError, ImplementationError
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
+from optkit_core.testing.declared_facts import DeclaredFacts
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.problems import SHAPES, GuardedParameters, gradient
 
@@ -28,7 +28,7 @@ REFERENCE = "forloop"
 
 
 @attrs.define(eq=False, slots=False)
-class Subject:
+class Subject(DeclaredFacts):
     """An algorithm, what it is checked with, and on what.
 
     Args:
@@ -68,44 +68,6 @@ class Subject:
         """
         if what not in self.notes:
             self.notes.append(what)
-
-    @property
-    def has_body(self) -> bool:
-        """Whether it is an update body that the framework steps."""
-        return bool(self.algorithm.has_body)
-
-    @property
-    def takes_dense(self) -> bool:
-        """Whether gradients may be dense."""
-        return getattr(self.algorithm, "takes_dense", True)
-
-    @property
-    def requires_closure(self) -> bool:
-        """Whether a step can't do without a closure."""
-        return bool(self.algorithm.requires_closure)
-
-    @property
-    def counts_steps(self) -> bool:
-        """Whether the state has a counter."""
-        return bool(self.algorithm.counts_steps)
-
-    @property
-    def buffers(self) -> Mapping[str, Buffer]:
-        """The declared buffers."""
-        declared: Mapping[str, Buffer] = self.algorithm.buffers
-        return declared
-
-    @property
-    def state_buffers(self) -> Mapping[str, Buffer]:
-        """The declared buffers, and the counter of steps."""
-        declared: Mapping[str, Buffer] = self.algorithm.state_buffers
-        return declared
-
-    @property
-    def own_tolerances(self) -> Mapping[torch.dtype, float]:
-        """How far the algorithm says that implementations may differ."""
-        declared: Mapping[torch.dtype, float] = self.algorithm.tolerances
-        return declared
 
     def takes_dims(self, dim: int) -> bool:
         """Return whether a parameter may have a number of dimensions.
@@ -206,8 +168,8 @@ class Subject:
     @property
     def _fewest_dims(self) -> int:
         fewest = max(1, self.min_dim)
-        allowed: Collection[int] = self.algorithm.parameter_dims or ()
-        return min([dim for dim in allowed if dim >= fewest] or [fewest])
+        dims: list[int] = [d for d in self.algorithm.parameter_dims or () if d >= fewest]
+        return min(dims or [fewest])
 
     def parameters(self) -> GuardedParameters:
         """Return new parameters, in memory that is watched."""

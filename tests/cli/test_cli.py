@@ -93,10 +93,10 @@ def test_list_of_a_class_of_torch_has_question_marks(capsys, registered):
 def test_list_goes_on_where_an_algorithm_is_broken(capsys, monkeypatch, options):
     describe = optkit.describe
 
-    def broken(name):
+    def broken(name, **options):
         if name == "adamax":
             raise ImportError("no module 'moments'")
-        return describe(name)
+        return describe(name, **options)
 
     monkeypatch.setattr(optkit, "describe", broken)
     assert main(["list", *options]) == 0
@@ -194,7 +194,7 @@ def test_misspelled_commands_and_options(capsys, words, parts):
 
 
 def test_an_interrupted_command_says_so_in_one_line(capsys, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(optkit, "available", interrupted)
@@ -203,7 +203,7 @@ def test_an_interrupted_command_says_so_in_one_line(capsys, monkeypatch):
 
 
 def test_an_error_of_our_own_keeps_its_traceback(monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(optkit, "available", broken)
@@ -212,7 +212,7 @@ def test_an_error_of_our_own_keeps_its_traceback(monkeypatch):
 
 
 def test_a_warning_becomes_a_line(capsys, monkeypatch):
-    def warned(*_):
+    def warned(*_, **__):
         warnings.warn("plugin 'x' was\nleft out", UserWarning, stacklevel=1)
         return ["adagrad"]
 

@@ -118,7 +118,7 @@ def test_another_directory(here: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("-lion", ["'-lion'"]),
         ("lion-", ["'lion-'"]),
         ("lion--cub", ["Did you mean 'lion-cub'?"]),
-        ("x" * (LONGEST + 1), ["40 characters at most"]),
+        ("x" * (LONGEST + 1), ["30 characters at most"]),
         ("class", ["'class' is a keyword"]),
         ("none", ["'none' is a keyword"]),
         ("adagrad", ["'adagrad' is taken", "optkit show adagrad"]),

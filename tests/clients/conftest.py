@@ -18,8 +18,9 @@ def run_client(
 ) -> Callable[..., str]:
     """Return what runs an example with some words, and returns what it printed."""
 
+    monkeypatch.syspath_prepend(EXAMPLES)
+
     def run(name: str, *words: object) -> str:
-        monkeypatch.syspath_prepend(EXAMPLES)
         monkeypatch.setattr(sys, "argv", [str(EXAMPLES / name), *map(str, words)])
         runpy.run_path(str(EXAMPLES / name), run_name="__main__")
         return capsys.readouterr().out

@@ -87,25 +87,25 @@ def test_a_class_gets_trainers_two_groups(tmp_path: Path) -> None:
 
 def test_a_class_takes_groups_by_rule_in_place_of_trainers(tmp_path: Path) -> None:
     network = model()
-    by_rule = optkit.groups(
-        network,
-        [{"module": "norm", "weight_decay": 0.0}, {"match": "*", "lr_scale": 0.5}],
-        lr=0.01,
-    )
-    job = trainer(
-        network, tmp_path, optimizer_cls_and_kwargs=(optkit.AdamW, {"params": by_rule, "lr": 0.01})
-    )
-    job.train()
-    own = job.optimizer.optimizer
-    assert [group["param_names"][0] for group in own.param_groups] == [
-        "norm.weight",
-        "inner.weight",
+    rules = [
+        {"module": "norm", "weight_decay": 0.0},
+        {"match": "outer.*", "lr_scale": 0.5},
     ]
-    assert [group["initial_lr"] for group in own.param_groups] == [0.01, 0.005]
+    by_rule = optkit.groups(network, rules, default={"lr": 0.01})
+    given = (optkit.AdamW, {"params": by_rule})
+    job = trainer(network, tmp_path, optimizer_cls_and_kwargs=given)
+    job.train()
+    groups = job.optimizer.optimizer.param_groups
+    assert [group["param_names"][0] for group in groups] == [
+        "inner.weight",
+        "norm.weight",
+        "outer.weight",
+    ]
+    assert [group["initial_lr"] for group in groups] == [0.01, 0.01, 0.005]
 
 
 def test_a_factory_is_called_with_the_model(tmp_path: Path) -> None:
-    config = {"optimizer": {"name": "lion", "lr": 1e-4, "groups": [{"match": "*"}]}}
+    config = {"optimizer": {"name": "lion", "lr": 1e-4}}
     job = trainer(
         model(),
         tmp_path,

@@ -119,12 +119,12 @@ WRONG: list[tuple[Any, str]] = [
     ({"optimizer": {"amsgrad": 1}}, "optimizer.amsgrad must be true or false, got 1."),
     ({"optimizer": {"learning_rate": 1}}, "Did you mean 'lr'? It takes lr, betas"),
     ({"optimizer": {"grups": []}}, "optimizer.grups isn't known to adamw. Did you mean 'groups'"),
-    ({"optimizer": {"foreach": True, "fused": True}}, "optimizer is refused: `fused` and `foreach`"),
+    ({"optimizer": {"foreach": True, "fused": True}}, "is refused: `fused` and `foreach`"),
     ({"optimizer": {"groups": {"match": "*"}}}, "optimizer.groups must be a list of tables"),
     ({"optimizer": {"groups": ["*.bias"]}}, "optimizer.groups[0] must be a table, got '*.bias'."),
     ({"optimizer": {"groups": [{"lr": 1}]}}, "optimizer.groups[0] is refused: it claims no"),
-    ({"optimizer": {"groups": [{"match": "*", "wd": 1}]}}, "groups[0].wd isn't known to adamw. Did "),
-    ({"optimizer": {"groups": [{"match": 1, "lr": 1}]}}, "optimizer.groups[0].match must be a text"),
+    ({"optimizer": {"groups": [{"match": "*", "wd": 1}]}}, "groups[0].wd isn't known to adamw. "),
+    ({"optimizer": {"groups": [{"match": 1, "lr": 1}]}}, "groups[0].match must be a text"),
     ({"optimizer": {"groups": [{"mtch": "*", "lr": 1}]}}, "Did you mean 'match'?"),
     ({"optimizer": {"groups": [{"match": "*", "algorithm": "moun"}]}}, "groups[0].algorithm is"),
     (
@@ -168,7 +168,7 @@ WRONG: list[tuple[Any, str]] = [
     ),
     ({"averaging": {"name": "emma"}}, "averaging.name is refused: no averaging is called 'emma'."),
     ({"averaging": {"name": "ema", "decay": 2}}, "averaging.decay must be in [0, 1], got 2."),
-    ({"averaging": {"name": "ema", "every": 0}}, "averaging.every must be a whole number of at least"),
+    ({"averaging": {"name": "ema", "every": 0}}, "averaging.every must be a whole number"),
     ({"clipping": {}}, "clipping has neither 'norm' nor 'value'; it takes one of them."),
     ({"clipping": {"norm": 1, "value": 1}}, "clipping has both 'norm' and 'value'"),
     ({"clipping": {"norm": -1}}, "clipping.norm must be in [0, inf] or None, got -1."),
@@ -176,19 +176,19 @@ WRONG: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
+def named(config: Any) -> Any:
+    """Return a configuration whose optimizer has a name, but for those about that."""
+    optimizer = config.get("optimizer", {"name": "adamw"})
+    if not config or optimizer in ({}, None) or not isinstance(optimizer, dict):
+        return config
+    if "optimiser" in config:
+        return config
+    return {**config, "optimizer": {"name": "adamw", **optimizer}}
+
+
 @pytest.mark.parametrize(("config", "words"), WRONG, ids=lambda value: str(value)[:60])
 def test_a_wrong_configuration_is_refused_as_a_whole(config: Any, words: str) -> None:
-    optimizer = config.get("optimizer", {})
-    known = (
-        {"name": "adamw"}
-        if isinstance(optimizer, dict) and optimizer and words[:9] != "optimiser"
-        else {}
-    )
-    if "optimizer" not in config and config:
-        config = {"optimizer": {"name": "adamw"}, **config}
-    elif known:
-        config = {**config, "optimizer": {**known, **optimizer}}
-    error = outcome(config)
+    error = outcome(named(config))
     assert error is not None and words in str(error)
     assert all(fault.line is None for fault in error.faults)
 

@@ -109,13 +109,12 @@ LINES = {"toml": (TOML, 6, 11, 17, 20), "yaml": (YAML, 6, 9, 12, 13), "json": (J
 def test_all_mistakes_are_told_with_their_lines(tmp_path: Path, suffix: str) -> None:
     text, *lines = LINES[suffix]
     path = path_of(tmp_path, suffix, text)
-    paths = ("betas[1]", "groups[0].note", "groups[1].lr", "")
+    below = ("betas[1]", "groups[0].note", "groups[1].lr")
+    paths = (*(f"optimizer.{path}" for path in below), "clipping.norm")
     with pytest.raises(ConfigFileError) as raised:
         optkit.from_config(path, nn.Linear(2, 1))
     found = {fault.path: fault.line for fault in raised.value.faults}
-    wanted = {
-        f"optimizer.{name}" if name else "clipping.norm": line for name, line in zip(paths, lines)
-    }
+    wanted = dict(zip(paths, lines, strict=True))
     if suffix == "toml":  # a text of several lines is known to be there at its end
         wanted["optimizer.groups[0].note"] = 14
     assert found == wanted
@@ -141,7 +140,7 @@ ALIASES = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         ("json", "null", "must be a table"),
         ("toml", "a = 1\na = 2", ":2: isn't TOML: Cannot overwrite"),
         ("yaml", "b: 1\na: 1\na: 2", ":3: the key 'a' stands twice"),
-        ("json", '{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ("json", '{"a": 1, "a": 2}', ":1: the key 'a' stands twice"),
         ("toml", "a = 1\nb = ", ":2: isn't TOML"),
         ("yaml", "a: [1\nb: }", ":2: isn't YAML"),
         ("json", '{"a":\n 1,,}', ":2: isn't JSON"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,9 +128,8 @@ def test_a_scaler_unscales_before_the_clipping_and_steps() -> None:
 @pytest.mark.parametrize("clipping", [True, False])
 def test_a_step_that_a_scaler_skips_advances_nothing(clipping: bool) -> None:
     model = new_model()
-    setup = optkit.from_config(
-        {k: v for k, v in CONFIG.items() if clipping or k != "clipping"}, model
-    )
+    config = {key: value for key, value in CONFIG.items() if clipping or key != "clipping"}
+    setup = optkit.from_config(config, model)
     scaler, before = Scaler(), parameters(model)
     scaler.scale(backward(model, 0))
     for p in model.parameters():
@@ -192,15 +190,6 @@ def test_a_plateau_is_told_the_metric() -> None:
     assert setup.schedule.get_last_lr() == [0.25]
 
 
-def through_a_file(state: Any, folder: Path, how: str) -> Any:
-    if how == "torch.save":
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        buffer.seek(0)
-        return torch.load(buffer, weights_only=True)
-    return copy.deepcopy(state)
-
-
 SCHEDULES: dict[str, dict[str, Any]] = {
     "chained": {"schedules": [{"name": "exponential", "gamma": 0.9}, {"name": "linear"}]},
     "constant": {},
@@ -223,9 +212,8 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 
 def test_every_schedule_that_a_file_can_say_is_here() -> None:
-    assert [*SCHEDULES, "lambda", "multiplicative"].sort() == optkit.available(
-        kind="schedule"
-    ).sort()
+    with_functions = {"lambda", "multiplicative"}
+    assert {*SCHEDULES, *with_functions} >= {*optkit.available("optkit:*", kind="schedule")}
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -251,12 +239,26 @@ def require_same_after_resuming(config: Any, folder: Path) -> None:
     run(before, first, range(5))
     file = folder / "run.pt"
     torch.save({"model": first.state_dict(), "setup": before.state_dict()}, file)
-    second = TinyTransformer()
-    after = optkit.from_config(config, second)
-    saved = torch.load(file, weights_only=True)
-    second.load_state_dict(saved["model"])
-    after.load_state_dict(saved["setup"])
-    run(after, second, range(5, 9))
+    optkit.save(before, folder / "setup.safetensors")
+    for how in ("torch.save", "optkit.save"):
+        second = TinyTransformer()
+        after = optkit.from_config(config, second)
+        saved = torch.load(file, weights_only=True)
+        second.load_state_dict(saved["model"])
+        if how == "torch.save":
+            after.load_state_dict(saved["setup"])
+        else:
+            optkit.load(after, folder / "setup.safetensors")
+        run(after, second, range(5, 9))
+        require_same(after, second, uninterrupted, whole)
+
+
+def require_same(
+    after: optkit.TrainingSetup,
+    second: nn.Module,
+    uninterrupted: optkit.TrainingSetup,
+    whole: nn.Module,
+) -> None:
     assert (after.steps, after.epochs) == (uninterrupted.steps, uninterrupted.epochs) == (9, 3)
     assert torch.equal(parameters(second), parameters(whole))
     if after.averaging is not None:
@@ -355,3 +357,16 @@ def test_it_says_what_it_consists_of() -> None:
     assert setup.config() == CONFIG
     setup.config()["optimizer"]["lr"] = 3
     assert setup.config() == CONFIG
+
+
+def test_a_file_of_a_setup_is_loaded_whole(tmp_path: Path) -> None:
+    path = tmp_path / "setup.safetensors"
+    setup = optkit.from_config(CONFIG, new_model())
+    optkit.save(setup, path)
+    with pytest.raises(CheckpointError, match="loaded whole"):
+        optkit.load(setup, path, strict=False)
+    with pytest.raises(CheckpointError):
+        optkit.load(setup.optimizer, path)
+    optkit.save(setup.optimizer, path)
+    with pytest.raises(CheckpointError, match="schedule: not in what was saved"):
+        optkit.load(setup, path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from checked import STEPS
 from reducing import COLUMNS, EMPTY, LARGEST, ROWS, SHAPES, WHOLE, Call, Shaped, reducing
 from torch import Tensor
 
@@ -92,7 +93,7 @@ def test_buffers_of_rows_columns_matrices_and_tensors(name: str) -> None:
 
 
 def test_the_conformance_check_covers_them() -> None:
-    report = testing.check(Shaped, min_dim=2)
+    report = testing.check(Shaped, min_dim=2, only=STEPS)
     assert report.implementations == ("forloop", "foreach", "fused")
 
 
@@ -213,7 +214,7 @@ def test_an_elementwise_class_must_not_reduce() -> None:
             Wrong([p], implementation=implementation).step()
     assert torch.equal(p, torch.ones(3))
     with pytest.raises(AssertionError, match=r"derive it from .*Layerwise"):
-        testing.check(Wrong)
+        testing.check(Wrong, only=STEPS)
 
 
 @pytest.mark.slow

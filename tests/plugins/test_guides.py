@@ -1,4 +1,4 @@
-"""The guides for authors, from nothing to a plugin: every command and program works in its order."""
+"""The guide for authors, from nothing to a plugin: its commands and programs work in their order."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def new_project(folder: Path, name: str, base: str = "elementwise") -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", BASES[1:])  # the first one is that of the guide
 def test_the_two_commands_of_its_readme_install_it_and_pass(
     base: str, tmp_path: Path, environment: PluginEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,9 +71,9 @@ def test_its_tests_fail_once_it_does_nothing_or_uses_a_former_name(
     module.write_text(body.replace(STEP, "p = p - h.lr * s.mean.sign()"))
     environment.sh("python -m pip install -e .", project)
     with pytest.raises(AssertionError, match=r"1 failed"):
-        environment.sh("python -m pytest -x", project)
+        environment.sh("python -m pytest -x -k float32", project)
     module.write_text(f"from optkit_core import Kind\n{body.replace(FUTURE, '')}")
-    with pytest.raises(AssertionError, match="optkit_core.Kind is called BucketKey now"):
+    with pytest.raises(AssertionError, match=r"optkit_core\.Kind is called BucketKey now"):
         environment.sh("python -m pytest -x", project)
 
 

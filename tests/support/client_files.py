@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 
 
@@ -28,6 +29,8 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple):
         same_length = isinstance(other, type(one)) and len(one) == len(other)
         return same_length and all(map(equal, one, other))
+    if isinstance(one, numpy.ndarray):
+        return numpy.array_equal(one, other)
     return bool(one == other)
 
 

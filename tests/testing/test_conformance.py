@@ -8,8 +8,9 @@ from typing import Any
 import faults
 import pytest
 import torch
-from algorithms import ALGORITHMS, ELEMENTWISE, NAMES, TORCH, declared
+from algorithms import ALGORITHMS, TORCH, declared
 from bodies import Branching, Mixed, Timed
+from checked import STATE, STEPS
 from kinds import Columns, Factored, Half, Product
 from thirdparty import Descent, Whole
 
@@ -17,28 +18,18 @@ import optkit_core
 from optkit_core import Offer, testing
 from optkit_core.implementations import FORLOOP
 
-CHANGING = {"t0": 0.0}
-"""Options with which every buffer changes in a few steps."""
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", testing.TOLERANCES, ids=str)
 @pytest.mark.parametrize("name", TORCH)
 def test_the_shipped_algorithms_hold(name: str, dtype: torch.dtype) -> None:
-    options = declared(name, weight_decay=0.1, eps=1e-3, **CHANGING)
-    report = testing.check(name, dtype=dtype, **options)
+    options = declared(name, weight_decay=0.1, eps=1e-3)
+    report = testing.check(name, dtype=dtype, only=(*STEPS, *STATE), **options)
     assert set(report.implementations) == {"forloop", "foreach", "fused"}
     # Adagrad takes sparse gradients too, but not with a weight decay.
     takes_sparse = ALGORITHMS[name].update_sparse is not None and name != "adagrad"
     sparse = set() if takes_sparse else {"implementations agree on sparse gradients"}
     assert set(report.left_out) == {"eval() and train() undo each other", *sparse}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_they_hold_as_they_are(name: str) -> None:
-    report = testing.check(name, **declared(name, **CHANGING))
-    assert report.refused == {}
-    assert len(report.implementations) == (3 if name in ELEMENTWISE else 4)
 
 
 @pytest.mark.slow
@@ -48,7 +39,7 @@ def test_they_hold_as_they_are(name: str) -> None:
     ids=str,
 )
 def test_lbfgs_holds(dtype: torch.dtype, search: str | None) -> None:
-    report = testing.check("lbfgs", dtype=dtype, line_search_fn=search)
+    report = testing.check("lbfgs", dtype=dtype, line_search_fn=search, only=(*STEPS, *STATE))
     assert set(report.implementations) == {"forloop", "flat", "foreach", "fused"}
 
 
@@ -56,20 +47,20 @@ def test_lbfgs_holds(dtype: torch.dtype, search: str | None) -> None:
 @pytest.mark.parametrize("algorithm", [Branching, Mixed, Timed, Product], ids=lambda c: c.__name__)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str)
 def test_others_hold(algorithm: Any, dtype: torch.dtype) -> None:
-    testing.check(algorithm, dtype=dtype)
+    testing.check(algorithm, dtype=dtype, only=(*STEPS, *STATE))
 
 
 @pytest.mark.slow
 def test_every_kind_of_buffer_holds() -> None:
-    testing.check(Half, dtype=torch.bfloat16)
-    testing.check(Columns)
-    report = testing.check(Factored, min_dim=2)
+    testing.check(Half, dtype=torch.bfloat16, only=(*STEPS, *STATE))
+    testing.check(Columns, only=(*STEPS, *STATE))
+    report = testing.check(Factored, min_dim=2, only=(*STEPS, *STATE))
     assert report.implementations == ("forloop", "foreach")
     assert "'row' is of another shape" in report.refused["fused"]
 
 
 def test_a_step_of_its_own_is_checked_as_far_as_that_goes() -> None:
-    report = testing.check(Whole, lr=0.2)
+    report = testing.check(Whole, lr=0.2, only=(*STEPS, *STATE))
     assert report.implementations == ("its own",)
     assert report.left_out["implementations agree"] == "only its own runs here"
     assert report.left_out["maximize turns the gradients"] == "Whole takes no 'maximize'"
@@ -113,35 +104,40 @@ def test_a_faulty_implementation_is_caught_by_name(offer: Any, fault: str) -> No
     prepare, words = faults.IMPLEMENTATIONS[fault]
     offer(prepare)
     with pytest.raises(AssertionError, match=rf"(?s)vendor-x.*{words}"):
-        testing.check(faults.Momentum)
+        testing.check(faults.Momentum, only=STEPS)
 
 
 @pytest.mark.slow
 def test_float64_that_passes_through_float32_is_caught(offer: Any) -> None:
     offer(faults.through(torch.float32))
-    testing.check(faults.Momentum)
+    testing.check(faults.Momentum, only=STEPS)
     with pytest.raises(AssertionError, match="vendor-x differs from forloop"):
-        testing.check(faults.Momentum, torch.float64)
+        testing.check(faults.Momentum, torch.float64, only=STEPS)
 
 
 def test_a_plugins_implementation_of_a_shipped_algorithm_is_checked(offer: Any) -> None:
     offer(faults.doing_nothing)
     with pytest.raises(AssertionError, match=r"vendor-x: parameters .* don't move"):
-        testing.check("adamax")
+        testing.check("adamax", only=STEPS)
 
 
 @pytest.mark.slow
 def test_sparse_gradients_are_checked_where_there_are_some(offer: Any) -> None:
     offer(faults.doubling_sparse_gradients)
     with pytest.raises(AssertionError, match=r"sparse gradients': vendor-x differs from forloop"):
-        testing.check("adagrad")
-    testing.check("adamax")
+        testing.check("adagrad", only=STEPS)
+    testing.check("adamax", only=STEPS)
 
 
 @pytest.mark.slow
 def test_one_that_is_right_is_listed(offer: Any) -> None:
     offer(FORLOOP.make_launcher)
-    assert testing.check("adamax").implementations == ("forloop", "foreach", "fused", "vendor-x")
+    assert testing.check("adamax", only=STEPS).implementations == (
+        "forloop",
+        "foreach",
+        "fused",
+        "vendor-x",
+    )
 
 
 def late(algorithm: Any, bucket: Any, h: Any) -> Any:
@@ -157,7 +153,7 @@ def test_what_cannot_run_is_listed_with_its_reason(offer: Any) -> None:
             p.sub_(g.digamma().clamp(-1, 1), alpha=0.01)
 
     offer(late)
-    report = testing.check(Untraceable)
+    report = testing.check(Untraceable, only=("agreement", "pickle"))
     assert report.implementations == ("forloop", "foreach")
     assert "uses digamma()" in report.refused["fused"]
     assert "the vendor's driver is too old" in report.refused["vendor-x"]
@@ -170,18 +166,19 @@ def test_what_cannot_run_is_listed_with_its_reason(offer: Any) -> None:
 def test_a_faulty_algorithm_is_caught(algorithm: Any) -> None:
     words = rf"(?s)^{algorithm.__name__} fails the requirement .*{faults.ALGORITHMS[algorithm]}"
     with pytest.raises(AssertionError, match=words):
-        testing.check(algorithm)
+        testing.check(algorithm, only=(*STEPS, *STATE))
     faults.forget()
 
 
 def test_a_buffer_may_be_said_not_to_change() -> None:
-    testing.check(faults.Unused, constant=["total"])
+    testing.check(faults.Unused, constant=["total"], only=STEPS)
 
 
 @pytest.mark.slow
 def test_a_registered_name_or_a_class_can_be_checked(registered: Any) -> None:
     registered("descent", Descent)
-    assert str(testing.check("descent")) == str(testing.check(Descent))
+    reports = [testing.check(which, only=("step", "modes")) for which in ("descent", Descent)]
+    assert str(reports[0]) == str(reports[1])
 
 
 @pytest.mark.parametrize(
@@ -193,6 +190,10 @@ def test_a_registered_name_or_a_class_can_be_checked(registered: Any) -> None:
         (
             {"algorithm": torch.optim.Adam, "dtype": torch.int64},
             "dtype must be one of torch.float64",
+        ),
+        (
+            {"algorithm": Descent, "only": ["steps"]},
+            "no requirement is called 'steps'. Did you mean 'step'",
         ),
         ({"algorithm": len}, "len isn't an optimizer class"),
     ],

@@ -47,7 +47,8 @@ SAMPLE = (
     "implementations/test_lockstep.py::test_forloop_equals_torch_bit_for_bit",
     "param_groups/test_groups.py::test_arguments_come_in_torchs_order",
     "plugins/test_torch_hooks.py::test_hooks_see_the_same_in_the_same_order_as_on_torch",
-    "testing/test_conformance.py::test_they_hold_as_they_are",
+    "testing/test_pytest_plugin.py::"
+    "test_every_buffer_that_a_hyperparameter_turns_on_is_there_in_a_variant",
 )
 
 

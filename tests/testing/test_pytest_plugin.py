@@ -93,8 +93,8 @@ def test_the_end_tells_what_holds_and_why_the_rest_was_skipped(run: Run) -> None
             "  checked   float64",
             "  ran       forloop, foreach, fused",
             "  holds     closure (1)",
-            "  skipped   golden[[]float64[]]: no golden= is given",
-            "  skipped   modes[[]float64[]]: it has no modes",
+            "  skipped   golden: no golden= is given",
+            "  skipped   modes: it has no modes",
         ]
     )
 
@@ -137,6 +137,21 @@ def test_an_id_selects_a_check_by_itself(run: Run) -> None:
     result = run("optkit::descent::closure[float32]", "optkit::descent::modes", "-v")
     result.stdout.fnmatch_lines(["optkit::descent::closure[[]float32[]] PASSED*"])
     assert result.parseoutcomes() == {"passed": 1, "skipped": 1}
+
+
+def test_an_optimizer_that_is_not_optkits_is_checked_as_far_as_that_goes(
+    run: Run, registered: Callable[[str, type], None]
+) -> None:
+    registered("torch_sgd", torch.optim.SGD)
+    result = run("--optkit", "torch_sgd", "-k", "closure or modes", *ONE_DTYPE)
+    result.stdout.fnmatch_lines(
+        [
+            "torch_sgd on cpu",
+            "  ran       its own",
+            "  holds     closure (1)",
+            "  skipped   modes: SGD isn't optkit's, and declares nothing of the kind",
+        ]
+    )
 
 
 def test_junit_xml_names_what_ran_with_which_versions(run: Run, tmp_path: Path) -> None:

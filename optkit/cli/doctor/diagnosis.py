@@ -17,7 +17,8 @@ from optkit.cli.doctor.findings import Finding
 from optkit.cli.doctor.hardware import Hardware
 from optkit.cli.doctor.settings import Setting
 from optkit.cli.isolation import IsolatedOutcome, isolated
-from optkit_core.plugins import installed
+from optkit_core.errors import ConfigError
+from optkit_core.plugins import import_limit, installed
 
 LIMIT = 60.0
 """Seconds for the machine to be examined, in which a compiler runs, and for the settings."""
@@ -74,18 +75,20 @@ class Diagnosis:
         }
 
 
-def diagnose(seconds: float) -> Diagnosis:
+def diagnose(seconds: float | None = None) -> Diagnosis:
     """Look at everything that is installed, in processes of their own.
 
     Args:
-        seconds: how long the import of one plugin may take.
+        seconds: how long the import of one plugin may take; None (default): as long as where an
+            optimizer is created.
     """
+    limit = seconds or _usual_limit()
     with (
         isolated(hardware.examine, [None], LIMIT) as examined,
         isolated(settings.in_force, [None], LIMIT) as read,
     ):
         reports = [
-            distribution_report.report(provider, seconds) for provider in installed.scan().providers
+            distribution_report.report(provider, limit) for provider in installed.scan().providers
         ]
         hardware_outcome, settings_outcome = next(examined), next(read)
     claimed = clashes.clashes(reports)
@@ -105,6 +108,13 @@ def diagnose(seconds: float) -> Diagnosis:
         tuple(in_force),
         tuple(sorted(found, key=lambda finding: not finding.is_problem)),
     )
+
+
+def _usual_limit() -> float:
+    try:
+        return import_limit.seconds()
+    except ConfigError:  # told of with the other variables
+        return import_limit.DEFAULT
 
 
 def _told(finding: Finding) -> dict[str, str]:

@@ -13,7 +13,7 @@ import optkit_core
 from optkit.cli.user_errors import ProjectNameError
 
 PREFIX = "optkit-"
-LONGEST = 40
+LONGEST = 30
 WORDS = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
 IMPORTED = ("Any", "Tensor")
 """What the templates import beside names of `optkit_core`."""

@@ -20,7 +20,8 @@ from optkit_core.checkpoint.load.optimizer_wrappers import layers, renew
 from optkit_core.checkpoint.load.parsing import Owned
 from optkit_core.checkpoint.load.renaming import Rename
 from optkit_core.checkpoint.save import save as save_state
-from optkit_core.errors import CheckpointFileError
+from optkit_core.config_file.training_setup import TrainingSetup
+from optkit_core.errors import CheckpointError, CheckpointFileError
 from optkit_core.optimizer import Optimizer
 
 FORMAT = 1
@@ -44,13 +45,16 @@ class Checkpoint:
     writer: str = ""
 
 
-def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None:
+def save(optimizer: torch.optim.Optimizer | TrainingSetup, path: str | os.PathLike[str]) -> None:
     """Write an optimizer's state to a file; see `optkit.save`.
 
     Args:
-        optimizer: of optkit, of torch, or a wrapper of one.
+        optimizer: of optkit, of torch, or a wrapper of one; or a setup, with all its parts.
         path: where to.
     """
+    if isinstance(optimizer, TrainingSetup):
+        write(Checkpoint(type(optimizer).__name__, optimizer.state_dict()), path)
+        return
     *_, own = layers(optimizer)
     # A state_dict that was replaced, on the instance too, has the last word on what is saved.
     is_plain = getattr(own.state_dict, "__func__", None) is Optimizer.state_dict
@@ -59,7 +63,7 @@ def save(optimizer: torch.optim.Optimizer, path: str | os.PathLike[str]) -> None
 
 
 def load(
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | TrainingSetup,
     path: str | os.PathLike[str],
     strict: bool = True,
     rename: Rename | None = None,
@@ -67,11 +71,15 @@ def load(
     """Continue from the state in a file; see `optkit.load`.
 
     Args:
-        optimizer: of optkit, of torch, or a wrapper of one.
+        optimizer: of optkit, of torch, or a wrapper of one; or a setup, with all its parts.
         path: the file.
         strict: whether everything must match (default True).
         rename: what saved parameters are called now; None (default): the same.
     """
+    if isinstance(optimizer, TrainingSetup):
+        if not strict or rename is not None:
+            raise CheckpointError("a training setup is loaded whole: without strict and rename.")
+        return optimizer.load_state_dict(read(path).state_dict)
     *wrappers, own = layers(optimizer)
     checkpoint = read(path)
     if isinstance(own, Optimizer):

@@ -124,7 +124,8 @@ class Watched:
         self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
         self._handles = reader.handles(self._tensors)
-        self._entries = [entry for state in bucket.states for entry in state.values()]
+        dicts = bucket.dicts
+        self._entries = [entry for state in dicts for entry in state.values()]
         numbers = 1 + len(bucket.scalars)
         columns = 1 + len(table.names) + numbers
         self._operands = (OperandStruct * (columns + 1))()
@@ -134,9 +135,9 @@ class Watched:
             array("Q", map(torch_private.implementation_of, bucket.params)),
             array("Q", bytes(WORD * table.rows)),
             array("Q", map(id, self._tensors)),
-            array("Q", map(id, bucket.states)),
+            array("Q", map(id, dicts)),
             array("Q", map(id, self._entries)),
-            array("q", map(len, bucket.states)),
+            array("q", map(len, dicts)),
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
             *_forms(table),

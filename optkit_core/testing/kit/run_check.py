@@ -95,9 +95,11 @@ class Check:
         return NotApplicableError(message)
 
 
-def checks_of(variants: Sequence[Variant]) -> Iterator[Check]:
+def checks_of(
+    variants: Sequence[Variant], requirements: Sequence[Requirement] = REQUIREMENTS
+) -> Iterator[Check]:
     """Yield all checks of an algorithm's variants, requirement by requirement."""
-    for requirement in REQUIREMENTS:
+    for requirement in requirements:
         for variant in variants:
             if variant.is_checked_for(requirement):
                 yield Check(requirement, variant)

@@ -55,9 +55,20 @@ class Findings:
         if self.held:
             yield "holds", f"{', '.join(self.held)} ({len(self.held)})"
         for reason, checks in self.skipped.items():
-            yield "skipped", f"{', '.join(_shortened(checks))}: {reason}"
+            yield "skipped", f"{', '.join(self._shortened(checks))}: {reason}"
         yield from (("noted", note) for note in self.notes)
         yield from (("FAILS", f"{check}: {line}") for check, line in self.failed.items())
+
+    def _shortened(self, checks: Sequence[str]) -> list[str]:
+        """Return checks each once, with the variants in brackets where others weren't skipped."""
+        variants: dict[str, list[str]] = {}
+        for check in checks:
+            name, _, variant = check.rstrip("]").partition("[")
+            variants.setdefault(name, []).append(variant)
+        return [
+            f"{name}[{', '.join(several)}]" if name in self.held else name
+            for name, several in variants.items()
+        ]
 
 
 def write_summary(terminal: Any, reports: Iterable[object]) -> None:
@@ -104,12 +115,3 @@ def _several(properties: Sequence[tuple[str, Any]], name: str) -> dict[str, None
 
 def _listed(text: str) -> dict[str, None]:
     return dict.fromkeys(text.split(", ")) if text else {}
-
-
-def _shortened(checks: Sequence[str]) -> list[str]:
-    """Return checks that were skipped for one reason, each once, with its variants in brackets."""
-    variants: dict[str, list[str]] = {}
-    for check in checks:
-        name, _, variant = check.rstrip("]").partition("[")
-        variants.setdefault(name, []).append(variant)
-    return [f"{name}[{', '.join(several)}]" for name, several in variants.items()]

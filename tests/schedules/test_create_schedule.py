@@ -1,0 +1,325 @@
+"""Schedules by name: how they are found, what is refused, and what a refusal leaves."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import distributions
+import pytest
+import torch
+from distributions import World
+from scheduled import ARGUMENTS, TORCH_SCHEDULES, arguments_for
+from torch.optim import lr_scheduler
+
+import optkit
+import optkit_core
+
+world = pytest.fixture(distributions.world)
+
+
+def optimizer(name: str = "adamax", lr: Any = 0.1, **options: Any) -> Any:
+    params = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    return optkit.create(name, [{"params": [p], "lr": lr} for p in params], **options)
+
+
+@pytest.mark.parametrize("name", TORCH_SCHEDULES)
+def test_a_name_makes_the_class_of_torch(name: str) -> None:
+    made = optimizer()
+    schedule = optkit.create_schedule(name, made, **arguments_for(name, made))
+    assert type(schedule) is TORCH_SCHEDULES[name]
+    assert schedule.optimizer is made
+
+
+@pytest.mark.parametrize("name", TORCH_SCHEDULES)
+def test_the_name_of_the_class_is_found(name: str) -> None:
+    cls = TORCH_SCHEDULES[name].__name__
+    for spelled in (cls, cls.lower(), name.upper(), name.replace("_", "-"), f"optkit:{name}"):
+        assert optkit.describe(spelled, kind="schedule").name == name
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [
+        ("cosine", "cosine_annealing"),
+        ("cosine_annealing_lr", "cosine_annealing"),
+        ("cosine_warm_restarts", "cosine_annealing_warm_restarts"),
+        ("reduce_lr_on_plateau", "reduce_on_plateau"),
+        ("plateau", "reduce_on_plateau"),
+        ("one_cycle_lr", "one_cycle"),
+        ("poly", "polynomial"),
+        ("SequentialLR", "sequential"),
+        ("ChainedScheduler", "chained"),
+    ],
+)
+def test_what_people_type_is_found(spelled: str, name: str) -> None:
+    assert optkit.describe(spelled, kind="schedule").name == name
+
+
+def test_a_name_of_its_own_comes_before_an_alias(world: World) -> None:
+    optkit.register("cosine", lr_scheduler.StepLR, kind="schedule")
+    assert type(optkit.create_schedule("cosine", optimizer(), step_size=1)) is lr_scheduler.StepLR
+    optkit.unregister("cosine", kind="schedule")
+    assert optkit.describe("cosine", kind="schedule").name == "cosine_annealing"
+
+
+def test_the_name_by_keyword() -> None:
+    make = functools.partial(optkit.create_schedule, name="step", step_size=3)
+    assert make(optimizer()).step_size == 3
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "below": ("cosine", {"T_max": 0}, "T_max", "T_max must be a whole number of at least 1, got 0"),
+    "fraction": ("step", {"step_size": 2.5}, "step_size", "step_size must be a whole number"),
+    "text": ("exponential", {"gamma": "0.9"}, "gamma", "write 0.9 without quotes"),
+    "yaml": ("exponential", {"gamma": "9e-1"}, "gamma", "write 9.0e-1"),
+    "nan": ("exponential", {"gamma": float("nan")}, "gamma", "gamma must be in [0, inf), got nan"),
+    "boolean": ("step", {"step_size": True}, "step_size", "must be a whole number"),
+    "none": ("step", {"step_size": None}, "step_size", "must be a whole number"),
+    "choice": ("plateau", {"mode": "least"}, "mode", "mode must be one of 'min' | 'max'"),
+    "factor 0": ("constant", {"factor": 0.0}, "factor", "factor must be in (0, 1], got 0.0."),
+    "start 0": ("linear", {"start_factor": 0}, "start_factor", "must be in (0, 1], got 0."),
+    "no steps": ("polynomial", {"total_iters": 0}, "total_iters", "at least 1, got 0"),
+    "function": ("lambda", {"lr_lambda": 0.9}, "lr_lambda", "must be a function, got 0.9"),
+    "second function": (
+        "lambda",
+        {"lr_lambda": [abs, 1]},
+        "lr_lambda[1]",
+        "lr_lambda[1] must be a function",
+    ),
+    "functions": ("lambda", {"lr_lambda": [abs] * 3}, "lr_lambda", "or 2, one for each group"),
+    "rates": (
+        "cyclic",
+        {"base_lr": 0.1, "max_lr": [0.2]},
+        "max_lr",
+        "max_lr must be one value, or 2, one for each group, got 1.",
+    ),
+    "a rate": ("swa", {"swa_lr": [0.1, -0.1]}, "swa_lr[1]", "swa_lr[1] must be in [0, inf)"),
+    "falling": ("multi_step", {"milestones": [3, 2]}, "milestones", "must rise, got [3, 2]"),
+    "no list": ("multi_step", {"milestones": 3}, "milestones", "must be a list"),
+    "misspelled": ("cosine", {"Tmax": 3}, "Tmax", "takes no 'Tmax' (got Tmax=3). Did you mean"),
+    "missing": ("cosine", {}, "T_max", "schedule 'cosine' needs T_max."),
+    "two missing": ("cyclic", {}, "base_lr", "needs base_lr and max_lr."),
+    "warmup": ("step", {"step_size": 3, "warmup": -1}, "warmup", "warmup must be a whole number"),
+    "warm start": (
+        "step",
+        {"step_size": 3, "warmup": 2, "warmup_start": 0},
+        "warmup_start",
+        "warmup_start must be in (0, 1] or None, got 0.",
+    ),
+    "torch's": ("one_cycle", {"max_lr": 0.1}, "", "can't be made: ValueError: You must define"),
+    "resumed": ("step", {"step_size": 3, "last_epoch": 4}, "", "'initial_lr' is not specified"),
+    "raises": ("lambda", {"lr_lambda": lambda step: 1 / step}, "", "ZeroDivisionError"),
+    "warm chain": ("chained", {**ARGUMENTS["chained"], "warmup": 2}, "warmup", "warmup must be 0"),
+    "milestones": (
+        "sequential",
+        {"schedules": [{"name": "step", "step_size": 1}], "milestones": [3]},
+        "milestones",
+        "milestones must be 0, one for each",
+    ),
+    "empty": ("chained", {"schedules": []}, "schedules", "must be a list of mappings"),
+    "no name": ("chained", {"schedules": [{}]}, "schedules[0]", "a mapping with the name"),
+    "member": (
+        "chained",
+        {"schedules": [{"name": "linear"}, {"name": "step", "step_size": 0}]},
+        "schedules[1].step_size",
+        "schedules[1].step_size must be a whole number",
+    ),
+    "member's name": (
+        "chained",
+        {"schedules": [{"name": "stp"}]},
+        "schedules[0].name",
+        "no schedule is called 'stp'. Did you mean 'step'?",
+    ),
+    "member's argument": (
+        "chained",
+        {"schedules": [{"name": "step", "stepsize": 1}]},
+        "schedules[0]",
+        "schedules[0] takes no 'stepsize'",
+    ),
+    "metric": ("chained", {"schedules": [{"name": "plateau"}]}, "schedules[0]", "a metric"),
+    "nested": (
+        "sequential",
+        {"schedules": [{"name": "chained", "schedules": []}], "milestones": []},
+        "schedules[0]",
+        "is made of schedules itself",
+    ),
+    "member's warmup": (
+        "chained",
+        {"schedules": [{"name": "linear", "warmup": 3}]},
+        "schedules[0].warmup",
+        "schedules[0].warmup can't be given",
+    ),
+}
+
+
+@pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)], ids=["number", "tensor"])
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_names_the_argument_and_changes_nothing(case: str, lr: Any) -> None:
+    name, arguments, argument, words = REFUSED[case]
+    made = optimizer(lr=lr)
+    before = [dict(group) for group in made.param_groups]
+    with pytest.raises(optkit.ArgumentError) as raised:
+        optkit.create_schedule(name, made, **arguments)
+    assert words in str(raised.value)
+    assert f"schedule {name!r}" in str(raised.value)
+    assert raised.value.argument == argument
+    assert "step" not in vars(made)
+    for group, kept in zip(made.param_groups, before, strict=True):
+        assert list(group) == list(kept)
+        assert all(group[key] is kept[key] for key in kept)
+        assert float(group["lr"]) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)], ids=["number", "tensor"])
+@pytest.mark.parametrize("name", ["cyclic", "one_cycle"])
+@pytest.mark.parametrize("make", [lambda lr: optimizer("adagrad", lr)])
+def test_what_torch_wrote_before_it_failed_is_taken_back(make: Any, name: str, lr: Any) -> None:
+    made = make(lr)
+    with pytest.raises(optkit.ArgumentError, match="must support momentum or beta1"):
+        optkit.create_schedule(name, made, **ARGUMENTS[name])
+    assert [float(group["lr"]) for group in made.param_groups] == [pytest.approx(0.1)] * 2
+    assert not {"initial_lr", "max_lr", "min_lr"} & {*made.param_groups[0]}
+
+
+def test_the_function_that_torch_puts_over_step_is_taken_back() -> None:
+    made = optimizer()
+
+    def failing(step: int) -> float:
+        assert "step" in vars(made)  # torch has put it there by now
+        raise RuntimeError("no rate")
+
+    with pytest.raises(optkit.ArgumentError, match="RuntimeError: no rate"):
+        optkit.create_schedule("lambda", made, lr_lambda=failing)
+    assert "step" not in vars(made)
+    optkit.create_schedule("linear", made)
+    over = vars(made)["step"]
+    with pytest.raises(optkit.ArgumentError, match="no rate"):
+        optkit.create_schedule("lambda", made, lr_lambda=failing)
+    assert vars(made)["step"] is over
+
+
+def test_an_unknown_schedule() -> None:
+    with pytest.raises(optkit.UnknownScheduleError, match="Did you mean 'exponential'"):
+        optkit.create_schedule("exponental", optimizer(), gamma=0.5)
+    with pytest.raises(optkit.UnknownScheduleError, match="--kind schedule"):
+        optkit.create_schedule("adamw", optimizer())
+    with pytest.raises(optkit.UnknownScheduleError, match="must be a string"):
+        optkit.create_schedule(None, optimizer())  # type: ignore[call-overload]
+
+
+def test_what_is_no_optimizer() -> None:
+    with pytest.raises(optkit.ArgumentError, match=r"needs a torch.optim.Optimizer, got \[\]"):
+        optkit.create_schedule("linear", [])  # type: ignore[arg-type]
+
+
+def test_torchs_own_optimizers_and_composites_take_schedules() -> None:
+    pairs = [("a", torch.nn.Parameter(torch.ones(2, 2))), ("b", torch.nn.Parameter(torch.ones(2)))]
+    groups = [
+        {"params": pairs[:1], "algorithm": "muon", "lr": 0.1},
+        {"params": pairs[1:], "lr": 0.1},
+    ]
+    composite = optkit.create("adamw", groups)
+    for made in (composite, torch.optim.SGD([pairs[1][1]], lr=0.1)):
+        schedule = optkit.create_schedule("step", made, step_size=1, gamma=0.5)
+        made.step()
+        schedule.step()
+        assert {group["lr"] for group in made.param_groups} == {0.05}
+
+
+def test_a_group_added_later_keeps_torchs_complaint() -> None:
+    made = optimizer()
+    schedule = optkit.create_schedule("lambda", made, lr_lambda=lambda step: 0.5)
+    made.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+    made.step()
+    with pytest.raises(ValueError, match="zip"):
+        schedule.step()
+
+
+STRANGE = """
+from typing import Annotated
+import torch
+from optkit_core import whole
+
+class Halving(torch.optim.lr_scheduler.StepLR):
+    "halves the rate"
+    def __init__(self, optimizer, every: Annotated[int, whole(2), "how often"], note: str = ""):
+        super().__init__(optimizer, every, 0.5)
+
+def broken(optimizer, **anything):
+    return 3
+"""
+
+
+def test_a_plugin_brings_a_schedule(world: World) -> None:
+    names = {"halving": "strange:Halving", "broken": "strange:broken", "step": "strange:Halving"}
+    world.install("dist", schedules=names, modules={"strange": STRANGE})
+    assert "halving" in optkit.available(kind="schedule")
+    assert world.imported() == set()
+    schedule = optkit.create_schedule("halving", optimizer(), every=2)
+    assert type(schedule).__name__ == "Halving"
+    described = optkit.describe("halving", kind="schedule")
+    assert (described.summary, described.distribution) == ("halves the rate", "dist")
+    assert [(a.name, a.type, a.range, a.doc) for a in described.arguments[:2]] == [
+        ("every", "int", "whole, ≥ 2", "how often"),
+        ("note", "str", "a text", ""),
+    ]
+    with pytest.raises(optkit.ArgumentError, match="every must be a whole number of at least 2"):
+        optkit.create_schedule("halving", optimizer(), every=1)
+    with pytest.raises(optkit.ArgumentError, match="note must be a text, got 3"):
+        optkit.create_schedule("halving", optimizer(), every=2, note=3)
+    with pytest.raises(optkit_core.PluginError, match=r"no step\(\).* returned 3"):
+        optkit.create_schedule("broken", optimizer(), every=2)
+    # Nobody takes a name away that ships.
+    assert optkit.describe("step", kind="schedule").distribution == "optkit"
+    assert optkit.describe("dist:step", kind="schedule").distribution == "dist"
+
+
+@pytest.mark.usefixtures("world")
+def test_kinds_have_names_of_their_own() -> None:
+    optkit.register("adamax", lr_scheduler.StepLR, kind="schedule")
+    optkit.register("adamax", torch.optim.swa_utils.AveragedModel, kind="averaging")
+    assert optkit.get("adamax").__name__ == "Adamax"
+    assert optkit.describe("adamax", kind="averaging").kind == "averaging"
+    with pytest.raises(optkit_core.RegistrationError, match="schedule's name must be letters"):
+        optkit.register("a b", lr_scheduler.StepLR, kind="schedule")
+    with pytest.raises(optkit_core.RegistrationError, match="must be a class or function"):
+        optkit.register("number", 3, kind="schedule")  # type: ignore[call-overload]
+    for call in (optkit.available, functools.partial(optkit.describe, "step")):
+        with pytest.raises(optkit.ArgumentError, match="Did you mean 'schedule'"):
+            call(kind="schedul")  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("world")
+def test_a_whole_plugin_registers_schedules_and_loses_them_when_it_fails() -> None:
+    class Plugin:
+        def __init__(self, fails: bool) -> None:
+            self.fails = fails
+
+        @optkit_core.hookimpl
+        def optkit_register(self, registrar: Any) -> None:
+            registrar.register("halving", lr_scheduler.StepLR, kind="schedule")
+            assert not self.fails
+
+    with pytest.raises(optkit_core.PluginError, match="optkit_register"):
+        optkit_core.register_plugin(Plugin(True))
+    assert "halving" not in optkit.available(kind="schedule")
+    optkit_core.register_plugin(Plugin(False))
+    assert "halving" in optkit.available(kind="schedule")
+
+
+def test_a_blocked_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTKIT_DISABLE_PLUGINS", "linear")
+    assert "linear" not in optkit.available(kind="schedule")
+    with pytest.raises(optkit.UnknownScheduleError, match="blocked"):
+        optkit.create_schedule("linear", optimizer())
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_everything_is_described(name: str) -> None:
+    described = optkit.describe(name, kind="schedule")
+    assert described.summary and described.distribution == "optkit"
+    assert all(argument.doc and argument.range for argument in described.arguments)
+    assert bool(described.page) == (name in TORCH_SCHEDULES)
+    assert described.as_dict()["kind"] == "schedule"
+    assert f"{name}: " in str(described)
