@@ -17,7 +17,7 @@ class RequirementsTable(SphinxDirective):
         """Return the table."""
         parent = nodes.container()
         self.state.nested_parse(StringList(table(), source=__file__), 0, parent)
-        return parent.children
+        return list(parent.children)
 
 
 def table() -> list[str]:

@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from digits import Network, digits
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, DistributedSampler
@@ -34,7 +34,7 @@ class Classifier(LightningModule):
         self.save_hyperparameters()
         self.network = Network(hidden)
 
-    def configure_optimizers(self) -> Mapping[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer and its schedule, which Lightning steps, saves and loads."""
         setup = optkit.from_config(self.hparams["optimization"], self.network)
         return {
@@ -57,7 +57,7 @@ class Classifier(LightningModule):
         return DataLoader(dataset, batch_size=64, sampler=order)
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(words: list[str] | None = None) -> None:
     """Run the command line, and print the loss.
 
     Args:

@@ -25,7 +25,7 @@ def schema_command(
     """
     import json
 
-    from optkit.cli.compare.output_files import writing
+    from optkit.cli.output_files import writing
     from optkit_core.config_file.json_schema.config_schema import config_schema
 
     text = json.dumps(config_schema(), indent=2, ensure_ascii=False, allow_nan=False)

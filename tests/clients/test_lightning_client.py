@@ -109,3 +109,50 @@ def test_lightnings_command_line_refuses_typos(tmp_path: Path) -> None:
     printed = lightning(tmp_path, "--optimizer", "optkit.Adamax", "--optimizer.lrr", "0.1")
     assert "refused with 2" in printed
     assert "'lrr' is not accepted" in printed
+
+
+MODES = """
+import torch, optkit
+from pytorch_lightning import LightningModule, Trainer
+
+class Model(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.modes = torch.nn.Linear(2, 1), []
+
+    def configure_optimizers(self):
+        return optkit.create("schedulefree_adamw", self.named_parameters(), lr=0.1)
+
+    def training_step(self, batch, index):
+        self.modes.append(self.own.param_groups[0]["train_mode"])
+        return self.layer(batch).square().mean()
+
+    def validation_step(self, batch, index):
+        self.modes.append(self.own.param_groups[0]["train_mode"])
+
+    @property
+    def own(self):
+        return self.optimizers(use_pl_optimizer=False)
+
+    def on_validation_epoch_start(self):
+        self.own.eval()
+
+    def on_validation_epoch_end(self):
+        self.own.train()
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(torch.ones(4, 2), batch_size=2)
+
+    val_dataloader = train_dataloader
+
+quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+model = Model()
+Trainer(max_epochs=1, accelerator="cpu", enable_checkpointing=False, **quiet).fit(model)
+print("modes:", model.modes)
+"""
+
+
+@pytest.mark.slow
+def test_modes_are_switched_by_two_hooks() -> None:
+    printed = python(MODES, OPTKIT)
+    assert "modes: [False, False, True, True, False, False]" in printed
