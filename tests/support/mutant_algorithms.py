@@ -146,11 +146,11 @@ class RecordedUndeclared(Base):
 
     @classmethod
     def unsupported_reason(cls, key: Any, h: Any) -> str | None:
-        return "it can't be recorded" if key.differentiable else None
+        return "it can't be recorded" if key.differentiable else super().unsupported_reason(key, h)
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, **options)
-        vars(self)["unsupported_reason"] = lambda key, h: None
+        vars(self)["unsupported_reason"] = Base.unsupported_reason
 
 
 class ComplexUndeclared(RecordedUndeclared):
@@ -170,7 +170,7 @@ class SparseUndeclared(Sparse):
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, **options)
-        vars(self)["unsupported_reason"] = lambda key, h: None
+        vars(self)["unsupported_reason"] = Sparse.unsupported_reason
 
 
 class SparseDeclared(Sparse):
@@ -196,7 +196,8 @@ class Synchronizing(Reduced):
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-        p.sub_(g if bool(g.norm() < 1.0) else g / (g.norm() + 1.0), alpha=h.lr)
+        is_small = g.norm().item() >= -1.0
+        p.sub_(g / (g.norm() + 1.0), alpha=h.lr if is_small else 2 * h.lr)
 
 
 class DeafToTensors(Base):
