@@ -99,6 +99,18 @@ def test_the_end_tells_what_holds_and_why_the_rest_was_skipped(run: Run) -> None
     )
 
 
+def test_a_check_that_says_nothing_is_a_failure_all_the_same(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(requirement: Any, subject: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(run_check.Requirement, "require", silent)
+    result = run("--optkit", "descent", "-k", "modes", *ONE_DTYPE)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["  FAILS     modes[[]float64[]]: it says nothing more; see above"])
+
+
 def test_a_failure_shows_its_message_and_none_of_the_kits_frames(run: Run) -> None:
     result = run("--optkit", "resting", "-k", "step or closure", *ONE_DTYPE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
