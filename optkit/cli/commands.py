@@ -20,6 +20,7 @@ from optkit.cli import (
     new_command,
     option_parsers,
     schema_command,
+    train_command,
 )
 from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
 
@@ -254,3 +255,4 @@ doctor_command.add_to(app)
 groups_command.add_to(app)
 new_command.add_to(app)
 schema_command.add_to(app)
+train_command.add_to(app)

@@ -37,8 +37,8 @@ def check_outputs(picture: Path, figures: Path) -> None:
         )
     if picture.absolute() == figures.absolute():
         raise OutputError(f"--picture and --json are both {str(picture)!r}; expected two files.")
-    _require_writable("--picture", picture)
-    _require_writable("--json", figures)
+    require_writable("--picture", picture)
+    require_writable("--json", figures)
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:
@@ -86,7 +86,16 @@ def writing(option: str, path: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_writable(option: str, path: Path) -> None:
+def require_writable(option: str, path: Path) -> None:
+    """Refuse a path that can't be written.
+
+    Args:
+        option: the option that named it.
+        path: where a file will go.
+
+    Raises:
+        OutputError: naming both and the reason.
+    """
     # By looking only: to open the file would empty one that is there.
     if path.is_dir():
         reason = "it is a directory; expected a file"

@@ -60,12 +60,17 @@ def from_extra(module: str, needed_by: str) -> Any:
 
 
 @contextmanager
-def translate_errors(name: str, doing: str) -> Iterator[None]:
+def translate_errors(
+    name: str,
+    doing: str,
+    remedy: str = "Leave it out, or give it other hyperparameters with --set.",
+) -> Iterator[None]:
     """Turn any error from inside an optimizer into one that names it, ``sys.exit`` included.
 
     Args:
         name: the optimizer's name.
         doing: what it was doing, such as ``"being created"``.
+        remedy: what the user can do about it.
 
     Raises:
         TrainingError: naming the optimizer, and the kind of an error that isn't optkit's.
@@ -78,6 +83,5 @@ def translate_errors(name: str, doing: str) -> Iterator[None]:
         raise
     except BaseException as error:
         raise TrainingError(
-            f"optimizer {name!r} failed while {doing}: {type(error).__name__}: {error}. "
-            "Leave it out, or give it other hyperparameters with --set."
+            f"optimizer {name!r} failed while {doing}: {type(error).__name__}: {error}. {remedy}"
         ) from error

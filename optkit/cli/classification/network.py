@@ -44,15 +44,3 @@ def quality(model: nn.Module, features: Tensor, labels: Tensor) -> Quality:
         scores = model(features)
         right = (scores.argmax(1) == labels).double().mean()
         return Quality(float(cross_entropy(scores, labels)), float(right))
-
-
-def turn_to(optimizer: torch.optim.Optimizer, mode: str) -> None:
-    """Switch an optimizer that trains at one point and is evaluated at another.
-
-    Args:
-        optimizer: any; most have no modes.
-        mode: ``"train"`` or ``"eval"``.
-    """
-    switch = getattr(optimizer, mode, None)
-    if callable(switch):
-        switch()

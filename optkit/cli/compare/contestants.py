@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,6 +14,7 @@ from torch import nn
 import optkit
 from optkit.cli.classification.datasets import DataFacts
 from optkit.cli.classification.network import build_network
+from optkit.cli.classification.optimizer_needs import needs_closure
 from optkit.cli.compare.records import ComparisonSettings
 from optkit.cli.user_errors import translate_errors
 from optkit_core import Optimizer, OptkitError, get
@@ -72,16 +72,3 @@ def comparison_options(algorithm: type[torch.optim.Optimizer]) -> dict[str, Any]
             if issubclass(known, Optimizer):
                 return dict(known.comparison_options(algorithm))
     return {}
-
-
-def needs_closure(algorithm: type[torch.optim.Optimizer]) -> bool:
-    """Return whether an optimizer can't step without a closure.
-
-    Args:
-        algorithm: any optimizer's class.
-    """
-    if hasattr(algorithm, "requires_closure"):
-        return bool(algorithm.requires_closure)
-    # torch says it by the signature alone: the closure of its LBFGS has no default.
-    closure = inspect.signature(algorithm.step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty

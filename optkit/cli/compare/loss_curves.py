@@ -6,16 +6,13 @@ import math
 from statistics import median
 from typing import Any
 
-import attrs
-
 from optkit.cli.compare.label_places import spread
 from optkit.cli.compare.records import ComparisonReport, OptimizerResult, Point
 from optkit.cli.output_files import writing
-from optkit.cli.user_errors import from_extra
+from optkit.cli.themes import THEMES, Theme, dress, new_figure
 
 WIDTH, HEIGHT = 8.0, 5.0
 INCHES_PER_LABEL = 0.2
-DOTS_PER_INCH = 150
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
 """A curve's line when the colors have been used once, twice, ..."""
@@ -26,46 +23,6 @@ below all others, these wouldn't be told apart otherwise."""
 
 
 SMALLEST = 1e-30
-
-
-@attrs.frozen
-class Theme:
-    """The colors of a picture.
-
-    Args:
-        paper: behind everything.
-        ink: of text.
-        faint: of the axes and the grid.
-        curves: told apart with every common color blindness as far as ten can be; the first
-            ones are Okabe and Ito's.
-    """
-
-    paper: str
-    ink: str
-    faint: str
-    curves: tuple[str, ...]
-
-
-THEMES = {
-    "light": Theme(
-        "#ffffff",
-        "#24292f",
-        "#d0d7de",
-        (
-            *("#0072b2", "#d55e00", "#009e73", "#b5608f", "#000000"),
-            *("#8c6d00", "#2ba6de", "#7a3db8", "#a02020", "#5c7a29"),
-        ),
-    ),
-    "dark": Theme(
-        "#16191d",
-        "#d8dee6",
-        "#3a4149",
-        (
-            *("#56b4e9", "#f0883e", "#3fc79a", "#dd94bd", "#ffffff"),
-            *("#e3c04b", "#3f8efc", "#b48cff", "#ff7b72", "#a5c261"),
-        ),
-    ),
-}
 
 
 def draw(report: ComparisonReport) -> None:
@@ -80,10 +37,7 @@ def draw(report: ComparisonReport) -> None:
     theme = THEMES[report.settings.theme]
     # A third more than the labels need, so that most stand where their curves end.
     height = max(HEIGHT, 1 + 1.35 * INCHES_PER_LABEL * len(report.outcomes))
-    # Not by pyplot, which keeps figures for the process and may want a display.
-    figure = from_extra("matplotlib.figure", "compare").Figure(
-        figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor=theme.paper
-    )
+    figure = new_figure(theme, WIDTH, height)
     axes = figure.subplots()
     _dress(axes, theme, report)
     for index, outcome in enumerate(report.outcomes):
@@ -110,7 +64,7 @@ def _draw_curve(axes: Any, theme: Theme, index: int, outcome: OptimizerResult) -
 
 
 def _dress(axes: Any, theme: Theme, report: ComparisonReport) -> None:
-    axes.set_facecolor(theme.paper)
+    dress(axes, theme)
     axes.set_yscale("log")
     axes.set_ylim(_limits(report))
     axes.set_xlim(0, max(point.passes for item in report.outcomes for point in item.curve) or 1)
@@ -118,12 +72,7 @@ def _dress(axes: Any, theme: Theme, report: ComparisonReport) -> None:
     axes.set_title(title, fontsize=13, loc="left", color=theme.ink)
     axes.set_xlabel("passes over the training data (gradients evaluated)", color=theme.ink)
     axes.set_ylabel("training loss (cross-entropy, log scale)", color=theme.ink)
-    axes.grid(True, which="major", color=theme.faint, linewidth=0.6, alpha=0.7)
-    axes.set_axisbelow(True)
     axes.minorticks_off()
-    axes.tick_params(colors=theme.ink)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(theme.faint)
 
 
 def _name_curves(axes: Any, theme: Theme, report: ComparisonReport) -> None:

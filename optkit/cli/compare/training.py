@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy
 
 from optkit.cli.classification.batches import epoch, order_from
 from optkit.cli.classification.datasets import Split
-from optkit.cli.classification.network import quality, turn_to
+from optkit.cli.classification.network import quality
+from optkit.cli.classification.optimizer_needs import turn_to
 from optkit.cli.compare.contestants import Contestant
 from optkit.cli.compare.records import ComparisonSettings, OptimizerResult, Point
 from optkit.cli.user_errors import translate_errors

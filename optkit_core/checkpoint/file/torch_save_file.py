@@ -44,7 +44,7 @@ def read(
         CheckpointFileError: the file can't be read without running code, or it isn't certain
             where in it the state is.
     """
-    content = _loaded(path, device)
+    content = loaded(path, device)
     if key is not None:
         return _at(path, content, key)
     states = dict(_states(content, ""))
@@ -63,7 +63,16 @@ def read(
     )
 
 
-def _loaded(path: str | os.PathLike[str], device: str) -> Any:
+def loaded(path: str | os.PathLike[str], device: str) -> Any:
+    """Return all that is in a file; no code in the file is run.
+
+    Args:
+        path: the file.
+        device: where the tensors go.
+
+    Raises:
+        CheckpointFileError: it can't be read without running code.
+    """
     with opened(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
         try:
             # Old files make torch warn about its own storage classes.

@@ -1,0 +1,1 @@
+"""``optkit train``: one network trained as a configuration says, and continued from a file."""
