@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import optkit
-from benchmarks import compiled, construction, fused, groups, memory, state, steps
+from benchmarks import compiled, construction, discovery, fused, groups, memory, state, steps
 from benchmarks.cuda import suite as cuda
 from benchmarks.family import suite as family
 
@@ -27,6 +27,7 @@ SUITES: dict[str, Callable[[int], Rows]] = {
         construction.measure(), steps.measure(repeats), memory.measure()
     ),
     "state": state.measure,
+    "discovery": discovery.measure,
     "fused": fused.measure,
     "family": family.measure,
     "groups": groups.measure,

@@ -9,7 +9,10 @@ from typing import Any
 
 
 def interleaved(
-    theirs: Callable[[], Any], ours: Callable[[], Any], repeats: int
+    theirs: Callable[[], Any],
+    ours: Callable[[], Any],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float, float]:
     """Return the median seconds of both sides and the median of the pairwise ratios.
 
@@ -21,9 +24,9 @@ def interleaved(
     pairs = []
     for repeat in range(repeats):
         if repeat % 2:
-            mine, other = seconds(ours), seconds(theirs)
+            mine, other = seconds(ours, clock), seconds(theirs, clock)
         else:
-            other, mine = seconds(theirs), seconds(ours)
+            other, mine = seconds(theirs, clock), seconds(ours, clock)
         pairs.append((other, mine))
     return (
         statistics.median(other for other, _ in pairs),
@@ -32,10 +35,10 @@ def interleaved(
     )
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def seconds(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def row(what: str, threads: int, pair: Any, unit: str, limit: float | None) -> dict[str, Any]:

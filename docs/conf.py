@@ -25,6 +25,7 @@ extensions = [
     "docs.extensions.algorithm_pages",
     "docs.extensions.code_links",
     "docs.extensions.coverage",
+    "docs.extensions.factory_tables",
     "docs.extensions.public_names",
     "docs.extensions.requirements_table",
 ]

@@ -193,17 +193,27 @@ class UnusedGroupKeyWarning(UserWarning):
     """A parameter group has a key that its algorithm neither declares nor uses."""
 
 
+FEWEST_LETTERS = 3
+"""From how many letters on they count as the beginning of a name."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the names close to `name`, or ``""``.
 
     >>> did_you_mean("lrr", ["lr", "betas"])
     " Did you mean 'lr'?"
+    >>> did_you_mean("cosin", ["cosine_annealing", "step"])
+    " Did you mean 'cosine_annealing'?"
     >>> did_you_mean("zzz", ["lr", "betas"])
     ''
     """
     # In lower case, so that `LR` finds `lr`; 3 and 0.6 are difflib's own.
     spelled = {item.lower(): item for item in known}
-    close = get_close_matches(name.lower(), spelled, n=3, cutoff=0.6)
+    typed = name.lower()
+    close = get_close_matches(typed, spelled, n=3, cutoff=0.6)
+    if not close and len(typed) >= FEWEST_LETTERS:
+        # The beginning of a long name is far from it by difflib's measure.
+        close = [longer for longer in spelled if longer.startswith(typed)][:3]
     if not close:
         return ""
     return f" Did you mean {' or '.join(repr(spelled[match]) for match in close)}?"

@@ -6,14 +6,15 @@ import json
 from functools import partial
 from typing import Any
 
+from optkit_core.config_file import yaml_document
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
-from optkit_core.config_file.syntax_errors import syntax_error
+from optkit_core.config_file.syntax_errors import repetition, syntax_error
 from optkit_core.errors import ConfigFileError
 
 
-class _DuplicateKeyError(ValueError):
-    """An object has one key twice."""
+class _RepetitionError(ValueError):
+    """An object has a key twice."""
 
 
 def parse(text: str, name: str) -> Document:
@@ -31,7 +32,9 @@ def parse(text: str, name: str) -> Document:
     except json.JSONDecodeError as error:
         words = f"isn't JSON: {error.msg} (column {error.colno})."
         raise syntax_error(name, error.lineno, words) from error
-    except ValueError as error:  # a key that comes twice, or a number of too many digits
+    except _RepetitionError as error:
+        raise repetition(name, _line_of_repetition(text), str(error)) from None
+    except ValueError as error:  # a number of too many digits
         raise syntax_error(name, None, f"isn't JSON that can be used: {error}.") from error
     return Document(data, name, partial(line_of, text))
 
@@ -43,11 +46,21 @@ def line_of(text: str, path: KeyPath) -> int | None:
         text: JSON.
         path: keys and positions.
     """
-    from optkit_core.config_file import yaml_document
+    root = _composed(text)
+    return None if root is None else yaml_document.line_of(root, path)
 
+
+def _line_of_repetition(text: str) -> int | None:
+    root = _composed(text)
+    key = None if root is None else yaml_document.repeated_key(root)
+    return None if key is None else key.start_mark.line + 1
+
+
+def _composed(text: str) -> Any:
+    """Return the root of a text's nodes, None where PyYAML can't tell."""
     try:
         # A tab between the tokens of JSON is white space, and in YAML it isn't.
-        return yaml_document.line_of(yaml_document.composed(text.replace("\t", " "), ""), path)
+        return yaml_document.composed(text.replace("\t", " "), "")
     except (ConfigFileError, RecursionError):
         return None
 
@@ -56,11 +69,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object.
 
     Raises:
-        _DuplicateKeyError: it has one key twice, of which json would take the last.
+        _RepetitionError: it has a key twice, of which json would take the last.
     """
     data: dict[str, Any] = {}
     for key, value in pairs:
         if key in data:
-            raise _DuplicateKeyError(f"the key {key!r:.80} stands twice in one object")
+            raise _RepetitionError(key)
         data[key] = value
     return data

@@ -5,13 +5,25 @@ from __future__ import annotations
 from optkit_core.errors import ConfigFault, ConfigFileError
 
 
-def syntax_error(name: str, line: int | None, words: str) -> ConfigFileError:
+def syntax_error(name: str, line: int | None, words: str, *, path: str = "") -> ConfigFileError:
     """Return the error for a text that can't be parsed.
 
     Args:
         name: of the file.
         line: where, from 1; None where it isn't known.
         words: what is wrong.
+        path: of the key that it is about, ``""`` (default) where it is about none.
     """
     place = f"{name}:{line}" if line else name
-    return ConfigFileError(f"{place}: {words}", (ConfigFault("", line, words),))
+    return ConfigFileError(f"{place}: {words}", (ConfigFault(path, line, words),))
+
+
+def repetition(name: str, line: int | None, key: str) -> ConfigFileError:
+    """Return the error for a key that stands twice in one table.
+
+    Args:
+        name: of the file.
+        line: of the second one, from 1; None where it isn't known.
+        key: the key.
+    """
+    return syntax_error(name, line, f"the key {key!r:.80} stands twice here.", path=key)

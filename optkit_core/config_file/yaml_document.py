@@ -7,7 +7,7 @@ from typing import Any
 
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
-from optkit_core.config_file.syntax_errors import syntax_error
+from optkit_core.config_file.syntax_errors import repetition, syntax_error
 from optkit_core.errors import ConfigFileError
 
 LARGEST = 10**5
@@ -28,7 +28,9 @@ def parse(text: str, name: str) -> Document:
     if root is None:
         return Document(None, name)
     _require_finite(root, name)
-    _require_unique_keys(root, name)
+    repeated = repeated_key(root)
+    if repeated is not None:
+        raise repetition(name, repeated.start_mark.line + 1, repeated.value)
     return Document(_constructed(root, name), name, partial(line_of, root), is_yaml=True)
 
 
@@ -105,8 +107,15 @@ def _require_finite(root: Any, name: str) -> None:
     size(root)
 
 
-def _require_unique_keys(root: Any, name: str) -> None:
-    """Refuse a mapping with one key twice, of which PyYAML would take the last."""
+def repeated_key(root: Any) -> Any:
+    """Return the node of a key that stands twice in one mapping, of which PyYAML takes the last.
+
+    Args:
+        root: the root of a text's nodes.
+
+    Returns:
+        The second of the two; None where no key does.
+    """
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -115,14 +124,13 @@ def _require_unique_keys(root: Any, name: str) -> None:
             continue
         seen.add(id(node))
         waiting += _children(node)
-        keys = node.value if node.id == "mapping" else []
         own: set[tuple[str, str]] = set()
-        for key, _ in keys:
+        for key, _ in node.value if node.id == "mapping" else []:
             mark = (key.tag, str(key.value))
             if key.id == "scalar" and mark in own:
-                line = key.start_mark.line + 1
-                raise syntax_error(name, line, f"the key {key.value!r:.80} stands twice here.")
+                return key
             own.add(mark)
+    return None
 
 
 def _children(node: Any) -> list[Any]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from optkit_core.composition import members
-from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import GroupError, RuleError
-from optkit_core.group_rules import assignments, layer_depths, model_parameters, option_checks
+from optkit_core.group_rules import assignments, layer_depths, model_parameters
 from optkit_core.group_rules.assignments import Assignment
-from optkit_core.group_rules.group_list import GroupList, GroupRecord, Outcome
+from optkit_core.group_rules.group_list import GroupList, Outcome
 from optkit_core.group_rules.layer_depths import Depths
+from optkit_core.group_rules.merged_groups import merged_groups
 from optkit_core.group_rules.model_parameters import ModelParameter
 from optkit_core.group_rules.name_folding import shortened
 from optkit_core.group_rules.rule import Rule, parsed, parsed_default
@@ -73,7 +71,7 @@ def groups(
     assigned = _assignments(parameters, checked_rules, fallback, claims, depths)
     trained = [item for item in assigned if item.is_trained]
     _require_claimed(trained)
-    records = _records(trained, fallback)
+    records = merged_groups(trained, fallback)
     _set_gradients(assigned)
     outcome = Outcome(checked_rules, fallback, assigned, claims, depths, records)
     return GroupList(outcome)
@@ -104,75 +102,6 @@ def _require_claimed(trained: Sequence[Assignment]) -> None:
             f"no rule claims {shortened(unclaimed)}. Add a rule for them, or say what holds for "
             "the rest, by default={'weight_decay': 0.1} for example, or default={}."
         )
-
-
-def _records(trained: Sequence[Assignment], default: Rule | None) -> list[GroupRecord]:
-    """Return the groups: as few as have different options, in the order of their first."""
-    alike: dict[Any, list[Assignment]] = {}
-    for item in trained:
-        alike.setdefault(_origin(item), []).append(item)
-    scaled: dict[Any, Any] = {}
-    merged: dict[Any, GroupRecord] = {}
-    for items in alike.values():
-        options = _options(items, scaled)
-        if items[0].algorithm != (default and default.algorithm):
-            options = {ALGORITHM: items[0].algorithm, **options}
-        merged.setdefault(_comparable(options), GroupRecord(options, [])).assignments.extend(items)
-    _require_composable({item.algorithm for item in trained})
-    return _in_order(merged.values(), trained)
-
-
-def _origin(item: Assignment) -> tuple[Any, ...]:
-    """Return what two parameters have in common whose options come from the same rules."""
-    settings = tuple((key, setting.rule.index) for key, setting in item.settings.items())
-    return item.algorithm, settings, tuple((f.value, f.rule.index) for f in item.factors)
-
-
-def _options(items: Sequence[Assignment], scaled: dict[Any, Any]) -> dict[str, Any]:
-    """Return the options of parameters that have them from the same rules, checked."""
-    first, names = items[0], [item.parameter.name for item in items]
-    owner = option_checks.class_of(first.algorithm)
-    given = {key: setting.value for key, setting in first.settings.items()}
-    origins = {key: setting.rule for key, setting in first.settings.items()}
-    options = option_checks.checked(owner, given, origins, names)
-    option_checks.require_admissible(
-        owner, [item.parameter for item in items], first.algorithm_rule
-    )
-    if first.factors:
-        lr = options.get("lr")
-        if lr is None:
-            lr = option_checks.learning_rate(owner, names, first.factors[0].rule)
-        factor = math.prod(setting.value for setting in first.factors)
-        # One tensor for all groups that it is equal in, as for a number.
-        key = (id(lr) if isinstance(lr, Tensor) else lr, factor)
-        options["lr"] = scaled.setdefault(key, lr * factor if factor != 1 else lr)
-    return options
-
-
-def _comparable(value: Any) -> Any:
-    """Return something that is equal and hashable where values of groups mean the same."""
-    if isinstance(value, Tensor):
-        return id(value)
-    if isinstance(value, Mapping):
-        return frozenset((key, _comparable(item)) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return tuple(map(_comparable, value))
-    return value if value.__hash__ else id(value)
-
-
-def _in_order(records: Iterable[GroupRecord], trained: Sequence[Assignment]) -> list[GroupRecord]:
-    """Sort groups, and the parameters in each, as the model has its parameters."""
-    places = {id(item): place for place, item in enumerate(trained)}
-    for record in records:
-        record.assignments.sort(key=lambda item: places[id(item)])
-    return sorted(records, key=lambda record: places[id(record.assignments[0])])
-
-
-def _require_composable(algorithms: set[str | None]) -> None:
-    """Raise where one of several algorithms can't be one of several."""
-    if len(algorithms) > 1:
-        for algorithm in sorted(filter(None, algorithms)):
-            members.class_of(algorithm)
 
 
 def _set_gradients(assigned: Sequence[Assignment]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 Alternatives = tuple[tuple[str, ...], ...]
 """For each part of a name, between its dots, what may stand there."""
@@ -21,12 +22,10 @@ def folded(names: Iterable[str]) -> list[str]:
     ['layers.{0..2,5}.{weight,bias}']
     """
     entries: list[Alternatives] = [tuple((part,) for part in name.split(".")) for name in names]
-    longest = max(map(len, entries), default=0)
     # From the right, since the numbers of what is inside differ from stage to stage.
-    for position in reversed(range(longest)):
-        entries = _merged(entries, position, only_numbers=True)
-    for length in sorted({len(entry) for entry in entries} - {1}):
-        entries = _merged(entries, length - 1, only_last=True)
+    for position in reversed(range(max(map(len, entries), default=0))):
+        entries = _merged(entries, partial(_number_at, position))
+    entries = _merged(entries, lambda entry: len(entry) - 1 if len(entry) > 1 else None)
     return [".".join(map(_written, entry)) for entry in entries]
 
 
@@ -42,28 +41,28 @@ def shortened(names: Iterable[str], most: int = 8) -> str:
 
 
 def _merged(
-    entries: list[Alternatives],
-    position: int,
-    *,
-    only_numbers: bool = False,
-    only_last: bool = False,
+    entries: Iterable[Alternatives], place: Callable[[Alternatives], int | None]
 ) -> list[Alternatives]:
-    """Return entries with those in one that differ at a position alone."""
-    merged: dict[object, list[str]] = {}
-    places: dict[object, Alternatives] = {}
+    """Return entries with those in one that differ at one place alone.
+
+    Args:
+        entries: the names.
+        place: returns where an entry may differ from others, None for one that stays as it is.
+    """
+    merged: dict[tuple[Alternatives, Alternatives | None], list[str]] = {}
     for entry in entries:
-        is_there = len(entry) == position + 1 if only_last else len(entry) > position
-        if is_there and only_numbers:
-            is_there = all(part.isdecimal() for part in entry[position])
-        key = (entry[:position], entry[position + 1 :]) if is_there else entry
-        places.setdefault(key, entry)
-        merged.setdefault(key, []).extend(entry[position] if is_there else ())
+        at = place(entry)
+        around = (entry, None) if at is None else (entry[:at], entry[at + 1 :])
+        merged.setdefault(around, []).extend(() if at is None else entry[at])
     return [
-        (*entry[:position], tuple(dict.fromkeys(merged[key])), *entry[position + 1 :])
-        if merged[key]
-        else entry
-        for key, entry in places.items()
+        before if after is None else (*before, tuple(dict.fromkeys(parts)), *after)
+        for (before, after), parts in merged.items()
     ]
+
+
+def _number_at(position: int, entry: Alternatives) -> int | None:
+    is_number = position < len(entry) and all(part.isdecimal() for part in entry[position])
+    return position if is_number else None
 
 
 def _written(parts: tuple[str, ...]) -> str:

@@ -56,7 +56,7 @@ def _norms(assignments: Iterable[Assignment]) -> str:
     others = dict.fromkeys(
         type(m).__name__
         for m in owners
-        if has_vectors_only(m) and not is_norm(m) and not type(m).__module__.startswith("torch.")
+        if has_vectors_only(m) and not is_norm(m) and not type(m).__module__.startswith("torch.nn.")
     )
     rest = f"; not norm: {', '.join(others)}" if others else ""
     return f"norm layers: {', '.join(found)}{rest}"

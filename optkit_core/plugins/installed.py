@@ -1,14 +1,15 @@
 """What is installed: one scan of the entry points of all distributions, for every kind of plugin.
 
-The scan opens `entry_points.txt` of each distribution, and the metadata of those that offer
-something to optkit. `importlib.metadata.entry_points` would parse all of them, once for each
-group, and a distribution whose file can't be parsed would leave none of the others.
+The scan opens ``entry_points.txt`` of each distribution once, and the metadata of those that
+offer something to optkit. `importlib.metadata.entry_points` would parse all of them, once for
+each group, and a distribution whose file can't be parsed would leave none of the others.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distributions
 from importlib.metadata import distribution as first_on_path
 
@@ -107,13 +108,28 @@ def look_up() -> Scan:
 def _entries(distribution: Distribution) -> tuple[list[EntryPoint], str]:
     """Return a distribution's entry points for optkit, and why they can't be read."""
     try:
+        text = distribution.read_text("entry_points.txt") or ""
         # Most distributions offer nothing here, and needn't be parsed.
-        if PREFIX not in (distribution.read_text("entry_points.txt") or ""):
-            return [], ""
-        return [e for e in distribution.entry_points if e.group.startswith(PREFIX)], ""
-    # importlib.metadata documents no error for a file that isn't one of entry points.
-    except Exception as error:
-        return [], f"entry_points.txt can't be read: {type(error).__name__}: {error}"
+        return (list(_parsed(text)) if PREFIX in text else []), ""
+    except ValueError as error:
+        return [], f"entry_points.txt can't be read: {error}"
+
+
+def _parsed(text: str) -> Iterator[EntryPoint]:
+    """Yield the entry points of optkit's groups.
+
+    Those of `Distribution.entry_points`, which would open the file again and parse the groups of
+    others too: that took a quarter of the scan.
+    """
+    group = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1]
+        elif group.startswith(PREFIX) and line and not line.startswith("#"):
+            name, equals, value = (part.strip() for part in line.partition("="))
+            if not (name and equals and value):
+                raise ValueError(f"{line!r} of group {group!r} isn't of the form name = value")
+            yield EntryPoint(name, value, group)
 
 
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:

@@ -122,3 +122,50 @@ def test_the_order_of_rules_that_do_not_overlap_is_all_the_same(
     assert list(map(dict.items, made)) == list(map(dict.items, permuted)) or [
         {**g, "params": [*map(id, g["params"])]} for g in made
     ] == [{**g, "params": [*map(id, g["params"])]} for g in permuted]
+
+
+VALUES = st.recursive(
+    st.one_of(
+        *(st.none(), st.booleans(), st.integers(-2, 4), st.floats(), st.just(10**400)),
+        st.sampled_from(
+            ["", "*", "norm", "adamw", "muon", "1e-3", "{}", "[", "h.{}.*", "GPTBlock"]
+        ),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+KEYS = st.sampled_from(
+    [
+        *("match", "names", "module", "ndim", "algorithm", "frozen", "exclusive", "lr_scale"),
+        *(
+            "layer_decay",
+            "blocks",
+            "depth",
+            "lr",
+            "betas",
+            "weight_decay",
+            "maximize",
+            "name",
+            "eps",
+        ),
+        *("implementation", "params", "lrr", ""),
+    ]
+)
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(
+    st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=2),
+    st.none() | st.dictionaries(KEYS, VALUES, max_size=2),
+    st.booleans(),
+)
+def test_whatever_is_given_is_made_or_refused(rules: Any, default: Any, add: bool) -> None:
+    model = GPT()
+    rules = [{"match": "*", **rule} for rule in rules] if add else rules
+    try:
+        made = optkit.groups(model, rules, default=default)
+    except optkit.OptkitError:
+        assert all(p.requires_grad for p in model.parameters())
+    else:
+        assert made.table(parameters=True)

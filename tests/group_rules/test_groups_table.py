@@ -114,6 +114,19 @@ frozen             1  cls_token
 no gradient        1  pos_embed"""
 
 
+def test_the_table_says_where_a_rule_had_no_say() -> None:
+    rules = [
+        {"match": "h.*", "ndim": 2, "algorithm": "muon"},
+        {"match": "h.0.*", "algorithm": "adamw"},
+        {"match": "h.*", "weight_decay": 0.0},
+    ]
+    text = optkit.groups(GPT(), rules, default={"algorithm": "adamw"}).table()
+    after = text.partition("\nrule 0 ")[2].splitlines()
+    assert after[0].split()[0] == "8"
+    assert after[1].strip() == "holds for 4; later rules give the others another algorithm"
+    assert text.count("holds for") == 1
+
+
 def test_lines_fit_a_hundred_columns() -> None:
     rules = [
         {"module": "norm", "weight_decay": 0.0},

@@ -52,8 +52,17 @@ def outcome(source: Any) -> ConfigFileError | None:
     except OptkitError as error:
         _require_unchanged(before, _state(model))
         return _checked_refusal(source, error)
-    _step(setup, model)
+    if _is_representable(setup.config()):
+        _step(setup, model)
     return None
+
+
+def _is_representable(value: Any) -> bool:
+    """Return whether a float32 and a 64-bit integer hold all numbers; torch's step needs that."""
+    if isinstance(value, (dict, list, tuple)):
+        below = value.values() if isinstance(value, dict) else value
+        return all(map(_is_representable, below))
+    return not isinstance(value, (int, float)) or not 1e18 < abs(value) < float("inf")
 
 
 def _require_unchanged(before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -21,6 +21,10 @@ optkit.create("adamax", params, lr=0.1)
 optkit.create(params, name="adamax", implementation="foreach")
 optkit.create(name="adamax", params=params)
 functools.partial(optkit.create, name="adamax", lr=0.1)(params)
+model = torch.nn.Linear(2, 1)
+rules = [{"match": "*.bias", "weight_decay": 0.0}, {"ndim": 2, "algorithm": "muon"}]
+optkit.create("adamw", optkit.groups(model, rules, default={"lr": 0.1}))
+torch.optim.SGD(optkit.groups(model.named_parameters(), rules))
 
 Adamax(params, lrr=3)  # type: ignore[call-arg]
 Adamax(params, lr="fast")  # type: ignore[arg-type]
@@ -28,3 +32,5 @@ Adagrad(params, betas=(0.9, 0.9))  # type: ignore[call-arg]
 Adagrad()  # type: ignore[call-arg]
 optkit.Adams(params)  # type: ignore[attr-defined]
 optkit.create(params)  # type: ignore[call-overload]
+optkit.groups(model.parameters(), rules)  # type: ignore[arg-type]
+optkit.groups(model, ["*.bias"])  # type: ignore[list-item]

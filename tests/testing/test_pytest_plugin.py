@@ -139,6 +139,21 @@ def test_an_id_selects_a_check_by_itself(run: Run) -> None:
     assert result.parseoutcomes() == {"passed": 1, "skipped": 1}
 
 
+def test_an_optimizer_that_is_not_optkits_is_checked_as_far_as_that_goes(
+    run: Run, registered: Callable[[str, type], None]
+) -> None:
+    registered("torch_sgd", torch.optim.SGD)
+    result = run("--optkit", "torch_sgd", "-k", "closure or modes", *ONE_DTYPE)
+    result.stdout.fnmatch_lines(
+        [
+            "torch_sgd on cpu",
+            "  ran       its own",
+            "  holds     closure (1)",
+            "  skipped   modes: SGD isn't optkit's, and declares nothing of the kind",
+        ]
+    )
+
+
 def test_junit_xml_names_what_ran_with_which_versions(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "junit.xml"
     run("--optkit", "descent", "-k", "closure", f"--junitxml={file}", *ONE_DTYPE)

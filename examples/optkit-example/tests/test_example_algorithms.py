@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -14,7 +16,9 @@ def test_conformance(name: str) -> None:
     print(testing.check(name))
 
 
-def stepped(name: str, start: list[list[float]], gradient: list[list[float]], **options: float):
+def stepped(
+    name: str, start: list[list[float]], gradient: list[list[float]], **options: Any
+) -> torch.Tensor:
     """Return a parameter after one step."""
     p = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
     p.grad = torch.tensor(gradient, dtype=torch.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from optkit_example.gradient_norm import shown_in
@@ -17,9 +19,9 @@ def parameter(dtype: torch.dtype = torch.float32) -> torch.nn.Parameter:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"maximize": True}], ids=str)
-def test_numpy_steps_as_the_others_do(dtype: torch.dtype, options: dict[str, float]) -> None:
+def test_numpy_steps_as_the_others_do(dtype: torch.dtype, options: dict[str, Any]) -> None:
     ours, reference = parameter(dtype), parameter(dtype)
-    optimizer = optkit.create("sgd", [ours], lr=0.5, implementation="numpy", **options)
+    optimizer: Any = optkit.create("sgd", [ours], lr=0.5, implementation="numpy", **options)
     torch_s = torch.optim.SGD([reference], lr=0.5, **options)
     for _ in range(3):
         optimizer.step()
@@ -29,7 +31,8 @@ def test_numpy_steps_as_the_others_do(dtype: torch.dtype, options: dict[str, flo
 
 
 def test_numpy_is_taken_only_where_it_is_asked_for() -> None:
-    bucket = optkit.create("sgd", [parameter()], lr=0.5).explain().buckets[0]
+    optimizer: Any = optkit.create("sgd", [parameter()], lr=0.5)
+    bucket = optimizer.explain().buckets[0]
     assert bucket.implementation != "numpy" and "numpy" in bucket.rejected
 
 
@@ -38,7 +41,7 @@ def test_numpy_is_taken_only_where_it_is_asked_for() -> None:
     [(torch.float16, {}, "not float16"), (torch.float32, {"momentum": 0.9}, "no momentum")],
 )
 def test_numpy_says_what_it_cannot_do(
-    dtype: torch.dtype, options: dict[str, float], reason: str
+    dtype: torch.dtype, options: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(optkit.ImplementationError, match=reason):
         optkit.create("sgd", [parameter(dtype)], implementation="numpy", **options)

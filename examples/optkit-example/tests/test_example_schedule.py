@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ def optimizer() -> torch.optim.Optimizer:
     return optkit.create("sgd", [torch.nn.Parameter(torch.zeros(2))], lr=1.0)
 
 
-def rates(steps: int, **arguments: object) -> list[float]:
+def rates(steps: int, **arguments: Any) -> list[float]:
     """Return the rates of so many steps."""
     stepped = optimizer()
     schedule = optkit.create_schedule("stable_decay", stepped, **arguments)
@@ -35,6 +37,6 @@ def test_it_warms_up() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"total_steps": 0}, {"total_steps": 9, "decay_share": 0.0}])
-def test_wrong_arguments_are_refused(wrong: dict[str, float]) -> None:
+def test_wrong_arguments_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(reversed(wrong))):
         optkit.create_schedule("stable_decay", optimizer(), **wrong)
