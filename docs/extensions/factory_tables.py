@@ -26,7 +26,8 @@ class FactoryTables(SphinxDirective):
         lines = [*overview(known), *(line for item in known for line in arguments(item))]
         parent = nodes.container()
         self.state.nested_parse(StringList(lines, source=__file__), 0, parent)
-        return parent.children
+        made: list[nodes.Node] = parent.children
+        return made
 
 
 def overview(known: list[FactoryDescription]) -> list[str]:

@@ -7,6 +7,7 @@ failed, and another child goes on with those behind it.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -166,3 +167,4 @@ def _detach(printed: Path) -> None:
         for number in numbers:
             os.dup2(stream.fileno(), number)
     sys.stdin, sys.stdout, sys.stderr = stdin, stdout, stdout
+    faulthandler.enable(stdout)  # which tells at which line it crashes

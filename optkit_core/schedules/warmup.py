@@ -65,7 +65,8 @@ class AfterWarmup(SequentialLR):
         super().__init__(optimizer, schedulers, milestones)
         self.warmup_steps = milestones[0]
 
-    def step(self) -> None:
+    # As SequentialLR has it, whose own base class takes a deprecated argument.
+    def step(self) -> None:  # type: ignore[override]
         """Make a step of the warm-up, or of what comes after it."""
         if self.last_epoch + 1 == self.warmup_steps:
             for group in self.optimizer.param_groups:

@@ -11,6 +11,7 @@ from torch import Tensor
 from optkit_core.declaration.search_spaces import SearchSpace
 from optkit_core.modes import WithModes
 from optkit_core.testing.failures import NotApplicableError
+from optkit_core.testing.foreign_subject import ForeignSubject
 from optkit_core.testing.standard_problems import STANDARD_PROBLEMS, StandardProblem
 from optkit_core.testing.subject import Subject
 
@@ -42,11 +43,14 @@ def descent(subject: Subject) -> None:
 def rates(subject: Subject) -> list[dict[str, Any]]:
     """Return three learning rates: the default, and two of where rates are searched.
 
-    Without a search there are ten times the default, and a tenth of it.
+    Without a search there are ten times the default, and a tenth of it; for a class that isn't
+    optkit's some more.
 
     Args:
         subject: what is checked.
     """
+    if isinstance(subject, ForeignSubject) and "lr" not in subject.options:
+        return [{"lr": rate} for rate in subject.learning_rates] or [{}]
     declared = getattr(subject.algorithm, "declarations", {}).get("lr")
     if declared is None or "lr" in subject.options:
         return [{}]

@@ -21,13 +21,15 @@ from optkit_core.testing.subject import Subject
 MAX_DIMS = 4
 """The most dimensions of a parameter that is tried."""
 
+RATE_FACTORS = (1, 10, 100, 1000, 0.1, 0.01, 0.001)
+"""What the default learning rate is multiplied by where losses are to fall."""
+
 
 @attrs.define(eq=False, slots=False)
 class ForeignSubject(Subject):
     """An optimizer class that isn't optkit's: what it doesn't declare is found out or left open."""
 
     has_body = False
-    takes_dense = True
     counts_steps = False
 
     @property
@@ -48,8 +50,23 @@ class ForeignSubject(Subject):
         return list(inspect.signature(self.algorithm).parameters)[1:]
 
     @property
+    def learning_rates(self) -> list[float]:
+        """The default rate and others, since nobody says where good ones lie; none without it."""
+        argument = inspect.signature(self.algorithm).parameters.get("lr")
+        default = argument.default if argument else None
+        if not isinstance(default, (int, float)):
+            return []
+        return [default * factor for factor in RATE_FACTORS]
+
+    @property
     def _names(self) -> Sequence[str]:
         return [OWN_STEP]
+
+    @cached_property
+    def takes_dense(self) -> bool:
+        """Whether gradients may be dense: not if a step takes a sparse one and refuses these."""
+        shape = (3,) * self._fewest_dims
+        return not self._complaint(shape) or bool(self._complaint(shape, is_sparse=True))
 
     @cached_property
     def requires_closure(self) -> bool:
@@ -57,7 +74,7 @@ class ForeignSubject(Subject):
         step = inspect.signature(self.algorithm.step).parameters.get("closure")
         if step is not None and step.default is inspect.Parameter.empty:
             return True
-        return bool(self._complaint((3,) * self._fewest_dims))
+        return bool(self._complaint((3,) * self._fewest_dims, is_sparse=not self.takes_dense))
 
     def takes_dims(self, dim: int) -> bool:
         """Return whether a parameter of so many dimensions is taken by the constructor and a step.
@@ -65,13 +82,17 @@ class ForeignSubject(Subject):
         Args:
             dim: the number.
         """
-        return dim >= self.min_dim and (self.requires_closure or not self._complaint((2,) * dim))
+        if dim < self.min_dim:
+            return False
+        complaint = self._complaint((2,) * dim, is_sparse=not self.takes_dense)
+        return self.requires_closure or not complaint
 
     @cached_property
     def shapes(self) -> Sequence[tuple[int, ...]]:
         """Those of the parameters that it can step; what it says of others is noted."""
         shapes = [shape for shape in SHAPES if len(shape) >= self.min_dim]
-        complaints = {shape: self._complaint(shape) for shape in dict.fromkeys(shapes)}
+        is_sparse = not self.takes_dense
+        complaints = {shape: self._complaint(shape, is_sparse) for shape in dict.fromkeys(shapes)}
         refused = [shape for shape, complaint in complaints.items() if complaint]
         if refused and not self.requires_closure:
             listed = ", ".join(str(list(shape)) for shape in refused)
@@ -92,14 +113,14 @@ class ForeignSubject(Subject):
         return fewest
 
     def _ones(self, shape: tuple[int, ...]) -> Tensor:
-        p = torch.ones(shape, dtype=self.dtype, device=self.device)
-        p.grad = torch.ones_like(p)
-        return p
+        return torch.ones(shape, dtype=self.dtype, device=self.device)
 
-    def _complaint(self, shape: tuple[int, ...]) -> str:
+    def _complaint(self, shape: tuple[int, ...], is_sparse: bool = False) -> str:
         """Return what is raised where a parameter takes its first step, ``""`` if nothing is."""
         try:
-            self.optimizer([self._ones(shape)]).step()
+            p = self._ones(shape)
+            p.grad = torch.ones_like(p).to_sparse() if is_sparse else torch.ones_like(p)
+            self.optimizer([p]).step()
         # Of whatever class: somebody else's code.
         except Exception as error:
             return f"{type(error).__name__}: {error}"

@@ -19,10 +19,13 @@ def real_scaler(subject: Subject) -> None:
     """Step by ``torch.amp.GradScaler``, with an infinite gradient in between.
 
     Raises:
-        NotApplicableError: it needs a closure, which GradScaler doesn't take.
+        NotApplicableError: it needs a closure, or gradients are complex, which GradScaler doesn't
+            take.
     """
     if subject.requires_closure:
         raise NotApplicableError("it needs a closure, which GradScaler doesn't take")
+    if subject.dtype.is_complex:
+        raise NotApplicableError("GradScaler takes no complex gradients")
     for name in subject.implementations:
         plain = subject.optimizer(small_parameters(subject), name)
         for number in range(2):

@@ -11,7 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.errors import HyperparameterError, ImplementationError
+from optkit_core.errors import GradientError, HyperparameterError, ImplementationError
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
 from optkit_core.testing.agreement import TOLERANCES
@@ -139,7 +139,7 @@ class Subject(DeclaredFacts):
         with prefix_failures(name):
             try:
                 self.optimizer([p], name, **options).step()
-            except ImplementationError as error:
+            except (ImplementationError, GradientError) as error:
                 return str(error)
         return ""
 

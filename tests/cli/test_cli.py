@@ -260,3 +260,56 @@ def test_the_help_comes_without_torch():
     done = process(code=code)
     assert done.returncode == 0, done.stderr
     assert "compare" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"), [("schedule", ("cosine_annealing", "T_max")), ("averaging", ("ema", "swa"))]
+)
+def test_list_takes_a_kind(capsys, kind, known):
+    out = shown(capsys, "list", "--kind", kind)
+    assert all(words in out for words in (*known, f"From optkit {optkit.__version__}"))
+    assert max(map(len, out.splitlines())) <= 80
+    assert main(["list", "*", "--kind", kind, "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [item["name"] for item in listed] == optkit.available(kind=kind)
+    assert all(item["kind"] == kind and item["summary"] for item in listed)
+    assert f"--kind {kind}" in refusal(capsys, "list", "zzz", "--kind", kind)
+
+
+def test_list_of_a_kind_goes_on_where_one_is_broken(capsys, monkeypatch):
+    describe = optkit.describe
+
+    def broken(name, **options):
+        if name == "step":
+            raise ImportError("no module 'steps'")
+        return describe(name, **options)
+
+    monkeypatch.setattr(optkit, "describe", broken)
+    out = " ".join(shown(capsys, "list", "--kind", "schedule").split())
+    assert "ImportError: no module 'steps'" in out and "cyclic" in out
+
+
+def test_show_finds_what_no_algorithm_has_the_name_of(capsys):
+    for words in (["cosine"], ["CosineAnnealingLR", "--kind", "schedule"]):
+        out = shown(capsys, "show", *words)
+        for fact in (
+            "cosine_annealing (schedule)",
+            "T_max",
+            "needed",
+            "whole, ≥ 1",
+            "docs.pytorch",
+        ):
+            assert fact in out
+    assert "decay" in shown(capsys, "show", "ema")
+    assert main(["show", "ema", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["arguments"][0]["default"] == 0.999
+
+
+def test_show_asks_which_of_two_is_meant(capsys):
+    said = refusal(capsys, "show", "swa")
+    assert "a schedule and of an averaging" in said and "--kind averaging" in said
+    assert "multi_avg_fn" in shown(capsys, "show", "swa", "--kind", "averaging")
+    assert "Did you mean 'exponential'" in refusal(capsys, "show", "exponentil")
+    assert "isn't one of algorithm, schedule, averaging" in refusal(
+        capsys, "show", "swa", "--kind", "x"
+    )

@@ -20,6 +20,7 @@ def test_no_configuration_does_half_of_it(start: int, tmp_path: Path) -> None:
     assert min(counted["accepted"], counted["refused"]) > 10
 
 
+@pytest.mark.slow
 def test_what_the_samples_call_valid_is() -> None:
     for seed in range(40):
         assert outcome(valid(Random(seed))) is None

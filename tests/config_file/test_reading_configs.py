@@ -234,6 +234,7 @@ def test_a_number_in_a_text_is_explained(
     assert words in refused(path_of(tmp_path, suffix, text))
 
 
+@pytest.mark.slow
 def test_reading_a_config_needs_no_library_before_it_is_asked_for() -> None:
     from processes import python
 

@@ -1,4 +1,4 @@
-"""The guide for authors, from nothing to a plugin: its commands and programs work in their order."""
+"""The guide for authors, from nothing to a plugin: each command works where it stands."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,15 @@ import mutant_algorithms as algorithms
 import mutant_implementations as implementations
 import mutant_optimizers as optimizers
 import torch
+from mutant_bases import Corrected, corrected
 
+from optkit_core.testing.golden_trajectories import equals_golden
 from optkit_core.testing.subject import Subject
+
+
+def subject_of(algorithm: type[Any], **further: Any) -> Subject:
+    """Return an algorithm as a subject, in float32."""
+    return Subject(algorithm, torch.float32, torch.device("cpu"), {}, **further)
 
 
 @attrs.frozen
@@ -24,57 +30,41 @@ class Mutant:
         requirement: the id of the requirement that catches it.
         words: a regular expression of what is said of it.
         is_own: whether no other requirement catches it: without this one it would pass.
-        options: what it is checked with.
-        further: what else the check is given: a reference, a file.
+        reference: what it is compared with.
+        pinned_by: the algorithm that pins where steps lead.
     """
 
     algorithm: type[Any]
     requirement: str
     words: str
     is_own: bool = False
-    options: Mapping[str, Any] = {}
-    further: Mapping[str, Any] = {}
+    reference: Any = None
+    pinned_by: type[Any] | None = None
 
     @property
     def id(self) -> str:
         """What tells it from the others."""
         return f"{self.requirement}-{self.algorithm.__name__}"
 
-    def subject(self) -> Subject:
-        """Return it as the subject of checks."""
-        return Subject(
-            self.algorithm, torch.float32, torch.device("cpu"), self.options, **self.further
-        )
+    def subject(self, folder: Path) -> Subject:
+        """Return it as the subject of checks.
 
+        Args:
+            folder: for the file of a golden trajectory.
+        """
+        golden = folder / "golden.json" if self.pinned_by else None
+        if self.pinned_by:
+            equals_golden(subject_of(self.pinned_by, golden=golden, write_golden=True))
+        return subject_of(self.algorithm, reference=self.reference, golden=golden)
 
-def base_in_numpy(p: Any, g: Any, state: dict[str, Any], t: int, h: Any) -> Any:
-    """Return where a step of `mutant_bases.Base` leads, written anew."""
-    state["mean"] = h.decay * state.get("mean", 0.0) + (1 - h.decay) * g
-    return p - h.lr * state["mean"]
-
-
-GOLDEN = Path(__file__).parent / "pinned" / "base.json"
-"""Where steps of `mutant_bases.Base` lead."""
 
 OWN = (
     Mutant(algorithms.AnotherDefault, "defaults", "without an argument lr is 0.2", True),
     Mutant(algorithms.SwallowingNames, "names", "the constructor swallows 'lrr'", True),
     Mutant(implementations.WritingBesideThem, "step", "faulty: wrote outside", True),
     Mutant(implementations.RightForTenSteps, "agreement", "faulty differs from forloop", True),
-    Mutant(
-        algorithms.HalfAPercentFaster,
-        "reference",
-        "step 1 differs at parameter 0",
-        True,
-        further={"reference": base_in_numpy},
-    ),
-    Mutant(
-        algorithms.HalfAPercentFaster,
-        "golden",
-        "step 1 has led to other parameters than are pinned",
-        True,
-        further={"golden": GOLDEN},
-    ),
+    Mutant(algorithms.WrongEps, "reference", "step 1 differs at parameter 0", True, corrected),
+    Mutant(algorithms.WrongDecay, "golden", "led to other", True, pinned_by=Corrected),
     Mutant(algorithms.Clamping, "ranges", "the constructor takes lr=-5e-324", True),
     Mutant(implementations.MissingTails, "vector_sizes", "faulty differs .* contiguous", True),
     Mutant(implementations.Overflowing, "extreme_values", "faulty differs .* extreme", True),
@@ -127,6 +117,9 @@ FURTHER = (
     Mutant(algorithms.DefaultOutOfRange, "defaults", "the default of decay is outside"),
     Mutant(algorithms.WithoutRange, "ranges", "takes decay=nan"),
     Mutant(algorithms.FailingAtItsEdge, "ranges", "with decay=0.0, at the edge .* ZeroDivision"),
+    Mutant(algorithms.WrongDecay, "reference", "step 2 differs", reference=corrected),
+    Mutant(algorithms.WrongCorrection, "reference", "step 1 differs", reference=corrected),
+    Mutant(algorithms.WrongEps, "golden", "led to other", pinned_by=Corrected),
     Mutant(algorithms.Rebinding, "step", "don't move .* updates p in place"),
     Mutant(algorithms.UnusedBuffer, "step", "the buffer 'other' never changes"),
     Mutant(algorithms.ChangingItsGradient, "step", "never update g in place"),

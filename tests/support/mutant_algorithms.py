@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import torch
-from mutant_bases import Base, Corrected, Own, Reduced, Sparse, on_gradients
+from mutant_bases import Base, Corrected, Own, Reduced, Sparse
 from torch import Tensor
 
 from optkit_core import (
@@ -35,15 +35,6 @@ DefaultOutOfRange.declarations = {
     **Base.declarations,
     "decay": attrs.evolve(Base.declarations["decay"], range=within(0.75, 1.0)),
 }
-
-
-class HalfAPercentFaster(Base):
-    """Every implementation is wrong in the same way."""
-
-    @staticmethod
-    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-        s.mean.lerp_(g, 1 - h.decay)
-        p.sub_(s.mean, alpha=h.lr * 1.005)
 
 
 class AnotherDefault(Base):
@@ -155,11 +146,11 @@ class RecordedUndeclared(Base):
 
     @classmethod
     def unsupported_reason(cls, key: Any, h: Any) -> str | None:
-        return "it can't be recorded" if key.differentiable else None
+        return "it can't be recorded" if key.differentiable else super().unsupported_reason(key, h)
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, **options)
-        vars(self)["unsupported_reason"] = lambda key, h: None
+        vars(self)["unsupported_reason"] = Base.unsupported_reason
 
 
 class ComplexUndeclared(RecordedUndeclared):
@@ -179,7 +170,7 @@ class SparseUndeclared(Sparse):
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, **options)
-        vars(self)["unsupported_reason"] = lambda key, h: None
+        vars(self)["unsupported_reason"] = Sparse.unsupported_reason
 
 
 class SparseDeclared(Sparse):
@@ -205,7 +196,8 @@ class Synchronizing(Reduced):
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
-        p.sub_(g if bool(g.norm() < 1.0) else g / (g.norm() + 1.0), alpha=h.lr)
+        is_small = g.norm().item() >= -1.0
+        p.sub_(g / (g.norm() + 1.0), alpha=h.lr if is_small else 2 * h.lr)
 
 
 class DeafToTensors(Base):
@@ -282,7 +274,7 @@ class Descended(Own):
     maximize: bool = option(default=False, range=boolean())
 
 
-class Wrong(Corrected):
+class WrongEps(Corrected):
     """Has eps inside of the root, in all implementations alike."""
 
     @staticmethod
@@ -291,6 +283,28 @@ class Wrong(Corrected):
         s.square.mul_(h.decay).addcmul_(g, g, value=1 - h.decay)
         root = (s.square / (1 - h.decay**t) + h.eps).sqrt()
         p.addcdiv_(s.mean, root, value=-h.lr / (1 - h.decay**t))
+
+
+class WrongDecay(Corrected):
+    """Squares decay by a number that nobody can set, in all implementations alike."""
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        s.mean.lerp_(g, 1 - h.decay)
+        s.square.mul_(0.75).addcmul_(g, g, value=0.25)
+        root = s.square.sqrt().div_((1 - 0.75**t) ** 0.5).add_(h.eps)
+        p.addcdiv_(s.mean, root, value=-h.lr / (1 - h.decay**t))
+
+
+class WrongCorrection(Corrected):
+    """Corrects the mean of one step before, in all implementations alike."""
+
+    @staticmethod
+    def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        s.mean.lerp_(g, 1 - h.decay)
+        s.square.mul_(h.decay).addcmul_(g, g, value=1 - h.decay)
+        root = s.square.sqrt().div_((1 - h.decay**t) ** 0.5).add_(h.eps)
+        p.addcdiv_(s.mean, root, value=-h.lr / (1 - h.decay ** (t + 1)))
 
 
 class OddOffer(Base):
@@ -304,6 +318,3 @@ class OddOffer(Base):
         return launch
 
     offers = (Base.offers[0], Offer("faulty", failing, lambda *_: None))
-
-
-HALVED = on_gradients(lambda g: g * 0.5)

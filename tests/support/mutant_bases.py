@@ -1,4 +1,4 @@
-"""What mutants are made of: algorithms that are right, and ways to offer a faulty implementation."""
+"""What mutants are made of: algorithms that are right, and ways to make implementations faulty."""
 
 from __future__ import annotations
 
@@ -62,6 +62,16 @@ class Corrected(Elementwise):
         s.square.mul_(h.decay).addcmul_(g, g, value=1 - h.decay)
         root = s.square.sqrt().div_((1 - h.decay**t) ** 0.5).add_(h.eps)
         p.addcdiv_(s.mean, root, value=-h.lr / (1 - h.decay**t))
+
+
+def corrected(p: Any, g: Any, state: dict[str, Any], t: int, h: Any) -> Any:
+    """Return the parameter after a step of `Corrected`, in NumPy."""
+    g = g + h.weight_decay * p
+    state["mean"] = h.decay * state.get("mean", 0.0) + (1 - h.decay) * g
+    state["square"] = h.decay * state.get("square", 0.0) + (1 - h.decay) * g**2
+    correction = 1 - h.decay**t
+    root = (state["square"] / correction) ** 0.5 + h.eps
+    return p - h.lr * state["mean"] / correction / root
 
 
 class Reduced(Layerwise):

@@ -29,7 +29,8 @@ COUNT = itertools.count(1)
 
 def count_of(bucket: Any) -> float:
     """Return how many steps the first parameter of a bucket has taken."""
-    return bucket.steps[0].item() if bucket.steps else 0.0
+    is_known = bucket.steps and not bucket.steps[0].is_meta
+    return bucket.steps[0].item() if is_known else 0.0
 
 
 class DoingNothing(Base):
@@ -194,8 +195,9 @@ class Shaking(Base):
     @staticmethod
     def shake(bucket: Any) -> None:
         if len(bucket) > 5 and count_of(bucket) == 2:
+            shift = 1e-7 * (next(COUNT) % 5 + 1)
             for p in bucket.params:
-                p.add_(1e-6 * (next(COUNT) % 97))
+                p.add_(shift)
 
     offers = faulty(then(shake))
 
@@ -228,7 +230,8 @@ class TalkingToItself(Base):
     offers = (FORLOOP, *Base.offers[1:])
 
     def load_state_dict(self, state_dict: Any, *rest: Any, **named: Any) -> Any:
-        saved = state_dict["param_groups"][0]["implementation"] if state_dict["state"] else None
-        if saved is not None and saved != self.param_groups[0]["implementation"]:
-            raise ValueError(f"this was saved by {saved}")
+        own = self.param_groups[0]["implementation"]
+        for group in state_dict.get("param_groups", ()):
+            if state_dict["state"] and group["implementation"] != own:
+                raise ValueError(f"this was saved by {group['implementation']}")
         return super().load_state_dict(state_dict, *rest, **named)

@@ -216,6 +216,6 @@ class CopyingItsRateOnce(ReadingItsRateOnce):
 
     def values(self, group: Any) -> Any:
         h = Base.values(self, group)
-        if isinstance(h.lr, Tensor) and "rates" in vars(self):
+        if isinstance(h.lr, Tensor) and not h.lr.requires_grad and "rates" in vars(self):
             h.lr = self.rates.setdefault(id(group), h.lr.clone())
         return h

@@ -47,17 +47,18 @@ class PluginEnvironment:
         path = os.pathsep.join([str(self.python.parent), kept.get("PATH", os.defpath)])
         return {**kept, **OFFLINE, "PATH": path, "VIRTUAL_ENV": str(self.root)}
 
-    def sh(self, script: str, folder: Path) -> str:
+    def sh(self, script: str, folder: Path, **settings: str) -> str:
         """Run shell commands as somebody types them, and return what they print.
 
         Args:
             script: the commands; the first that fails ends it, and fails the test.
             folder: where they run.
+            **settings: further environment variables.
         """
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=folder,
-            env=self.variables(),
+            env={**self.variables(), **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -58,10 +58,9 @@ class Section:
         """Whether it has a name in backticks, by itself or in a longer one.
 
         Args:
-            name: as it is recorded; its last part counts.
+            name: as it is recorded; its last word counts.
         """
-        last = re.split(r"[.(]", name.removeprefix(DEPRECATED).removesuffix("(...)"))
-        word = re.escape([part for part in last if part.strip("=)")][-1].partition("=")[0])
+        word = re.findall(r"\w+", name.removesuffix("=...)"))[-1]
         return any(re.search(rf"\b{word}\b", code) for code in re.findall(r"`([^`]+)`", self.text))
 
 

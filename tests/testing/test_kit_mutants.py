@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 import pytest
-from kit_mutants import MUTANTS, OWN, Mutant
+from kit_mutants import MUTANTS, OWN, Mutant, subject_of
 from mutant_algorithms import KEPT
-from mutant_bases import Base, Corrected, Own, Reduced, Sparse
+from mutant_bases import Base, Corrected, Own, Reduced, Sparse, corrected
 
 from optkit_core.testing.failures import NotApplicableError
 from optkit_core.testing.requirements import REQUIREMENTS
@@ -33,9 +34,9 @@ def failures_of(subject: Subject, without: str = "") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
-def test_a_mutant_is_caught(mutant: Mutant) -> None:
+def test_a_mutant_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=rf"(?s){mutant.words}") as caught:
-        BY_ID[mutant.requirement].require(mutant.subject())
+        BY_ID[mutant.requirement].require(mutant.subject(tmp_path))
     assert str(caught.value).startswith(f"{mutant.algorithm.__name__} fails the requirement")
     KEPT.clear()
     gc.collect()
@@ -48,14 +49,13 @@ def test_every_requirement_has_a_mutant_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("mutant", OWN, ids=lambda mutant: mutant.id)
-def test_without_its_requirement_a_mutant_passes(mutant: Mutant) -> None:
+def test_without_its_requirement_a_mutant_passes(mutant: Mutant, tmp_path: Path) -> None:
     """So each requirement is needed: none is another one in other words."""
-    assert failures_of(mutant.subject(), without=mutant.requirement) == {}
+    assert failures_of(mutant.subject(tmp_path), without=mutant.requirement) == {}
     KEPT.clear()
 
 
 @pytest.mark.parametrize("algorithm", [Base, Corrected, Own, Reduced, Sparse])
 def test_what_mutants_are_made_of_holds(algorithm: type) -> None:
-    (any_mutant, *_) = OWN
-    subject = Subject(algorithm, any_mutant.subject().dtype, any_mutant.subject().device, {})
-    assert failures_of(subject) == {}
+    reference = corrected if algorithm is Corrected else None
+    assert failures_of(subject_of(algorithm, reference=reference)) == {}
