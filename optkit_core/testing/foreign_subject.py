@@ -54,15 +54,16 @@ class ForeignSubject(Subject):
         """The default rate and others, since nobody says where good ones lie; none without it."""
         argument = inspect.signature(self.algorithm).parameters.get("lr")
         default = argument.default if argument else None
-        known = isinstance(default, (int, float))
-        return [default * factor for factor in RATE_FACTORS] if known else []
+        if not isinstance(default, (int, float)):
+            return []
+        return [default * factor for factor in RATE_FACTORS]
 
     @property
     def _names(self) -> Sequence[str]:
         return [OWN_STEP]
 
     @cached_property
-    def takes_dense(self) -> bool:  # type: ignore[override]
+    def takes_dense(self) -> bool:
         """Whether gradients may be dense: not if a step takes a sparse one and refuses these."""
         shape = (3,) * self._fewest_dims
         return not self._complaint(shape) or bool(self._complaint(shape, is_sparse=True))

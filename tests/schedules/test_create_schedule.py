@@ -202,6 +202,8 @@ def test_the_function_that_torch_puts_over_step_is_taken_back() -> None:
 def test_an_unknown_schedule() -> None:
     with pytest.raises(optkit.UnknownScheduleError, match="Did you mean 'exponential'"):
         optkit.create_schedule("exponental", optimizer(), gamma=0.5)
+    with pytest.raises(optkit.UnknownScheduleError, match="Did you mean 'cosine'"):
+        optkit.create_schedule("cosin", optimizer(), T_max=5)
     with pytest.raises(optkit.UnknownScheduleError, match="--kind schedule"):
         optkit.create_schedule("adamw", optimizer())
     with pytest.raises(optkit.UnknownScheduleError, match="must be a string"):

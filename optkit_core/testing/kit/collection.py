@@ -41,8 +41,8 @@ class Collection:
             self._names = registered_names(names)
             given = config.getoption("--optkit-dtype") or config.getini("optkit_dtypes")
             self._dtypes = tuple(map(dtype_of, given)) or DTYPES
-            self._device = torch.device(config.getoption("--optkit-device"))
-        except (OptkitError, ValueError, RuntimeError) as error:
+            self._device = _usable(config.getoption("--optkit-device"))
+        except (OptkitError, ValueError) as error:
             raise pytest.UsageError(f"--optkit: {error}") from error
         paths = [argument for argument in config.args if argument not in ids]
         config.args = [] if _is_asked_alone(config) else paths
@@ -141,6 +141,20 @@ def _configured(config: pytest.Config) -> list[str]:
             "configuration as optkit_algorithms."
         )
     return names
+
+
+def _usable(name: str) -> torch.device:
+    """Return the device of a name.
+
+    Raises:
+        ValueError: there is none, or torch can't use it here.
+    """
+    try:
+        torch.empty(0, device=name)
+    # AssertionError where torch was built without the device's code.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"can't use the device {name!r}: {str(error).splitlines()[0]}") from error
+    return torch.device(name)
 
 
 def _is_asked_alone(config: pytest.Config) -> bool:
