@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optkit_core.testing.agreement import is_same
+
 # Every other column, and 33 elements from the sixth on: an address no vector load is aligned to.
 VIEWS: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {
     (9, 20): lambda memory: memory[:, 1::2],
