@@ -140,7 +140,7 @@ class ForeignSubject(Subject):
         return copy.deepcopy(optimizer.state_dict())
 
     @cached_property
-    def unsupported_reason(self) -> str:  # type: ignore[override]
+    def unsupported_reason(self) -> str:
         """Why it steps no parameters of the dtype, as a first step tells; ``""`` where it does."""
         if self.dtype == torch.float32:
             return ""
