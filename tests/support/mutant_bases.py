@@ -187,7 +187,7 @@ def on_parts(keep: Callable[[Any], list[int]]) -> Any:
     return make_launcher
 
 
-def then(extra: Callable[[Any], None]) -> Any:
+def then(extra: Callable[[Any], object]) -> Any:
     """Return what does something more after each step of a bucket."""
 
     def make_launcher(algorithm: Any, bucket: Any, h: Any) -> Launch:

@@ -208,7 +208,7 @@ class ReadingItsRateOnce(Base):
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, **options)
-        self.rates: dict[int, float] = {}
+        self.rates: dict[int, Any] = {}
 
 
 class CopyingItsRateOnce(ReadingItsRateOnce):
