@@ -65,15 +65,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Sum up what the kit's tests have found, if there were some."""
     reports = [report for several in terminalreporter.stats.values() for report in several]
-    if any("optkit_check" in dict(_properties(report)) for report in reports):
+    own = [report for report in reports if _is_of_a_check(report)]
+    if own:
         from optkit_core.testing.kit.terminal_summary import write_summary
 
-        write_summary(terminalreporter, reports)
+        write_summary(terminalreporter, own)
 
 
-def _properties(report: object) -> list[tuple[str, object]]:
-    properties: list[tuple[str, object]] = getattr(report, "user_properties", [])
-    return properties
+def _is_of_a_check(report: object) -> bool:
+    """Return whether a report is of a check's call; those of its other phases repeat it."""
+    properties = getattr(report, "user_properties", ())
+    is_own = any(item[0] == "optkit_check" for item in properties)
+    return is_own and getattr(report, "when", None) == "call"
 
 
 def _leave_asserts_alone(pluginmanager: pytest.PytestPluginManager) -> None:

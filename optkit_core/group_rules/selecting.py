@@ -35,6 +35,8 @@ def claimed(rule: Rule, parameters: Sequence[ModelParameter]) -> list[ModelParam
             continue
         if key == "module":
             _require_modules(rule, parameters)
+        if key == "ndim":
+            _require_shapes(rule, parameters)
         # One by one, since a pattern that fits nothing among others that do is a slip too.
         fitting = {
             item: {id(p) for p in parameters if fits(p, item)} for item in getattr(rule, key)
@@ -69,20 +71,11 @@ def _is_owned(parameter: ModelParameter, name: str) -> bool:
     return any(is_norm(m) if name == NORM else is_of(m, name) for m in parameter.owners)
 
 
-def _has_dims(parameter: ModelParameter, ndim: int) -> bool:
-    if nn.parameter.is_lazy(parameter.tensor):
-        raise RuleError(
-            f"{parameter.name!r} has no shape before the model has seen an input, and a rule with "
-            "'ndim' asks for it. Run the model once."
-        )
-    return parameter.tensor.dim() == ndim
-
-
 SELECTIONS: dict[str, Callable[..., bool]] = {
     "match": lambda parameter, pattern: numbers_in(parameter.spellings, pattern) is not None,
     "names": lambda parameter, name: name in parameter.spellings,
     "module": _is_owned,
-    "ndim": _has_dims,
+    "ndim": lambda parameter, ndim: parameter.tensor.dim() == ndim,
 }
 """For each selecting key whether one of its entries fits a parameter."""
 
@@ -94,6 +87,17 @@ def _require_modules(rule: Rule, parameters: Iterable[ModelParameter]) -> None:
             "parameters were given. Pass the model.",
             index=rule.index,
             key="module",
+        )
+
+
+def _require_shapes(rule: Rule, parameters: Iterable[ModelParameter]) -> None:
+    lazy = next((p.name for p in parameters if nn.parameter.is_lazy(p.tensor)), None)
+    if lazy is not None:
+        raise RuleError(
+            f"'ndim' asks for shapes, and {lazy!r} has no shape before the model has seen an "
+            "input. Run the model once.",
+            index=rule.index,
+            key="ndim",
         )
 
 

@@ -211,7 +211,7 @@ class Registry:
         same = [*self._declared().get(normalized(bare), []), *self._added.get(normalized(bare), [])]
         if any(entry.is_disabled for entry in same):
             return self.kind.unknown(f"{name!r} is blocked by the variable {hook_calls.DISABLED}.")
-        known = [entry.name for entry in self.entries()]
+        known = [*(entry.name for entry in self.entries()), *self.kind.aliases]
         return self.kind.unknown(
             f"no {self.kind.name} is called {name!r}.{did_you_mean(bare, known)} "
             f"{self.kind.listed_by}"

@@ -54,15 +54,16 @@ class ForeignSubject(Subject):
         """The default rate and others, since nobody says where good ones lie; none without it."""
         argument = inspect.signature(self.algorithm).parameters.get("lr")
         default = argument.default if argument else None
-        known = isinstance(default, (int, float))
-        return [default * factor for factor in RATE_FACTORS] if known else []
+        if not isinstance(default, (int, float)):
+            return []
+        return [default * factor for factor in RATE_FACTORS]
 
     @property
     def _names(self) -> Sequence[str]:
         return [OWN_STEP]
 
     @cached_property
-    def takes_dense(self) -> bool:  # type: ignore[override]
+    def takes_dense(self) -> bool:
         """Whether gradients may be dense: not if a step takes a sparse one and refuses these."""
         shape = (3,) * self._fewest_dims
         return not self._complaint(shape) or bool(self._complaint(shape, is_sparse=True))
@@ -138,10 +139,12 @@ class ForeignSubject(Subject):
         """Return a copy of its state dict: torch's optimizers load some tensors as they are."""
         return copy.deepcopy(optimizer.state_dict())
 
-    @property
+    @cached_property
     def unsupported_reason(self) -> str:
-        """Nothing that is known beforehand."""
-        return ""
+        """Why it steps no parameters of the dtype, as a first step tells; ``""`` where it does."""
+        if self.dtype == torch.float32:
+            return ""
+        return self._complaint((3,) * self._fewest_dims, is_sparse=not self.takes_dense)
 
     def refusal(self, name: str, **options: Any) -> str:
         """Return nothing: its own step is all that there is."""

@@ -276,6 +276,7 @@ def test_a_loaded_state_shares_nothing_with_what_was_saved() -> None:
     saved = copy.deepcopy(setup.state_dict())
     kept = copy.deepcopy(saved)
     setup.load_state_dict(saved)
+    setup.schedule.base_lrs[0] = 0.5
     run(setup, model, range(2, 4))
     assert str(saved) == str(kept)
 

@@ -143,6 +143,7 @@ FURTHER = (
     Mutant(optimizers.FailingOnEmptyGroups, "odd_groups", "a group is empty"),
     Mutant(algorithms.ComplexUndeclared, "complex", "work and are declared as impossible"),
     Mutant(algorithms.SparseUndeclared, "layouts", "work and are declared as impossible"),
+    Mutant(algorithms.Wasteful, "sparse_rows", "dense tensor of its parameter's size: .*to_dense"),
     Mutant(optimizers.WithoutItsLoss, "closure", "returned None, not the loss"),
     Mutant(optimizers.WithoutAutograd, "closure", "called without torch.enable_grad"),
     Mutant(optimizers.NeverCalling, "closure", "called the closure 0 times"),

@@ -191,6 +191,14 @@ class Densified(Sparse):
         p.sub_(g.to_dense() + 0.01 * p, alpha=h.lr)
 
 
+class Wasteful(Sparse):
+    """Makes sparse gradients dense, at the cost of the whole parameter."""
+
+    @staticmethod
+    def update_sparse(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
+        p.sub_(g.to_dense(), alpha=h.lr)
+
+
 class Synchronizing(Reduced):
     """Asks on the host how large a step is."""
 

@@ -99,6 +99,18 @@ def test_the_end_tells_what_holds_and_why_the_rest_was_skipped(run: Run) -> None
     )
 
 
+def test_a_check_that_says_nothing_is_a_failure_all_the_same(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(requirement: Any, subject: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(run_check.Requirement, "require", silent)
+    result = run("--optkit", "descent", "-k", "modes", *ONE_DTYPE)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["  FAILS     modes[[]float64[]]: it says nothing more; see above"])
+
+
 def test_a_failure_shows_its_message_and_none_of_the_kits_frames(run: Run) -> None:
     result = run("--optkit", "resting", "-k", "step or closure", *ONE_DTYPE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -152,6 +164,15 @@ def test_an_optimizer_that_is_not_optkits_is_checked_as_far_as_that_goes(
             "  skipped   modes: SGD isn't optkit's, and declares nothing of the kind",
         ]
     )
+
+
+def test_an_id_may_stand_beside_names_and_has_to_exist(run: Run) -> None:
+    found = ids(run("optkit::descent::modes", "--optkit", "resting", "--co", "-q", *ONE_DTYPE))
+    assert "optkit::descent::modes[float64]" in found
+    assert [name for name in found if "::descent::" in name] == ["optkit::descent::modes[float64]"]
+    assert "optkit::resting::step[float64]" in found
+    result = run("optkit::descent::mode")
+    result.stdout.fnmatch_lines(["there is no check optkit::descent::mode; --collect-only *"])
 
 
 def test_junit_xml_names_what_ran_with_which_versions(run: Run, tmp_path: Path) -> None:
@@ -212,7 +233,8 @@ def test_the_configuration_names_algorithms_and_dtypes(run: Run, pytester: pytes
         (["--optkit"], "say which algorithms, as in"),
         (["--optkit", "descent", "conftest.py"], "'conftest.py' is a file: files come before"),
         (["--optkit", "adam", "--optkit-dtype", "int8"], "a dtype must be one of float64"),
-        (["--optkit", "adam", "--optkit-device", "nowhere"], "nowhere"),
+        (["--optkit", "adam", "--optkit-device", "nowhere"], "can't use the device 'nowhere'"),
+        (["--optkit", "adam", "--optkit-device", "vulkan"], "can't use the device 'vulkan'"),
         (["optkit::adamx::step"], "no algorithm is called 'adamx'"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
@@ -257,6 +279,20 @@ def test_one_line_of_a_test_file_does_the_same(run: Run, pytester: pytest.Pytest
             "  holds     closure (1)",
         ]
     )
+
+
+def test_a_line_of_a_test_file_needs_no_plugin(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_one="""
+        import torch
+        from optkit_core.testing import conformance
+
+        test_it = conformance("descent", dtypes=[torch.float64], only=["closure", "modes"])
+        """
+    )
+    result = run("-p", "no:optkit")
+    result.assert_outcomes(passed=1, skipped=1)
+    assert "conformance" not in str(result.stdout)
 
 
 def test_a_class_in_a_test_file_fails_with_its_message(run: Run, pytester: pytest.Pytester) -> None:

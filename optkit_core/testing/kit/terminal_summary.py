@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
+import pytest
 
 
 @attrs.define
@@ -35,7 +36,7 @@ class Findings:
         """Add a check's outcome, as pytest calls it."""
         about = dict(properties)
         check, variant = about["optkit_check"], about["optkit_variant"]
-        reason = about.get("optkit_reason", "it raised an error; see above")
+        reason = about.get("optkit_reason") or "it says nothing more; see above"
         self.variants[variant] = None
         self.implementations.update(_listed(about.get("optkit_implementations", "")))
         self.refused.update(_several(properties, "optkit_refusal"))
@@ -71,12 +72,12 @@ class Findings:
         ]
 
 
-def write_summary(terminal: Any, reports: Iterable[object]) -> None:
+def write_summary(terminal: Any, reports: Iterable[pytest.TestReport]) -> None:
     """Write the section at the end of a run.
 
     Args:
         terminal: pytest's reporter.
-        reports: of all tests; those of other tests are left out.
+        reports: of the kit's tests.
     """
     width = max(terminal.config.get_terminal_writer().fullwidth, 40)
     terminal.section("optkit conformance")
@@ -95,17 +96,14 @@ def write_summary(terminal: Any, reports: Iterable[object]) -> None:
                 terminal.line(line, red=what == "FAILS", yellow=what == "noted")
 
 
-def _findings(reports: Iterable[object]) -> dict[str, Findings]:
+def _findings(reports: Iterable[pytest.TestReport]) -> dict[str, Findings]:
     found: dict[str, Findings] = {}
     for report in reports:
-        properties: Any = getattr(report, "user_properties", ())
-        about = dict(properties)
-        # The other phases of a test, its setup and its teardown, repeat its properties.
-        if getattr(report, "when", None) == "call" and "optkit_check" in about:
-            title = f"{about['optkit_algorithm']} on {about['optkit_device']}"
-            options = about["optkit_options"]
-            findings = found.setdefault(f"{title}, {options}".rstrip(", "), Findings())
-            findings.add(str(getattr(report, "outcome", "")), properties)
+        about: dict[str, Any] = dict(report.user_properties)
+        title = f"{about['optkit_algorithm']} on {about['optkit_device']}"
+        options = about["optkit_options"]
+        findings = found.setdefault(f"{title}, {options}".rstrip(", "), Findings())
+        findings.add(report.outcome, report.user_properties)
     return found
 
 

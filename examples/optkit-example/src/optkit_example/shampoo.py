@@ -75,5 +75,6 @@ def inverse_fourth_root(x: Tensor, eps: float) -> Tensor:
     """
     # LAPACK refuses what isn't finite; the gradient itself carries it on into the parameter.
     values, vectors = torch.linalg.eigh(x.where(x.isfinite(), 0.0))
-    powers: Tensor = (values.clamp_min(0.0) + eps) ** -0.25
-    return vectors.mul(powers.unsqueeze(-2)).matmul(vectors.mT)
+    powers = (values.clamp_min(0.0) + eps) ** -0.25
+    root: Tensor = vectors * powers.unsqueeze(-2) @ vectors.mT
+    return root
