@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -38,7 +38,11 @@ def merged_groups(trained: Sequence[Assignment], default: Rule | None) -> list[G
             options = {ALGORITHM: items[0].algorithm, **options}
         merged.setdefault(_comparable(options), GroupRecord(options, [])).assignments.extend(items)
     _require_composable({item.algorithm for item in trained})
-    return _in_order(merged.values(), trained)
+    # Groups stand in the order of their first parameters already; what was merged into one doesn't.
+    places = {id(item): place for place, item in enumerate(trained)}
+    for record in merged.values():
+        record.assignments.sort(key=lambda item: places[id(item)])
+    return list(merged.values())
 
 
 def _origin(item: Assignment) -> tuple[Any, ...]:
@@ -77,14 +81,6 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(map(_comparable, value))
     return value if value.__hash__ else id(value)
-
-
-def _in_order(records: Iterable[GroupRecord], trained: Sequence[Assignment]) -> list[GroupRecord]:
-    """Sort groups, and the parameters in each, as the model has its parameters."""
-    places = {id(item): place for place, item in enumerate(trained)}
-    for record in records:
-        record.assignments.sort(key=lambda item: places[id(item)])
-    return sorted(records, key=lambda record: places[id(record.assignments[0])])
 
 
 def _require_composable(algorithms: set[str | None]) -> None:
