@@ -11,6 +11,7 @@ from optkit.cli.user_errors import OptionError
 from optkit_core.checkpoint.file import checkpoint_file, torch_save_file
 from optkit_core.checkpoint.file.checkpoint_file import Checkpoint
 from optkit_core.checkpoint.load import parsing, structure
+from optkit_core.config_file.training_setup import TrainingSetup
 
 
 @attrs.frozen(eq=False)
@@ -27,12 +28,17 @@ class CheckpointInput:
         return self.kind == TORCH
 
     @property
+    def is_setups(self) -> bool:
+        """Whether it is the optimizer's part of the state of a training setup."""
+        return self.kind == SETUP
+
+    @property
     def schema(self) -> str:
         """The schemas that the groups carry, such as ``"adamax/1"``; ``""`` if none."""
         return ", ".join(filter(None, parsing.schema_tags(self.checkpoint.state_dict)))
 
 
-OPTKIT, TORCH = "optkit.save", "torch.save"
+OPTKIT, TORCH, SETUP = "optkit.save", "torch.save", "optkit.save, of a training setup"
 
 
 def open_checkpoint(path: Path, key: str | None, with_content: bool) -> CheckpointInput:
@@ -54,6 +60,10 @@ def open_checkpoint(path: Path, key: str | None, with_content: bool) -> Checkpoi
     if key is not None:
         raise OptionError(f"--key {key!r} is for files of torch.save, which {path} isn't.")
     checkpoint = checkpoint_file.read(path) if with_content else checkpoint_file.describe(path)
+    if checkpoint.algorithm == TrainingSetup.__name__:
+        state_dict = _checked(checkpoint.state_dict.get("optimizer", {}))
+        part = attrs.evolve(checkpoint, algorithm="", state_dict=state_dict)
+        return CheckpointInput(path, SETUP, part)
     _checked(checkpoint.state_dict)
     return CheckpointInput(path, OPTKIT, checkpoint)
 

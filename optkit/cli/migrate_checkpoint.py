@@ -48,6 +48,11 @@ def prepare(
             f"{source.path} is a file of torch.save, and the result is of another kind; name "
             "another file with --output."
         )
+    if output is None and source.is_setups:
+        raise OptionError(
+            f"{source.path} is of a training setup, and the result of its optimizer alone; name "
+            "another file with --output."
+        )
     cls = _class(source, algorithm)
     given, user_entries = structure.split_user_entries(source.checkpoint.state_dict)
     converted, steps = _in_version(parsing.copy_containers(given), cls, to)

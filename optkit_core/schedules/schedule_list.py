@@ -62,6 +62,8 @@ def _complaint(path: str, item: Any) -> str:
     fault = known.fault(path, given, f"{path}.")
     if fault is not None:
         return fault.text
+    if given.get("last_epoch", -1) != -1:
+        return f"{path}.last_epoch can't be given: each begins anew. Load the state of the whole."
     if given.get("warmup"):
         return (
             f"{path}.warmup can't be given: it would begin at the wrong step. Put "

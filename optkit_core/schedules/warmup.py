@@ -96,6 +96,12 @@ def with_warmup(
     Raises:
         ArgumentError: the schedule can't begin later.
     """
+    if arguments.get("last_epoch", -1) != -1:
+        raise ArgumentError(
+            "last_epoch must be -1 beside a warm-up, which would begin anew. Load the state of the "
+            "schedule instead, by load_state_dict().",
+            "last_epoch",
+        )
     if make is ReduceLROnPlateau:
         return PlateauAfterWarmup(optimizer, line(steps, start), **arguments)
     # First of the two: some schedules set the rate to which the warm-up is to lead.

@@ -112,6 +112,10 @@ class Algorithm(Protocol):
 
     offers: ClassVar[tuple[Offer, ...]]
 
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return whether each rank can step by itself what it holds of a DTensor."""
+
 
 class UpdateBody(Algorithm, Protocol):
     """What the implementations need of the class of an algorithm with an update body."""

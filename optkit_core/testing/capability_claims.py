@@ -18,7 +18,7 @@ from optkit_core.testing.problems import random
 from optkit_core.testing.small_parameters import small_parameters
 from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import closure_for, take_steps
-from optkit_core.testing.subject import Subject, params_of
+from optkit_core.testing.subject import Subject
 
 STEPS = 3
 
@@ -27,7 +27,7 @@ def gradient_layouts(subject: Subject) -> None:
     """Step with dense and with sparse gradients, and compare with what is declared."""
     # What is declared is told for the default hyperparameters, others may rule sparse ones out.
     subject = attrs.evolve(subject, options={})
-    declared = _declared(subject)
+    declared = declared_capabilities(subject)
     _compare("dense gradients", declared.dense, lambda: _step_with(subject, is_sparse=False))
     _compare("sparse gradients", declared.sparse, lambda: _step_with(subject, is_sparse=True))
 
@@ -38,7 +38,7 @@ def complex_parameters(subject: Subject) -> None:
     Raises:
         NotApplicableError: they aren't declared.
     """
-    answer = _declared(subject).complex
+    answer = declared_capabilities(subject).complex
     _compare("complex parameters", answer, lambda: _assert_steps_complex(subject))
     if not answer:
         raise NotApplicableError(answer.reason)
@@ -46,7 +46,7 @@ def complex_parameters(subject: Subject) -> None:
 
 def recorded_steps(subject: Subject) -> None:
     """Turn on ``differentiable``, and compare with what is declared."""
-    answer = _declared(subject).differentiable
+    answer = declared_capabilities(subject).differentiable
     _compare("differentiable=True", answer, lambda: _record(subject))
 
 
@@ -67,22 +67,8 @@ def tensor_lr(subject: Subject) -> None:
     _assert_tensor_lr(subject)
 
 
-def sparse_rows(subject: Subject) -> None:
-    """Step rows of a large parameter, whose other rows nobody may touch or even go through.
-
-    Raises:
-        NotApplicableError: sparse gradients aren't declared.
-    """
-    answer = _declared(subject).sparse
-    if not answer or subject.options or subject.requires_closure:
-        reason = "with these options, or a loss, others may move" if answer else answer.reason
-        raise NotApplicableError(reason)
-    for name in subject.implementations:
-        with contextlib.suppress(NotApplicableError), prefix_failures(name):
-            _assert_rows(subject, name)
-
-
-def _declared(subject: Subject) -> Capabilities:
+def declared_capabilities(subject: Subject) -> Capabilities:
+    """Return what an algorithm declares that it can do."""
     return capabilities(subject.algorithm)
 
 
@@ -179,25 +165,3 @@ def _assert_tensor_lr(subject: Subject) -> None:
         for outcome in outcomes[1:]:
             with prefix_failures(f"{name} with a tensor lr differs from a number"):
                 outcome.assert_agrees(outcomes[0], subject)
-
-
-def _assert_rows(subject: Subject, name: str) -> None:
-    rows, width = 4096, 8
-    p = random((rows, width), subject.dtype, 1).to(subject.device)
-    before, named = p.clone(), torch.tensor([3, 17, 3, 4095], device=p.device)
-    values = random((len(named), width), p.dtype, 2).to(p.device)
-    optimizer = subject.optimizer([p], name)
-    p.grad = torch.sparse_coo_tensor(named[None], values, p.shape, check_invariants=True)
-    try:
-        optimizer.step()
-    except RuntimeError as error:
-        raise NotApplicableError(str(error)) from error
-    touched = (p != before).any(1).nonzero().flatten().tolist()
-    assert touched == [3, 17, 4095], (
-        f"a sparse gradient of the rows [3, 17, 4095] moves {len(touched)} rows: {touched[:5]}"
-    )
-    for entry, value in optimizer.state[params_of(optimizer)[0]].items():
-        if isinstance(value, Tensor) and value.shape == p.shape and value.layout == torch.strided:
-            start = value[0]
-            moved = (value != start).any(1).nonzero().flatten().tolist()
-            assert set(moved) <= set(touched), f"{entry} changes in other rows: {moved[:5]}"

@@ -139,10 +139,12 @@ class ForeignSubject(Subject):
         """Return a copy of its state dict: torch's optimizers load some tensors as they are."""
         return copy.deepcopy(optimizer.state_dict())
 
-    @property
+    @cached_property
     def unsupported_reason(self) -> str:
-        """Nothing that is known beforehand."""
-        return ""
+        """Why it steps no parameters of the dtype, as a first step tells; ``""`` where it does."""
+        if self.dtype == torch.float32:
+            return ""
+        return self._complaint((3,) * self._fewest_dims, is_sparse=not self.takes_dense)
 
     def refusal(self, name: str, **options: Any) -> str:
         """Return nothing: its own step is all that there is."""

@@ -24,6 +24,7 @@ from optkit_core.testing import (
     range_edges,
     reference_steps,
     sparse_gradients,
+    sparse_rows,
     step_requirements,
     variation,
     vector_sizes,
@@ -188,7 +189,7 @@ STEPS: tuple[Requirement, ...] = (
     Requirement(
         "sparse_rows",
         "a sparse gradient moves its own rows and no others",
-        capability_claims.sparse_rows,
+        sparse_rows.sparse_rows,
         topic="capabilities",
     ),
     Requirement(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -100,27 +101,41 @@ def _watch(subject: Subject, name: str) -> None:
     start = Snapshot.of(optimizer)
     closures = take_steps(subject, optimizer, range(subject.steps))
     guarded.assert_untouched_around()
-    _assert_moved(subject, closures, start, Snapshot.of(optimizer))
+    resting = _resting(closures, start, Snapshot.of(optimizer))
+    # A small step may round to none: Prodigy's first ones do in bfloat16, until d has grown.
+    if resting and not (subject.dtype.itemsize == 2 and _can_move(subject, name)):
+        raise AssertionError(
+            f"parameters {resting} don't move in {len(closures)} steps, though their gradients "
+            "aren't zero; a body updates p in place, as p.sub_(...) or p -= ... does"
+        )
     if subject.counts_steps:
         assert_counted(closures, Snapshot.of(optimizer))
     _assert_written(subject, optimizer, name)
 
 
-def _assert_moved(
-    subject: Subject, closures: list[Closure], start: Snapshot, end: Snapshot
-) -> None:
-    """Assert that parameters have moved; in half precision a small step may round to none."""
-    moved = {
-        position: not is_same(p, q)
+def _resting(closures: list[Closure], start: Snapshot, end: Snapshot) -> list[int]:
+    """Return which parameters are where they were, though they have had gradients."""
+    return [
+        position
         for position, (p, q) in enumerate(zip(start.params, end.params, strict=True))
         if p.numel() and any(closure.has_gradient(position) for closure in closures)
-    }
-    enough = any(moved.values()) if subject.dtype.itemsize == 2 else all(moved.values())
-    which = [position for position, has_moved in moved.items() if not has_moved]
-    assert enough, (
-        f"parameters {which} don't move in {len(closures)} steps, though their gradients aren't "
-        "zero; a body updates p in place, as p.sub_(...) or p -= ... does"
+        if is_same(p, q)
+    ]
+
+
+def _can_move(subject: Subject, implementation: str) -> bool:
+    """Return whether some parameter moves, with these hyperparameters or with one of them away."""
+    return any(
+        _moves(subject, implementation, options) for options in chain([{}], variations(subject))
     )
+
+
+def _moves(subject: Subject, implementation: str, options: dict[str, Any]) -> bool:
+    optimizer = subject.optimizer(subject.parameters().params, implementation, **options)
+    start = Snapshot.of(optimizer)
+    take_steps(subject, optimizer, range(subject.steps))
+    pairs = zip(start.params, Snapshot.of(optimizer).params, strict=True)
+    return not all(is_same(p, q) for p, q in pairs)
 
 
 def _assert_written(subject: Subject, optimizer: Optimizer, implementation: str) -> None:

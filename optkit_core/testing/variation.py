@@ -56,7 +56,8 @@ def _groups(subject: Subject, varied: dict[str, Any]) -> list[dict[str, Any]]:
 def variations(subject: Subject) -> Iterator[dict[str, Any]]:
     """Yield for each hyperparameter the first value that a group accepts, if there is one."""
     defaults = subject.optimizer(subject.parameters().params).defaults
-    for name in subject.algorithm.hyperparameter_names:
+    # A class that isn't optkit's declares none.
+    for name in getattr(subject.algorithm, "hyperparameter_names", ()):
         # Ranges can't be asked for a value, so some are tried until one is allowed.
         for value in _others(defaults[name]):
             if _is_accepted(subject, {name: value}):

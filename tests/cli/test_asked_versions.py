@@ -41,6 +41,16 @@ def test_one_line(tmp_path: Path, line: str, is_met: bool | None) -> None:
     assert all(need.name == need.name.lower() for need in found)
 
 
+def test_a_release_before_the_first_counts_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributions.install(tmp_path / "early", "early-bird", version="2.0rc1")
+    monkeypatch.syspath_prepend(tmp_path / "early")
+    distributions.install(tmp_path, "zoo", requires=["early-bird>=1", "early-bird>=2"])
+    (info,) = tmp_path.glob("*.dist-info")
+    assert [need.is_met for need in asked(PathDistribution(info))[0]] == [True, False]
+
+
 def test_what_is_no_requirement_is_told(tmp_path: Path) -> None:
     distributions.install(tmp_path, "zoo", requires=["torch >>> 1", "torch"])
     (info,) = tmp_path.glob("*.dist-info")

@@ -264,3 +264,18 @@ def test_entries_of_user_code_are_shown_and_kept(
     optkit.load(target, output)
     assert target.state["mine"][0] == 7 and torch.equal(target.state["mine"][1], torch.ones(2, 3))
     assert target.param_groups[0]["note"] is torch.bfloat16
+
+
+def test_of_a_training_setup_the_optimizers_part_is_shown(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    path, config = tmp_path / "setup.safetensors", {"name": "adamax", "lr": 0.125}
+    setup = optkit.from_config({"optimizer": config, "averaging": {"name": "ema"}}, model())
+    optkit.save(setup, path)
+    shown = run("inspect", path)
+    assert "adamax/1" in shown and "0.125" in shown and "of a training setup" in shown
+    assert "--output" in run("migrate", path, status=2)
+    alone = tmp_path / "optimizer.safetensors"
+    run("migrate", path, "--output", alone)
+    optkit.load(setup.optimizer, alone)
+    optkit.load(setup, path)

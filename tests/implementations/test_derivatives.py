@@ -82,7 +82,7 @@ def test_a_graph_records_no_sparse_gradient(name: str) -> None:
     indices = torch.zeros(1, 1, dtype=torch.int64, device="meta")
     values = torch.ones(1, 2, device="meta")
     p.grad = torch.sparse_coo_tensor(indices, values, p.shape, check_invariants=False)
-    with pytest.raises(GradientError, match="does not support sparse .* with capturable=True"):
+    with pytest.raises(GradientError, match=r"does not support sparse .* with capturable=True"):
         optimizer.step()
 
 

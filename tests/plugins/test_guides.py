@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,13 @@ from plugin_environment import plugin_environment
 pytest.importorskip("typer")
 pytest.importorskip("hatchling")
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "publish-a-plugin.md").read_text()
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
 @pytest.mark.slow
 def test_a_plugin_is_published_by_its_guide(tmp_path: Path) -> None:
-    found = list(blocks((HOW_TO / "publish-a-plugin.md").read_text()))
+    found = list(blocks(PAGE))
     assert sum(block.kind == "sh" for block in found) >= 9
     reader = Reader(plugin_environment(tmp_path / "environment"), tmp_path)
     for block in found:
@@ -26,12 +29,26 @@ def test_a_plugin_is_published_by_its_guide(tmp_path: Path) -> None:
 
 
 def test_what_is_not_executed_says_why() -> None:
-    found = list(blocks((HOW_TO / "publish-a-plugin.md").read_text()))
-    (left_out,) = [block for block in found if not block.is_executed]
+    (left_out,) = [block for block in blocks(PAGE) if not block.is_executed]
     assert "twine upload" in left_out.text
 
 
-PAGE = """
+def code_lines(source: str) -> int:
+    """Return how many lines have code, and not only a docstring, a comment, or nothing."""
+    documented = [node for node in ast.walk(ast.parse(source)) if isinstance(node, DOCUMENTED)]
+    docstrings = [node.body[0] for node in documented if ast.get_docstring(node)]
+    without = {n for text in docstrings for n in range(text.lineno, (text.end_lineno or 0) + 1)}
+    lines = enumerate(map(str.strip, source.splitlines()), start=1)
+    return sum(bool(line) and line[0] != "#" and n not in without for n, line in lines)
+
+
+def test_the_algorithm_of_the_guide_has_as_many_lines_as_it_says() -> None:
+    (said,) = re.findall(r"in (\d+) lines of code", PAGE)
+    (source,) = [block.text for block in blocks(PAGE) if "src/" in (block.caption or "")]
+    assert code_lines(source) == int(said) <= 30
+
+
+SHORT = """
 Text with ```fences``` in it.
 
 ```sh
@@ -55,7 +72,7 @@ x = 1
 
 
 def test_the_blocks_of_a_page() -> None:
-    assert list(blocks(PAGE)) == [
+    assert list(blocks(SHORT)) == [
         Block("sh", "cd there\n"),
         Block("text", "...\n"),
         Block("sh", "rm -rf everything\n", is_executed=False),

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import distributions
+import numpy
 import pytest
 import torch
 from distributions import World
@@ -63,6 +64,17 @@ def test_a_name_of_its_own_comes_before_an_alias(world: World) -> None:
     assert optkit.describe("cosine", kind="schedule").name == "cosine_annealing"
 
 
+def test_numbers_of_other_libraries_become_pythons() -> None:
+    # torch looks for an int, of which NumPy's aren't.
+    made = optimizer()
+    restarts = optkit.create_schedule("warm_restarts", made, T_0=numpy.int64(3))
+    assert type(restarts.T_0) is int
+    cycle = optkit.create_schedule("one_cycle", made, max_lr=0.1, total_steps=numpy.int32(9))
+    assert type(cycle.total_steps) is int
+    steps = optkit.create_schedule("multi_step", made, milestones=numpy.array([2, 4]))
+    assert sorted(steps.milestones) == [2, 4]
+
+
 def test_the_name_by_keyword() -> None:
     make = functools.partial(optkit.create_schedule, name="step", step_size=3)
     assert make(optimizer()).step_size == 3
@@ -109,6 +121,18 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str, str]] = {
     ),
     "torch's": ("one_cycle", {"max_lr": 0.1}, "", "can't be made: ValueError: You must define"),
     "resumed": ("step", {"step_size": 3, "last_epoch": 4}, "", "'initial_lr' is not specified"),
+    "warm and resumed": (
+        "step",
+        {"step_size": 3, "warmup": 2, "last_epoch": 4},
+        "last_epoch",
+        "last_epoch must be -1 beside a warm-up",
+    ),
+    "member resumed": (
+        "chained",
+        {"schedules": [{"name": "linear", "last_epoch": 3}]},
+        "schedules[0].last_epoch",
+        "schedules[0].last_epoch can't be given",
+    ),
     "raises": ("lambda", {"lr_lambda": lambda step: 1 / step}, "", "ZeroDivisionError"),
     "warm chain": ("chained", {**ARGUMENTS["chained"], "warmup": 2}, "warmup", "warmup must be 0"),
     "milestones": (

@@ -68,6 +68,11 @@ FAULTS = {
     "missing-name": algorithm("f8", "", "has no attribute 'Lion'"),
     "no-class": algorithm("f9", "Lion = 3", "must be a subclass of torch.optim.Optimizer"),
     "dependent": algorithm("f10", "import no_such_thing", "No module named 'no_such_thing'"),
+    "wrong-group": Fault(
+        {"entry_points": "[optkit.algorithm]\nf11 = f11_module:Lion\n"},
+        ("is of the group 'optkit.algorithm'", "optkit.algorithms"),
+        "f11",
+    ),
     "raising-plugin": plugin("p1", "raise KeyError('x')", "KeyError: 'x'"),
     "hanging-plugin": plugin("p2", HANG, "didn't end within"),
     "quitting-plugin": plugin("p3", "import sys\nsys.exit(1)", "SystemExit: 1"),

@@ -166,6 +166,15 @@ def test_an_optimizer_that_is_not_optkits_is_checked_as_far_as_that_goes(
     )
 
 
+def test_an_id_may_stand_beside_names_and_has_to_exist(run: Run) -> None:
+    found = ids(run("optkit::descent::modes", "--optkit", "resting", "--co", "-q", *ONE_DTYPE))
+    assert "optkit::descent::modes[float64]" in found
+    assert [name for name in found if "::descent::" in name] == ["optkit::descent::modes[float64]"]
+    assert "optkit::resting::step[float64]" in found
+    result = run("optkit::descent::mode")
+    result.stdout.fnmatch_lines(["there is no check optkit::descent::mode; --collect-only *"])
+
+
 def test_junit_xml_names_what_ran_with_which_versions(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "junit.xml"
     run("--optkit", "descent", "-k", "closure", f"--junitxml={file}", *ONE_DTYPE)

@@ -38,11 +38,11 @@ def examine_devices() -> tuple[Device, ...]:
 
 
 def _device(name: str) -> Device:
-    described = _description(name)
     try:
-        return Device(name, described, _stepped(name, "auto"), _fused_reason(name))
-    except (OptkitError, RuntimeError) as error:
-        return Device(name, described, "", "", str(error).splitlines()[0])
+        return Device(name, _description(name), _stepped(name, "auto"), _fused_reason(name))
+    # torch raises the last two for a device that it can't use.
+    except (OptkitError, RuntimeError, AssertionError) as error:
+        return Device(name, "", "", "", _first_line(error))
 
 
 def _description(name: str) -> str:
@@ -56,9 +56,14 @@ def _description(name: str) -> str:
 def _fused_reason(name: str) -> str:
     try:
         _stepped(name, "fused")
-    except OptkitError as error:
-        return str(error)
+    except Exception as error:  # whatever a compiler of kernels may raise
+        return _first_line(error)
     return ""
+
+
+def _first_line(error: Exception) -> str:
+    # CUDA's errors go on for lines about how to debug kernels.
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _stepped(name: str, implementation: str) -> str:

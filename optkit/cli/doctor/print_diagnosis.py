@@ -95,7 +95,8 @@ def _kernels(hardware: Hardware) -> Iterator[tuple[str, str]]:
     for device in hardware.devices:
         runs = f"auto takes {device.runs}" if device.runs else "nothing can be stepped"
         fused = "no fused" if device.fused else "fused works"
-        yield device.name, f"{device.description}: {runs}, {fused}"
+        described = f"{device.description}: " if device.description else ""
+        yield device.name, f"{described}{runs}{'' if device.reason else f', {fused}'}"
     yield "native reader", "not in use" if hardware.native_reader else "in use"
     size = f"{cache.kernels} kernels, {cache.bytes / 2**20:.1f} MiB"
     yield "kernel cache", f"{cache.path}: {size}, {'not ' if cache.reason else ''}writable"

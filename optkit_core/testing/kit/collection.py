@@ -33,12 +33,12 @@ class Collection:
     def __init__(self, config: pytest.Config, ids: Sequence[str]) -> None:
         """Find the algorithms; none of them is imported yet."""
         asked = config.getoption("--optkit")
-        self._ids = ids
         try:
-            names = [*(asked or ()), *(node_id.split("::")[1] for node_id in ids)]
-            if not (names or asked is None):
-                names = _configured(config)
-            self._names = registered_names(names)
+            if asked == [] and not ids:
+                asked = _configured(config)
+            whole = registered_names(asked or ())
+            self._names = registered_names([*whole, *(asked.split("::")[1] for asked in ids)])
+            self._ids = [*(f"{ROOT}::{name}" for name in whole), *ids]
             given = config.getoption("--optkit-dtype") or config.getini("optkit_dtypes")
             self._dtypes = tuple(map(dtype_of, given)) or DTYPES
             self._device = _usable(config.getoption("--optkit-device"))
@@ -91,10 +91,10 @@ class Algorithm(pytest.Collector):
     """All checks of one algorithm."""
 
     def collect(self) -> Iterable[CheckItem]:
-        """Yield an item for each check and variant of it.
+        """Return an item for each check and variant of it that is asked for.
 
         Raises:
-            pytest.Collector.CollectError: the algorithm can't be imported.
+            pytest.Collector.CollectError: the algorithm can't be imported, or has no such check.
         """
         root = self.parent
         assert isinstance(root, Conformance)
@@ -103,13 +103,18 @@ class Algorithm(pytest.Collector):
         except OptkitError as error:
             raise self.CollectError(str(error)) from error
         variants = variants_of(self.name, algorithm, root.dtypes, root.device)
-        for check in checks_of(variants):
-            name = f"{check.requirement.id}[{check.variant.label}]"
-            # As text, which pytest takes apart as it does what it reads from its cache.
-            node_id = f"{self.nodeid}::{name}"
-            item = CheckItem.from_parent(self, name=name, nodeid=node_id, check=check)
-            if not root.ids or any(_is_below(item.nodeid, asked) for asked in root.ids):
-                yield item
+        items = [self._item(check) for check in checks_of(variants)]
+        asked = [node_id for node_id in root.ids if _is_below(node_id, self.nodeid)]
+        for node_id in asked:
+            if not any(_is_below(item.nodeid, node_id) for item in items):
+                raise self.CollectError(f"there is no check {node_id}; --collect-only lists them.")
+        return [item for item in items if any(_is_below(item.nodeid, one) for one in asked)]
+
+    def _item(self, check: Check) -> CheckItem:
+        name = f"{check.requirement.id}[{check.variant.label}]"
+        # As text, which pytest takes apart as it does what it reads from its cache.
+        node_id = f"{self.nodeid}::{name}"
+        return CheckItem.from_parent(self, name=name, nodeid=node_id, check=check)
 
 
 class CheckItem(pytest.Item):
