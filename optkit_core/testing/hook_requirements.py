@@ -80,7 +80,7 @@ def optkit_hooks(subject: Subject) -> None:
     )
 
 
-class Watcher:
+class HookWatcher:
     """A plugin that notes which of its hooks is called, and with which optimizer."""
 
     def __init__(self) -> None:
@@ -121,8 +121,8 @@ class Watcher:
 
 
 @contextmanager
-def _watched() -> Iterator[Watcher]:
-    watcher = Watcher()
+def _watched() -> Iterator[HookWatcher]:
+    watcher = HookWatcher()
     register_plugin(watcher, PLUGIN)
     try:
         yield watcher

@@ -142,6 +142,13 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(here: Path, par
     assert equal(*saved)
 
 
+def test_modes_are_those_of_evaluation_between_epochs(here: Path) -> None:
+    (here / "config.toml").write_text(PARTS["modes"])
+    train("--epochs", 1, "--checkpoint", "a.pt")
+    state = torch.load("a.pt", weights_only=True)["setup"]["optimizer"]
+    assert state["param_groups"][0]["train_mode"] is False
+
+
 def test_the_checkpoint_follows_every_so_many_epochs(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

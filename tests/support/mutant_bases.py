@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import torch
@@ -33,7 +33,7 @@ class Base(Elementwise):
     mean = Buffer()
 
     # No kernel: it would have to be compiled for each of the many.
-    offers = (FORLOOP, FOREACH)
+    offers: ClassVar[tuple[Offer, ...]] = (FORLOOP, FOREACH)
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
@@ -52,7 +52,7 @@ class Corrected(Elementwise):
     mean = Buffer()
     square = Buffer()
 
-    offers = (FORLOOP, FOREACH)
+    offers: ClassVar[tuple[Offer, ...]] = (FORLOOP, FOREACH)
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
@@ -79,7 +79,7 @@ class Reduced(Layerwise):
 
     lr: float | Tensor = hyperparameter(default=0.1, range=at_least(0.0))
 
-    offers = (FORLOOP,)
+    offers: ClassVar[tuple[Offer, ...]] = (FORLOOP,)
 
     @staticmethod
     def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
@@ -187,7 +187,7 @@ def on_parts(keep: Callable[[Any], list[int]]) -> Any:
     return make_launcher
 
 
-def then(extra: Callable[[Any], None]) -> Any:
+def then(extra: Callable[[Any], object]) -> Any:
     """Return what does something more after each step of a bucket."""
 
     def make_launcher(algorithm: Any, bucket: Any, h: Any) -> Launch:

@@ -142,7 +142,7 @@ class RightForTenSteps(Base):
     offers = faulty(stray)
 
 
-class Descending(Base):
+class NeverAscending(Base):
     """Forgets to maximize."""
 
     offers = faulty(lambda algorithm, bucket, h: right(algorithm, with_(bucket, maximize=False), h))

@@ -55,26 +55,26 @@ class ClaimingScales(Own):
     takes_scaled_gradients = True
 
 
-class CallingTwice(Own):
+class AskingTwice(Own):
     def advance(self, closure: Any) -> Any:
         if closure is not None:
             torch.enable_grad()(closure)()
         return super().advance(closure)
 
 
-class WithoutItsLoss(Own):
+class KeepingItsLoss(Own):
     def advance(self, closure: Any) -> Any:
         super().advance(closure)
 
 
-class WithoutAutograd(Own):
+class AskingWithoutAutograd(Own):
     def advance(self, closure: Any) -> Any:
         loss = closure() if closure else None
         super().advance(None)
         return loss
 
 
-class NeverCalling(Own):
+class NeverAsking(Own):
     def advance(self, closure: Any) -> Any:
         return super().advance(None)
 
@@ -139,7 +139,7 @@ class SharingLoads(Base):
         return report
 
 
-class Unsaved(Own):
+class RememberingApart(Own):
     """Keeps a momentum in an attribute, which checkpoints don't have."""
 
     def move(self, p: Tensor, group: dict[str, Any]) -> None:
@@ -208,7 +208,7 @@ class ReadingItsRateOnce(Base):
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, **options)
-        self.rates: dict[int, float] = {}
+        self.rates: dict[int, Any] = {}
 
 
 class CopyingItsRateOnce(ReadingItsRateOnce):

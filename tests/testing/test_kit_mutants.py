@@ -6,7 +6,7 @@ import gc
 from pathlib import Path
 
 import pytest
-from kit_mutants import MUTANTS, OWN, Mutant, subject_of
+from kit_mutants import MUTANTS, OWN, KitMutant, subject_of
 from mutant_algorithms import KEPT
 from mutant_bases import Base, Corrected, Own, Reduced, Sparse, corrected
 
@@ -34,7 +34,7 @@ def failures_of(subject: Subject, without: str = "") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
-def test_a_mutant_is_caught(mutant: Mutant, tmp_path: Path) -> None:
+def test_a_mutant_is_caught(mutant: KitMutant, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=rf"(?s){mutant.words}") as caught:
         BY_ID[mutant.requirement].require(mutant.subject(tmp_path))
     assert str(caught.value).startswith(f"{mutant.algorithm.__name__} fails the requirement")
@@ -49,7 +49,7 @@ def test_every_requirement_has_a_mutant_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("mutant", OWN, ids=lambda mutant: mutant.id)
-def test_without_its_requirement_a_mutant_passes(mutant: Mutant, tmp_path: Path) -> None:
+def test_without_its_requirement_a_mutant_passes(mutant: KitMutant, tmp_path: Path) -> None:
     """So each requirement is needed: none is another one in other words."""
     assert failures_of(mutant.subject(tmp_path), without=mutant.requirement) == {}
     KEPT.clear()
