@@ -15,7 +15,8 @@ from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
 from optkit_core.config_file.sections import SCHEMA, SECTIONS, TOP_KEYS, settings_of
 from optkit_core.config_file.unknown_keys import unknown_key
-from optkit_core.declaration.ranges import Boolean, Range, converter
+from optkit_core.declaration.choice_ranges import Boolean
+from optkit_core.declaration.ranges import Range, converter
 from optkit_core.errors import ConfigFault
 from optkit_core.param_groups.spelling import got
 

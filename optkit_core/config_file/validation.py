@@ -23,6 +23,8 @@ from optkit_core.errors import ConfigError, ConfigFault, OptkitError
 from optkit_core.plugins import entry_points
 from optkit_core.selection import requests
 
+IMPLEMENTATION = "implementation"
+
 
 def validated(document: Document) -> dict[str, Any]:
     """Return the sections of a configuration by their keys.
@@ -58,7 +60,7 @@ def is_plateau(name: str) -> bool:
 
 
 def _implementation_faults(document: Document) -> Iterator[ConfigFault]:
-    value = document.data.get("implementation")
+    value = document.data.get(IMPLEMENTATION)
     entries = value.items() if isinstance(value, Mapping) else [(None, value)]
     for device, name in entries:
         below = () if device is None else (str(device),)
@@ -68,7 +70,7 @@ def _implementation_faults(document: Document) -> Iterator[ConfigFault]:
         except ConfigError as error:
             words = str(error).removeprefix("implementation ")
             is_words = words.startswith("must be")
-            path = ("implementation", *below)
+            path = (IMPLEMENTATION, *below)
             yield document.fault(path, words if is_words else f"is refused: {words}")
 
 
@@ -82,6 +84,9 @@ def _optimizer_faults(document: Document, section: OptimizerSection) -> Iterator
     also = settings_of(OptimizerSection)
     found = list(algorithm_options.faults(document, ("optimizer",), section.name, own, also=also))
     yield from found
+    if IMPLEMENTATION in section.hyperparameters:
+        words = "has a section of its own: write it at the top of the configuration."
+        yield document.fault(("optimizer", IMPLEMENTATION), words)
     section = attrs.evolve(section, hyperparameters={}) if found else section
     for index, given in enumerate(section.groups):
         yield from rule_validation.faults(document, index, section, given)

@@ -7,8 +7,9 @@ from typing import Any
 
 import attrs
 
+from optkit_core.declaration.choice_ranges import Boolean, OneOf
 from optkit_core.declaration.fields import Declaration
-from optkit_core.declaration.ranges import Boolean, OneOf, Range, RealInterval, TupleOf, Whole
+from optkit_core.declaration.ranges import Range, RealInterval, TupleOf, Whole
 
 NAN, INFINITY = float("nan"), float("inf")
 PROBES: tuple[Any, ...] = (-1, 0, 0.5, 1, 2, NAN, None, True, "no such value")

@@ -24,7 +24,7 @@ from optkit.cli.doctor.diagnosis import Diagnosis
 from optkit.cli.doctor.distribution_report import DistributionReport, PluginReport, findings
 from optkit.cli.doctor.hardware import Hardware
 from optkit.cli.doctor.kernel_cache import KernelCache
-from optkit.cli.doctor.settings import Setting
+from optkit.cli.doctor.settings import SetVariable
 
 HARDWARE = Hardware(
     Compiler("/opt/a/rather/long/path/to/a/compiler/bin/g++", "g++ (Long Name) 12.2.0 " * 3, ""),
@@ -50,7 +50,7 @@ REPORT = DistributionReport(
 
 def diagnosed(*reports: DistributionReport) -> Diagnosis:
     found = [finding for report in reports for finding in findings(report)]
-    settings = (Setting("OPTKIT_IMPLEMENTATION", "foreach", ""),)
+    settings = (SetVariable("OPTKIT_IMPLEMENTATION", "foreach", ""),)
     versions = {"optkit": "0.1.0", "torch": "2.13.0"}
     return Diagnosis(versions, reports, (), HARDWARE, settings, tuple(found))
 

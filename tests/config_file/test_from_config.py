@@ -92,6 +92,14 @@ def test_rules_build_what_groups_builds() -> None:
         assert {key: group[key] for key in other} == other
 
 
+def test_a_group_may_ask_for_an_implementation_of_its_own() -> None:
+    rules = [{"match": "*.bias", "implementation": "forloop"}]
+    config = {"optimizer": {"name": "adamw", "groups": rules}, "implementation": "foreach"}
+    model = TinyTransformer()
+    setup = stepped(built(config, model), model)
+    assert {choice.offer.name for choice in setup.optimizer.plan} == {"foreach", "forloop"}
+
+
 def test_a_configuration_that_was_read_comes_before_what_the_environment_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -144,6 +152,9 @@ WRONG: list[tuple[Any, str]] = [
         {"optimizer": {"groups": [{"match": "*", "algorithm": "lbfgs"}]}},
         "by a closure",
     ),
+    ({"optimizer": {"groups": [{"match": "*", "name": {}, "lr": 1}]}}, "[0].name must be text"),
+    ({"optimizer": {"groups": [{"match": "*", "initial_lr": 1}]}}, "initial_lr isn't known to"),
+    ({"optimizer": {"implementation": "foreach"}}, "optimizer.implementation has a section of its"),
     ({"implementation": "foreech"}, "implementation must be one of auto, forloop, foreach, fused"),
     ({"implementation": {"cpu": 3}}, "implementation.cpu must be one of auto"),
     ({"implementation": {"cpux": "foreach"}}, "implementation.cpux is refused: a device type"),

@@ -88,6 +88,7 @@ NAMED = {"name": "adamw"}
         {"optimizer": {**NAMED, "betas": [0.9]}},
         {"optimizer": {**NAMED, "amsgrad": 1}},
         {"optimizer": {**NAMED, "rho": 0.9}},
+        {"optimizer": {**NAMED, "implementation": "foreach"}},
         {"optimizer": {**NAMED, "grouping": "by_hand"}},
         {"optimizer": {**NAMED, "groups": {}}},
         {"optimizer": {**NAMED, "groups": ["*"]}},

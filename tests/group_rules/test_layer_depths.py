@@ -153,6 +153,17 @@ def test_blocks_of_several_classes() -> None:
     assert found["layers.1.ls1.gamma"] == 2
 
 
+def test_blocks_inside_a_block_are_parts_of_it() -> None:
+    class Nested(GPTBlock):
+        def __init__(self) -> None:
+            super().__init__(4)
+            self.inner = GPTBlock(4)
+
+    model = nn.ModuleDict({"layers": nn.ModuleList([Nested(), Nested()])})
+    found = depths(model, blocks="GPTBlock")
+    assert found["layers.0.inner.ln_1.weight"] == found["layers.0.ln_1.weight"] == 2
+
+
 def test_a_single_block_by_its_class() -> None:
     assert sorted(set(depths(ViT(depth=1), blocks="ViTBlock").values())) == [0, 1, 2]
 

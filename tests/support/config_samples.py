@@ -164,7 +164,11 @@ def _misspell(r: Random, where: Any) -> None:
 
 def _add(r: Random, where: Any) -> None:
     if isinstance(where, dict):
-        names = ("lr", "name", "weight_decay", "groups", "algorithm", "frozen", "params", "ü")
+        names = (
+            "lr", "name", "weight_decay", "groups", "algorithm", "frozen", "params", "ü",
+            "implementation", "foreach", "fused", "maximize", "eager_state", "grouping", "names",
+            "warmup", "interval", "every", "last_epoch", "param_names", "initial_lr",
+        )  # fmt: skip
         where[r.choice(names)] = copy.deepcopy(r.choice(JUNK))
     else:
         where.append(copy.deepcopy(r.choice(JUNK)))

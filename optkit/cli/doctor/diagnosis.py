@@ -15,7 +15,7 @@ from optkit.cli.doctor.clashes import Clash
 from optkit.cli.doctor.distribution_report import DistributionReport
 from optkit.cli.doctor.findings import Finding
 from optkit.cli.doctor.hardware import Hardware
-from optkit.cli.doctor.settings import Setting
+from optkit.cli.doctor.settings import SetVariable
 from optkit.cli.isolation import IsolatedOutcome, isolated
 from optkit_core.errors import ConfigError
 from optkit_core.plugins import import_limit, installed
@@ -41,7 +41,7 @@ class Diagnosis:
     distributions: tuple[DistributionReport, ...]
     clashes: tuple[Clash, ...]
     hardware: Hardware | None
-    settings: tuple[Setting, ...]
+    settings: tuple[SetVariable, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -92,7 +92,7 @@ def diagnose(seconds: float | None = None) -> Diagnosis:
         ]
         hardware_outcome, settings_outcome = next(examined), next(read)
     claimed = clashes.clashes(reports)
-    in_force: list[Setting] = settings_outcome.value or []
+    in_force: list[SetVariable] = settings_outcome.value or []
     found = [
         *(finding for report in reports for finding in distribution_report.findings(report)),
         *clashes.findings(claimed),

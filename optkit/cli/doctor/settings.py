@@ -33,7 +33,7 @@ CHECKS: dict[str, Callable[[], object]] = {
 
 
 @attrs.frozen
-class Setting:
+class SetVariable:
     """A variable that is set.
 
     Args:
@@ -47,13 +47,15 @@ class Setting:
     error: str
 
 
-def in_force(_: object) -> list[Setting]:
+def in_force(_: object) -> list[SetVariable]:
     """Return the variables that are set, each with the complaint about it."""
     names = sorted({*CHECKS, *(name for name in os.environ if name.startswith(PREFIX))})
-    return [Setting(n, os.environ[n], _error(n)) for n in names if os.environ.get(n, "").strip()]
+    return [
+        SetVariable(n, os.environ[n], _error(n)) for n in names if os.environ.get(n, "").strip()
+    ]
 
 
-def findings(settings: list[Setting]) -> Iterator[Finding]:
+def findings(settings: list[SetVariable]) -> Iterator[Finding]:
     """Yield what is wrong with variables, and which of them do nothing."""
     for setting in settings:
         if setting.error:

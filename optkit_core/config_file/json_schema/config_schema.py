@@ -109,7 +109,8 @@ def _optimizer(names: list[str]) -> Schema:
         required = [key for key, item in options(get(name)).items() if is_required(item)]
         return {
             "$ref": f"#/$defs/{name}-options",
-            "properties": {"groups": rules},
+            # The section of that name says it.
+            "properties": {"groups": rules, "implementation": False},
             "required": required,
         }
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from optkit_core.config_file.algorithm_options import NONE
 from optkit_core.config_file.setting_ranges import Tables, Text
+from optkit_core.declaration.choice_ranges import Boolean, OneOf
 from optkit_core.declaration.collection_ranges import Function, PerGroup, Rising
-from optkit_core.declaration.ranges import Boolean, OneOf, RealInterval, TupleOf, Whole
+from optkit_core.declaration.ranges import RealInterval, TupleOf, Whole
 from optkit_core.factories.annotated_ranges import AnyOf, OfType
 from optkit_core.group_rules import rule_ranges
 from optkit_core.selection import requests
