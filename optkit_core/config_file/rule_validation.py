@@ -10,12 +10,16 @@ from optkit_core.config_file import algorithm_options
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
 from optkit_core.config_file.sections import AS_LISTED, OptimizerSection
+from optkit_core.config_file.setting_ranges import Text
 from optkit_core.config_file.structure import refusal
-from optkit_core.declaration.roles import ALGORITHM, ANNOTATIONS
+from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import ConfigFault, OptkitError, RuleError
 from optkit_core.group_rules import rule
 
 NAMES = "names"
+
+LABELS = {"name": Text("norms")}
+"""Keys of a group that no step depends on and an entry may have."""
 
 LISTABLE = (NAMES, ALGORITHM)
 """Keys of a rule's own that a group can have which is as it is listed."""
@@ -44,7 +48,7 @@ def faults(
         name,
         {key: value for key, value in entry.items() if key not in rule.KEYS},
         beside=section.hyperparameters if get(name) is get(section.name) else {},
-        allowed=ANNOTATIONS,
+        allowed=LABELS,
         also=rule.KEYS,
     )
 
@@ -65,8 +69,9 @@ def _own_faults(
     document: Document, path: KeyPath, section: OptimizerSection, entry: Mapping[str, Any]
 ) -> Iterator[ConfigFault]:
     """Yield what is wrong with an entry's own keys."""
-    for key in [key for key in entry if key in rule.KEYS]:
-        refused = refusal(rule.KEYS[key].metadata["range"], key, entry[key])
+    ranges = {key: item.metadata["range"] for key, item in rule.KEYS.items()} | LABELS
+    for key in [key for key in entry if key in ranges]:
+        refused = refusal(ranges[key], key, entry[key])
         if refused:
             yield document.fault((*path, key, *refused[0]), refused[1])
             return

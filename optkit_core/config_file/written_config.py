@@ -12,6 +12,7 @@ from optkit_core.api import available, get
 from optkit_core.composition.composite_optimizer import CompositeOptimizer
 from optkit_core.config_file.algorithm_options import NONE
 from optkit_core.config_file.key_paths import KeyPath, spelled
+from optkit_core.config_file.rule_validation import LABELS
 from optkit_core.config_file.sections import AS_LISTED
 from optkit_core.declaration.ranges import Savable
 from optkit_core.declaration.roles import ALGORITHM
@@ -21,9 +22,6 @@ from optkit_core.stateful_optimizer import StatefulOptimizer
 
 INITIAL = {"lr": "initial_lr"}
 """What schedulers change, and where a group has what it was before."""
-
-ANNOTATIONS = ("name",)
-"""Keys of a group beside those of its algorithm that a rule may have."""
 
 
 def config_of(optimizer: StatefulOptimizer) -> dict[str, Any]:
@@ -96,7 +94,7 @@ def _rule(optimizer: StatefulOptimizer, name: str, index: int) -> dict[str, Any]
         )
     algorithm, defaults = optimizer.algorithm_of(group), optimizer.defaults
     is_own = algorithm is get(name)
-    annotations = {key: group[key] for key in (*ANNOTATIONS, ALGORITHM) if key in group}
+    annotations = {key: group[key] for key in (*LABELS, ALGORITHM) if key in group}
     values = {**group, **{key: group[INITIAL[key]] for key in INITIAL if INITIAL[key] in group}}
     own = _differing(path, algorithm, values, defaults if is_own else _said(algorithm, defaults))
     return {"names": list(group["param_names"]), **annotations, **dict(own)}

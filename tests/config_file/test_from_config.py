@@ -152,6 +152,8 @@ WRONG: list[tuple[Any, str]] = [
         {"optimizer": {"groups": [{"match": "*", "algorithm": "lbfgs"}]}},
         "by a closure",
     ),
+    ({"optimizer": {"groups": [{"match": "*", "name": {}, "lr": 1}]}}, "[0].name must be text"),
+    ({"optimizer": {"groups": [{"match": "*", "initial_lr": 1}]}}, "initial_lr isn't known to"),
     ({"optimizer": {"implementation": "foreach"}}, "optimizer.implementation has a section of its"),
     ({"implementation": "foreech"}, "implementation must be one of auto, forloop, foreach, fused"),
     ({"implementation": {"cpu": 3}}, "implementation.cpu must be one of auto"),

@@ -104,7 +104,7 @@ def test_a_faulty_implementation_is_caught_by_name(offer: Any, fault: str) -> No
     prepare, words = faults.IMPLEMENTATIONS[fault]
     offer(prepare)
     with pytest.raises(AssertionError, match=rf"(?s)vendor-x.*{words}"):
-        testing.check(faults.Momentum, only=STEPS)
+        testing.check(faults.Momentum, only=(*STEPS, *STATE))
 
 
 @pytest.mark.slow
