@@ -22,12 +22,12 @@ from optkit.cli import (
     schema_command,
     train_command,
 )
-from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
+from optkit.cli.option_parsers import one_of, whole_number
+from optkit.cli.training_options import MANY, Data, Figures, Hidden, Seed, Target, Theme, Threads
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.add_typer(kernel_commands.app, name="kernels")
 
-MANY = 10**6
 DEFAULT_NAMES = ("adagrad", "adamax", "lbfgs")
 
 
@@ -61,18 +61,8 @@ def compare_command(
             help=f"Names, or patterns such as 'ada*'. Default: {' '.join(DEFAULT_NAMES)}.",
         ),
     ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|FILE.csv",
-            help="digits, iris, wine, breast_cancer; or a CSV file: a header row, numeric "
-            "features, a column of class labels.",
-        ),
-    ] = "digits",
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The column of class labels, for a CSV file."),
-    ] = None,
+    data: Data = "digits",
+    target: Target = None,
     epochs: Annotated[
         int,
         typer.Option(
@@ -85,22 +75,8 @@ def compare_command(
         int,
         typer.Option(metavar="N", parser=whole_number(1, MANY), help="Rows per mini-batch."),
     ] = 32,
-    hidden: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            parser=whole_number(1, MANY),
-            help="Width of the network's one hidden layer.",
-        ),
-    ] = 64,
-    seed: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            parser=whole_number(0, LARGEST_SEED),
-            help="Decides the split, the first weights and the order of the batches.",
-        ),
-    ] = 0,
+    hidden: Hidden = 64,
+    seed: Seed = 0,
     implementation: Annotated[
         str | None,
         typer.Option(
@@ -143,28 +119,12 @@ def compare_command(
             "its line search is made for, or the same mini-batches as the others.",
         ),
     ] = "full",
-    threads: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            parser=whole_number(1, 1024),
-            help="Threads for torch; a network this small gains nothing from more than one.",
-        ),
-    ] = 1,
+    threads: Threads = 1,
     picture: Annotated[
         Path, typer.Option(metavar="FILE", help="Loss curves, as .png, .svg or .pdf.")
     ] = Path("optkit-compare.png"),
-    theme: Annotated[
-        str,
-        typer.Option(
-            metavar="light|dark",
-            parser=one_of("light", "dark"),
-            help="The colors of the picture.",
-        ),
-    ] = "light",
-    json: Annotated[
-        Path, typer.Option(metavar="FILE", help="All figures, settings and versions.")
-    ] = Path("optkit-compare.json"),
+    theme: Theme = "light",
+    json: Figures = Path("optkit-compare.json"),
 ) -> None:
     """Train one network with several optimizers on real data, and compare them.
 

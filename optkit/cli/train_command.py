@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from optkit.cli.option_parsers import LARGEST_SEED, one_of, whole_number
-
-MANY = 10**6
+from optkit.cli.option_parsers import whole_number
+from optkit.cli.training_options import MANY, Data, Figures, Hidden, Seed, Target, Theme, Threads
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,18 +21,8 @@ def train_command(
         Path,
         typer.Argument(metavar="CONFIG", help="A .toml, .yaml or .json file of from_config's."),
     ],
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|FILE.csv",
-            help="digits, iris, wine, breast_cancer; or a CSV file: a header row, numeric "
-            "features, a column of class labels.",
-        ),
-    ] = "digits",
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The column of class labels, for a CSV file."),
-    ] = None,
+    data: Data = "digits",
+    target: Target = None,
     epochs: Annotated[
         int,
         typer.Option(
@@ -50,26 +39,9 @@ def train_command(
             help="Rows per mini-batch; an optimizer with a closure (lbfgs) steps on all rows.",
         ),
     ] = 32,
-    hidden: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            parser=whole_number(1, MANY),
-            help="Width of the network's one hidden layer.",
-        ),
-    ] = 64,
-    seed: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            parser=whole_number(0, LARGEST_SEED),
-            help="Decides the split, the first weights and the order of the batches.",
-        ),
-    ] = 0,
-    threads: Annotated[
-        int,
-        typer.Option(metavar="N", parser=whole_number(1, 1024), help="Threads for torch."),
-    ] = 1,
+    hidden: Hidden = 64,
+    seed: Seed = 0,
+    threads: Threads = 1,
     checkpoint: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Written at the end of an epoch, as a whole."),
@@ -89,17 +61,8 @@ def train_command(
     picture: Annotated[
         Path, typer.Option(metavar="FILE", help="Losses and the rate, as .png, .svg or .pdf.")
     ] = Path("optkit-train.png"),
-    theme: Annotated[
-        str,
-        typer.Option(
-            metavar="light|dark",
-            parser=one_of("light", "dark"),
-            help="The colors of the picture.",
-        ),
-    ] = "light",
-    json: Annotated[
-        Path, typer.Option(metavar="FILE", help="All figures, settings and versions.")
-    ] = Path("optkit-train.json"),
+    theme: Theme = "light",
+    json: Figures = Path("optkit-train.json"),
 ) -> None:
     """Train one network on real data as a configuration says.
 
