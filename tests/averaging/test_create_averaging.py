@@ -10,7 +10,7 @@ from typing import Any
 import distributions
 import pytest
 import torch
-from algorithms import NAMES, short
+from algorithms import MATRIXWISE, NAMES, short
 from distributions import World
 from scheduled import WITH_COUNTERPART, reloaded
 from torch.optim import swa_utils
@@ -36,8 +36,6 @@ AVERAGINGS: dict[str, tuple[dict[str, Any], Any]] = {
     "swa": ({}, swa_utils.AveragedModel),
 }
 
-DENSE = [name for name in WITH_COUNTERPART if name not in ("sparseadam", "muon")]
-
 
 def network() -> torch.nn.Module:
     torch.manual_seed(5)
@@ -51,6 +49,11 @@ def batches() -> list[torch.Tensor]:
     return [torch.randn(5, 3, generator=generator) for _ in range(6)]
 
 
+def trained(name: str, model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Return the parameters that an algorithm takes; the others stay as they are."""
+    return [p for p in model.parameters() if name not in MATRIXWISE or p.dim() == 2]
+
+
 def train(model: Any, optimizer: Any, average: Any, schedule: Any, rows: Any) -> None:
     for inputs in rows:
 
@@ -58,6 +61,9 @@ def train(model: Any, optimizer: Any, average: Any, schedule: Any, rows: Any) ->
             optimizer.zero_grad()
             loss = model(inputs).square().mean()
             loss.backward()
+            if type(optimizer).__name__ == "SparseAdam":
+                for p in model.parameters():
+                    p.grad = p.grad.to_sparse(1)
             return loss
 
         optimizer.step(closure)
@@ -67,7 +73,7 @@ def train(model: Any, optimizer: Any, average: Any, schedule: Any, rows: Any) ->
 
 def ours(name: str, kind: str, model: Any) -> tuple[Any, Any, Any]:
     optimizer = optkit.create(
-        name, model.parameters(), lr=0.02, implementation="forloop", **short(name)
+        name, trained(name, model), lr=0.02, implementation="forloop", **short(name)
     )
     average = optkit.create_averaging(kind.split()[0], model, **AVERAGINGS[kind][0])
     schedule = optkit.create_schedule("swa", optimizer, swa_lr=0.005, anneal_epochs=3)
@@ -77,14 +83,14 @@ def ours(name: str, kind: str, model: Any) -> tuple[Any, Any, Any]:
 def torchs(name: str, kind: str, model: Any) -> tuple[Any, Any, Any]:
     cls = WITH_COUNTERPART[name]
     flag = {"foreach": False} if "foreach" in inspect.signature(cls).parameters else {}
-    optimizer = cls(model.parameters(), lr=0.02, **flag, **short(name))
+    optimizer = cls(trained(name, model), lr=0.02, **flag, **short(name))
     average = AVERAGINGS[kind][1](model)
     return optimizer, average, swa_utils.SWALR(optimizer, swa_lr=0.005, anneal_epochs=3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", AVERAGINGS)
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", WITH_COUNTERPART)
 def test_lock_step_with_torch_and_a_resumed_run(name: str, kind: str) -> None:
     rows = batches()
     straight, theirs, resumed = network(), network(), network()
