@@ -19,6 +19,12 @@ from torch.autograd import profiler
 TRACKED = "_wrapped_by_lr_sched"
 """The mark that a scheduler leaves on the function it puts over an optimizer's ``step``."""
 
+SCHEDULES = "_schedulers"
+"""Where torch's sequences of schedulers have their members, and the states of these."""
+
+LOCAL_PART = "_local_tensor"
+"""Where a DTensor has what this process holds of it."""
+
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
 
@@ -52,7 +58,7 @@ def note_tracked_step(optimizer: Any) -> None:
 
 def sequence_of(schedule: Any) -> tuple[list[Any], list[int]] | None:
     """Return the schedules and milestones of torch's SequentialLR, None where it doesn't tell."""
-    schedules = getattr(schedule, "_schedulers", None)
+    schedules = getattr(schedule, SCHEDULES, None)
     milestones = getattr(schedule, "_milestones", None)
     if not isinstance(schedules, (list, tuple)) or not isinstance(milestones, (list, tuple)):
         return None
@@ -112,7 +118,7 @@ def local_part(distributed: Any) -> Tensor:
     Args:
         distributed: a DTensor.
     """
-    part: Tensor | None = getattr(distributed, "_local_tensor", None)
+    part: Tensor | None = getattr(distributed, LOCAL_PART, None)
     if part is None:
         with torch.no_grad():
             part = distributed.to_local()

@@ -12,7 +12,7 @@ MOST_BYTES = 64 * 2**20
 
 OPTKIT = "optkit"
 CARRIED = (
-    *("attrs", "pluggy", "safetensors"),
+    *("attrs", "cattrs", "pluggy", "safetensors"),
     *("pytest", "iniconfig", "packaging", "pygments"),
     *("expecttest", "hypothesis", "sortedcontainers"),
     "numpy",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from optkit_core import torch_private
 from optkit_core.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 PARTS = ("optimizer", "schedule", "averaging")
 COUNTS = ("steps", "epochs")
-NESTED = "_schedulers"
+NESTED = torch_private.SCHEDULES
 """Where torch's sequences of schedulers have the states of their members."""
 
 

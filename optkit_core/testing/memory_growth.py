@@ -37,7 +37,7 @@ class LiveTensors:
         # By type: isinstance() would ask objects of any library for their class.
         found = [item for item in gc.get_objects() if issubclass(type(item), Tensor)]
         plain = [t for t in found if type(t) is Tensor and t.layout == torch.strided]
-        storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in plain}
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in plain}
         return cls(len(found), sum(storages.values()))
 
 

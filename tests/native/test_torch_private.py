@@ -72,6 +72,9 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "aoti_torch_get_layout": lambda m: m.setattr(
         tensor_reader, "SHIMS", ["missing"] * len(tensor_reader.SHIMS)
     ),
+    "_schedulers": renamed("_schedulers", lr_scheduler),
+    "_milestones": renamed("_milestones", lr_scheduler),
+    "_local_tensor": lambda m: m.setattr(torch_private, "LOCAL_PART", "missing"),
     GRADIENT: lambda m: m.setattr(torch_private, "GRADIENT", "missing"),
     "_cdata": without_attribute,
     "__dlpack_c_exchange_api__": lambda m: m.delattr(torch.Tensor, "__dlpack_c_exchange_api__"),
@@ -160,6 +163,8 @@ OTHERS = {
     "_over_rows": "a part of the names of reductions",
     "_over_columns": "likewise",
     "_replace": "of named tuples",
+    "_must_rewrite": "of pytest",
+    "_python_dispatch": "the module in which torch documents TorchDispatchMode",
 }
 """Private names that aren't torch's, or that stand in files."""
 

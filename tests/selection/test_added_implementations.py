@@ -148,7 +148,9 @@ def test_every_door_refuses_a_typo(door: Any, monkeypatch: Any, tmp_path: Path, 
         door(typo, monkeypatch, tmp_path)
     assert f"{typo!r} (from" in str(raised.value)
     assert f"Did you mean {TYPOS[typo]!r}" in str(raised.value)
-    assert "auto, forloop, foreach, fused, flat, " in str(raised.value)
+    # Classes of other tests in this process may offer more.
+    listed = str(raised.value).partition("one of ")[2].partition(", or a mapping")[0].split(", ")
+    assert {"auto", "forloop", "foreach", "fused", "flat", "vendor-x"} <= {*listed}
 
 
 @pytest.mark.usefixtures("vendor")

@@ -147,13 +147,14 @@ def through(dtype: torch.dtype) -> Callable[..., Launch]:
 def keeping_a_buffer_to_itself(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Has the right numbers, in memory of its own."""
     states = [
-        {**state, "mean": KEPT.setdefault(id(state["mean"]), state["mean"].clone())}
+        # The tensor too: without it, another one could have its id.
+        {**state, "mean": KEPT.setdefault(id(m := state["mean"]), (m, m.clone()))[1]}
         for state in bucket.states
     ]
     return FORLOOP.make_launcher(algorithm, with_(bucket, states=states), h)
 
 
-KEPT: dict[int, Tensor] = {}
+KEPT: dict[int, tuple[Tensor, Tensor]] = {}
 
 
 def never_reading_its_state(algorithm: Any, bucket: Any, h: Any) -> Launch:

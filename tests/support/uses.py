@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from algorithms import TORCH
 from problems import copies, parameters, run
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 from torch.optim import lr_scheduler
 from torch.optim import optimizer as optimizers
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 import optkit
 from optkit_core.testing import assert_agree
@@ -123,6 +126,34 @@ def schedule() -> None:
         assert twin.param_groups[0]["lr"] == ours.param_groups[0]["lr"] / 2
 
 
+def schedule_a_sequence() -> None:
+    optimizer = optkit.create("adamax", [torch.nn.Parameter(torch.ones(2))], lr=1.0)
+    schedule = optkit.create_schedule("exponential", optimizer, gamma=0.5, warmup=1)
+    rates = []
+    for _ in range(4):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == [0.5, 1.0, 0.5, 0.25]
+
+
+def step_shards() -> None:
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        whole, other = (torch.nn.Parameter(torch.linspace(-1, 1, 33)) for _ in range(2))
+        p = torch.nn.Parameter(distribute_tensor(whole.data.clone(), mesh, [Shard(0)]))
+        theirs, ours = torch.optim.Adamax([other]), optkit.create("adamax", [p])
+        for number in range(3):
+            g = torch.linspace(0, 1, 33) * (number + 1)
+            other.grad, p.grad = g, distribute_tensor(g.clone(), mesh, [Shard(0)])
+            theirs.step()
+            ours.step()
+        torch.testing.assert_close(p.to_local().data, other.data)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def scale() -> None:
     for name in TORCH:
         ours, theirs, mine, other = pair(name)
@@ -159,6 +190,8 @@ USES: dict[str, Callable[[], None]] = {
     "deepcopy": lambda: copy_by(copy.deepcopy),
     "pickle": lambda: copy_by(lambda optimizer: pickle.loads(pickle.dumps(optimizer))),
     "schedulers": schedule,
+    "sequences of schedules": schedule_a_sequence,
+    "shards": step_shards,
     "GradScaler": scale,
     "profiler": profile,
 }
