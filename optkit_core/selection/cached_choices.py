@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,11 @@ from optkit_core.selection import requests
 from optkit_core.selection.collect_offers import offers_of
 from optkit_core.selection.offer import Algorithm
 from optkit_core.selection.requests import Request, RequestKey
-from optkit_core.selection.select_implementation import Choice, select
-from optkit_core.shards.placements import has_plain_part
+from optkit_core.selection.select_implementation import Choice, candidates, first_able, select
+from optkit_core.shards.agreement import Agreement, FirstChoice, Question
+from optkit_core.shards.placements import has_plain_part, is_distributed
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
+from optkit_core.step.sort_into_buckets import Facts, agreed_options
 
 
 class Chooser:
@@ -29,6 +32,7 @@ class Chooser:
 
     Attributes:
         choices: the answers so far, by the bucket's key and by what its groups ask for.
+        agreement: what other ranks can't run, where they hold the same DTensors.
     """
 
     def __init__(self, algorithm: type[Algorithm], request: Request) -> None:
@@ -36,6 +40,7 @@ class Chooser:
         self.choices: dict[tuple[BucketKey, RequestKey], Choice] = {}
         self._algorithm, self._request = algorithm, request
         self._requests: dict[RequestKey, Request] = {}
+        self.agreement = Agreement()
 
     def request_of(self, group: Mapping[str, Any]) -> Request:
         """Return what a group asks for, or the optimizer where it doesn't; parsed once.
@@ -64,14 +69,65 @@ class Chooser:
         """
         request = self.request_of(group)
         if request.is_explicit:  # what `auto` takes is seen in the first step
-            names_of = names_for(getattr(self._algorithm, "buffers", {}), group)
-            keys = (
-                bucket_key_of(group, p, is_native=self._is_plain(group, p), buffers=names_of(p))
-                for p in group["params"]
-            )
+            keys = (key for _, _, key in self._keys(group, group["params"]))
             for key in dict.fromkeys(keys):
                 if key.device.type != "meta":
                     select(request, key, offers_of(self._algorithm), self._algorithm, h)
+
+    def agree(
+        self,
+        param_groups: Iterable[Mapping[str, Any]],
+        values: Callable[[Mapping[str, Any]], SimpleNamespace],
+    ) -> None:
+        """Let the ranks that hold DTensors of these groups find out what all of them can run.
+
+        Nothing is asked twice; see `optkit_core.shards.agreement`.
+
+        Args:
+            param_groups: some of the optimizer's groups.
+            values: returns the hyperparameters of a group as attributes.
+
+        Raises:
+            ImplementationError: ranks ask for different implementations.
+        """
+        asked = [entry for group in param_groups for entry in self._open(group, values)]
+        if asked:
+            self.agreement.reach(asked)
+
+    def _open(
+        self,
+        group: Mapping[str, Any],
+        values: Callable[[Mapping[str, Any]], SimpleNamespace],
+    ) -> Iterator[tuple[Tensor, Facts, Question]]:
+        """Yield the DTensors of a group about which nothing is agreed, with the question."""
+        distributed = [p for p in group["params"] if is_distributed(p) and not p.is_meta]
+        for p, facts, key in self._keys(group, distributed):
+            if not self.agreement.is_reached(p, facts):
+                yield p, facts, Question(key, partial(self._first_choice, group, values(group)))
+
+    def _first_choice(
+        self, group: Mapping[str, Any], h: SimpleNamespace, key: BucketKey
+    ) -> FirstChoice:
+        """Return what this rank would run for a key by itself."""
+        request, offers = self.request_of(group), offers_of(self._algorithm)
+        asked = candidates(request, key, offers)
+        offer, reasons = first_able(asked, key, self._algorithm, h)
+        own = {name: reason for name, reason in reasons.items() if not key.refusal_of(name)}
+        requested = request.on(key.device.type)
+        return FirstChoice(requested, request.source, offer.name if offer else "", own)
+
+    def _keys(
+        self, group: Mapping[str, Any], params: Iterable[Tensor]
+    ) -> Iterator[tuple[Tensor, Facts, BucketKey]]:
+        """Yield parameters of a group with the key of their bucket, were their gradients dense."""
+        names_of = names_for(getattr(self._algorithm, "buffers", {}), group)
+        agreed = agreed_options(group, getattr(self._algorithm, "step_options", ()))
+        for p in params:
+            is_native, names = self._is_plain(group, p), names_of(p)
+            facts = (p.device, p.dtype, is_native, names, agreed)
+            refused = self.agreement.refused(p, facts)
+            key = bucket_key_of(group, p, is_native=is_native, buffers=names, refused=refused)
+            yield p, facts, key
 
     def _is_plain(self, group: Mapping[str, Any], p: Tensor) -> bool:
         """Return whether a parameter is a plain tensor, or steps by the one that is its part."""

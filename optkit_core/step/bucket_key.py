@@ -11,6 +11,9 @@ from torch import Tensor
 
 from optkit_core.declaration.tensor_types import PLAIN_TYPES
 
+Refusals = tuple[tuple[str, str], ...]
+"""Names of implementations that aren't to run, each with the reason."""
+
 
 @attrs.frozen
 class BucketKey:
@@ -26,6 +29,8 @@ class BucketKey:
         compiled: whether compiled code calls the step.
         buffers: the names of the buffers that they have, in the declared order; None where
             it is left to their hyperparameters.
+        refused: what isn't to run, since other ranks that hold the same DTensors can't run it,
+            each with the reason.
     """
 
     device: torch.device
@@ -36,6 +41,15 @@ class BucketKey:
     capturable: bool = False
     compiled: bool = False
     buffers: tuple[str, ...] | None = None
+    refused: Refusals = ()
+
+    def refusal_of(self, name: str) -> str:
+        """Return why an implementation isn't to run, ``""`` where nobody minds.
+
+        Args:
+            name: of the implementation.
+        """
+        return dict(self.refused).get(name, "")
 
     @property
     def special(self) -> str:
@@ -60,6 +74,7 @@ def bucket_key_of(
     is_compiled: bool = False,
     is_native: bool | None = None,
     buffers: tuple[str, ...] | None = None,
+    refused: Refusals = (),
 ) -> BucketKey:
     """Return the key of the bucket that a parameter steps in.
 
@@ -71,6 +86,7 @@ def bucket_key_of(
         is_native: whether parameter and gradient are plain tensors. Default: None, the
             parameter's type says it.
         buffers: the names of its buffers. Default: None, its hyperparameters say it.
+        refused: implementations that aren't to run, each with the reason. Default: none.
 
     >>> print(bucket_key_of({"capturable": True}, torch.ones(2)))
     cpu float32 capturable
@@ -84,4 +100,5 @@ def bucket_key_of(
         bool(group.get("capturable", False)),
         is_compiled,
         buffers,
+        refused,
     )
