@@ -11,7 +11,7 @@ from torch.distributed.tensor import Shard, distribute_tensor
 
 import optkit
 from benchmarks.pairs import row
-from benchmarks.sharded.collectives import Collectives
+from benchmarks.sharded.collective_counter import CollectiveCounter
 from benchmarks.sharded.turns import in_turns, pair
 
 SIZES = {
@@ -106,7 +106,7 @@ def _collectives(name: str, mesh: DeviceMesh) -> dict[str, Any]:
     """Return the row of collectives in a step, of which none is allowed."""
     optimizer = optkit.create(name, sharded(mesh, 3, 8))
     optimizer.step()
-    with Collectives() as collectives:
+    with CollectiveCounter() as counter:
         optimizer.step()
-    found = len(collectives.started)
+    found = len(counter.started)
     return row(f"{name}, collectives (torch: allowed)", 1, (0, found, float(found)), "calls", 0.0)

@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 import optkit
 from benchmarks.pairs import row
-from benchmarks.sharded.collectives import Collectives
+from benchmarks.sharded.collective_counter import CollectiveCounter
 from benchmarks.sharded.elementwise import sharded
 from benchmarks.sharded.turns import in_turns, pair
 
@@ -76,6 +76,6 @@ class Solve:
 def _counted(make: Callable[..., Any], mesh: DeviceMesh) -> int:
     """Return how many collectives a call starts, without those of the closure."""
     solve = Solve(make, mesh)
-    with Collectives() as collectives:
+    with CollectiveCounter() as counter:
         solve()
-    return len(collectives.started) - solve.in_closure
+    return len(counter.started) - solve.in_closure

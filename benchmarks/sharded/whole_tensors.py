@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 import optkit
 from benchmarks.pairs import row
-from benchmarks.sharded.collectives import Collectives
+from benchmarks.sharded.collective_counter import CollectiveCounter
 from benchmarks.sharded.elementwise import local, sharded
 from benchmarks.sharded.turns import in_turns, pair
 
@@ -77,8 +77,8 @@ def counted(theirs: Callable[[], Any], mine: Callable[[], Any]) -> tuple[float, 
     """
     counts = []
     for call in (theirs, mine):
-        with Collectives() as collectives:
+        with CollectiveCounter() as counter:
             call()
-        counts.append(len(collectives.started))
+        counts.append(len(counter.started))
     other, own = counts
     return other, own, own / max(other, 1)

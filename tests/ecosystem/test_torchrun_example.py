@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from processes import completed
+from processes import torchrun
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "distributed" / "train.py"
 STEPS, HALF = 6, 3
@@ -17,19 +14,16 @@ TOLERANCE = 1e-10
 """Relative, in float64: the order of sums is all that differs."""
 
 
-def torchrun(count: int, *words: object) -> list[float]:
+def losses(count: int, *words: object) -> list[float]:
     """Return the losses that the script prints on so many processes."""
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count))
-    given = ("--dtype", "float64", *words)
-    done = completed(*launcher, str(SCRIPT), *map(str, given), OMP_NUM_THREADS="1")
-    assert done.returncode == 0, done.stderr
-    return [float(loss) for loss in re.findall(r"^step \d+: loss (\S+)$", done.stdout, re.M)]
+    printed = torchrun(count, SCRIPT, "--dtype", "float64", *words)
+    return [float(loss) for loss in re.findall(r"^step \d+: loss (\S+)$", printed, re.M)]
 
 
 @pytest.fixture(scope="module")
 def alone() -> list[float]:
     """The losses of one process, from the first step to the last."""
-    return torchrun(1, "--steps", STEPS)
+    return losses(1, "--steps", STEPS)
 
 
 @pytest.mark.slow
@@ -37,7 +31,7 @@ def test_losses_are_those_of_one_process_and_so_are_those_of_a_run_on_others(
     alone: list[float], tmp_path: Path
 ) -> None:
     assert len(alone) == STEPS and alone[-1] < alone[1]
-    begun = torchrun(2, "--steps", HALF, "--save", tmp_path / "half")
+    begun = losses(2, "--steps", HALF, "--save", tmp_path / "half")
     assert begun == pytest.approx(alone[:HALF], rel=TOLERANCE)
     resumed = ("--steps", STEPS, "--resume", tmp_path / "half")
-    assert torchrun(4, *resumed, "--tp", 2) == pytest.approx(alone[HALF:], rel=TOLERANCE)
+    assert losses(4, *resumed, "--tp", 2) == pytest.approx(alone[HALF:], rel=TOLERANCE)
