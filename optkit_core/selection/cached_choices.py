@@ -10,17 +10,16 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from optkit_core.declaration.buffer_conditions import names_for
-from optkit_core.declaration.tensor_types import is_plain
 from optkit_core.selection import requests
 from optkit_core.selection.collect_offers import offers_of
+from optkit_core.selection.expected_keys import expected
 from optkit_core.selection.offer import Algorithm
 from optkit_core.selection.requests import Request, RequestKey
 from optkit_core.selection.select_implementation import Choice, candidates, first_able, select
 from optkit_core.shards.agreement import Agreement, FirstChoice, Question
-from optkit_core.shards.placements import has_plain_part, is_distributed
-from optkit_core.step.bucket_key import BucketKey, bucket_key_of
-from optkit_core.step.sort_into_buckets import Facts, agreed_options
+from optkit_core.shards.placements import is_distributed
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.sort_into_buckets import Facts
 
 
 class Chooser:
@@ -69,7 +68,11 @@ class Chooser:
         """
         request = self.request_of(group)
         if request.is_explicit:  # what `auto` takes is seen in the first step
-            keys = (key for _, _, key in self._keys(group, group["params"]))
+            asked = expected(self._algorithm, group, h, group["params"])
+            keys = (
+                attrs.evolve(key, refused=self.agreement.refused(p, facts))
+                for p, facts, key in asked
+            )
             for key in dict.fromkeys(keys):
                 if key.device.type != "meta":
                     select(request, key, offers_of(self._algorithm), self._algorithm, h)
@@ -101,9 +104,12 @@ class Chooser:
     ) -> Iterator[tuple[Tensor, Facts, Question]]:
         """Yield the DTensors of a group about which nothing is agreed, with the question."""
         distributed = [p for p in group["params"] if is_distributed(p) and not p.is_meta]
-        for p, facts, key in self._keys(group, distributed):
+        if not distributed:
+            return
+        h = values(group)
+        for p, facts, key in expected(self._algorithm, group, h, distributed):
             if not self.agreement.is_reached(p, facts):
-                yield p, facts, Question(key, partial(self._first_choice, group, values(group)))
+                yield p, facts, Question(key, partial(self._first_choice, group, h))
 
     def _first_choice(
         self, group: Mapping[str, Any], h: SimpleNamespace, key: BucketKey
@@ -115,23 +121,6 @@ class Chooser:
         own = {name: reason for name, reason in reasons.items() if not key.refusal_of(name)}
         requested = request.on(key.device.type)
         return FirstChoice(requested, request.source, offer.name if offer else "", own)
-
-    def _keys(
-        self, group: Mapping[str, Any], params: Iterable[Tensor]
-    ) -> Iterator[tuple[Tensor, Facts, BucketKey]]:
-        """Yield parameters of a group with the key of their bucket, were their gradients dense."""
-        names_of = names_for(getattr(self._algorithm, "buffers", {}), group)
-        agreed = agreed_options(group, getattr(self._algorithm, "step_options", ()))
-        for p in params:
-            is_native, names = self._is_plain(group, p), names_of(p)
-            facts = (p.device, p.dtype, is_native, names, agreed)
-            refused = self.agreement.refused(p, facts)
-            key = bucket_key_of(group, p, is_native=is_native, buffers=names, refused=refused)
-            yield p, facts, key
-
-    def _is_plain(self, group: Mapping[str, Any], p: Tensor) -> bool:
-        """Return whether a parameter is a plain tensor, or steps by the one that is its part."""
-        return is_plain(p) or (self._algorithm.steps_parts() and has_plain_part(group, p))
 
     def choose(
         self, group: Mapping[str, Any], key: BucketKey, h: SimpleNamespace | None = None

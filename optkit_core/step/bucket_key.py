@@ -29,6 +29,8 @@ class BucketKey:
         compiled: whether compiled code calls the step.
         buffers: the names of the buffers that they have, in the declared order; None where
             it is left to their hyperparameters.
+        sharded: whether they are the parts that this rank holds of DTensors, of which an
+            algorithm completes its reductions over the mesh.
         refused: what isn't to run, since other ranks that hold the same DTensors can't run it,
             each with the reason.
     """
@@ -41,6 +43,7 @@ class BucketKey:
     capturable: bool = False
     compiled: bool = False
     buffers: tuple[str, ...] | None = None
+    sharded: bool = False
     refused: Refusals = ()
 
     def refusal_of(self, name: str) -> str:
@@ -56,6 +59,7 @@ class BucketKey:
         """The layout, and what sets the bucket apart beside it: ``"strided capturable"``."""
         words = [str(self.layout).removeprefix("torch.")]
         words += [] if self.native else ["tensor subclass"]
+        words += ["sharded"] if self.sharded else []
         words += [
             mode for mode in ("differentiable", "capturable", "compiled") if getattr(self, mode)
         ]
@@ -74,6 +78,7 @@ def bucket_key_of(
     is_compiled: bool = False,
     is_native: bool | None = None,
     buffers: tuple[str, ...] | None = None,
+    is_sharded: bool = False,
     refused: Refusals = (),
 ) -> BucketKey:
     """Return the key of the bucket that a parameter steps in.
@@ -86,6 +91,7 @@ def bucket_key_of(
         is_native: whether parameter and gradient are plain tensors. Default: None, the
             parameter's type says it.
         buffers: the names of its buffers. Default: None, its hyperparameters say it.
+        is_sharded: whether its reductions are completed over a mesh. Default: False.
         refused: implementations that aren't to run, each with the reason. Default: none.
 
     >>> print(bucket_key_of({"capturable": True}, torch.ones(2)))
@@ -100,5 +106,6 @@ def bucket_key_of(
         bool(group.get("capturable", False)),
         is_compiled,
         buffers,
+        is_sharded,
         refused,
     )

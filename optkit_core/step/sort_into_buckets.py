@@ -27,6 +27,10 @@ class SteppedAlgorithm(Protocol):
     buffers: ClassVar[Mapping[str, Buffer]]
     counts_steps: ClassVar[bool]
 
+    @classmethod
+    def completes_reductions(cls) -> bool:
+        """Return whether what a part is reduced to has to be completed over the mesh."""
+
 
 def gather(
     param_groups: Sequence[Mapping[str, Any]],
@@ -70,17 +74,20 @@ def gather(
                 continue
             layout = p.layout if g is None else g.layout
             # Subclasses of different types may compute differently, and don't step together.
-            is_plain = _is_native(p, g) or counts_as_plain(p, g)
-            types = () if is_plain else (type(p), type(g))
+            is_native = _is_native(p, g)
+            is_part = not is_native and counts_as_plain(p, g)
+            types = () if is_native or is_part else (type(p), type(g))
+            is_sharded = is_part and algorithm is not None and algorithm.completes_reductions()
             names = names_of(p)
-            facts = (p.device, p.dtype, is_plain, names, agreed)
+            is_plain = is_native or is_part
+            facts = (p.device, p.dtype, is_plain, is_sharded, names, agreed)
             refused = refused_by(p, facts) if refused_by else ()
             key = (facts, layout, types, refused)
             bucket = buckets.get(key)
             if bucket is None:
                 # What isn't plain no compiler is shown: compiled code has it stepped as always.
-                is_shown = is_compiled and is_plain
-                common = bucket_key_of(group, p, layout, is_shown, is_plain, names, refused)
+                special = (is_compiled and is_plain, is_plain, names, is_sharded, refused)
+                common = bucket_key_of(group, p, layout, *special)
                 maximize = bool(group.get("maximize", False))
                 bucket = Bucket(
                     common,
