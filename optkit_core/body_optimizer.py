@@ -37,6 +37,7 @@ class BodyOptimizer(Optimizer):
     is_elementwise: ClassVar[bool] = False
     takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
+    parts_class: ClassVar[type[LocalParts]] = LocalParts
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read the declarations, and which bodies there are."""
@@ -59,7 +60,7 @@ class BodyOptimizer(Optimizer):
 
     @classmethod
     def steps_parts(cls) -> bool:
-        """Return whether each rank can step by itself what it holds of a DTensor."""
+        """Return whether DTensors are stepped by plain tensors that ranks hold of them."""
         # What a part contributes to a total isn't what its parameter does.
         return cls.is_elementwise and getattr(cls, "measuring", None) is None
 
@@ -95,7 +96,7 @@ class BodyOptimizer(Optimizer):
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
         self._plan: StepPlan | None = None
-        self._parts = LocalParts()
+        self._parts = self.parts_class()
         self._group_count = 0
         self._begun: list[tuple[dict[str, Any], str]] = []
 
@@ -166,7 +167,12 @@ class BodyOptimizer(Optimizer):
 
     def launches_of(self, plan: StepPlan) -> list[tuple[bool, Launch]]:
         """Return what steps the buckets of a plan, and whether autograd records it."""
-        return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
+        launches = [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
+        return self.surrounded(launches)
+
+    def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
+        """Return launches with what is communicated before and after them, if anything is."""
+        return self._parts.surrounded(launches)
 
     def launch(self, item: PlannedBucket) -> Launch:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
@@ -238,18 +244,19 @@ class BodyOptimizer(Optimizer):
         for item in planned:
             self._attach(item.bucket)
             require_shapes(item.bucket, self.buffers, self.param_groups)
-            self._parts.put_into(item.bucket)
             if item.bucket.key.capturable and not is_compiled:
                 step_counters.require_capturable(item.bucket.counters, item.bucket.key.device)
-        return [
+        by_novelty = [
             PlannedBucket(part, item.choice)
             for item in planned
             for part in item.bucket.split_by_novelty()
         ]
+        return self._parts.put_into(by_novelty)
 
     def _note_parts(self, is_compiled: bool) -> None:
         """Find what this rank holds of DTensors, with their gradients of now."""
-        if self.steps_parts() and not is_compiled:
+        # A compiler sees through DTensors, but not through what ranks exchange.
+        if self.steps_parts() and not (is_compiled and self.is_elementwise):
             self._parts.note(self.param_groups)
             self._parts.show_gradients()
 

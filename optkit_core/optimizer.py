@@ -265,7 +265,7 @@ class Optimizer(Copyable, StatefulOptimizer):
 
     @classmethod
     def steps_parts(cls) -> bool:
-        """Return whether each rank can step by itself what it holds of a DTensor."""
+        """Return whether DTensors are stepped by plain tensors that ranks hold of them."""
         return False
 
     @classmethod

@@ -12,6 +12,8 @@ from torch import Tensor
 from optkit_core.declaration.buffer_kinds.kind import BufferKind, Group, Mismatch
 from optkit_core.declaration.tensor_types import dtype_name, is_plain
 from optkit_core.errors import DeclarationError
+from optkit_core.shards.regions import empty_rows
+from optkit_core.shards.placements import is_distributed
 
 
 class TensorKind(BufferKind):
@@ -212,6 +214,12 @@ class ShapedKind(TensorKind):
         raise DeclarationError(
             f"{what} must return sizes, as lambda p: p.shape[:1] does; got {sizes!r:.60}."
         )
+
+    def empty(self, parameter: Tensor, group: Group) -> Tensor:
+        """Return a buffer of `parameter` without values; of a shard by rows, where it can be."""
+        if self.is_exchanged and is_distributed(parameter):
+            return empty_rows(parameter, self.shape_of(parameter), self.dtype_of(parameter))
+        return super().empty(parameter, group)
 
     # The function may look at anything of a parameter, so no two tensors count as alike.
 
