@@ -59,7 +59,7 @@ class Pack:
         sizes = [[_size(tensor) for tensor in tensors] for tensors in by_rank]
         self.bytes_by_rank = list(map(sum, sizes))
         self.memory = torch.empty(sum(self.bytes_by_rank), dtype=torch.uint8, device=device)
-        places = self.memory.split(list(chain.from_iterable(sizes)))
+        places = torch.split(self.memory, list(chain.from_iterable(sizes)))
         pairs = zip(places, chain.from_iterable(by_rank), strict=True)
         self.tensors = [_as(place, tensor) for place, tensor in pairs]
 

@@ -103,11 +103,11 @@ class WholeMatrices(LocalParts):
         bucket, own = item.bucket, []
         rows = zip(bucket.params, bucket.states, owned_by, strict=True)
         for position, (p, state, owner) in enumerate(rows):
-            row = self._row(p, state, owner, bucket)
-            if row[0].is_owned:
+            wholes = self._shared(p, state, owner, bucket)
+            if wholes:
                 own.append(position)
-                bucket.params[position], bucket.grads[position] = row[0].whole, row[1].whole
-                bucket.states[position] = _shown(state, bucket.tensors, row[2:])
+                bucket.params[position], bucket.grads[position], *tensors = wholes
+                bucket.states[position] = _shown(state, bucket.tensors, tensors)
             elif bucket.counts_steps:
                 self._counters += bucket.counters[position : position + 1]
         return [PlannedBucket(bucket.subset(own), item.choice)] if own else []
@@ -124,7 +124,7 @@ class WholeMatrices(LocalParts):
         exchange = self._exchanges.setdefault(ranks.group, Exchange(ranks))
         exchange.read += shared
         exchange.written += [shared[0], *shared[2:], *numbers]
-        return shared
+        return [tensor.whole for tensor in shared if tensor.whole is not None]
 
     def _gather(self) -> None:
         for exchange in self._exchanges.values():
@@ -142,10 +142,8 @@ def _only(item: PlannedBucket, wanted: Sequence[bool]) -> list[PlannedBucket]:
     return [PlannedBucket(item.bucket.subset(positions), item.choice)] if positions else []
 
 
-def _shown(
-    state: dict[str, Any], names: Sequence[str], tensors: Sequence[SharedTensor]
-) -> LocalState:
+def _shown(state: dict[str, Any], names: Sequence[str], tensors: Sequence[Tensor]) -> LocalState:
     """Return a state as the body of the owner sees it."""
     shown = LocalState(state)
-    dict.update(shown, {name: t.whole for name, t in zip(names, tensors, strict=True)})
+    dict.update(shown, zip(names, tensors, strict=True))
     return shown

@@ -12,8 +12,8 @@ from torch import Tensor
 from optkit_core.declaration.buffer_kinds.kind import BufferKind, Group, Mismatch
 from optkit_core.declaration.tensor_types import dtype_name, is_plain
 from optkit_core.errors import DeclarationError
-from optkit_core.shards.regions import empty_rows
 from optkit_core.shards.placements import is_distributed
+from optkit_core.shards.regions import empty_rows
 
 
 class TensorKind(BufferKind):
