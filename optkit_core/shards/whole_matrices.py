@@ -112,8 +112,8 @@ class WholeMatrices(LocalParts):
                 self._counters += bucket.counters[position : position + 1]
         return [PlannedBucket(bucket.subset(own), item.choice)] if own else []
 
-    def _row(self, p: Any, state: dict[str, Any], owner: int, bucket: Bucket) -> list[SharedTensor]:
-        """Return a parameter, its gradient and its tensors of state as ranks share them."""
+    def _shared(self, p: Any, state: dict[str, Any], owner: int, bucket: Bucket) -> list[Tensor]:
+        """Let ranks share a parameter, its gradient and its state; return the owner's tensors."""
         ranks = self._meshes.of(p.device_mesh)
         part = self._parts[p].tensor
         assert part.grad is not None
