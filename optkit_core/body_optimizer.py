@@ -58,12 +58,6 @@ class BodyOptimizer(Optimizer):
         raise NotImplementedError("none is written for dense gradients")
 
     @classmethod
-    def steps_parts(cls) -> bool:
-        """Return whether each rank can step by itself what it holds of a DTensor."""
-        # What a part contributes to a total isn't what its parameter does.
-        return cls.is_elementwise and getattr(cls, "measuring", None) is None
-
-    @classmethod
     def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:
         """Return why gradients can't be used, None where they can; a subclass may know more.
 
@@ -225,7 +219,9 @@ class BodyOptimizer(Optimizer):
             ShapeError: a parameter is of another shape than its state or its gradient.
         """
         self._begun = []
-        self._note_parts(is_compiled)
+        if not is_compiled:
+            self._parts.note(type(self), self.param_groups, values)
+            self._parts.show_gradients()
         buckets = gather(
             self.param_groups,
             values,
@@ -246,12 +242,6 @@ class BodyOptimizer(Optimizer):
             for item in planned
             for part in item.bucket.split_by_novelty()
         ]
-
-    def _note_parts(self, is_compiled: bool) -> None:
-        """Find what this rank holds of DTensors, with their gradients of now."""
-        if self.steps_parts() and not is_compiled:
-            self._parts.note(self.param_groups)
-            self._parts.show_gradients()
 
     def _attach(self, bucket: Bucket) -> None:
         """Give a bucket its states, and note which of them the body is to begin."""

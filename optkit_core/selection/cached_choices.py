@@ -16,7 +16,7 @@ from optkit_core.selection.collect_offers import offers_of
 from optkit_core.selection.offer import Algorithm
 from optkit_core.selection.requests import Request, RequestKey
 from optkit_core.selection.select_implementation import Choice, select
-from optkit_core.shards.placements import has_plain_part
+from optkit_core.shards.completed_bodies import steps_part
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 
 
@@ -66,16 +66,20 @@ class Chooser:
         if request.is_explicit:  # what `auto` takes is seen in the first step
             names_of = names_for(getattr(self._algorithm, "buffers", {}), group)
             keys = (
-                bucket_key_of(group, p, is_native=self._is_plain(group, p), buffers=names_of(p))
+                self._key(group, p, names_of(p), steps_part(self._algorithm, group, h, p))
                 for p in group["params"]
             )
             for key in dict.fromkeys(keys):
                 if key.device.type != "meta":
                     select(request, key, offers_of(self._algorithm), self._algorithm, h)
 
-    def _is_plain(self, group: Mapping[str, Any], p: Tensor) -> bool:
-        """Return whether a parameter is a plain tensor, or steps by the one that is its part."""
-        return is_plain(p) or (self._algorithm.steps_parts() and has_plain_part(group, p))
+    def _key(
+        self, group: Mapping[str, Any], p: Tensor, names: tuple[str, ...], is_part: bool
+    ) -> BucketKey:
+        """Return the key of the bucket in which a parameter steps by itself or by its part."""
+        is_sharded = is_part and self._algorithm.completes_reductions()
+        is_native = is_plain(p) or is_part
+        return bucket_key_of(group, p, is_native=is_native, buffers=names, is_sharded=is_sharded)
 
     def choose(
         self, group: Mapping[str, Any], key: BucketKey, h: SimpleNamespace | None = None

@@ -111,7 +111,11 @@ class ExplainedOptimizer(GroupOwner, Protocol):
 
     @classmethod
     def steps_parts(cls) -> bool:
-        """Return whether each rank can step by itself what it holds of a DTensor."""
+        """Return whether each rank can step what it holds of a DTensor."""
+
+    @classmethod
+    def completes_reductions(cls) -> bool:
+        """Return whether what a part is reduced to has to be completed over the mesh."""
 
 
 def explain(optimizer: ExplainedOptimizer) -> Explanation:
@@ -120,8 +124,7 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
     Parameters without a gradient are counted where they would be if they had a dense one.
     """
     values, parts = GroupValues(optimizer), LocalParts()
-    if optimizer.steps_parts():
-        parts.note(optimizer.param_groups)
+    parts.note(type(optimizer), optimizer.param_groups, values)
     buckets = gather(
         optimizer.param_groups,
         values,

@@ -27,6 +27,9 @@ On CUDA fused comes last until it has been measured on such a device.
 COMPILED = ("fused", "foreach", "forloop")
 """What it tries where compiled code calls the step, which fused doesn't support."""
 
+SHARDED = ("fused", "foreach", "forloop")
+"""What it tries for parts of DTensors whose reductions are completed over the mesh."""
+
 ELSEWHERE = ("forloop", "foreach", "fused")
 """What it tries on other devices, and for tensor subclasses, which needn't know foreach."""
 
@@ -113,7 +116,7 @@ def by_preference(key: BucketKey, offers: Sequence[Offer]) -> list[Offer]:
 
 def _rank(key: BucketKey, offer: Offer) -> float:
     preferred = COMPILED if key.compiled else PREFERENCE.get(key.device.type, ELSEWHERE)
-    order = preferred if key.native else ELSEWHERE
+    order = SHARDED if key.sharded else preferred if key.native else ELSEWHERE
     # A name of a plugin's own comes last: it runs where it is asked for.
     rank = order.index(offer.name) if offer.name in order else len(order)
     # Half a place, so that no rank is shared with the offer that comes before those it names.

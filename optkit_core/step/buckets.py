@@ -23,6 +23,7 @@ from optkit_core.declaration import unset_buffers
 from optkit_core.declaration.buffers import STEP
 from optkit_core.deprecation import warn_of_former_name
 from optkit_core.shards.placements import local_part_of
+from optkit_core.shards.sharded_rows import ShardedRow
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
 from optkit_core.step.group_values import read
@@ -55,6 +56,7 @@ class Bucket:
         counts_steps: whether the states have step counters.
         is_new: whether this is the step in which buffers come into being that the body sets.
         scalars: the names of the buffers that are numbers.
+        sharded: for each of them how it is spread over its mesh, if the key says that they are.
 
     Attributes:
         changed: the hyperparameters that have changed since `kept` was made or took them in.
@@ -75,6 +77,7 @@ class Bucket:
     counts_steps: bool = True
     is_new: bool = False
     scalars: tuple[str, ...] = ()
+    sharded: list[ShardedRow] = attrs.Factory(list)
     changed: list[Change] = attrs.field(factory=list, init=False)
     new: frozenset[int] = attrs.field(default=frozenset(), init=False)
     unset: frozenset[int] = attrs.field(default=frozenset(), init=False)
@@ -272,6 +275,7 @@ class Bucket:
             states=[self.states[i] for i in positions] if self.states else [],
             shapes=[self.shapes[i] for i in positions] if self.shapes else [],
             groups=[self.groups[i] for i in positions],
+            sharded=[self.sharded[i] for i in positions] if self.sharded else [],
         )
 
 

@@ -24,6 +24,10 @@ class SteppedAlgorithm(Protocol):
     buffers: ClassVar[Mapping[str, Buffer]]
     counts_steps: ClassVar[bool]
 
+    @classmethod
+    def completes_reductions(cls) -> bool:
+        """Return whether what a part is reduced to has to be completed over the mesh."""
+
 
 def gather(
     param_groups: Sequence[Mapping[str, Any]],
@@ -65,13 +69,15 @@ def gather(
                 continue
             layout = p.layout if g is None else g.layout
             # Subclasses of different types may compute differently, and don't step together.
-            is_plain = _is_native(p, g) or counts_as_plain(p, g)
-            types = () if is_plain else (type(p), type(g))
+            is_native = _is_native(p, g)
+            is_part = not is_native and counts_as_plain(p, g)
+            types = () if is_native or is_part else (type(p), type(g))
+            is_sharded = is_part and algorithm is not None and algorithm.completes_reductions()
             names = names_of(p)
-            key = (p.device, p.dtype, layout, types, agreed, names)
+            key = (p.device, p.dtype, layout, types, agreed, names, is_sharded)
             bucket = buckets.get(key)
             if bucket is None:
-                common = bucket_key_of(group, p, layout, is_compiled, not types, names)
+                common = bucket_key_of(group, p, layout, is_compiled, not types, names, is_sharded)
                 maximize = bool(group.get("maximize", False))
                 bucket = Bucket(
                     common,

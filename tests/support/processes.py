@@ -60,6 +60,19 @@ def python(code: str, *roots: Path, **settings: str | None) -> str:
     return done.stdout + done.stderr
 
 
+def torchrun(count: int, *words: object) -> str:
+    """Run a script on several ranks, as torchrun does, and return what they printed.
+
+    Args:
+        count: how many ranks.
+        *words: the script, and its arguments.
+    """
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count))
+    done = completed(*launcher, *map(str, words), OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def on_ranks(work: Callable[..., Any], count: int, folder: Path, *arguments: Any) -> list[Any]:
     """Run a function on several ranks of one process group, and return what each returned.
 
