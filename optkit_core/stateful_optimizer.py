@@ -88,10 +88,6 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
 
         return config_of(self)
 
-    def lacks_state(self) -> bool:
-        """Return whether nothing has been allocated yet."""
-        return not len(self.state)
-
     def init_state(self) -> None:
         """Allocate every declared buffer now, without a step; what exists stays as it is.
 

@@ -230,13 +230,6 @@ class CompositeOptimizer(Optimizer):
     def _with_modes(self) -> list[WithModes]:
         return [member for member in self.members.values() if isinstance(member, WithModes)]
 
-    def lacks_state(self) -> bool:
-        """Return whether an algorithm has no state yet; others may have theirs from the start."""
-        return not all(
-            any(self.state.get(p) for group in member.param_groups for p in group["params"])
-            for member in self.members.values()
-        )
-
     def init_group_state(self, group: dict[str, Any]) -> None:
         """Allocate the declared buffers of one group that aren't there."""
         self._member_of(group).init_group_state(group)

@@ -25,9 +25,15 @@ def placement_of(p: Any) -> str:
     return f"{', '.join(map(str, p.placements))} over {mesh}"
 
 
+def local_part_of(value: Any) -> Any:
+    """Return what this rank holds of a DTensor, and anything else as it is."""
+    return torch_private.local_part(value) if is_distributed(value) else value
+
+
 def local_size(p: Tensor) -> int:
     """Return how many elements of a tensor this rank has."""
-    return (torch_private.local_part(p) if is_distributed(p) else p).numel()
+    size: int = local_part_of(p).numel()
+    return size
 
 
 def has_plain_part(group: Mapping[str, Any], p: Any) -> bool:

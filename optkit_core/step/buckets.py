@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
-from itertools import chain
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from itertools import chain, compress
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +19,10 @@ import attrs
 import torch
 from torch import Tensor
 
+from optkit_core.declaration import unset_buffers
 from optkit_core.declaration.buffers import STEP
 from optkit_core.deprecation import warn_of_former_name
+from optkit_core.shards.placements import local_part_of
 from optkit_core.shards.sharded_rows import ShardedRow
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
@@ -148,8 +158,7 @@ class Bucket:
         lacking: dict[int, list[int]] = {}
         awaited = wanted.intersection(set_by_body)
         if awaited:
-            unset = [i for i, present in enumerate(self.states) if _is_unset(present, awaited)]
-            self.unset = frozenset(unset)
+            self.unset = frozenset(_unset(self.states, awaited))
         for position, present in enumerate(self.states):
             if not wanted <= present.keys() or self._is_unmaterialized(present):
                 lacking.setdefault(self.groups[position], []).append(position)
@@ -277,6 +286,14 @@ def real(value: Any) -> Any:
     return value
 
 
-def _is_unset(state: Mapping[str, Any], awaited: frozenset[str]) -> bool:
-    """Return whether a body is still to set buffers of a state: they may have been allocated."""
-    return not awaited <= state.keys() or (STEP in state and not state[STEP])
+def _unset(states: Sequence[Mapping[str, Any]], awaited: frozenset[str]) -> Iterator[int]:
+    """Return which states have buffers that a body is still to set: some may be allocated."""
+    uncounted = []
+    for position, state in enumerate(states):
+        if not awaited <= state.keys() or (STEP in state and not state[STEP]):
+            yield position
+        elif STEP not in state:
+            uncounted.append(position)
+    for name in awaited:
+        are_unset = unset_buffers.are_unset([local_part_of(states[i][name]) for i in uncounted])
+        yield from compress(uncounted, are_unset)
