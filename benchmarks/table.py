@@ -1,7 +1,7 @@
 """Write the results of suites into the documentation: ``python -m benchmarks.table SUITE ...``.
 
-A table stands between ``<!-- table: SUITE -->`` and ``<!-- end -->``: those of times in
-docs/benchmarks/results.md, that of communication in docs/explanation/scale-out.md.
+A table stands between ``<!-- table: SUITE -->`` and ``<!-- end -->``: those of shards in
+docs/explanation/scale-out.md, all others in docs/benchmarks/results.md.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from benchmarks.sharded import model_costs
 
 RESULTS = Path("benchmarks/results")
 PAGE = Path("docs/benchmarks/results.md")
+SCALE_OUT = Path("docs/explanation/scale-out.md")
 HEADER = ("| what | torch | optkit | unit | ratio | at most |", "|---|--:|--:|---|--:|--:|")
 
 
@@ -55,9 +56,10 @@ def _short(value: float) -> str:
 
 Lines = Callable[[list[dict[str, Any]]], list[str]]
 ELSEWHERE: dict[str, tuple[Path, Lines]] = {
-    "communication": (Path("docs/explanation/scale-out.md"), model_costs.markdown)
+    "communication": (SCALE_OUT, model_costs.markdown),
+    "sharded": (SCALE_OUT, markdown),
 }
-"""Suites with a page and columns of their own."""
+"""Suites with another page, and how the lines of their tables are made."""
 
 
 if __name__ == "__main__":
