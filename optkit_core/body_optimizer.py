@@ -39,6 +39,7 @@ class BodyOptimizer(Optimizer):
     is_elementwise: ClassVar[bool] = False
     takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
+    parts_class: ClassVar[type[LocalParts]] = LocalParts
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read the declarations, and which bodies there are."""
@@ -91,7 +92,7 @@ class BodyOptimizer(Optimizer):
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
         self._plan: StepPlan | None = None
-        self._parts = LocalParts()
+        self._parts = self.parts_class()
         self._group_count = 0
         self._is_shared = False
         self._begun: list[tuple[dict[str, Any], str]] = []
@@ -178,7 +179,12 @@ class BodyOptimizer(Optimizer):
 
     def launches_of(self, plan: StepPlan) -> list[tuple[bool, Launch]]:
         """Return what steps the buckets of a plan, and whether autograd records it."""
-        return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
+        launches = [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
+        return self.surrounded(launches)
+
+    def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
+        """Return launches with what is communicated before and after them, if anything is."""
+        return self._parts.surrounded(launches)
 
     def launch(self, item: PlannedBucket) -> Launch:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
@@ -264,8 +270,9 @@ class BodyOptimizer(Optimizer):
             ShapeError: a parameter is of another shape than its state or its gradient.
         """
         self._begun = []
-        # What a compiler sees of a body that reduces knows nothing of the other ranks' parts.
-        if self.is_elementwise or not is_compiled:
+        # What a compiler sees of a body that reduces knows nothing of the other ranks' parts; it
+        # sees through DTensors, but not through what ranks exchange.
+        if not is_compiled or self.is_elementwise or self.needs_whole_matrices:
             self._parts.note(type(self), self.param_groups, values)
             self._parts.show_gradients()
         buckets = gather(
@@ -281,14 +288,14 @@ class BodyOptimizer(Optimizer):
         for item in planned:
             self._attach(item.bucket)
             require_shapes(item.bucket, self.buffers, self.param_groups)
-            self._parts.put_into(item.bucket)
             if item.bucket.key.capturable and not is_compiled:
                 step_counters.require_capturable(item.bucket.counters, item.bucket.key.device)
-        return [
+        by_novelty = [
             PlannedBucket(part, item.choice)
             for item in planned
             for part in item.bucket.split_by_novelty()
         ]
+        return self._parts.put_into(by_novelty)
 
     def _attach(self, bucket: Bucket) -> None:
         """Give a bucket its states, and note which of them the body is to begin."""

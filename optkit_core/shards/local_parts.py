@@ -16,11 +16,13 @@ from torch import Tensor
 
 from optkit_core import torch_private
 from optkit_core.declaration.tensor_types import is_plain
+from optkit_core.selection.offer import Launch
 from optkit_core.shards.completed_bodies import steps_part
 from optkit_core.shards.local_state import LocalState
 from optkit_core.shards.placements import is_distributed, largest_part
 from optkit_core.shards.sharded_rows import sharded_row
 from optkit_core.step.buckets import Bucket
+from optkit_core.step.step_plan import PlannedBucket
 
 UNKNOWN = object()
 """What no gradient has."""
@@ -142,12 +144,25 @@ class LocalParts:
         parts = {id(part.tensor) for part in self._parts.values()}
         return any(id(p) in parts or is_distributed(p) for p in bucket.params)
 
-    def put_into(self, bucket: Bucket) -> None:
-        """Let a bucket hold parts in place of what they are parts of.
+    def put_into(self, planned: list[PlannedBucket]) -> list[PlannedBucket]:
+        """Return planned buckets with parts in place of what they are parts of.
 
         Args:
-            bucket: parameters, gradients and states.
+            planned: the buckets, with their states.
         """
+        for item in planned:
+            self._put_into(item.bucket)
+        return planned
+
+    def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
+        """Return launches with what is communicated before and after them: here nothing is.
+
+        Args:
+            launches: what steps each bucket, and whether autograd records it.
+        """
+        return launches
+
+    def _put_into(self, bucket: Bucket) -> None:
         if not bucket.key.native or self._parts.keys().isdisjoint(bucket.params):
             return
         wholes = bucket.params

@@ -81,6 +81,9 @@ class BucketOptimizer(PlannedOptimizer, UpdateBody, Protocol):
     def launch(self, item: PlannedBucket) -> Launch:
         """Return what steps a bucket."""
 
+    def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
+        """Return launches with what is communicated before and after them."""
+
 
 class StepPlan:
     """The buckets of an optimizer with what runs each, and what they were made from.

@@ -76,6 +76,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
         else:
             launch = optimizer.launch(item)
             prepared.launches.append((item.bucket.key.differentiable, launch))
+    prepared.launches[:] = optimizer.surrounded(prepared.launches)
     return prepared
 
 
