@@ -56,7 +56,9 @@ class SavedByParameter:
         states = state_dict["state"]
         saved = list(state_dict["param_groups"])
         ids = _in_order(saved, groups)
-        shared = next((states[i] for i in ids if "H_diag" in states.get(i, ())), {})
+        shared: Mapping[str, Any] = next(
+            (states[i] for i in ids if "H_diag" in states.get(i, ())), {}
+        )
         entries = [states.get(i, {}) for i in ids]
         entries[:1] = [{**entry, **shared, **entry} for entry in entries[:1]]
         others = {key: own for key, own in states.items() if key not in ids}
