@@ -123,9 +123,10 @@ class Buffer:
             yield "the algorithm decides when what is optional comes into being: leave out when=."
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Note the name for messages."""
+        """Note the name for messages, and how the owner steps DTensors."""
         object.__setattr__(self, "name", name)
         self.rules.buffer_name = name
+        self.rules.is_exchanged = getattr(owner, "needs_whole_matrices", False)
 
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
         """Return the buffer for `parameter` before its first step.
