@@ -16,6 +16,7 @@ from torch import Tensor
 
 from optkit_plugins.lbfgs.hessian.pair_history import AcceptedStep
 from optkit_plugins.lbfgs.solve.line import Trial
+from optkit_plugins.lbfgs.state.joint_vectors import pick_row
 from optkit_plugins.lbfgs.state.persistence import NO_STEP
 from optkit_plugins.lbfgs.state.solver_state import SolverState
 from optkit_plugins.lbfgs.vectors.block import Block, real
@@ -66,15 +67,14 @@ def entries(solver: SolverState, params: Sequence[Tensor]) -> dict[Tensor, Entri
 def _picks(solver: SolverState) -> dict[str, Callable[[Block], Tensor]]:
     """Return what picks each vector from a block, by its name."""
     before, after = _gradients(solver)
-    capacity = solver.history.compact.capacity
     picks: dict[str, Callable[[Block], Tensor]] = {
         DIRECTION: lambda block: block.direction,
         BEFORE: lambda block: block.gradient(before),
         AFTER: lambda block: block.gradient(after),
     }
-    for slot in range(capacity):
-        picks[STEP.format(slot)] = lambda block, slot=slot: block.pairs.s(slot)
-        picks[CHANGE.format(slot)] = lambda block, slot=slot: block.pairs.y(slot)
+    for slot in range(solver.history.compact.capacity):
+        picks[STEP.format(slot)] = pick_row(slot)
+        picks[CHANGE.format(slot)] = pick_row(solver.history.compact.capacity + slot)
     return picks
 
 

@@ -30,7 +30,7 @@ class SolverOwner(Optimizer):
     def complete_state(self) -> None:
         """Let the state hold tensors for each parameter, allocated if there was no step yet."""
         params = self._params()
-        self.init_state()
+        super().complete_state()
         if not any(p.numel() for p in params):
             return
         self._sync = self._synced(params)
