@@ -42,11 +42,11 @@ def seconds(call: Callable[[], Any], clock: Callable[[], float] = time.perf_coun
 
 
 def row(what: str, threads: int, pair: Any, unit: str, limit: float | None) -> dict[str, Any]:
-    """Return one line of the results: torch's seconds (or MiB), optkit's, and the ratio.
+    """Return one line of the results: torch's seconds (MiB, calls), optkit's, and the ratio.
 
     `limit` is the highest ratio that is allowed; None where no target is set.
     """
-    scale = {"ms": 1e3, "us": 1e6, "MiB": 1.0}[unit]
+    scale = {"ms": 1e3, "us": 1e6, "MiB": 1.0, "calls": 1.0}[unit]
     return {
         "what": what,
         "threads": threads,

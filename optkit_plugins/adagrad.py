@@ -18,6 +18,7 @@ from optkit_core import (
     option,
 )
 from optkit_plugins import adagrad_importers as _  # noqa: F401  registers them
+from optkit_plugins import sparse_values
 from optkit_plugins.declarations import epsilon, learning_rate, weight_decay_rate
 
 
@@ -111,9 +112,7 @@ class Adagrad(Elementwise):
         root = s.sum.sparse_mask(g).values().sqrt_().add_(h.eps)
         torch.div(g.values(), root, out=root)
         # As torch adds it: the sum of a coalesced one rounds otherwise where elements are scalars.
-        step = torch.sparse_coo_tensor(
-            g.indices(), root, g.shape, is_coalesced=False, check_invariants=False
-        )
+        step = sparse_values.like(g, root, is_coalesced=False)
         p.add_(step, alpha=-h.lr / (1 + (t - 1) * h.lr_decay))
 
     def share_memory(self) -> None:

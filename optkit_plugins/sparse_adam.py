@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optkit_core import Elementwise
+from optkit_plugins import sparse_values
 from optkit_plugins.moments import Moments
 
 
@@ -64,7 +65,7 @@ class SparseAdam(Moments, Elementwise):
         mean = _moved(s.exp_avg, g, g.values(), 1 - beta1)
         square = _moved(s.exp_avg_sq, g, g.values().square(), 1 - beta2)
         rate = h.lr * (1 - beta2**t) ** 0.5 / (1 - beta1**t)
-        p.add_(_like(g, mean.div_(square.sqrt_().add_(h.eps)).mul_(-rate)))
+        p.add_(sparse_values.like(g, mean.div_(square.sqrt_().add_(h.eps)).mul_(-rate)))
 
     @classmethod
     def parameter_complaint(cls, p: Tensor) -> str:
@@ -80,12 +81,5 @@ def _moved(buffer: Tensor, g: Tensor, towards: Tensor, weight: float) -> Tensor:
     """Move the elements of a buffer that a gradient names towards values; return them."""
     old = buffer.sparse_mask(g).values()
     change = towards.sub(old).mul_(weight)
-    buffer.add_(_like(g, change))
+    buffer.add_(sparse_values.like(g, change))
     return change.add_(old)
-
-
-def _like(g: Tensor, values: Tensor) -> Tensor:
-    """Return a sparse tensor of other values with the indices of a coalesced one."""
-    return torch.sparse_coo_tensor(
-        g.indices(), values, g.shape, is_coalesced=True, check_invariants=False
-    )

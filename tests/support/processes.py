@@ -60,6 +60,20 @@ def python(code: str, *roots: Path, **settings: str | None) -> str:
     return done.stdout + done.stderr
 
 
+def torchrun(count: int, *words: object) -> str:
+    """Run a script on several ranks, as torchrun does, and return what they printed.
+
+    Args:
+        count: how many ranks.
+        *words: the script, and its arguments.
+    """
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count))
+    runner = str(Path(__file__).with_name("scripts_on_ranks.py"))
+    done = completed(*launcher, runner, *map(str, words), OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def on_ranks(work: Callable[..., Any], count: int, folder: Path, *arguments: Any) -> list[Any]:
     """Run a function on several ranks of one process group, and return what each returned.
 

@@ -1,0 +1,1 @@
+"""Steps of shards: several ranks, each with a part of every parameter."""
