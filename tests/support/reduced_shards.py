@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -109,16 +110,15 @@ def cases(names: Sequence[str], implementations: Sequence[str]) -> dict[str, Cas
 
 
 def calls() -> dict[str, Case]:
-    """Return bodies of each kind of reduction, by foreach and by a kernel."""
+    """Return bodies of each kind of reduction, by foreach and by a kernel in turns."""
     makers: dict[str, tuple[Any, Any]] = {}
     makers |= {f"whole {name}": (reducing(call), sharded.SHAPES) for name, call in WHOLE.items()}
     makers |= {f"whole {name}": (reducing(call), FLAT) for name, call in LARGEST.items()}
     makers |= {f"rows {name}": (reducing(call), MATRICES) for name, call in ROWS.items()}
     makers |= {f"columns {name}": (reducing(call), MATRICES) for name, call in COLUMNS.items()}
+    turns = zip(makers.items(), itertools.cycle(["foreach", "fused"]), strict=False)
     return {
-        f"{name} by {runs}": Case(make, shapes, runs=runs)
-        for name, (make, shapes) in makers.items()
-        for runs in ("foreach", "fused")
+        f"{name} by {runs}": Case(make, shapes, runs=runs) for (name, (make, shapes)), runs in turns
     }
 
 
@@ -252,11 +252,14 @@ def counted(mesh: DeviceMesh) -> dict[str, tuple[int, int]]:
     }
 
 
+SEEN = {name: {**LARGEST, **WHOLE}[name] for name in ("norm of order inf", "amin", "norm")}
+
+
 def what_is_not_finite(mesh: DeviceMesh) -> list[str]:
     """Return where not-a-number or an infinity on one rank isn't seen by all as it should be."""
     found = []
     for special in (float("nan"), float("inf"), -float("inf")):
-        for title, call in {**LARGEST, "norm": WHOLE["norm"]}.items():
+        for title, call in SEEN.items():
             for implementation in ("foreach", "fused"):
                 gradient = torch.ones(5, 2)
                 gradient[4, 1] = special
