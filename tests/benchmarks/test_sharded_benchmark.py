@@ -12,7 +12,7 @@ from benchmarks import table
 from benchmarks.sharded.communication import simulated_ranks
 
 RANKS = 4
-NAMES = ["adamax", "lamb", "prodigy"]
+NAMES = ["adamax", "lamb", "adafactor", "prodigy", "muon"]
 
 
 @pytest.fixture(scope="module")
