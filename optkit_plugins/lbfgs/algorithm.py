@@ -23,7 +23,14 @@ from optkit_core import (
     whole,
 )
 from optkit_plugins.lbfgs import block_groups
-from optkit_plugins.lbfgs.hyperparameters import NAMES, SIZES, TOLERANCE, DtypeRange, SearchRange
+from optkit_plugins.lbfgs.hyperparameters import (
+    NAMES,
+    SIZES,
+    TOLERANCE,
+    DtypeRange,
+    ProcessGroupRange,
+    SearchRange,
+)
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.solve.line import LineSearch
 from optkit_plugins.lbfgs.solve.minimization import Minimization
@@ -92,6 +99,9 @@ class LBFGS(Optimizer):
             ``"strong_wolfe"``, otherwise for ``"unit"``.
         history_dtype: dtype of the remembered pairs, ``torch.bfloat16`` or ``"bfloat16"`` for
             example; a floating one. Default: None, that of all other vectors.
+        process_group: the ``torch.distributed.ProcessGroup`` over whose processes plain tensors
+            are distributed, each with parts of its own, as FSDP1 has them. Default: None;
+            DTensors say by themselves where their parts are, and plain tensors are whole.
 
     Attributes:
         result: a `Result`, how the last step went and why it ended; None before the first one.
@@ -182,6 +192,14 @@ class LBFGS(Optimizer):
         default=None, range=DtypeRange(), doc="dtype of the remembered pairs", kw_only=True
     )
 
+    process_group: Any = option(
+        default=None,
+        range=ProcessGroupRange(),
+        doc="the processes of which each has parts of its own",
+        kw_only=True,
+        role="execution",
+    )
+
     func_evals = Buffer(init=0, kind="opaque", doc="number of closure calls so far")
     n_iter = Buffer(init=0, kind="opaque", doc="number of iterations so far")
     d = Buffer(kind="joint", optional=True, doc="the last direction")
@@ -221,6 +239,11 @@ class LBFGS(Optimizer):
         super().add_param_group(param_group)
         fill_in_max_eval(self.defaults, self.param_groups[-1])
 
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return True: what a rank holds of a DTensor goes into its blocks."""
+        return True
+
     def check_request(self, group: Mapping[str, Any]) -> None:
         """Raise if a group asks for what can't run it, or holds what nothing can run."""
         supported.require(group)
@@ -254,7 +277,8 @@ class LBFGS(Optimizer):
         params = [p for group in self.param_groups for p in group["params"]]
         sign = -1 if group["maximize"] else 1
         objective = Objective(require_closure(closure), params, group["max_eval"], sign)
-        if not any(p.numel() for p in params):
+        # Where parameters are parts, another rank may have elements.
+        if group["process_group"] is None and not any(p.numel() for p in params):
             objective.call()
             return objective.returned
         sync = self._sync = self._synced(params)
@@ -273,7 +297,8 @@ class LBFGS(Optimizer):
         state = self.state[params[0]]
         if self._sync is not None and self._sync.is_current(self.param_groups, params, state):
             return self._sync
-        self.publish_state()
+        if self._sync is not None and not self._sync.solver.space.is_sharded:
+            self.publish_state()
         require_no_overlap(self.param_groups)
         return StateSync.build(self.param_groups, params, state, self._storage)
 

@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from optkit_core import CheckpointError
 from optkit_plugins.lbfgs import block_groups
 from optkit_plugins.lbfgs.hessian.compiled_history import empty_history
 from optkit_plugins.lbfgs.state import joint_vectors, persistence
 from optkit_plugins.lbfgs.state.solver_state import SolverState
 from optkit_plugins.lbfgs.vectors import supported
-from optkit_plugins.lbfgs.vectors.space import Space
 
 COUNTS = ("func_evals", "n_iter")
 
@@ -62,12 +62,12 @@ class StateSync:
         """
         for group in param_groups:
             supported.require(group)
-        space = Space(block_groups.blocks(param_groups, storage), block_groups.scales(param_groups))
+        space = block_groups.space_of(param_groups, storage)
         solver = SolverState(space, empty_history(space, param_groups[0]["history_size"]))
         direction = state.get("d")
         size = sum(sum(block.sizes) for block in space.blocks)
         # A group was added, or the parameters are others: these pairs don't fit any more.
-        if direction is not None and direction.numel() != size:
+        if direction is not None and (space.is_sharded or direction.numel() != size):
             _withdraw(state)
         persistence.adopt(solver, state, params)
         return cls(solver, params, state, _key(param_groups, params))
@@ -118,6 +118,11 @@ class StateSync:
 
     def publish_all(self, states: Mapping[Tensor, dict[str, Any]]) -> None:
         """Write everything into the state, joint copies included, if it is still this one's."""
+        if self.solver.space.is_sharded:
+            raise CheckpointError(
+                "The history of LBFGS over shards can't be saved yet. Save the parameters alone; "
+                "the optimizer starts anew from them."
+            )
         is_ours = states.get(self.params[0]) is self.state
         if is_ours and self.state.get("n_iter") == self.solver.iterations and not self.published:
             self._publish(True)
@@ -158,7 +163,7 @@ def _key(param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) ->
     first = param_groups[0]
     return (
         # An id stays the tensor's own, as `StateSync.params` keeps it alive.
-        *[(id(p), p.device, p.dtype, p.shape) for p in params],
+        *[(id(p), p.device, p.dtype, p.shape, getattr(p, "placements", None)) for p in params],
         # Not the rates: a scheduler that changes all in proportion leaves the history as it is.
         *block_groups.scales(param_groups),
         first["history_size"],
