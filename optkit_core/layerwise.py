@@ -58,6 +58,17 @@ class Layerwise(BodyOptimizer):
         default=None, range=FLAG, doc="torch's flag for fused", kw_only=True, role="request"
     )
 
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return whether each rank can step what it holds of a DTensor."""
+        return True
+
+    @classmethod
+    def completes_reductions(cls) -> bool:
+        """Return whether what a part is reduced to has to be completed over the mesh."""
+        # What a part contributes to a total is such a reduction.
+        return not cls.is_elementwise or getattr(cls, "measuring", None) is not None
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read the declarations, and take `unsupported_reason` under its name of before."""
         super().__init_subclass__(**keywords)

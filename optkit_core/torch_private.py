@@ -125,6 +125,18 @@ def local_part(distributed: Any) -> Tensor:
     return part
 
 
+def split_factor(placement: Any) -> int:
+    """Return in how many pieces a dim was before it was sharded, 1 where that is all of it.
+
+    Where torch doesn't tell, parts of other sizes than that gives are noticed, and refused.
+
+    Args:
+        placement: that of a shard; FSDP2 makes such of what tensor parallelism has sharded.
+    """
+    factor: int = getattr(placement, "split_factor", 1)
+    return factor
+
+
 def exchange_api() -> int | None:
     """Return where torch's table of DLPack's C functions stands, or None."""
     capsule = getattr(Tensor, "__dlpack_c_exchange_api__", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,9 +43,20 @@ class Bundle(Operators):
     [tensor([4., 4.]), tensor([3.])]
     """
 
+    takes_over: ClassVar[bool] = False
+    """Whether what is computed of it and of other bundles is of its class."""
+
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         """Wrap a list of tensors."""
         self.tensors = list(tensors)
+
+    def like(self, tensors: Sequence[Tensor]) -> Bundle:
+        """Return tensors that have been computed of these."""
+        return Bundle(tensors)
+
+    def beside(self, other: Bundle) -> Bundle:
+        """Return another bundle as one of this class."""
+        return other
 
     @property
     def dtype(self) -> torch.dtype:
@@ -54,6 +65,9 @@ class Bundle(Operators):
 
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply a tensor method to every tensor of the bundle."""
+        for argument in arguments if not self.takes_over else ():
+            if isinstance(argument, Bundle) and argument.takes_over:
+                return argument.beside(self).apply(method, *arguments, **keywords)
         if method in ("numel", "size"):
             return self._sizes(method, arguments, keywords)
         keyword = FACTORS.get(method.removesuffix("_"), "")
@@ -64,14 +78,14 @@ class Bundle(Operators):
         operation = (
             None
             if self._is_rounded_early(method, arguments)
-            else (_multi_tensor_operation(method, arguments))
+            else (self.multi_tensor_operation(method, arguments))
         )
         # Other arguments aren't always called there as they are in the tensor method.
         if operation is None or keywords.keys() - {keyword} or _differ(keywords):
             results = self._one_by_one(method, arguments, keywords)
         else:
             results = operation(self.tensors, *map(_unwrap, arguments), **keywords)
-        return self if is_in_place(method) else Bundle(results)
+        return self if is_in_place(method) else self.like(results)
 
     @classmethod
     def call(
@@ -97,7 +111,26 @@ class Bundle(Operators):
         if isinstance(base, Tensor):
             return self.apply("__rpow__", base)
         # As a base torch takes a number only; above it goes tensor by tensor.
-        return Bundle(torch._foreach_pow(base, self.tensors))
+        return self.like(torch._foreach_pow(base, self.tensors))
+
+    def multi_tensor_operation(
+        self, method: str, arguments: Sequence[Any]
+    ) -> Callable[..., Any] | None:
+        """Return torch's multi-tensor operation for a method with these arguments, if it has one.
+
+        Args:
+            method: of a tensor.
+            arguments: by position.
+        """
+        if method in REDUCTIONS:
+            return None if arguments else getattr(torch, f"_foreach_{REDUCTIONS[method]}")
+        has_tensor = any(isinstance(argument, Tensor) for argument in arguments)
+        if has_tensor and method.removesuffix("_") not in WITH_TENSOR:
+            return None
+        has_sizes = any(isinstance(argument, Sizes) for argument in arguments)
+        if has_sizes and method.removesuffix("_") not in WITH_NUMBERS:
+            return None
+        return getattr(torch, f"_foreach_{method}", None)
 
     def _is_rounded_early(self, method: str, arguments: Sequence[Any]) -> bool:
         """Return whether torch's multi-tensor operation rounds a factor that its method doesn't.
@@ -130,26 +163,13 @@ class Sizes(Bundle):
     def apply(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Apply a tensor method to the numbers."""
         result = super().apply(method, *arguments, **keywords)
-        is_alone = not any(type(argument) is Bundle for argument in arguments)
+        is_alone = all(isinstance(a, Sizes) for a in arguments if isinstance(a, Bundle))
         return Sizes(result.tensors) if is_alone else result
 
     @property
     def numbers(self) -> list[float]:
         """The numbers, as Python's."""
         return [tensor.item() for tensor in self.tensors]
-
-
-def _multi_tensor_operation(method: str, arguments: Sequence[Any]) -> Callable[..., Any] | None:
-    """Return torch's multi-tensor operation for a method with these arguments, if it has one."""
-    if method in REDUCTIONS:
-        return None if arguments else getattr(torch, f"_foreach_{REDUCTIONS[method]}")
-    has_tensor = any(isinstance(argument, Tensor) for argument in arguments)
-    if has_tensor and method.removesuffix("_") not in WITH_TENSOR:
-        return None
-    has_sizes = any(isinstance(argument, Sizes) for argument in arguments)
-    if has_sizes and method.removesuffix("_") not in WITH_NUMBERS:
-        return None
-    return getattr(torch, f"_foreach_{method}", None)
 
 
 def _with_factor(

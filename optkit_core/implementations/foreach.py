@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from optkit_core.errors import ConfigError
-from optkit_core.implementations import forloop, kept_buckets, scalar_buffers, step_counters
-from optkit_core.implementations.bundle import Bundle
-from optkit_core.implementations.layout_copies import in_one_dtype
-from optkit_core.implementations.state_view import StateView
+from optkit_core.implementations import forloop, joint_steps, kept_buckets, step_counters
+from optkit_core.implementations.joint_steps import together as together
 from optkit_core.selection.offer import Launch, Offer, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -80,6 +75,9 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
     if bucket.key.layout != torch.strided:
         forloop.run(algorithm, bucket)
         return
+    if bucket.key.sharded:
+        joint_steps.run_sharded(algorithm, bucket)
+        return
     step_counters.advance(bucket.counters)
     is_counted = not bucket.key.capturable
     counts = step_counters.counts_of(bucket) if is_counted else [None] * len(bucket)
@@ -91,7 +89,7 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
             if is_counted and len(chunk) == 1:
                 forloop.update(algorithm, chunk.as_real())
             else:
-                _update(algorithm, chunk.as_real(), count)
+                joint_steps.update(algorithm, chunk.as_real(), count)
 
 
 def unsupported_reason(
@@ -107,45 +105,6 @@ def unsupported_reason(
     if key.differentiable:
         return "multi-tensor operations don't record a graph, and differentiable=True needs one"
     return None
-
-
-def together(bucket: Bucket, counts: Sequence[float | None]) -> dict[Any, list[int]]:
-    """Return the positions of each count and combination of hyperparameters and scalar buffers.
-
-    Args:
-        bucket: the parameters, gradients and states.
-        counts: the number of the step that each row takes.
-    """
-    scalars = () if bucket.key.capturable else bucket.scalars
-    keys = {index: _key(index, bucket.hyperparameters[index]) for index in set(bucket.groups)}
-    positions: dict[Any, list[int]] = defaultdict(list)
-    for position, (count, index) in enumerate(zip(counts, bucket.groups, strict=True)):
-        held = scalar_buffers.read(bucket.states[position], scalars)
-        positions[count, keys[index], held].append(position)
-    return positions
-
-
-def _key(index: int, h: SimpleNamespace) -> Any:
-    """Return what groups of equal hyperparameters share; a tensor is equal to itself alone."""
-    values = tuple(vars(h).values())
-    try:
-        hash(values)
-    # A value that can't be hashed, a list for example; such a group goes by itself.
-    except TypeError:
-        return index
-    return values if not any(isinstance(value, Tensor) for value in values) else index
-
-
-def _update(algorithm: type[UpdateBody], bucket: Bucket, count: float | None) -> None:
-    """Call the update body once; where the device counts, it computes with the counters."""
-    names, h = bucket.tensors, bucket.values[0]
-    view = StateView(bucket.is_new)
-    for part in in_one_dtype(bucket, names):
-        grads, cells = part.directed_grads(), scalar_buffers.shared_cells(part)
-        view.show({name: Bundle([state[name] for state in part.states]) for name in names}, cells)
-        t = Bundle(part.counters) if bucket.key.capturable and bucket.counts_steps else count
-        algorithm.update(Bundle(part.params), Bundle(grads), view, h, t)
-        scalar_buffers.store(part.states, cells)
 
 
 FOREACH = Offer("foreach", make_launcher, unsupported_reason, Bucket.is_as_kept, spans_groups=True)

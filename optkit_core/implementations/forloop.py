@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import torch
 
 from optkit_core.declaration.buffers import STEP
-from optkit_core.implementations import kept_buckets, scalar_buffers, step_counters
+from optkit_core.implementations import joint_steps, kept_buckets, scalar_buffers, step_counters
 from optkit_core.implementations.autograd import Recorded, as_tensor, shown_to_autograd
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.implementations.layout_copies import (
@@ -46,6 +46,9 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         algorithm: the class with its update body.
         bucket: the parameters, gradients and states.
     """
+    if bucket.key.sharded:
+        joint_steps.run_sharded(algorithm, bucket, one_by_one=True)
+        return
     step_counters.advance(bucket.counters)  # the body is told the number of this step, from 1
     if bucket.key.layout != torch.strided:
         assert algorithm.update_sparse is not None

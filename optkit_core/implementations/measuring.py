@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Protocol
 
 import attrs
 import torch
-from torch import Tensor
 
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.totals import Total
 from optkit_core.errors import DeclarationError
 from optkit_core.implementations.bundle import Bundle
 from optkit_core.selection.offer import Offer, UpdateBody
+from optkit_core.shards.placements import is_distributed
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.tracing.scalar_program import TracedScalar
 
@@ -89,7 +89,7 @@ class MeasuringBody:
             if isinstance(value, (Real, TracedScalar)):
                 place.fill_(value)
             else:
-                place.copy_(_complete(value))
+                place.copy_(_whole(value))
 
 
 def bodies(algorithm: type[UpdateBody], key: BucketKey) -> Iterator[tuple[Any, BucketKey]]:
@@ -105,10 +105,8 @@ def bodies(algorithm: type[UpdateBody], key: BucketKey) -> Iterator[tuple[Any, B
     yield algorithm, key
 
 
-def _complete(value: Any) -> Any:
-    """Return contributions as they are over all shards of their parameters."""
+def _whole(value: Any) -> Any:
+    """Return contributions of whole DTensors, of which this rank knows a part alone."""
     if isinstance(value, Bundle):
-        return Bundle([_complete(item) for item in value.tensors])
-    # A DTensor, of which this process may know a part alone: replicas count once.
-    is_distributed = isinstance(value, Tensor) and hasattr(value, "full_tensor")
-    return value.full_tensor() if is_distributed else value
+        return Bundle([_whole(item) for item in value.tensors]) if not value.takes_over else value
+    return value.full_tensor() if is_distributed(value) else value

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from optkit_core.errors import GroupError
 from optkit_core.param_groups import groups
+from optkit_core.shards.placements import has_plain_part, placement_of
+from optkit_core.shards.regions import are_known
 
 
 class Requirements(Protocol):
@@ -17,6 +19,10 @@ class Requirements(Protocol):
     parameter_dims: ClassVar[Collection[int] | None]
     needs_whole_matrices: ClassVar[bool]
     restricts_parameters: ClassVar[bool]
+
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return whether DTensors are stepped by plain tensors that ranks hold of them."""
 
     @classmethod
     def parameter_complaint(cls, p: Tensor) -> str:
@@ -65,13 +71,25 @@ def complaint(owner: type[Requirements], p: Tensor) -> str:
             f"[{owner.__name__} only supports {which} parameters whereas we found a parameter with "
             f"size: {p.shape}]"
         )
-    if owner.needs_whole_matrices and _is_sharded(p):
+    return _sharding_complaint(owner, p) if owner.needs_whole_matrices and _is_sharded(p) else ""
+
+
+def _sharding_complaint(owner: type[Requirements], p: Any) -> str:
+    """Return why shards can't be made a whole matrix during a step, ``""`` where they can."""
+    if not owner.steps_parts():
         return (
-            f"is sharded, and {owner.__name__} needs whole matrices. Replicate it, by "
-            "p.redistribute(placements=[Replicate()]), or take an elementwise algorithm, which "
-            "steps each shard by itself."
+            f"is sharded, and {owner.__name__} needs whole matrices, which only algorithms derived "
+            "from optkit_core.Matrixwise, without totals, get of shards. Replicate it, by "
+            "p.redistribute(placements=[Replicate()] * p.device_mesh.ndim), or take an elementwise "
+            "algorithm, which steps each shard by itself."
         )
-    return ""
+    if has_plain_part({}, p) and are_known(p):
+        return ""
+    return (
+        f"is placed as {placement_of(p)}, and of such parts {owner.__name__} can make no whole "
+        "matrix. Distribute it by rows, by p.redistribute(placements=[Shard(0)] * "
+        "p.device_mesh.ndim), or replicate it."
+    )
 
 
 def _is_sharded(p: Tensor) -> bool:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.selection.cached_choices import Chooser
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import Request
@@ -103,6 +104,7 @@ class ExplainedOptimizer(GroupOwner, Protocol):
     buffers: ClassVar[Mapping[str, Buffer]]
     counts_steps: ClassVar[bool]
     request: Request
+    chooser: Chooser
 
     def choose(
         self, group: Mapping[str, Any], key: BucketKey, h: SimpleNamespace | None = None
@@ -111,7 +113,11 @@ class ExplainedOptimizer(GroupOwner, Protocol):
 
     @classmethod
     def steps_parts(cls) -> bool:
-        """Return whether each rank can step by itself what it holds of a DTensor."""
+        """Return whether each rank can step what it holds of a DTensor."""
+
+    @classmethod
+    def completes_reductions(cls) -> bool:
+        """Return whether what a part is reduced to has to be completed over the mesh."""
 
 
 def explain(optimizer: ExplainedOptimizer) -> Explanation:
@@ -120,14 +126,14 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
     Parameters without a gradient are counted where they would be if they had a dense one.
     """
     values, parts = GroupValues(optimizer), LocalParts()
-    if optimizer.steps_parts():
-        parts.note(optimizer.param_groups)
+    parts.note(type(optimizer), optimizer.param_groups, values)
     buckets = gather(
         optimizer.param_groups,
         values,
         only_with_gradient=False,
         algorithm=type(optimizer),
         counts_as_plain=parts.take,
+        refused_by=optimizer.chooser.agreement.refused,
     )
     choices = [_choice(optimizer, bucket) for bucket in buckets]
     return Explanation(

@@ -114,7 +114,11 @@ class Algorithm(Protocol):
 
     @classmethod
     def steps_parts(cls) -> bool:
-        """Return whether each rank can step by itself what it holds of a DTensor."""
+        """Return whether each rank can step what it holds of a DTensor."""
+
+    @classmethod
+    def completes_reductions(cls) -> bool:
+        """Return whether what a part is reduced to has to be completed over the mesh."""
 
 
 class UpdateBody(Algorithm, Protocol):

@@ -1,1 +1,1 @@
-"""Parameters of which this rank holds a part: DTensors, as elementwise algorithms step them."""
+"""Parameters of which this rank holds a part: DTensors, and how they are stepped."""

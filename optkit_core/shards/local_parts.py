@@ -1,22 +1,28 @@
-"""Local parts: the plain tensors through which an elementwise algorithm steps DTensors.
+"""Local parts: the plain tensors through which a body steps DTensors.
 
-What such an algorithm does with an element depends on that element alone, so a step of the part
-that a rank holds is exact, and any implementation can take it. The state stays what it was, a
-DTensor for each buffer, and checkpoints know of none of this.
+What an elementwise body does with an element depends on that element alone, so a step of the part
+that a rank holds is exact, and any implementation can take it. What another body reduces is
+completed over the mesh. The state stays what it was, a DTensor for each buffer, and checkpoints
+know of none of this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor
 
 from optkit_core import torch_private
 from optkit_core.declaration.tensor_types import is_plain
+from optkit_core.selection.offer import Launch
+from optkit_core.shards.completed_bodies import steps_part
 from optkit_core.shards.local_state import LocalState
-from optkit_core.shards.placements import has_plain_part, is_distributed
+from optkit_core.shards.placements import is_distributed, largest_part
+from optkit_core.shards.sharded_rows import sharded_row
 from optkit_core.step.buckets import Bucket
+from optkit_core.step.step_plan import PlannedBucket
 
 
 class LocalPart:
@@ -79,14 +85,24 @@ class LocalParts:
         """Know of no parameter."""
         self._parts: dict[Tensor, LocalPart] = {}
 
-    def note(self, param_groups: Iterable[Mapping[str, Any]]) -> None:
-        """Find the parameters that have parts.
+    def note(
+        self,
+        algorithm: Any,
+        param_groups: Iterable[Mapping[str, Any]],
+        values: Mapping[int, SimpleNamespace],
+    ) -> None:
+        """Find the parameters that step by their parts.
 
         Args:
-            param_groups: the optimizer's groups.
+            algorithm: the optimizer's class.
+            param_groups: its groups.
+            values: their hyperparameters.
         """
         distributed = [
-            p for group in param_groups for p in group["params"] if has_plain_part(group, p)
+            p
+            for index, group in enumerate(param_groups)
+            for p in group["params"]
+            if not is_plain(p) and steps_part(algorithm, group, values[index], p)
         ]
         self._parts = {p: self._parts.get(p) or LocalPart(p) for p in distributed}
 
@@ -119,18 +135,41 @@ class LocalParts:
         part = self._parts.get(p)
         return p if part is None else part.tensor
 
-    def put_into(self, bucket: Bucket) -> None:
-        """Let a bucket hold parts in place of what they are parts of.
+    def are_in(self, bucket: Bucket) -> bool:
+        """Return whether a bucket holds a DTensor, or the part of one."""
+        parts = {id(part.tensor) for part in self._parts.values()}
+        return any(id(p) in parts or is_distributed(p) for p in bucket.params)
+
+    def put_into(self, planned: list[PlannedBucket]) -> list[PlannedBucket]:
+        """Return planned buckets with parts in place of what they are parts of.
 
         Args:
-            bucket: parameters, gradients and states.
+            planned: the buckets, with their states.
         """
+        for item in planned:
+            self._put_into(item.bucket)
+        return planned
+
+    def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
+        """Return launches with what is communicated before and after them: here nothing is.
+
+        Args:
+            launches: what steps each bucket, and whether autograd records it.
+        """
+        return launches
+
+    def _put_into(self, bucket: Bucket) -> None:
         if not bucket.key.native or self._parts.keys().isdisjoint(bucket.params):
             return
         wholes = bucket.params
         bucket.params = [self.part_of(p) for p in wholes]
         bucket.shapes = [p.shape for p in bucket.params]
+        # What steps together is decided by sizes that all ranks know.
+        bucket.sizes = [largest_part(p) if p in self._parts else p.numel() for p in wholes]
         bucket.grads = [g for g in (p.grad for p in bucket.params) if g is not None]
+        if bucket.key.sharded:
+            rows = enumerate(zip(wholes, bucket.states, strict=True))
+            bucket.sharded = [sharded_row(position, p, state) for position, (p, state) in rows]
         bucket.states = self._states(wholes, bucket.states)
 
     def _states(

@@ -10,7 +10,7 @@ import sharded
 from algorithms import ELEMENTWISE, REPRESENTATIVES
 from processes import on_ranks
 
-PARTED = [name for name, algorithm in ELEMENTWISE.items() if algorithm.steps_parts()]
+PARTED = [name for name, algorithm in ELEMENTWISE.items() if not algorithm.completes_reductions()]
 FEW = [name for name in REPRESENTATIVES if name in PARTED]
 IMPLEMENTATIONS = ("forloop", "foreach", "fused")
 

@@ -12,6 +12,9 @@ from torch import Tensor
 from optkit_core.declaration.buffer_kinds.kind import BufferKind, Group, Mismatch
 from optkit_core.declaration.tensor_types import dtype_name, is_plain
 from optkit_core.errors import DeclarationError
+from optkit_core.shards import shaped_buffers
+from optkit_core.shards.placements import is_distributed
+from optkit_core.shards.regions import empty_rows
 
 
 class TensorKind(BufferKind):
@@ -212,6 +215,18 @@ class ShapedKind(TensorKind):
         raise DeclarationError(
             f"{what} must return sizes, as lambda p: p.shape[:1] does; got {sizes!r:.60}."
         )
+
+    def empty(self, parameter: Tensor, group: Group) -> Tensor:
+        """Return a buffer of `parameter` without values; sharded with the dims that it shares.
+
+        One that owners get whole is sharded along its first dim, so that no rank has all of it.
+        """
+        if not is_distributed(parameter):
+            return super().empty(parameter, group)
+        dtype, shape = self.dtype_of(parameter), self.shape_of(parameter)
+        if self.is_exchanged:
+            return empty_rows(parameter, shape, dtype)
+        return shaped_buffers.empty(parameter, shape, dtype, self.shape_of)
 
     # The function may look at anything of a parameter, so no two tensors count as alike.
 
