@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Tensor
 
-from optkit_core import Optimizer, bucket_key_of, require_no_overlap
+from optkit_core import CheckpointError, Optimizer, bucket_key_of, require_no_overlap
 from optkit_plugins.lbfgs.state import by_parameter, persistence
 from optkit_plugins.lbfgs.state.saved_by_parameter import SavedByParameter, is_by_parameter
 from optkit_plugins.lbfgs.state.sync import StateSync, with_unshared_state
@@ -43,8 +43,15 @@ class SolverOwner(Optimizer):
     def publish_state(self) -> None:
         """Write what the solver's state holds into the optimizer's, in the form that is due."""
         is_asked, self._is_asked = self._is_asked, False
-        if not is_asked:
-            self._publish_jointly()
+        if is_asked:
+            return
+        if self._sync is not None and self._sync.is_sharded and self._sync.solver.iterations:
+            raise CheckpointError(
+                f"{type(self).__name__} has its vectors on several ranks, and state_dict() holds "
+                "them on one. Save it by torch.distributed.checkpoint, with "
+                "get_optimizer_state_dict(model, optimizer)."
+            )
+        self._publish_jointly()
 
     def _publish_jointly(self) -> None:
         self._withdraw_answer()
