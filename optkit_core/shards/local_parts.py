@@ -47,6 +47,12 @@ class LocalPart:
         """Return whether the parameter still keeps its elements in the same tensor."""
         return torch_private.local_part(self.whole) is self._noted
 
+    def follow(self) -> None:
+        """Let the part be the tensor in which the parameter keeps its elements now."""
+        if not self.is_current():
+            self._noted = torch_private.local_part(self.whole)
+            self.tensor.data = self._noted.detach()
+
     def show_gradient(self) -> None:
         """Give the part its share of the parameter's gradient of now.
 
