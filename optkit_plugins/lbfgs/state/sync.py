@@ -99,6 +99,11 @@ class StateSync:
         """Return whether the solver's vectors are those of these groups."""
         return self.key == _key(param_groups, params)
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether other ranks have elements of the vectors."""
+        return self.solver.space.is_sharded
+
     def begin(self) -> None:
         """Begin a step."""
         if self.is_loaded:
@@ -127,6 +132,8 @@ class StateSync:
 
     def publish_all(self, states: Mapping[Tensor, dict[str, Any]]) -> None:
         """Write everything into the state, joint copies included, if it is still this one's."""
+        if self.is_sharded:
+            return  # no joint vector is here
         is_ours = states.get(self.params[0]) is self.state
         if is_ours and self.state.get("n_iter") == self.solver.iterations and not self.published:
             self._publish(True)
