@@ -49,11 +49,11 @@ class HeldParts:
         try:
             for part in self._parts.values():
                 part.follow()
-                part.show_gradient()
+                part.show(part.whole.grad)
             yield
         finally:
             for part in self._parts.values():
-                part.hide_gradient()
+                part.hide()
 
     def return_gradients(self) -> None:
         """Give the parameters the gradients that their parts have now."""
