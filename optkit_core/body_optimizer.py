@@ -20,6 +20,7 @@ from optkit_core.selection.offer import Launch
 from optkit_core.shards import agreement, shared_scaling
 from optkit_core.shards.local_parts import LocalParts
 from optkit_core.shards.placements import are_any_distributed
+from optkit_core.shards.replaced_parameters import ReplacedParameters
 from optkit_core.step import graph_capture
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -95,6 +96,7 @@ class BodyOptimizer(Optimizer):
         self._parts = self.parts_class()
         self._group_count = 0
         self._is_shared = False
+        self._replaced = ReplacedParameters()
         self._begun: list[tuple[dict[str, Any], str]] = []
 
     def agree(self, param_groups: Sequence[Mapping[str, Any]]) -> None:
@@ -267,9 +269,11 @@ class BodyOptimizer(Optimizer):
         Raises:
             GradientError: gradients can't be used.
             ImplementationError: an implementation was requested that can't run.
+            ParametersError: a model has replaced parameters by DTensors.
             ShapeError: a parameter is of another shape than its state or its gradient.
         """
         self._begun = []
+        self._replaced.require_none(self.param_groups)
         # What a compiler sees of a body that reduces knows nothing of the other ranks' parts; it
         # sees through DTensors, but not through what ranks exchange.
         if not is_compiled or self.is_elementwise or self.needs_whole_matrices:
