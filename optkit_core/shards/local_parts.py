@@ -129,6 +129,14 @@ class LocalParts:
         part = self._parts.get(p)
         return p if part is None else part.tensor
 
+    def owned(self, params: Sequence[Tensor]) -> int | None:
+        """Return how many DTensors this rank steps for all ranks: None, each steps its parts.
+
+        Args:
+            params: of a bucket.
+        """
+        return None
+
     def put_into(self, planned: list[PlannedBucket]) -> list[PlannedBucket]:
         """Return planned buckets with parts in place of what they are parts of.
 
