@@ -25,6 +25,9 @@ SCHEDULES = "_schedulers"
 LOCAL_PART = "_local_tensor"
 """Where a DTensor has what this process holds of it."""
 
+SPLIT_FACTOR = "split_factor"
+"""Where a placement says in how many pieces a dim was before it was sharded again."""
+
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
 
@@ -125,15 +128,13 @@ def local_part(distributed: Any) -> Tensor:
     return part
 
 
-def split_factor(placement: Any) -> int:
-    """Return in how many pieces a dim was before it was sharded, 1 where that is all of it.
-
-    Where torch doesn't tell, parts of other sizes than that gives are noticed, and refused.
+def split_factor(placement: Any) -> int | None:
+    """Return in how many pieces a dim was when it was sharded; None where torch doesn't tell.
 
     Args:
-        placement: that of a shard; FSDP2 makes such of what tensor parallelism has sharded.
+        placement: of a shard; FSDP2 shards the pieces that tensor parallelism has made.
     """
-    factor: int = getattr(placement, "split_factor", 1)
+    factor: int | None = getattr(placement, SPLIT_FACTOR, 1 if placement.is_shard() else None)
     return factor
 
 

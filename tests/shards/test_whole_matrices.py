@@ -73,7 +73,7 @@ def test_plain_matrices_step_as_if_alone(seen: list[Any]) -> None:
 
 
 def test_an_explanation_tells_how_many_matrices_a_rank_owns(seen: list[Any]) -> None:
-    """The largest one costs as much as both others together."""
+    """The largest one costs more than both others together."""
     explanations = [of_rank["explained"] for of_rank in seen]
     assert [e.buckets[0].owned for e in explanations] == [1, 2]
     title, first = str(explanations[1]).splitlines()[1:3]

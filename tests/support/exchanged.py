@@ -374,6 +374,7 @@ def _resumes(model: nn.Module, optimizer: Any) -> bool:
 
 def in_two_dimensions(mesh: DeviceMesh) -> list[str]:
     """Step a model that tensor parallelism has sharded, and FSDP2 again; return what differs."""
+    torch.manual_seed(0)
     named = init_device_mesh("cpu", (2, 2), mesh_dim_names=("data", "tensor"))
     model = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 7)).double()
     whole = copy.deepcopy(model)
