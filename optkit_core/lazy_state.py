@@ -11,8 +11,8 @@ from typing import Any, Protocol
 class Owner(Protocol):
     """What a `State` needs of its optimizer."""
 
-    def init_state(self) -> None:
-        """Allocate every buffer that isn't there."""
+    def complete_state(self) -> None:
+        """Let the state hold all that a distributed checkpoint needs."""
 
 
 class State(defaultdict[Any, dict[str, Any]]):
@@ -34,7 +34,7 @@ class State(defaultdict[Any, dict[str, Any]]):
     def __bool__(self) -> bool:
         owner = self._owner()
         if owner is not None:
-            owner.init_state()
+            owner.complete_state()
         return len(self) > 0
 
     def __reduce__(self) -> tuple[Any, ...]:

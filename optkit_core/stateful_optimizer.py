@@ -100,6 +100,18 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
         for group in self.param_groups:
             self.init_group_state(group)
 
+    def complete_state(self) -> None:
+        """Let the state hold all that a distributed checkpoint needs, whose maker has asked for it.
+
+        A subclass that keeps something elsewhere defines it.
+        """
+        from optkit_core.checkpoint.schema import TAG, schema_of  # imported with the first state
+
+        for group in self.param_groups:
+            # Of flattened state torch reads those keys alone that a group has already.
+            group[TAG] = schema_of(self.algorithm_of(group)).identity
+        self.init_state()
+
     def init_group_state(self, group: dict[str, Any]) -> None:
         """Do what `init_state` does for one group."""
         params = group["params"][:1] if self.is_joint else group["params"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ LOCAL_PART = "_local_tensor"
 
 SPLIT_FACTOR = "split_factor"
 """Where a placement says in how many pieces a dim was before it was sharded again."""
+
+SPEC = "_spec"
+"""Where a DTensor has its mesh and placements; one object serves many tensors."""
+
+PART_AND_SPEC = attrgetter(LOCAL_PART, SPEC)
+"""Returns both of a DTensor; raises AttributeError for what has them not."""
 
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
@@ -126,6 +133,15 @@ def local_part(distributed: Any) -> Tensor:
         with torch.no_grad():
             part = distributed.to_local()
     return part
+
+
+def spec_of(distributed: Any) -> Any:
+    """Return what says where a DTensor is placed, None where torch doesn't show it.
+
+    Args:
+        distributed: a DTensor.
+    """
+    return getattr(distributed, SPEC, None)
 
 
 def split_factor(placement: Any) -> int | None:

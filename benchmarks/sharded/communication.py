@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from attrs import frozen
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Placement, distribute_tensor
+from torch.distributed.tensor import DTensor, Placement, ones
 
 import optkit
 from benchmarks.sharded.collective_counter import Collective, CollectiveCounter
@@ -80,7 +80,7 @@ def of_step(
     """
     params = [torch.nn.Parameter(_made(shape, mesh, placements)) for shape in shapes]
     for p in params:
-        p.grad = torch.ones_like(p)
+        p.grad = _made(p.shape, mesh, placements)
     optimizer = optkit.create(name, params, **options)
     optimizer.step()
     with CollectiveCounter() as counter:
@@ -103,8 +103,9 @@ def state_bytes(optimizer: torch.optim.Optimizer) -> int:
     )
 
 
-def _made(shape: tuple[int, ...], mesh: DeviceMesh, placements: Sequence[Placement]) -> DTensor:
-    return distribute_tensor(torch.ones(shape), mesh, placements, src_data_rank=None)
+def _made(shape: Sequence[int], mesh: DeviceMesh, placements: Sequence[Placement]) -> DTensor:
+    # Each rank makes its part alone, so that a model may be larger than this machine.
+    return ones(shape, device_mesh=mesh, placements=placements)
 
 
 def _part(tensor: Any) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from optkit_core.implementations.bundle import Bundle, Sizes
 from optkit_core.implementations.operators import is_in_place, replaced
 from optkit_core.shards import spreads
-from optkit_core.shards.collectives import Share, complete
+from optkit_core.shards.collectives import Completion, Share
 from optkit_core.shards.spreads import ONE, Spread
 from optkit_core.tracing.reduced import PARAMETERS, is_reduction
 
@@ -63,7 +63,7 @@ class Rows:
     def _complete(self) -> None:
         """Complete all reductions that are open."""
         found, self._open = self._open, []
-        done = iter(complete([share for _, shares in found for share in shares]))
+        done = iter(Completion([share for _, shares in found for share in shares])())
         for values, shares in found:
             values.known = [next(done) for _ in shares]
 

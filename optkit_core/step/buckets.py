@@ -52,6 +52,8 @@ class Bucket:
         groups: for each of them the index of its parameter group.
         hyperparameters: those of each group, as attributes, by its index; as they are now.
         shapes: those that the parameters had when their states were taken in.
+        sizes: how many elements each of them counts for where memory is limited; empty where
+            these are its own.
         kept: what an implementation has derived from all this, for the steps to come.
         counts_steps: whether the states have step counters.
         is_new: whether this is the step in which buffers come into being that the body sets.
@@ -73,6 +75,7 @@ class Bucket:
     groups: list[int] = attrs.Factory(list)
     hyperparameters: Mapping[int, SimpleNamespace] = attrs.Factory(dict)
     shapes: list[torch.Size] = attrs.Factory(list)
+    sizes: list[int] = attrs.Factory(list)
     kept: Any = None
     counts_steps: bool = True
     is_new: bool = False
@@ -236,12 +239,12 @@ class Bucket:
     def chunks(self, limit: float) -> Iterator[Bucket]:
         """Split into buckets of at most `limit` bytes of parameters, or of one parameter."""
         positions: list[int] = []
-        size, capacity = 0, limit / self.key.dtype.itemsize
-        for position, p in enumerate(self.params):
-            size += p.numel()
-            if positions and size > capacity:  # at least one, however large it is
+        total, capacity = 0, limit / self.key.dtype.itemsize
+        for position, size in enumerate(self.sizes or map(Tensor.numel, self.params)):
+            total += size
+            if positions and total > capacity:  # at least one, however large it is
                 yield self.subset(positions)
-                positions, size = [], p.numel()
+                positions, total = [], size
             positions.append(position)
         yield self if len(positions) == len(self) else self.subset(positions)
 
@@ -274,6 +277,7 @@ class Bucket:
             # What `gather` returns has no states yet.
             states=[self.states[i] for i in positions] if self.states else [],
             shapes=[self.shapes[i] for i in positions] if self.shapes else [],
+            sizes=[self.sizes[i] for i in positions] if self.sizes else [],
             groups=[self.groups[i] for i in positions],
             sharded=[self.sharded[i] for i in positions] if self.sharded else [],
         )

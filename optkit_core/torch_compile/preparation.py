@@ -62,7 +62,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
     """
     optimizer.require_ready()
     prepared = PreparedStep([], [], [], [])
-    optimizer.scaling.update(optimizer)
+    optimizer.take_scaling()
     if optimizer.scaling.skipped():
         return prepared
     optimizer.check_groups()

@@ -32,6 +32,8 @@ class StateSync:
         state: that of the first parameter.
         key: what the solver's state was made for.
         published: the entries that the state has been given.
+        is_loaded: whether the vectors were loaded, and the parameters that belong to them are
+            those of the next step: the model may be loaded after the optimizer.
     """
 
     solver: SolverState
@@ -39,6 +41,7 @@ class StateSync:
     state: dict[str, Any]
     key: tuple[object, ...]
     published: Mapping[str, Any] = attrs.Factory(dict)
+    is_loaded: bool = False
     _evaluations: int = 0
 
     @classmethod
@@ -90,11 +93,18 @@ class StateSync:
             state is self.state
             and state.get("n_iter") == self.solver.iterations
             and state.get("old_dirs") is self.published.get("old_dirs")
-            and self.key == _key(param_groups, params)
+            and self.fits(param_groups, params)
         )
+
+    def fits(self, param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) -> bool:
+        """Return whether the solver's vectors are those of these groups."""
+        return self.key == _key(param_groups, params)
 
     def begin(self) -> None:
         """Begin a step."""
+        if self.is_loaded:
+            self.solver.save()
+            self.is_loaded = False
         self._evaluations = self.state["func_evals"]
 
     def publish_counts(self, evaluations: int) -> None:
@@ -121,6 +131,10 @@ class StateSync:
         is_ours = states.get(self.params[0]) is self.state
         if is_ours and self.state.get("n_iter") == self.solver.iterations and not self.published:
             self._publish(True)
+
+    def withdraw(self) -> None:
+        """Leave nothing in the state but the counts."""
+        self._publish(False)
 
     def _publish(self, entirely: bool) -> None:
         _withdraw(self.state)
