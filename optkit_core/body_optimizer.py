@@ -18,7 +18,6 @@ from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
 from optkit_core.selection.offer import Launch
 from optkit_core.shards import agreement, shared_scaling
-from optkit_core.shards.local_parts import LocalParts
 from optkit_core.shards.placements import are_any_distributed
 from optkit_core.shards.replaced_parameters import ReplacedParameters
 from optkit_core.step import graph_capture
@@ -40,7 +39,6 @@ class BodyOptimizer(Optimizer):
     is_elementwise: ClassVar[bool] = False
     takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
-    parts_class: ClassVar[type[LocalParts]] = LocalParts
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read the declarations, and which bodies there are."""

@@ -26,6 +26,9 @@ SCHEDULES = "_schedulers"
 LOCAL_PART = "_local_tensor"
 """Where a DTensor has what this process holds of it."""
 
+SPLIT_FACTOR = "split_factor"
+"""Where a placement says in how many pieces a dim was before it was sharded again."""
+
 SPEC = "_spec"
 """Where a DTensor has its mesh and placements; one object serves many tensors."""
 
@@ -141,15 +144,13 @@ def spec_of(distributed: Any) -> Any:
     return getattr(distributed, SPEC, None)
 
 
-def split_factor(placement: Any) -> int:
-    """Return in how many pieces a dim was before it was sharded, 1 where that is all of it.
-
-    Where torch doesn't tell, parts of other sizes than that gives are noticed, and refused.
+def split_factor(placement: Any) -> int | None:
+    """Return in how many pieces a dim was when it was sharded; None where torch doesn't tell.
 
     Args:
-        placement: that of a shard; FSDP2 makes such of what tensor parallelism has sharded.
+        placement: of a shard; FSDP2 shards the pieces that tensor parallelism has made.
     """
-    factor: int = getattr(placement, "split_factor", 1)
+    factor: int | None = getattr(placement, SPLIT_FACTOR, 1 if placement.is_shard() else None)
     return factor
 
 
