@@ -64,6 +64,7 @@ class Optimizer(Copyable, StatefulOptimizer):
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
     restricts_parameters: ClassVar[bool] = False
+    has_totals: ClassVar[bool] = False
     tolerances: ClassVar[Mapping[torch.dtype, float]] = {}
     offers: ClassVar[tuple[Offer, ...]] = ()
     is_member = False  # of a composite optimizer, of which alone plugins are told

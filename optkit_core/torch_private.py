@@ -7,6 +7,8 @@ comfort, and never a result.
 from __future__ import annotations
 
 import ctypes
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,9 @@ SCHEDULES = "_schedulers"
 
 LOCAL_PART = "_local_tensor"
 """Where a DTensor has what this process holds of it."""
+
+FLATTENED = "_fsdp_flattened"
+"""The mark of FullyShardedDataParallel on parameters that it has put into a flat one."""
 
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
@@ -123,6 +128,33 @@ def local_part(distributed: Any) -> Tensor:
         with torch.no_grad():
             part = distributed.to_local()
     return part
+
+
+def is_flattened(p: Tensor) -> bool:
+    """Return whether a parameter is, or is a piece of, a flat one of FullyShardedDataParallel.
+
+    Where torch doesn't mark them, none is, and what can't step such a piece isn't refused.
+
+    Args:
+        p: the parameter.
+    """
+    return bool(getattr(p, FLATTENED, False))
+
+
+def is_made_by_zero() -> bool:
+    """Return whether a ZeroRedundancyOptimizer over several ranks is making an optimizer.
+
+    It hands on nothing by which that could be told, so the callers are looked through.
+    """
+    module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
+    zero = getattr(module, "ZeroRedundancyOptimizer", None)
+    frame = inspect.currentframe()
+    while zero is not None and frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, zero):
+            return bool(getattr(caller, "world_size", 2) > 1)
+        frame = frame.f_back
+    return False
 
 
 def exchange_api() -> int | None:
