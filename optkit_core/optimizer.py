@@ -65,6 +65,7 @@ class Optimizer(Copyable, StatefulOptimizer):
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
     restricts_parameters: ClassVar[bool] = False
+    has_totals: ClassVar[bool] = False
     tolerances: ClassVar[Mapping[torch.dtype, float]] = {}
     offers: ClassVar[tuple[Offer, ...]] = ()
     parts_class: ClassVar[type[LocalParts]] = LocalParts
