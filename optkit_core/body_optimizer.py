@@ -15,10 +15,9 @@ from optkit_core.declaration.fields import raise_for
 from optkit_core.errors import GradientError, UnavailableError
 from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
-from optkit_core.param_groups import groups
+from optkit_core.param_groups import admissible, groups
 from optkit_core.selection.offer import Launch
 from optkit_core.shards import agreement, shared_scaling
-from optkit_core.shards.local_parts import LocalParts
 from optkit_core.shards.placements import are_any_distributed
 from optkit_core.shards.replaced_parameters import ReplacedParameters
 from optkit_core.step import graph_capture
@@ -40,7 +39,6 @@ class BodyOptimizer(Optimizer):
     is_elementwise: ClassVar[bool] = False
     takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
-    parts_class: ClassVar[type[LocalParts]] = LocalParts
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read the declarations, and which bodies there are."""
@@ -237,13 +235,15 @@ class BodyOptimizer(Optimizer):
         return self._plan
 
     def check_groups(self) -> None:
-        """Check the values of all groups, which anybody may have changed.
+        """Check values and parameters of all groups, which anybody may have changed.
 
         Raises:
-            HyperparameterError: the constructor would refuse one.
+            GroupError: a parameter can't be stepped; an engine may have sharded it meanwhile.
+            HyperparameterError: the constructor would refuse a value.
         """
         for group in self.param_groups:
             groups.check_group(type(self), group)
+            admissible.require_admissible(type(self), self.param_groups, group)
 
     def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[PlannedBucket]:
         """Return the buckets of all groups, with their state and with what runs each.

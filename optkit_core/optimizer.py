@@ -24,6 +24,7 @@ from optkit_core.selection.explanation import Explanation, explain
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import Request
 from optkit_core.selection.select_implementation import Choice
+from optkit_core.shards.local_parts import LocalParts
 from optkit_core.stateful_optimizer import StatefulOptimizer
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
@@ -64,8 +65,10 @@ class Optimizer(Copyable, StatefulOptimizer):
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
     restricts_parameters: ClassVar[bool] = False
+    has_totals: ClassVar[bool] = False
     tolerances: ClassVar[Mapping[torch.dtype, float]] = {}
     offers: ClassVar[tuple[Offer, ...]] = ()
+    parts_class: ClassVar[type[LocalParts]] = LocalParts
     is_member = False  # of a composite optimizer, of which alone plugins are told
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
