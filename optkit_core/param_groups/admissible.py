@@ -33,10 +33,6 @@ class Requirements(Protocol):
         """Return whether what a part is reduced to has to be completed over the mesh."""
 
     @classmethod
-    def steps_parts(cls) -> bool:
-        """Return whether DTensors are stepped by plain tensors that ranks hold of them."""
-
-    @classmethod
     def parameter_complaint(cls, p: Tensor) -> str:
         """Return why a parameter can't be optimized, ``""`` where it can."""
 

@@ -30,7 +30,7 @@ def empty(parameter: Any, shape: torch.Size, dtype: torch.dtype, of: Callable[..
     sizes = list(shape)
     for own, dim in dims.items():
         sizes[dim] = part.size(own)
-    return type(parameter).from_local(
+    buffer: Tensor = type(parameter).from_local(
         part.new_empty(sizes, dtype=dtype),
         parameter.device_mesh,
         [_moved(placement, dims) for placement in parameter.placements],
@@ -38,6 +38,7 @@ def empty(parameter: Any, shape: torch.Size, dtype: torch.dtype, of: Callable[..
         shape=shape,
         stride=torch.empty(shape, device="meta").stride(),
     )
+    return buffer
 
 
 def _own_dims(parameter: Tensor, shape: Sequence[int], of: Callable[..., Any]) -> dict[int, int]:
