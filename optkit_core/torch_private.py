@@ -7,6 +7,8 @@ comfort, and never a result.
 from __future__ import annotations
 
 import ctypes
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
@@ -34,6 +36,9 @@ SPEC = "_spec"
 
 PART_AND_SPEC = attrgetter(LOCAL_PART, SPEC)
 """Returns both of a DTensor; raises AttributeError for what has them not."""
+
+FLATTENED = "_fsdp_flattened"
+"""The mark of FullyShardedDataParallel on parameters that it has put into a flat one."""
 
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
@@ -152,6 +157,33 @@ def split_factor(placement: Any) -> int | None:
     """
     factor: int | None = getattr(placement, SPLIT_FACTOR, 1 if placement.is_shard() else None)
     return factor
+
+
+def is_flattened(p: Tensor) -> bool:
+    """Return whether a parameter is, or is a piece of, a flat one of FullyShardedDataParallel.
+
+    Where torch doesn't mark them, none is, and what can't step such a piece isn't refused.
+
+    Args:
+        p: the parameter.
+    """
+    return bool(getattr(p, FLATTENED, False))
+
+
+def is_made_by_zero() -> bool:
+    """Return whether a ZeroRedundancyOptimizer over several ranks is making an optimizer.
+
+    It hands on nothing by which that could be told, so the callers are looked through.
+    """
+    module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
+    zero = getattr(module, "ZeroRedundancyOptimizer", None)
+    frame = inspect.currentframe()
+    while zero is not None and frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, zero):
+            return bool(getattr(caller, "world_size", 2) > 1)
+        frame = frame.f_back
+    return False
 
 
 def exchange_api() -> int | None:

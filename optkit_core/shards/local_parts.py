@@ -48,6 +48,17 @@ class LocalPart:
         # Engines and autograd give each gradient the same object for where it is placed.
         self.fitting: object = UNKNOWN
 
+    def follow(self) -> None:
+        """Let the part be the tensor in which the parameter keeps its elements now."""
+        now = torch_private.local_part(self.whole)
+        if now is not self.noted:
+            self.noted = now
+            self.tensor.data = now.detach()
+
+    def hide(self) -> None:
+        """Hold the gradient no longer: its memory is the caller's."""
+        self.tensor.grad = self.shown = None
+
     def show(self, gradient: Any) -> None:
         """Give the part its share of the parameter's gradient of now.
 
@@ -123,7 +134,7 @@ class LocalParts:
     def hide_gradients(self) -> None:
         """Hold no gradient beyond the step: their memory is the caller's."""
         for part in self._parts.values():
-            part.tensor.grad = part.shown = None
+            part.hide()
 
     def take(self, p: Tensor, gradient: Tensor | None) -> bool:
         """Return whether a parameter with such a gradient is stepped by its part.

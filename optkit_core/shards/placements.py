@@ -76,6 +76,10 @@ def has_plain_part(group: Mapping[str, Any], p: Any) -> bool:
     Args:
         group: the parameter's group; where autograd records the step, it knows the whole alone.
         p: the parameter.
+
+    >>> import torch
+    >>> has_plain_part({}, torch.ones(2))
+    False
     """
     if not is_distributed(p) or group.get("differentiable", False):
         return False

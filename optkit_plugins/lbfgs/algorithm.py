@@ -20,7 +20,14 @@ from optkit_core import (
     whole,
 )
 from optkit_plugins.lbfgs import block_groups
-from optkit_plugins.lbfgs.hyperparameters import NAMES, SIZES, TOLERANCE, DtypeRange, SearchRange
+from optkit_plugins.lbfgs.hyperparameters import (
+    NAMES,
+    SIZES,
+    TOLERANCE,
+    DtypeRange,
+    ProcessGroupRange,
+    SearchRange,
+)
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.solve.line import LineSearch
 from optkit_plugins.lbfgs.solve.minimization import Minimization
@@ -87,6 +94,9 @@ class LBFGS(SolverOwner):
             ``"strong_wolfe"``, otherwise for ``"unit"``.
         history_dtype: dtype of the remembered pairs, ``torch.bfloat16`` or ``"bfloat16"`` for
             example; a floating one. Default: None, that of all other vectors.
+        process_group: the ``torch.distributed.ProcessGroup`` over whose processes plain tensors
+            are distributed, each with parts of its own, as FSDP1 has them. Default: None;
+            DTensors say by themselves where their parts are, and plain tensors are whole.
 
     Attributes:
         result: a `Result`, how the last step went and why it ended; None before the first one.
@@ -177,6 +187,14 @@ class LBFGS(SolverOwner):
         default=None, range=DtypeRange(), doc="dtype of the remembered pairs", kw_only=True
     )
 
+    process_group: Any = option(
+        default=None,
+        range=ProcessGroupRange(),
+        doc="the processes of which each has parts of its own",
+        kw_only=True,
+        role="execution",
+    )
+
     func_evals = Buffer(init=0, kind="opaque", doc="number of closure calls so far")
     n_iter = Buffer(init=0, kind="opaque", doc="number of iterations so far")
     d = Buffer(kind="joint", optional=True, doc="the last direction")
@@ -214,6 +232,11 @@ class LBFGS(SolverOwner):
         super().add_param_group(param_group)
         fill_in_max_eval(self.defaults, self.param_groups[-1])
 
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return True: what a rank holds of a DTensor goes into its blocks."""
+        return True
+
     def check_request(self, group: Mapping[str, Any]) -> None:
         """Raise if a group asks for what can't run it, or holds what nothing can run."""
         supported.require(group)
@@ -237,7 +260,8 @@ class LBFGS(SolverOwner):
         params = self._params()
         sign = -1 if group["maximize"] else 1
         objective = Objective(require_closure(closure), params, group["max_eval"], sign)
-        if not any(p.numel() for p in params):
+        # Where parameters are parts, another rank may have elements.
+        if group["process_group"] is None and not any(p.numel() for p in params):
             objective.call()
             return objective.returned
         sync = self._sync = self._synced(params)

@@ -10,8 +10,7 @@ from algorithms import ALGORITHMS
 from processes import on_ranks
 from resharded import SEVERAL, go_on, go_on_each
 
-NAMES = [*(name for name, cls in ALGORITHMS.items() if not cls.is_joint), SEVERAL]
-"""All but L-BFGS, whose steps need a closure."""
+NAMES = [*ALGORITHMS, SEVERAL]
 
 
 @pytest.fixture(scope="module")

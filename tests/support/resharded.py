@@ -44,6 +44,9 @@ SETTINGS = {"weight_decay": 0.1, "momentum": 0.9, "dampening": 0.5, "amsgrad": T
 SEVERAL = "several algorithms"
 """Stands for an optimizer with groups of two."""
 
+JOINT = "lbfgs"
+"""The algorithm whose steps need a closure, over all parameters together."""
+
 FORMS = (False, True)
 """Whether state dicts are flattened."""
 
@@ -62,9 +65,13 @@ class Run:
         shapes = MATRICES if name in MATRIXWISE else SHAPES
         self.places = None if is_whole or name in SPARSE_ONLY else _places(len(shapes))
         self.model = torch.nn.ParameterDict(
-            {f"p{i}": self._put(i, value) for i, value in enumerate(_values(shapes, 0))}
+            {f"p{i}": self._put(i, value) for i, value in enumerate(self._start(shapes))}
         )
         self.optimizer: Any = _created(name, list(self.model.named_parameters()))
+
+    def _start(self, shapes: Sequence[Any]) -> list[Tensor]:
+        values = _values(shapes, 0)
+        return [value.double() for value in values] if self.name == JOINT else values
 
     def _put(self, index: int, value: Tensor) -> Tensor:
         return value if self.places is None else placed(value, *self.places[index])
@@ -73,13 +80,27 @@ class Run:
         """Take steps."""
         for _ in range(count):
             self.steps += 1
-            params = list(self.model.values())
-            gradients = _values([p.shape for p in params], self.steps)
-            for index, (p, value) in enumerate(zip(params, gradients, strict=True)):
-                lacks = index == NEVER or (index == LATE and self.steps < FIRST_OF_LATE)
-                own = value.to_sparse(1) if self.name in SPARSE_ONLY else value
-                p.grad = None if lacks else self._put(index, own)
+            if self.name == JOINT:
+                self.optimizer.step(self.closure)
+                continue
+            shapes = [p.shape for p in self.model.values()]
+            for index, value in enumerate(_values(shapes, self.steps)):
+                self._give(index, value.to_sparse(1) if self.name in SPARSE_ONLY else value)
             self.optimizer.step()
+
+    def closure(self) -> Tensor:
+        """Return a loss, and give the parameters its gradients."""
+        loss = torch.zeros((), dtype=torch.float64)
+        for index, p in enumerate(self.model.values()):
+            x = _whole(p.detach()) - 1
+            weights = torch.arange(1, x.numel() + 1, dtype=x.dtype).reshape(x.shape) / 10
+            loss += (weights * x.square() / 2 + x**4 / 4).sum()
+            self._give(index, weights * x + x**3)
+        return loss
+
+    def _give(self, index: int, gradient: Tensor) -> None:
+        lacks = index == NEVER or (index == LATE and self.steps < FIRST_OF_LATE)
+        self.model[f"p{index}"].grad = None if lacks else self._put(index, gradient)
 
     def state(self, is_flat: bool = False) -> dict[str, Any]:
         """Return what a checkpoint is to hold."""
@@ -103,6 +124,9 @@ class Run:
 
 
 def _created(name: str, named: list[Any]) -> Any:
+    if name == JOINT:
+        options = {"max_iter": 2, "history_size": 3, "line_search_fn": "hager_zhang"}
+        return optkit.create(name, named, **options)
     if name != SEVERAL:
         return optkit.create(name, named, lr=0.05, **declared(name, **SETTINGS))
     groups = [{"params": named[::2]}, {"params": named[1::2], "algorithm": "adagrad", "lr": 0.1}]
@@ -120,10 +144,14 @@ def _values(shapes: Sequence[Any], seed: int) -> list[Tensor]:
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
+def _whole(value: Any) -> Any:
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
 def _alike(got: Any, wanted: Any, relative: float) -> bool:
     if not isinstance(wanted, Tensor):
         return bool(got == wanted)
-    whole = got.full_tensor() if isinstance(got, DTensor) else got
+    whole = _whole(got)
     if not relative:
         return torch.equal(whole, wanted)
     return torch.allclose(whole, wanted, rtol=relative, atol=relative)
@@ -131,6 +159,8 @@ def _alike(got: Any, wanted: Any, relative: float) -> bool:
 
 def tolerance(name: str) -> float:
     """Return by how much a resharded run may differ: what is summed may be summed otherwise."""
+    if name == JOINT:
+        return 1e-6
     algorithm = ALGORITHMS.get(name, ALGORITHMS["adamax"])
     is_exact = issubclass(algorithm, Elementwise) and not issubclass(algorithm, WithTotals)
     return 0.0 if is_exact or name in SPARSE_ONLY else 1e-4
@@ -149,7 +179,7 @@ def go_on(
         is_whole: whether all tensors are plain.
     """
     runs = {name: Run(name, is_whole) for name in names}
-    with _alone():
+    with alone():
         begun = 0
         if source is not None:
             begun = _load(runs, source, is_flat)
@@ -177,7 +207,7 @@ def _load(runs: dict[str, Run], source: Path, is_flat: bool) -> int:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Let torch not warn of a process by itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

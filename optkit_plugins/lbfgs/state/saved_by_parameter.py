@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+import torch
 from torch import Tensor
 
 from optkit_core import CheckpointError
 from optkit_plugins.lbfgs.state import by_parameter
 from optkit_plugins.lbfgs.state.persistence import is_number, is_real
-from optkit_plugins.lbfgs.vectors.block import real
+from optkit_plugins.lbfgs.state.sync import COUNTS
 
-COUNTS = ("func_evals", "n_iter")
 LINES = 20
 """How many complaints a message has."""
 
@@ -138,7 +138,7 @@ def _labeled(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Tensor]
 
 def _complaint(value: Any, p: Any) -> str:
     """Return why a value can't become a vector of a parameter, ``""`` where it can."""
-    shape = real(p).shape
+    shape = torch.Size([*p.shape, 2] if p.is_complex() else p.shape)
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.is_meta:
         return f"must be a tensor of real numbers, got {value!r:.40}"
     if value.shape != shape:

@@ -14,7 +14,6 @@ from optkit_plugins.lbfgs.hessian.compiled_history import empty_history
 from optkit_plugins.lbfgs.state import joint_vectors, persistence
 from optkit_plugins.lbfgs.state.solver_state import SolverState
 from optkit_plugins.lbfgs.vectors import supported
-from optkit_plugins.lbfgs.vectors.space import Space
 
 COUNTS = ("func_evals", "n_iter")
 
@@ -65,12 +64,12 @@ class StateSync:
         """
         for group in param_groups:
             supported.require(group)
-        space = Space(block_groups.blocks(param_groups, storage), block_groups.scales(param_groups))
+        space = block_groups.space_of(param_groups, storage)
         solver = SolverState(space, empty_history(space, param_groups[0]["history_size"]))
         direction = state.get("d")
         size = sum(sum(block.sizes) for block in space.blocks)
         # A group was added, or the parameters are others: these pairs don't fit any more.
-        if direction is not None and direction.numel() != size:
+        if direction is not None and (space.is_sharded or direction.numel() != size):
             _withdraw(state)
         persistence.adopt(solver, state, params)
         return cls(solver, params, state, _key(param_groups, params))
@@ -100,6 +99,11 @@ class StateSync:
         """Return whether the solver's vectors are those of these groups."""
         return self.key == _key(param_groups, params)
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether other ranks have elements of the vectors."""
+        return self.solver.space.is_sharded
+
     def begin(self) -> None:
         """Begin a step."""
         if self.is_loaded:
@@ -128,6 +132,8 @@ class StateSync:
 
     def publish_all(self, states: Mapping[Tensor, dict[str, Any]]) -> None:
         """Write everything into the state, joint copies included, if it is still this one's."""
+        if self.is_sharded:
+            return  # no joint vector is here
         is_ours = states.get(self.params[0]) is self.state
         if is_ours and self.state.get("n_iter") == self.solver.iterations and not self.published:
             self._publish(True)
@@ -172,7 +178,7 @@ def _key(param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) ->
     first = param_groups[0]
     return (
         # An id stays the tensor's own, as `StateSync.params` keeps it alive.
-        *[(id(p), p.device, p.dtype, p.shape) for p in params],
+        *[(id(p), p.device, p.dtype, p.shape, getattr(p, "placements", None)) for p in params],
         # Not the rates: a scheduler that changes all in proportion leaves the history as it is.
         *block_groups.scales(param_groups),
         first["history_size"],
