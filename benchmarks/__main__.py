@@ -19,6 +19,7 @@ import optkit
 from benchmarks import compiled, construction, discovery, fused, groups, memory, state, steps
 from benchmarks.cuda import suite as cuda
 from benchmarks.family import suite as family
+from benchmarks.sharded import model_costs
 from benchmarks.sharded import suite as sharded
 
 Rows = Iterator[dict[str, Any]]
@@ -36,6 +37,7 @@ SUITES: dict[str, Callable[[int], Rows]] = {
     "compiled_family": compiled.family,
     "cuda": cuda.measure,
     "sharded": sharded.measure,
+    "communication": model_costs.measure,
     "lbfgs": lambda repeats: lbfgs().counts(),
     "lbfgs_time": lambda repeats: lbfgs().times(repeats),
 }

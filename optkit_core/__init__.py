@@ -87,6 +87,8 @@ from optkit_core.selection import requests as _requests
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
 from optkit_core.selection.select_implementation import Choice
+from optkit_core.shards.local_parts import LocalPart
+from optkit_core.shards.placements import has_plain_part
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 from optkit_core.with_totals import WithTotals
 
@@ -112,6 +114,7 @@ __all__ = [
     "HyperparameterError",
     "ImplementationError",
     "Layerwise",
+    "LocalPart",
     "Matrixwise",
     "ModeError",
     "Offer",
@@ -153,6 +156,7 @@ __all__ = [
     "function",
     "get",
     "groups",
+    "has_plain_part",
     "hookimpl",
     "hyperparameter",
     "importer",

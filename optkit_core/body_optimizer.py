@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -17,7 +17,10 @@ from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import admissible, groups
 from optkit_core.selection.offer import Launch
+from optkit_core.shards import agreement, shared_scaling
 from optkit_core.shards.local_parts import LocalParts
+from optkit_core.shards.placements import are_any_distributed
+from optkit_core.shards.replaced_parameters import ReplacedParameters
 from optkit_core.step import graph_capture
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -37,6 +40,7 @@ class BodyOptimizer(Optimizer):
     is_elementwise: ClassVar[bool] = False
     takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
+    parts_class: ClassVar[type[LocalParts]] = LocalParts
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read the declarations, and which bodies there are."""
@@ -89,9 +93,22 @@ class BodyOptimizer(Optimizer):
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
         self._plan: StepPlan | None = None
-        self._parts = LocalParts()
+        self._parts = self.parts_class()
         self._group_count = 0
+        self._is_shared = False
+        self._replaced = ReplacedParameters()
         self._begun: list[tuple[dict[str, Any], str]] = []
+
+    def agree(self, param_groups: Sequence[Mapping[str, Any]]) -> None:
+        """Let the ranks that hold DTensors together find out what all of them can run.
+
+        Args:
+            param_groups: some of the optimizer's groups.
+
+        Raises:
+            ImplementationError: ranks ask for different implementations.
+        """
+        self.chooser.agree(param_groups, self.values)
 
     def by_buckets(self) -> BucketOptimizer | None:
         """Return the optimizer unless a subclass has an ``advance`` of its own."""
@@ -121,9 +138,13 @@ class BodyOptimizer(Optimizer):
                 with torch.set_grad_enabled(differentiable):
                     launch()
         finally:
-            self._parts.hide_gradients()
+            self.hide_gradients()
         if self._plan is not None and not self._plan.release_gradients():
             self._plan = None
+
+    def hide_gradients(self) -> None:
+        """Hold no gradient of a DTensor's part beyond the step."""
+        self._parts.hide_gradients()
 
     def _ready_launches(self) -> list[tuple[bool, Launch]]:
         """Return what `_launches` does; where no step is taken, no buffer has begun either."""
@@ -141,14 +162,14 @@ class BodyOptimizer(Optimizer):
         for state, name in self._begun:
             state.pop(name, None)
         self._plan = None if self._begun else self._plan
-        self._parts.hide_gradients()
+        self.hide_gradients()
 
     def _launches(self) -> list[tuple[bool, Launch]]:
         """Return what steps each bucket; every refusal comes before any update.
 
         Nothing does where a gradient isn't finite, unless an implementation sees to that itself.
         """
-        self.scaling.update(self)
+        self.take_scaling()
         if self.scaling.is_known_to_skip:
             return []
         plan = self._current_plan()
@@ -160,7 +181,12 @@ class BodyOptimizer(Optimizer):
 
     def launches_of(self, plan: StepPlan) -> list[tuple[bool, Launch]]:
         """Return what steps the buckets of a plan, and whether autograd records it."""
-        return [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
+        launches = [(item.bucket.key.differentiable, self.launch(item)) for item in plan.planned]
+        return self.surrounded(launches)
+
+    def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
+        """Return launches with what is communicated before and after them, if anything is."""
+        return self._parts.surrounded(launches)
 
     def launch(self, item: PlannedBucket) -> Launch:
         """Return what steps a bucket; what turns out not to be able to is chosen no more."""
@@ -172,6 +198,7 @@ class BodyOptimizer(Optimizer):
                 assert offer.make_launcher is not None
                 launch = offer.make_launcher(item.body or type(self), bucket, h)
             except UnavailableError as error:
+                self._require_alike(item, str(error))
                 group = self.param_groups[bucket.groups[0]]
                 h = bucket.hyperparameters[bucket.groups[0]]
                 item.choice = self.chooser.choose_without(item.choice, str(error), group, h)
@@ -181,17 +208,43 @@ class BodyOptimizer(Optimizer):
             else:
                 return launch
 
+    def _require_alike(self, item: PlannedBucket, reason: str) -> None:
+        """Raise where other ranks run what this one turns out not to be able to run."""
+        bucket, offer = item.bucket, item.choice.offer
+        if not self._parts.are_in(bucket):
+            return
+        asked = (bucket.hyperparameters[index] for index in dict.fromkeys(bucket.groups))
+        if not any(offer.impossible_reason(type(self), bucket.key, h) for h in asked):
+            raise agreement.failed_here(offer.name, bucket.key, reason)
+
+    def take_scaling(self) -> None:
+        """Take what a scaler has handed over, and what ranks have found that hold other parts.
+
+        Raises:
+            GradientError: ranks have scaled their gradients by different numbers.
+        """
+        self._look_at_groups()
+        self.scaling.update(self)
+        # As a member of a composite optimizer it is handed what all ranks know.
+        if self._is_shared and not self.is_member:
+            shared_scaling.share(self.scaling, self.param_groups)
+
+    def _look_at_groups(self) -> None:
+        """Look at parameters when groups have come: those that are there have been looked at."""
+        if self._group_count != len(self.param_groups):
+            groups.require_no_overlap(self.param_groups)
+            self._group_count = len(self.param_groups)
+            self._is_shared = are_any_distributed(self.param_groups)
+
     def _current_plan(self) -> StepPlan:
         """Return the plan of the last step where it still holds, and a new one elsewhere."""
         plan = self._plan
         if self._parts.show_gradients() and plan is not None and plan.holds(self):
             return plan
-        # Looked for when groups have come: those that are there have been looked at.
-        if self._group_count != len(self.param_groups):
-            groups.require_no_overlap(self.param_groups)
-            self._group_count = len(self.param_groups)
         # Before any state is allocated, which starts from values of the groups.
         self.check_groups()
+        if self._is_shared:
+            self.agree(self.param_groups)
         values = GroupValues(self)
         with uncollected():  # a state of each parameter comes into being, and no garbage
             self._plan = StepPlan(self, values, self.plan_buckets(values))
@@ -218,10 +271,14 @@ class BodyOptimizer(Optimizer):
         Raises:
             GradientError: gradients can't be used.
             ImplementationError: an implementation was requested that can't run.
+            ParametersError: a model has replaced parameters by DTensors.
             ShapeError: a parameter is of another shape than its state or its gradient.
         """
         self._begun = []
-        if not is_compiled:
+        self._replaced.require_none(self.param_groups)
+        # What a compiler sees of a body that reduces knows nothing of the other ranks' parts; it
+        # sees through DTensors, but not through what ranks exchange.
+        if not is_compiled or self.is_elementwise or self.needs_whole_matrices:
             self._parts.note(type(self), self.param_groups, values)
             self._parts.show_gradients()
         buckets = gather(
@@ -231,19 +288,20 @@ class BodyOptimizer(Optimizer):
             is_compiled,
             algorithm=type(self),
             counts_as_plain=self._parts.take,
+            refused_by=self.chooser.agreement.refused if self._is_shared else None,
         )
         planned = [item for bucket in buckets for item in self._chosen(bucket)]
         for item in planned:
             self._attach(item.bucket)
             require_shapes(item.bucket, self.buffers, self.param_groups)
-            self._parts.put_into(item.bucket)
             if item.bucket.key.capturable and not is_compiled:
                 step_counters.require_capturable(item.bucket.counters, item.bucket.key.device)
-        return [
+        by_novelty = [
             PlannedBucket(part, item.choice)
             for item in planned
             for part in item.bucket.split_by_novelty()
         ]
+        return self._parts.put_into(by_novelty)
 
     def _attach(self, bucket: Bucket) -> None:
         """Give a bucket its states, and note which of them the body is to begin."""

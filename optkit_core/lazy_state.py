@@ -11,19 +11,18 @@ from typing import Any, Protocol
 class Owner(Protocol):
     """What a `State` needs of its optimizer."""
 
-    def lacks_state(self) -> bool:
-        """Return whether nothing has been allocated yet."""
-
-    def init_state(self) -> None:
-        """Allocate every buffer that isn't there."""
+    def complete_state(self) -> None:
+        """Let the state hold all that a distributed checkpoint needs."""
 
 
 class State(defaultdict[Any, dict[str, Any]]):
-    """A dict of states by parameter; asking it whether it is empty allocates every buffer.
+    """A dict of states by parameter; asking it whether it is empty completes it.
 
     ``torch.distributed.checkpoint.state_dict`` asks ``if optimizer.state:`` and, where there is
     none, takes a step with zero gradients and zero learning rate, which counts as a step and
-    changes norms. Here there is an answer without a step. ``len(state)`` allocates nothing.
+    changes norms. Here there is an answer without a step. It completes a state in which some
+    parameters have none yet, too: what one run saves, another one has to find. ``len(state)``
+    allocates nothing.
     """
 
     def __init__(self, owner: Owner | None, content: Mapping[Any, dict[str, Any]]) -> None:
@@ -34,8 +33,8 @@ class State(defaultdict[Any, dict[str, Any]]):
 
     def __bool__(self) -> bool:
         owner = self._owner()
-        if owner is not None and owner.lacks_state():
-            owner.init_state()
+        if owner is not None:
+            owner.complete_state()
         return len(self) > 0
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -11,6 +11,8 @@ from optkit_core.body_optimizer import BodyOptimizer
 from optkit_core.declaration.fields import option
 from optkit_core.declaration.ranges import boolean
 from optkit_core.selection.offer import Offer
+from optkit_core.shards.local_parts import LocalParts
+from optkit_core.shards.whole_matrices import WholeMatrices
 from optkit_core.step.bucket_key import BucketKey
 
 
@@ -36,8 +38,15 @@ class Matrixwise(BodyOptimizer):
     offers: ClassVar[tuple[Offer, ...]] = implementations.MATRIXWISE
     parameter_dims: ClassVar[Collection[int] | None] = (2,)
     needs_whole_matrices: ClassVar[bool] = True
+    parts_class: ClassVar[type[LocalParts]] = WholeMatrices
 
     maximize: bool = option(default=False, range=boolean(), doc="ascend", kw_only=True, role="step")
+
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return whether parts of DTensors are exchanged, so that owners step whole matrices."""
+        # A total is that of all matrices, and an owner knows of its own.
+        return getattr(cls, "measuring", None) is None
 
     @classmethod
     def unsupported_reason(cls, key: BucketKey, h: SimpleNamespace) -> str | None:

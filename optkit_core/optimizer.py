@@ -132,6 +132,7 @@ class Optimizer(Copyable, StatefulOptimizer):
             groups.complete(type(self), param_group, self.defaults)
             self._take_in(param_group)
             admissible.require_admissible(type(self), self.param_groups, param_group)
+            self.agree([param_group])
             self.check_request(param_group)
             if param_group.get("eager_state"):
                 self.init_group_state(param_group)
@@ -188,6 +189,16 @@ class Optimizer(Copyable, StatefulOptimizer):
             ImplementationError: an explicit request can't be met.
         """
         return self.chooser.choose(group, key, h)
+
+    def agree(self, param_groups: Sequence[Mapping[str, Any]]) -> None:
+        """Let the ranks that hold DTensors together agree what runs these; by default none asks.
+
+        Args:
+            param_groups: some of the optimizer's groups.
+
+        Raises:
+            ImplementationError: ranks ask for different implementations.
+        """
 
     def check_request(self, group: Mapping[str, Any]) -> None:
         """Raise if a group asks for an implementation that can't run it.

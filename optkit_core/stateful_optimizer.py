@@ -88,10 +88,6 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
 
         return config_of(self)
 
-    def lacks_state(self) -> bool:
-        """Return whether nothing has been allocated yet."""
-        return not len(self.state)
-
     def init_state(self) -> None:
         """Allocate every declared buffer now, without a step; what exists stays as it is.
 
@@ -103,6 +99,18 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
         """
         for group in self.param_groups:
             self.init_group_state(group)
+
+    def complete_state(self) -> None:
+        """Let the state hold all that a distributed checkpoint needs, whose maker has asked for it.
+
+        A subclass that keeps something elsewhere defines it.
+        """
+        from optkit_core.checkpoint.schema import TAG, schema_of  # imported with the first state
+
+        for group in self.param_groups:
+            # Of flattened state torch reads those keys alone that a group has already.
+            group[TAG] = schema_of(self.algorithm_of(group)).identity
+        self.init_state()
 
     def init_group_state(self, group: dict[str, Any]) -> None:
         """Do what `init_state` does for one group."""

@@ -7,10 +7,9 @@ comfort, and never a result.
 from __future__ import annotations
 
 import ctypes
-import inspect
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,12 @@ LOCAL_PART = "_local_tensor"
 
 FLATTENED = "_fsdp_flattened"
 """The mark of FullyShardedDataParallel on parameters that it has put into a flat one."""
+
+SPEC = "_spec"
+"""Where a DTensor has its mesh and placements; one object serves many tensors."""
+
+PART_AND_SPEC = attrgetter(LOCAL_PART, SPEC)
+"""Returns both of a DTensor; raises AttributeError for what has them not."""
 
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
@@ -141,20 +146,25 @@ def is_flattened(p: Tensor) -> bool:
     return bool(getattr(p, FLATTENED, False))
 
 
-def is_made_by_zero() -> bool:
-    """Return whether a ZeroRedundancyOptimizer over several ranks is making an optimizer.
+def spec_of(distributed: Any) -> Any:
+    """Return what says where a DTensor is placed, None where torch doesn't show it.
 
-    It hands on nothing by which that could be told, so the callers are looked through.
+    Args:
+        distributed: a DTensor.
     """
-    module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
-    zero = getattr(module, "ZeroRedundancyOptimizer", None)
-    frame = inspect.currentframe()
-    while zero is not None and frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, zero):
-            return bool(getattr(caller, "world_size", 2) > 1)
-        frame = frame.f_back
-    return False
+    return getattr(distributed, SPEC, None)
+
+
+def split_factor(placement: Any) -> int:
+    """Return in how many pieces a dim was before it was sharded, 1 where that is all of it.
+
+    Where torch doesn't tell, parts of other sizes than that gives are noticed, and refused.
+
+    Args:
+        placement: that of a shard; FSDP2 makes such of what tensor parallelism has sharded.
+    """
+    factor: int = getattr(placement, "split_factor", 1)
+    return factor
 
 
 def exchange_api() -> int | None:

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from attrs import frozen
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Placement, distribute_tensor
+from torch.distributed.tensor import DTensor, Placement, ones
 
 import optkit
 from benchmarks.sharded.collective_counter import Collective, CollectiveCounter
@@ -31,12 +31,14 @@ class Communication:
         elements: of parameters, on this rank.
         state_bytes: of the state, on this rank.
         buckets: what is stepped together; a fused elementwise step is one launch for each.
+        evaluations: calls of the closure.
     """
 
     collectives: tuple[Collective, ...]
     elements: int
     state_bytes: int
     buckets: int
+    evaluations: int
 
     @property
     def sent(self) -> int:
@@ -78,19 +80,49 @@ def of_step(
         placements: of each parameter, one for each dim of the mesh.
         **options: of the optimizer.
     """
-    params = [torch.nn.Parameter(_made(shape, mesh, placements)) for shape in shapes]
-    for p in params:
-        p.grad = torch.ones_like(p)
-    optimizer = optkit.create(name, params, **options)
-    optimizer.step()
+    bowl = Bowl(shapes, mesh, placements)
+    optimizer = optkit.create(name, bowl.params, **options)
+    optimizer.step(bowl)
+    bowl.evaluations = 0
     with CollectiveCounter() as counter:
-        optimizer.step()
+        optimizer.step(bowl)
     return Communication(
         tuple(counter.started),
-        sum(_part(p).numel() for p in params),
+        sum(_part(p).numel() for p in bowl.params),
         state_bytes(optimizer),
         len(optimizer.explain().buckets),
+        bowl.evaluations,
     )
+
+
+class Bowl:
+    """A sum of squares as a closure, which needs no other rank itself.
+
+    Args:
+        shapes: of the parameters.
+        mesh: of the ranks.
+        placements: of each parameter.
+    """
+
+    def __init__(
+        self, shapes: Sequence[tuple[int, ...]], mesh: DeviceMesh, placements: Sequence[Placement]
+    ) -> None:
+        self.params = [torch.nn.Parameter(_made(shape, mesh, placements)) for shape in shapes]
+        for p in self.params:
+            p.grad = _made(p.shape, mesh, placements)
+        self.ranks = mesh.size()
+        self.evaluations = 0
+
+    def __call__(self) -> torch.Tensor:
+        """Write the gradients; return this rank's loss, of which the mean counts."""
+        self.evaluations += 1
+        loss = torch.zeros(())
+        for p in self.params:
+            part, gradient = _part(p.detach()), _part(p.grad)
+            curvature = torch.linspace(0.1, 1.0, max(part.numel(), 1))[: part.numel()]
+            torch.mul(part, curvature.view(part.shape), out=gradient)
+            loss += torch.dot(part.flatten(), gradient.flatten()) / 2
+        return loss * self.ranks
 
 
 def state_bytes(optimizer: torch.optim.Optimizer) -> int:
@@ -103,8 +135,9 @@ def state_bytes(optimizer: torch.optim.Optimizer) -> int:
     )
 
 
-def _made(shape: tuple[int, ...], mesh: DeviceMesh, placements: Sequence[Placement]) -> DTensor:
-    return distribute_tensor(torch.ones(shape), mesh, placements, src_data_rank=None)
+def _made(shape: Sequence[int], mesh: DeviceMesh, placements: Sequence[Placement]) -> DTensor:
+    # Each rank makes its part alone, so that a model may be larger than this machine.
+    return ones(shape, device_mesh=mesh, placements=placements)
 
 
 def _part(tensor: Any) -> torch.Tensor:

@@ -24,6 +24,8 @@ from optkit_core.param_groups import groups
 from optkit_core.plugins import hook_calls
 from optkit_core.selection.explanation import Explanation, joined
 from optkit_core.selection.select_implementation import Choice
+from optkit_core.shards import shared_scaling
+from optkit_core.shards.placements import are_any_distributed
 from optkit_core.step.bucket_key import BucketKey
 
 SCALING = ("grad_scale", "found_inf")
@@ -66,6 +68,7 @@ class CompositeOptimizer(Optimizer):
         owner = members.class_of(self.algorithm)
         self._members: dict[str, Optimizer] = {}
         self._group_count = 0
+        self._is_shared = False
         self._options = options
         self._set_up(*groups.bind(owner, (params,), options))
 
@@ -161,10 +164,13 @@ class CompositeOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.scaling.update(self)
         if self._group_count != len(self.param_groups):
             groups.require_no_overlap(self.param_groups)
             self._group_count = len(self.param_groups)
+            self._is_shared = are_any_distributed(self.param_groups)
+        self.scaling.update(self)
+        if self._is_shared:
+            shared_scaling.share(self.scaling, self.param_groups)
         with self._scaled(stepping):
             for step in _prepared(stepping):
                 step()
@@ -174,6 +180,8 @@ class CompositeOptimizer(Optimizer):
     def _scaled(self, stepping: Iterable[Optimizer]) -> Iterator[None]:
         """Hand on to the members what a scaler has handed to this optimizer."""
         handed = {name: vars(self)[name] for name in SCALING if name in vars(self)}
+        if self.scaling.found_inf is not None:
+            handed["found_inf"] = self.scaling.found_inf
         for member in stepping:
             vars(member).update(handed)
         try:
@@ -229,13 +237,6 @@ class CompositeOptimizer(Optimizer):
 
     def _with_modes(self) -> list[WithModes]:
         return [member for member in self.members.values() if isinstance(member, WithModes)]
-
-    def lacks_state(self) -> bool:
-        """Return whether an algorithm has no state yet; others may have theirs from the start."""
-        return not all(
-            any(self.state.get(p) for group in member.param_groups for p in group["params"])
-            for member in self.members.values()
-        )
 
     def init_group_state(self, group: dict[str, Any]) -> None:
         """Allocate the declared buffers of one group that aren't there."""

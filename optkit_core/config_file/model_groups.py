@@ -11,7 +11,7 @@ from optkit_core.api import get
 from optkit_core.config_file import algorithm_options
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
-from optkit_core.config_file.rule_validation import rule_fault
+from optkit_core.config_file.rule_validation import possible_algorithms, rule_fault
 from optkit_core.config_file.sections import BY_RULE, OptimizerSection
 from optkit_core.declaration.roles import ALGORITHM, ANNOTATIONS
 from optkit_core.errors import ConfigFault, OptkitError, RuleError, did_you_mean
@@ -36,7 +36,7 @@ def model_groups(
     Raises:
         ConfigFileError: the rules don't fit the model.
     """
-    rules = [_taken(section.name, rule) for rule in section.groups]
+    rules = [_taken(section, rule) for rule in section.groups]
     if section.grouping != BY_RULE:
         return _as_listed(document, rules, model)
     try:
@@ -54,11 +54,12 @@ def _path(error: RuleError) -> KeyPath:
     return (*GROUPS, error.index) if error.index >= 0 else ("optimizer",)
 
 
-def _taken(name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule with its options as its algorithm takes them."""
+def _taken(section: OptimizerSection, rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule with its options as the first algorithm takes them that knows them all."""
     kept = {key: value for key, value in rule.items() if key in KEYS or key in ANNOTATIONS}
     options = {key: value for key, value in rule.items() if key not in kept}
-    algorithm = get(rule.get(ALGORITHM, name))
+    possible = map(get, possible_algorithms(section, rule))
+    algorithm = next(a for a in possible if options.keys() <= algorithm_options.options(a).keys())
     return {**kept, **algorithm_options.taken(algorithm, options)}
 
 

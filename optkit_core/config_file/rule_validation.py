@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optkit_core.api import get
 from optkit_core.config_file import algorithm_options
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
-from optkit_core.config_file.sections import AS_LISTED, OptimizerSection
+from optkit_core.config_file.sections import AS_LISTED, BY_RULE, OptimizerSection
 from optkit_core.config_file.setting_ranges import Text
 from optkit_core.config_file.structure import refusal
 from optkit_core.declaration.roles import ALGORITHM
@@ -41,16 +41,25 @@ def faults(
     yield from found
     if found:
         return
-    name = entry.get(ALGORITHM, section.name)
-    yield from algorithm_options.faults(
-        document,
-        path,
-        name,
-        {key: value for key, value in entry.items() if key not in rule.KEYS},
-        beside=section.hyperparameters if get(name) is get(section.name) else {},
-        allowed=LABELS,
-        also=rule.KEYS,
-    )
+    names = possible_algorithms(section, entry)
+    meant = [*rule.KEYS, *(key for name in names for key in algorithm_options.options(get(name)))]
+    refused = [list(_option_faults(document, path, section, entry, name, meant)) for name in names]
+    yield from min(refused, key=len)  # none, where one of the algorithms takes everything
+
+
+def possible_algorithms(section: OptimizerSection, entry: Mapping[str, Any]) -> list[str]:
+    """Return the names of the algorithms that may optimize what an entry claims.
+
+    Args:
+        section: of which it is one.
+        entry: the entry. Where a rule names no algorithm, another one may say it of the same
+            parameters, and the model shows which.
+    """
+    if ALGORITHM in entry:
+        return [entry[ALGORITHM]]
+    others = section.groups if section.grouping == BY_RULE else ()
+    named = [other[ALGORITHM] for other in others if ALGORITHM in other]
+    return list(dict.fromkeys([section.name, *filter(_is_known, named)]))
 
 
 def rule_fault(document: Document, path: KeyPath, error: RuleError) -> ConfigFault:
@@ -63,6 +72,35 @@ def rule_fault(document: Document, path: KeyPath, error: RuleError) -> ConfigFau
     """
     key = () if error.key is None else (error.key,)
     return document.fault((*path, *key), f"is refused: {error.reason}")
+
+
+def _option_faults(
+    document: Document,
+    path: KeyPath,
+    section: OptimizerSection,
+    entry: Mapping[str, Any],
+    name: str,
+    meant: Sequence[str],
+) -> Iterator[ConfigFault]:
+    """Yield what is wrong with an entry's hyperparameters, as those of an algorithm."""
+    yield from algorithm_options.faults(
+        document,
+        path,
+        name,
+        {key: value for key, value in entry.items() if key not in rule.KEYS},
+        beside=section.hyperparameters if get(name) is get(section.name) else {},
+        allowed=LABELS,
+        also=meant,
+    )
+
+
+def _is_known(name: Any) -> bool:
+    """Return whether an algorithm has a name, which the entry that says it is told otherwise."""
+    try:
+        get(name)
+    except OptkitError:
+        return False
+    return True
 
 
 def _own_faults(

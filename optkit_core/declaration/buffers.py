@@ -13,7 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.declaration import buffer_arguments
+from optkit_core.declaration import buffer_arguments, unset_buffers
 from optkit_core.declaration.buffer_conditions import Condition, names_for
 from optkit_core.declaration.buffer_kinds import (
     KINDS,
@@ -123,9 +123,10 @@ class Buffer:
             yield "the algorithm decides when what is optional comes into being: leave out when=."
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Note the name for messages."""
+        """Note the name for messages, and how the owner steps DTensors."""
         object.__setattr__(self, "name", name)
         self.rules.buffer_name = name
+        self.rules.is_exchanged = getattr(owner, "needs_whole_matrices", False)
 
     def allocate(self, parameter: Tensor, group: Mapping[str, Any]) -> Any:
         """Return the buffer for `parameter` before its first step.
@@ -145,7 +146,9 @@ class Buffer:
         # Where steps are recorded, derivatives go on through what a buffer starts from.
         with torch.set_grad_enabled(bool(group.get("differentiable"))):
             for buffer, p in zip(buffers, params, strict=True):
-                if callable(self.init):
+                if self.is_set_by_body:
+                    unset_buffers.mark(buffer)
+                elif callable(self.init):
                     buffer.copy_(self.init(p))
                 elif isinstance(value, Tensor) and value.requires_grad:
                     buffer.copy_(value.reshape(()))

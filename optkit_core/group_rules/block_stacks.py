@@ -12,6 +12,7 @@ from optkit_core.errors import RuleError, did_you_mean
 from optkit_core.group_rules.model_parameters import ModelParameter
 from optkit_core.group_rules.rule import Rule
 from optkit_core.group_rules.selecting import is_of
+from optkit_core.group_rules.stages import blocks_of_stages
 
 LISTS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 """Modules that hold blocks one after the other."""
@@ -51,6 +52,9 @@ def block_paths(
         return found[0]
     if not found:
         raise not_found(rule, LOOKED_FOR)
+    in_stages = [] if rule.blocks else blocks_of_stages(found, modules)
+    if in_stages:
+        return in_stages
     listed = ", ".join(described(paths, modules) for paths in found)
     hint = "" if rule.blocks else " Say which of them are the layers, by 'blocks': 'ItsClass'."
     raise not_found(
@@ -89,8 +93,11 @@ def _with_parameters(modules: Modules, parameters: Iterable[ModelParameter]) -> 
 
 
 def _in_lists(modules: Modules) -> list[str]:
-    """Return the modules in lists of several of one class, which have modules of their own."""
-    found = []
+    """Return the modules in lists of one class, which have modules of their own.
+
+    One of the lists in the same place, of several stages for example, has several of them.
+    """
+    found, places = [], set()
     for path, module in modules.items():
         if not isinstance(module, LISTS):
             continue
@@ -98,13 +105,10 @@ def _in_lists(modules: Modules) -> list[str]:
         inside = [child for child in inside if child in modules]
         kinds = {type(modules[child]) for child in inside}
         # A Linear is a layer of its block, and no block.
-        if (
-            len(inside) > 1
-            and len(kinds) == 1
-            and all(_has_inner(modules[child]) for child in inside)
-        ):
+        if len(kinds) == 1 and all(_has_inner(modules[child]) for child in inside):
             found.extend(inside)
-    return found
+            places |= {_in_short(child) for child in inside[1:]}
+    return [path for path in found if _in_short(path) in places]
 
 
 def _has_inner(module: nn.Module) -> bool:

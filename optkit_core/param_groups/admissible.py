@@ -10,6 +10,9 @@ from torch import Tensor
 from optkit_core import torch_private
 from optkit_core.errors import GroupError
 from optkit_core.param_groups import groups
+from optkit_core.param_groups.zero_shares import is_made_by_zero
+from optkit_core.shards.placements import has_plain_part, placement_of
+from optkit_core.shards.regions import are_known
 
 
 class Requirements(Protocol):
@@ -23,12 +26,12 @@ class Requirements(Protocol):
     has_totals: ClassVar[bool]
 
     @classmethod
-    def steps_parts(cls) -> bool:
-        """Return whether each rank can step what it holds of a DTensor."""
-
-    @classmethod
     def completes_reductions(cls) -> bool:
         """Return whether what a part is reduced to has to be completed over the mesh."""
+
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return whether DTensors are stepped by plain tensors that ranks hold of them."""
 
     @classmethod
     def parameter_complaint(cls, p: Tensor) -> str:
@@ -60,7 +63,7 @@ def require_admissible(
 
 def _require_all(owner: type[Requirements]) -> None:
     """Raise where ZeRO makes an optimizer of those parameters that fall to this rank."""
-    if torch_private.is_made_by_zero():
+    if is_made_by_zero():
         raise GroupError(
             f"{owner.__name__} computes with sums over all parameters, and "
             "ZeroRedundancyOptimizer gives each rank some of them, which would take steps of their "
@@ -72,9 +75,7 @@ def _require_all(owner: type[Requirements]) -> None:
 
 def is_restricted(owner: type[Requirements]) -> bool:
     """Return whether there are parameters that `complaint` finds fault with."""
-    if owner.parameter_dims is not None or owner.needs_whole_matrices:
-        return True
-    return _needs_whole_parameters(owner)
+    return owner.parameter_dims is not None or _needs_whole_parameters(owner)
 
 
 def complaint(owner: type[Requirements], p: Tensor) -> str:
@@ -102,18 +103,31 @@ def complaint(owner: type[Requirements], p: Tensor) -> str:
             f"[{owner.__name__} only supports {which} parameters whereas we found a parameter with "
             f"size: {p.shape}]"
         )
-    if owner.needs_whole_matrices and _is_sharded(p):
+    return _sharding_complaint(owner, p) if owner.needs_whole_matrices and _is_sharded(p) else ""
+
+
+def _sharding_complaint(owner: type[Requirements], p: Any) -> str:
+    """Return why shards can't be made a whole matrix during a step, ``""`` where they can."""
+    if not owner.steps_parts():
         return (
-            f"is sharded, and {owner.__name__} needs whole matrices. Replicate it, by "
-            "p.redistribute(placements=[Replicate()]), or take an elementwise algorithm, which "
-            "steps each shard by itself."
+            f"is sharded, and {owner.__name__} needs whole matrices, which only algorithms derived "
+            "from optkit_core.Matrixwise, without totals, get of shards. Replicate it, by "
+            "p.redistribute(placements=[Replicate()] * p.device_mesh.ndim), or take an elementwise "
+            "algorithm, which steps each shard by itself."
         )
-    return ""
+    if has_plain_part({}, p) and are_known(p):
+        return ""
+    return (
+        f"is placed as {placement_of(p)}, and of such parts {owner.__name__} can make no whole "
+        "matrix. Distribute it by rows, by p.redistribute(placements=[Shard(0)] * "
+        "p.device_mesh.ndim), or replicate it."
+    )
 
 
 def _needs_whole_parameters(owner: type[Requirements]) -> bool:
     """Return whether the update of an element depends on others, of its parameter or of all."""
-    return owner.has_body and not (owner.steps_parts() and not owner.completes_reductions())
+    reduces = not owner.steps_parts() or owner.completes_reductions()
+    return owner.needs_whole_matrices or (owner.has_body and reduces)
 
 
 def _is_sharded(p: Tensor) -> bool:

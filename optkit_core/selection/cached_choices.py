@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import attrs
 from torch import Tensor
 
-from optkit_core.declaration.buffer_conditions import names_for
-from optkit_core.declaration.tensor_types import is_plain
 from optkit_core.selection import requests
 from optkit_core.selection.collect_offers import offers_of
+from optkit_core.selection.expected_keys import expected
 from optkit_core.selection.offer import Algorithm
 from optkit_core.selection.requests import Request, RequestKey
-from optkit_core.selection.select_implementation import Choice, select
-from optkit_core.shards.completed_bodies import steps_part
-from optkit_core.step.bucket_key import BucketKey, bucket_key_of
+from optkit_core.selection.select_implementation import Choice, candidates, first_able, select
+from optkit_core.shards.agreement import Agreement, FirstChoice, Question
+from optkit_core.shards.placements import is_distributed
+from optkit_core.step.bucket_key import BucketKey
+from optkit_core.step.sort_into_buckets import Facts
 
 
 class Chooser:
@@ -29,6 +31,7 @@ class Chooser:
 
     Attributes:
         choices: the answers so far, by the bucket's key and by what its groups ask for.
+        agreement: what other ranks can't run, where they hold the same DTensors.
     """
 
     def __init__(self, algorithm: type[Algorithm], request: Request) -> None:
@@ -36,6 +39,7 @@ class Chooser:
         self.choices: dict[tuple[BucketKey, RequestKey], Choice] = {}
         self._algorithm, self._request = algorithm, request
         self._requests: dict[RequestKey, Request] = {}
+        self.agreement = Agreement()
 
     def request_of(self, group: Mapping[str, Any]) -> Request:
         """Return what a group asks for, or the optimizer where it doesn't; parsed once.
@@ -64,22 +68,59 @@ class Chooser:
         """
         request = self.request_of(group)
         if request.is_explicit:  # what `auto` takes is seen in the first step
-            names_of = names_for(getattr(self._algorithm, "buffers", {}), group)
+            asked = expected(self._algorithm, group, h, group["params"])
             keys = (
-                self._key(group, p, names_of(p), steps_part(self._algorithm, group, h, p))
-                for p in group["params"]
+                attrs.evolve(key, refused=self.agreement.refused(p, facts))
+                for p, facts, key in asked
             )
             for key in dict.fromkeys(keys):
                 if key.device.type != "meta":
                     select(request, key, offers_of(self._algorithm), self._algorithm, h)
 
-    def _key(
-        self, group: Mapping[str, Any], p: Tensor, names: tuple[str, ...], is_part: bool
-    ) -> BucketKey:
-        """Return the key of the bucket in which a parameter steps by itself or by its part."""
-        is_sharded = is_part and self._algorithm.completes_reductions()
-        is_native = is_plain(p) or is_part
-        return bucket_key_of(group, p, is_native=is_native, buffers=names, is_sharded=is_sharded)
+    def agree(
+        self,
+        param_groups: Iterable[Mapping[str, Any]],
+        values: Callable[[Mapping[str, Any]], SimpleNamespace],
+    ) -> None:
+        """Let the ranks that hold DTensors of these groups find out what all of them can run.
+
+        Nothing is asked twice; see `optkit_core.shards.agreement`.
+
+        Args:
+            param_groups: some of the optimizer's groups.
+            values: returns the hyperparameters of a group as attributes.
+
+        Raises:
+            ImplementationError: ranks ask for different implementations.
+        """
+        asked = [entry for group in param_groups for entry in self._open(group, values)]
+        if asked:
+            self.agreement.reach(asked)
+
+    def _open(
+        self,
+        group: Mapping[str, Any],
+        values: Callable[[Mapping[str, Any]], SimpleNamespace],
+    ) -> Iterator[tuple[Tensor, Facts, Question]]:
+        """Yield the DTensors of a group about which nothing is agreed, with the question."""
+        distributed = [p for p in group["params"] if is_distributed(p) and not p.is_meta]
+        if not distributed:
+            return
+        h = values(group)
+        for p, facts, key in expected(self._algorithm, group, h, distributed):
+            if not self.agreement.is_reached(p, facts):
+                yield p, facts, Question(key, partial(self._first_choice, group, h))
+
+    def _first_choice(
+        self, group: Mapping[str, Any], h: SimpleNamespace, key: BucketKey
+    ) -> FirstChoice:
+        """Return what this rank would run for a key by itself."""
+        request, offers = self.request_of(group), offers_of(self._algorithm)
+        asked = candidates(request, key, offers)
+        offer, reasons = first_able(asked, key, self._algorithm, h)
+        own = {name: reason for name, reason in reasons.items() if not key.refusal_of(name)}
+        requested = request.on(key.device.type)
+        return FirstChoice(requested, request.source, offer.name if offer else "", own)
 
     def choose(
         self, group: Mapping[str, Any], key: BucketKey, h: SimpleNamespace | None = None

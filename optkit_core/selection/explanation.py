@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from optkit_core.declaration.buffers import Buffer
+from optkit_core.selection.cached_choices import Chooser
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import Request
@@ -103,6 +104,7 @@ class ExplainedOptimizer(GroupOwner, Protocol):
     buffers: ClassVar[Mapping[str, Buffer]]
     counts_steps: ClassVar[bool]
     request: Request
+    chooser: Chooser
 
     def choose(
         self, group: Mapping[str, Any], key: BucketKey, h: SimpleNamespace | None = None
@@ -131,6 +133,7 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
         only_with_gradient=False,
         algorithm=type(optimizer),
         counts_as_plain=parts.take,
+        refused_by=optimizer.chooser.agreement.refused,
     )
     choices = [_choice(optimizer, bucket) for bucket in buckets]
     return Explanation(

@@ -90,18 +90,59 @@ def select(
     requested = request.on(key.device.type)
     if requested != AUTO:
         return _select_requested(requested, request.source, key, offers, algorithm, h)
-    reasons: dict[str, str] = {}
-    candidates = by_preference(key, offers)
-    for position, offer in enumerate(candidates):
-        reason = offer.unsupported_reason(algorithm, key, h)
-        if not reason:
-            reasons |= {other.name: "not preferred" for other in candidates[position + 1 :]}
-            return Choice(
-                key, offer, f"first choice {_where(key)} that can run it", tuple(reasons.items())
-            )
-        reasons[offer.name] = reason
+    ordered = by_preference(key, offers)
+    offer, reasons = first_able(ordered, key, algorithm, h)
+    if offer is not None:
+        later = {other.name: "not preferred" for other in ordered if other is not offer}
+        rejected = tuple((later | reasons).items())
+        return Choice(key, offer, f"first choice {_where(key)} that can run it", rejected)
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "none exists"
     raise ImplementationError(f"no implementation can run {algorithm.__name__} on {key}: {why}.")
+
+
+def candidates(request: Request, key: BucketKey, offers: Sequence[Offer]) -> list[Offer]:
+    """Return the offers that may run the buckets of a key, in the order in which they are asked.
+
+    Args:
+        request: what was asked for.
+        key: device, dtype, layout and mode of the buckets.
+        offers: what the algorithm can be run by.
+    """
+    requested = request.on(key.device.type)
+    ordered = by_preference(key, offers)
+    return [offer for offer in ordered if requested in (AUTO, offer.name)]
+
+
+def first_able(
+    ordered: Sequence[Offer],
+    key: BucketKey,
+    algorithm: type[Algorithm],
+    h: SimpleNamespace | None = None,
+) -> tuple[Offer | None, dict[str, str]]:
+    """Return the first offer that can run the buckets of a key, None where none can.
+
+    Args:
+        ordered: the offers, in the order in which they are asked.
+        key: device, dtype, layout and mode of the buckets.
+        algorithm: the optimizer class.
+        h: the hyperparameters of the bucket's first group, as attributes.
+
+    Returns:
+        The offer, and for those before it, by their names, why not.
+    """
+    reasons: dict[str, str] = {}
+    for offer in ordered:
+        reason = _reason(offer, key, algorithm, h)
+        if not reason:
+            return offer, reasons
+        reasons[offer.name] = reason
+    return None, reasons
+
+
+def _reason(
+    offer: Offer, key: BucketKey, algorithm: type[Algorithm], h: SimpleNamespace | None
+) -> str:
+    return key.refusal_of(offer.name) or offer.unsupported_reason(algorithm, key, h) or ""
 
 
 def by_preference(key: BucketKey, offers: Sequence[Offer]) -> list[Offer]:
@@ -141,12 +182,12 @@ def _select_requested(
     others = [offer for offer in offers if offer.name != name]
     reason = f"{algorithm.__name__} has no {name} implementation"
     if named:
-        reason = named[0].unsupported_reason(algorithm, key, h) or ""
+        reason = _reason(named[0], key, algorithm, h)
     if not reason:
         rejected = tuple((offer.name, "not requested") for offer in others)
         return Choice(key, named[0], f"requested by {source}", rejected)
     # Only on failure are the others asked: an answer may take a compilation.
-    able = [offer.name for offer in others if not offer.unsupported_reason(algorithm, key, h)]
+    able = [offer.name for offer in others if not _reason(offer, key, algorithm, h)]
     raise ImplementationError(
         f"implementation {name!r}, requested by {source}, can't run {algorithm.__name__} "
         f"on {key}: {reason}. What could run: {', '.join(able) or 'its own step'}; or say "

@@ -39,25 +39,33 @@ class Share(NamedTuple):
         return self.mesh, self.mesh_dims, self.combine, value.dtype, value.device
 
 
-def complete(shares: Sequence[Share]) -> list[Tensor]:
-    """Return the values as they are of the whole tensors, in their own dtypes.
-
-    All ranks of the meshes have to call it, with the shares of the same tensors in the same order.
+class Completion:
+    """What completes shares, as they are whenever it is called.
 
     Args:
         shares: what this rank has.
     """
-    kinds: dict[tuple[Any, ...], list[int]] = {}
-    for position, share in enumerate(shares):
-        if share.mesh_dims:
-            kinds.setdefault(share.kind, []).append(position)
-    values = [share.value for share in shares]
-    packs = [Pack(kind, [values[i] for i in positions]) for kind, positions in kinds.items()]
-    _reduce(packs)
-    for pack, positions in zip(packs, kinds.values(), strict=True):
-        for position, value in zip(positions, pack.unpacked(), strict=True):
-            values[position] = value
-    return values
+
+    def __init__(self, shares: Sequence[Share]) -> None:
+        """Sort them by what can be packed together."""
+        self._values = [share.value for share in shares]
+        self._kinds: dict[tuple[Any, ...], list[int]] = {}
+        for position, share in enumerate(shares):
+            if share.mesh_dims:
+                self._kinds.setdefault(share.kind, []).append(position)
+
+    def __call__(self) -> list[Tensor]:
+        """Return the values as they are of the whole tensors, in their own dtypes.
+
+        All ranks of the meshes have to call it, with shares of the same tensors in the same order.
+        """
+        values = [*self._values]
+        packs = [Pack(kind, [values[i] for i in found]) for kind, found in self._kinds.items()]
+        _reduce(packs)
+        for pack, positions in zip(packs, self._kinds.values(), strict=True):
+            for position, value in zip(positions, pack.unpacked(), strict=True):
+                values[position] = value
+        return values
 
 
 class Pack:

@@ -16,11 +16,16 @@ from torch import Tensor
 
 from optkit_core import torch_private
 from optkit_core.declaration.tensor_types import is_plain
+from optkit_core.selection.offer import Launch
 from optkit_core.shards.completed_bodies import steps_part
 from optkit_core.shards.local_state import LocalState
-from optkit_core.shards.placements import is_distributed
+from optkit_core.shards.placements import is_distributed, largest_part
 from optkit_core.shards.sharded_rows import sharded_row
 from optkit_core.step.buckets import Bucket
+from optkit_core.step.step_plan import PlannedBucket
+
+UNKNOWN = object()
+"""What no gradient has."""
 
 
 class LocalPart:
@@ -30,41 +35,49 @@ class LocalPart:
         whole: the parameter.
     """
 
-    __slots__ = ("_mesh", "_noted", "_placements", "_shown", "tensor", "whole")
+    __slots__ = ("_mesh", "_placements", "fitting", "noted", "shown", "tensor", "whole")
 
     def __init__(self, whole: Any) -> None:
         """Note which tensor the part is now."""
         self.whole = whole
         self._mesh, self._placements = whole.device_mesh, whole.placements
-        self._noted = torch_private.local_part(whole)
+        self.noted = torch_private.local_part(whole)
         # An object of its own: its gradient is this class's affair, and not the caller's.
-        self.tensor = self._noted.detach()
-        self._shown: Tensor | None = None
+        self.tensor = self.noted.detach()
+        self.shown: Tensor | None = None
+        # Engines and autograd give each gradient the same object for where it is placed.
+        self.fitting: object = UNKNOWN
 
-    def is_current(self) -> bool:
-        """Return whether the parameter still keeps its elements in the same tensor."""
-        return torch_private.local_part(self.whole) is self._noted
+    def follow(self) -> None:
+        """Let the part be the tensor in which the parameter keeps its elements now."""
+        now = torch_private.local_part(self.whole)
+        if now is not self.noted:
+            self.noted = now
+            self.tensor.data = now.detach()
 
-    def show_gradient(self) -> None:
+    def hide(self) -> None:
+        """Hold the gradient no longer: its memory is the caller's."""
+        self.tensor.grad = self.shown = None
+
+    def show(self, gradient: Any) -> None:
         """Give the part its share of the parameter's gradient of now.
 
         A gradient that is placed otherwise, partial sums for example, is redistributed, in which
         all ranks have to take part, and which happens once in a step.
-        """
-        gradient = self.whole.grad
-        if gradient is not self._shown:
-            self.tensor.grad = self._share_of(gradient)
-            self._shown = gradient
 
-    def hide_gradient(self) -> None:
-        """Hold the gradient no longer: its memory is the caller's."""
-        self.tensor.grad = self._shown = None
+        Args:
+            gradient: a DTensor, or None.
+        """
+        self.tensor.grad = self._share_of(gradient)
+        self.shown = gradient
 
     def _share_of(self, gradient: Any) -> Tensor | None:
         if gradient is None or not _has_readable_part(gradient):
             return None
         if gradient.placements != self._placements or gradient.device_mesh != self._mesh:
             gradient = gradient.redistribute(self._mesh, self._placements)
+        else:
+            self.fitting = torch_private.spec_of(gradient) or UNKNOWN
         local: Any = torch_private.local_part(gradient)
         ready: Tensor = local if is_plain(local) else local.wait()
         return ready
@@ -101,17 +114,27 @@ class LocalParts:
     def show_gradients(self) -> bool:
         """Give every part its gradient; return whether all parts are those that were noted."""
         parts, are_current = self._parts, True
-        for p, part in parts.items():
-            if not part.is_current():
-                part, are_current = LocalPart(p), False
-                parts[p] = part
-            part.show_gradient()
+        for p, part in parts.items():  # a µs for each, and so without a call that can be saved
+            if torch_private.local_part(p) is not part.noted:
+                parts[p] = part = LocalPart(p)
+                are_current = False
+            gradient: Any = p.grad
+            if gradient is part.shown:
+                continue
+            try:
+                local, spec = torch_private.PART_AND_SPEC(gradient)
+            except AttributeError:
+                spec = None
+            if spec is part.fitting and type(local) is Tensor:
+                part.tensor.grad, part.shown = local, gradient
+            else:
+                part.show(gradient)
         return are_current
 
     def hide_gradients(self) -> None:
-        """Hold no gradient beyond the step."""
+        """Hold no gradient beyond the step: their memory is the caller's."""
         for part in self._parts.values():
-            part.hide_gradient()
+            part.hide()
 
     def take(self, p: Tensor, gradient: Tensor | None) -> bool:
         """Return whether a parameter with such a gradient is stepped by its part.
@@ -127,17 +150,37 @@ class LocalParts:
         part = self._parts.get(p)
         return p if part is None else part.tensor
 
-    def put_into(self, bucket: Bucket) -> None:
-        """Let a bucket hold parts in place of what they are parts of.
+    def are_in(self, bucket: Bucket) -> bool:
+        """Return whether a bucket holds a DTensor, or the part of one."""
+        parts = {id(part.tensor) for part in self._parts.values()}
+        return any(id(p) in parts or is_distributed(p) for p in bucket.params)
+
+    def put_into(self, planned: list[PlannedBucket]) -> list[PlannedBucket]:
+        """Return planned buckets with parts in place of what they are parts of.
 
         Args:
-            bucket: parameters, gradients and states.
+            planned: the buckets, with their states.
         """
+        for item in planned:
+            self._put_into(item.bucket)
+        return planned
+
+    def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
+        """Return launches with what is communicated before and after them: here nothing is.
+
+        Args:
+            launches: what steps each bucket, and whether autograd records it.
+        """
+        return launches
+
+    def _put_into(self, bucket: Bucket) -> None:
         if not bucket.key.native or self._parts.keys().isdisjoint(bucket.params):
             return
         wholes = bucket.params
         bucket.params = [self.part_of(p) for p in wholes]
         bucket.shapes = [p.shape for p in bucket.params]
+        # What steps together is decided by sizes that all ranks know.
+        bucket.sizes = [largest_part(p) if p in self._parts else p.numel() for p in wholes]
         bucket.grads = [g for g in (p.grad for p in bucket.params) if g is not None]
         if bucket.key.sharded:
             rows = enumerate(zip(wholes, bucket.states, strict=True))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from optkit_core import torch_private
-from optkit_core.shards.placements import is_distributed
+from optkit_core.shards.placements import local_part_of
 
 
 class LocalState(dict[str, Any]):
@@ -17,13 +16,9 @@ class LocalState(dict[str, Any]):
 
     def __init__(self, whole: dict[str, Any]) -> None:
         """Take the parts; they share their memory with what they are parts of."""
-        super().__init__((name, _local(value)) for name, value in whole.items())
+        super().__init__((name, local_part_of(value)) for name, value in whole.items())
         self.whole = whole
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
         self.whole[name] = value
-
-
-def _local(value: Any) -> Any:
-    return torch_private.local_part(value) if is_distributed(value) else value

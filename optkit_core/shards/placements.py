@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +18,29 @@ def is_distributed(value: Any) -> bool:
     return isinstance(value, Tensor) and not is_plain(value) and hasattr(value, "placements")
 
 
+def are_any_distributed(param_groups: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether there is a DTensor among the parameters of groups."""
+    return any(is_distributed(p) for group in param_groups for p in group["params"])
+
+
+def shared_mesh(p: Any) -> Any:
+    """Return the mesh on which other ranks hold parts of a tensor too, None where none do."""
+    mesh = p.device_mesh if is_distributed(p) else None
+    is_shared = mesh is not None and mesh.size() > 1 and mesh.get_coordinate() is not None
+    return mesh if is_shared else None
+
+
+def meshes_of(param_groups: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """Return the meshes that this rank shares with others, in the order of their parameters."""
+    meshes: dict[int, Any] = {}
+    for group in param_groups:
+        for p in group["params"]:
+            if is_distributed(p) and id(p.device_mesh) not in meshes:
+                meshes[id(p.device_mesh)] = shared_mesh(p)
+    # Equal meshes may be many objects, and to look one up by its contents takes 4 µs.
+    return list(dict.fromkeys(mesh for mesh in meshes.values() if mesh is not None))
+
+
 def placement_of(p: Any) -> str:
     """Return how a DTensor is placed on its mesh, ``""`` for any other tensor."""
     if not is_distributed(p):
@@ -25,9 +49,25 @@ def placement_of(p: Any) -> str:
     return f"{', '.join(map(str, p.placements))} over {mesh}"
 
 
+def local_part_of(value: Any) -> Any:
+    """Return what this rank holds of a DTensor, and anything else as it is."""
+    return torch_private.local_part(value) if is_distributed(value) else value
+
+
 def local_size(p: Tensor) -> int:
     """Return how many elements of a tensor this rank has."""
-    return (torch_private.local_part(p) if is_distributed(p) else p).numel()
+    size: int = local_part_of(p).numel()
+    return size
+
+
+def largest_part(p: Any) -> int:
+    """Return how many elements of a DTensor some rank has at most, which all ranks know alike."""
+    shape = list(p.shape)
+    for count, placement in zip(p.device_mesh.shape, p.placements, strict=True):
+        dim = getattr(placement, "dim", None)
+        if dim is not None:
+            shape[dim] = -(-shape[dim] // count)
+    return math.prod(shape)
 
 
 def has_plain_part(group: Mapping[str, Any], p: Any) -> bool:
@@ -36,6 +76,10 @@ def has_plain_part(group: Mapping[str, Any], p: Any) -> bool:
     Args:
         group: the parameter's group; where autograd records the step, it knows the whole alone.
         p: the parameter.
+
+    >>> import torch
+    >>> has_plain_part({}, torch.ones(2))
+    False
     """
     if not is_distributed(p) or group.get("differentiable", False):
         return False

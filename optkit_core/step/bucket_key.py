@@ -11,6 +11,9 @@ from torch import Tensor
 
 from optkit_core.declaration.tensor_types import PLAIN_TYPES
 
+Refusals = tuple[tuple[str, str], ...]
+"""Names of implementations that aren't to run, each with the reason."""
+
 
 @attrs.frozen
 class BucketKey:
@@ -28,6 +31,8 @@ class BucketKey:
             it is left to their hyperparameters.
         sharded: whether they are the parts that this rank holds of DTensors, of which an
             algorithm completes its reductions over the mesh.
+        refused: what isn't to run, since other ranks that hold the same DTensors can't run it,
+            each with the reason.
     """
 
     device: torch.device
@@ -39,6 +44,15 @@ class BucketKey:
     compiled: bool = False
     buffers: tuple[str, ...] | None = None
     sharded: bool = False
+    refused: Refusals = ()
+
+    def refusal_of(self, name: str) -> str:
+        """Return why an implementation isn't to run, ``""`` where nobody minds.
+
+        Args:
+            name: of the implementation.
+        """
+        return dict(self.refused).get(name, "")
 
     @property
     def special(self) -> str:
@@ -65,6 +79,7 @@ def bucket_key_of(
     is_native: bool | None = None,
     buffers: tuple[str, ...] | None = None,
     is_sharded: bool = False,
+    refused: Refusals = (),
 ) -> BucketKey:
     """Return the key of the bucket that a parameter steps in.
 
@@ -77,6 +92,7 @@ def bucket_key_of(
             parameter's type says it.
         buffers: the names of its buffers. Default: None, its hyperparameters say it.
         is_sharded: whether its reductions are completed over a mesh. Default: False.
+        refused: implementations that aren't to run, each with the reason. Default: none.
 
     >>> print(bucket_key_of({"capturable": True}, torch.ones(2)))
     cpu float32 capturable
@@ -91,4 +107,5 @@ def bucket_key_of(
         is_compiled,
         buffers,
         is_sharded,
+        refused,
     )

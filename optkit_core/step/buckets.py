@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
-from itertools import chain
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from itertools import chain, compress
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +19,10 @@ import attrs
 import torch
 from torch import Tensor
 
+from optkit_core.declaration import unset_buffers
 from optkit_core.declaration.buffers import STEP
 from optkit_core.deprecation import warn_of_former_name
+from optkit_core.shards.placements import local_part_of
 from optkit_core.shards.sharded_rows import ShardedRow
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
@@ -42,6 +52,8 @@ class Bucket:
         groups: for each of them the index of its parameter group.
         hyperparameters: those of each group, as attributes, by its index; as they are now.
         shapes: those that the parameters had when their states were taken in.
+        sizes: how many elements each of them counts for where memory is limited; empty where
+            these are its own.
         kept: what an implementation has derived from all this, for the steps to come.
         counts_steps: whether the states have step counters.
         is_new: whether this is the step in which buffers come into being that the body sets.
@@ -63,6 +75,7 @@ class Bucket:
     groups: list[int] = attrs.Factory(list)
     hyperparameters: Mapping[int, SimpleNamespace] = attrs.Factory(dict)
     shapes: list[torch.Size] = attrs.Factory(list)
+    sizes: list[int] = attrs.Factory(list)
     kept: Any = None
     counts_steps: bool = True
     is_new: bool = False
@@ -148,8 +161,7 @@ class Bucket:
         lacking: dict[int, list[int]] = {}
         awaited = wanted.intersection(set_by_body)
         if awaited:
-            unset = [i for i, present in enumerate(self.states) if _is_unset(present, awaited)]
-            self.unset = frozenset(unset)
+            self.unset = frozenset(_unset(self.states, awaited))
         for position, present in enumerate(self.states):
             if not wanted <= present.keys() or self._is_unmaterialized(present):
                 lacking.setdefault(self.groups[position], []).append(position)
@@ -227,12 +239,12 @@ class Bucket:
     def chunks(self, limit: float) -> Iterator[Bucket]:
         """Split into buckets of at most `limit` bytes of parameters, or of one parameter."""
         positions: list[int] = []
-        size, capacity = 0, limit / self.key.dtype.itemsize
-        for position, p in enumerate(self.params):
-            size += p.numel()
-            if positions and size > capacity:  # at least one, however large it is
+        total, capacity = 0, limit / self.key.dtype.itemsize
+        for position, size in enumerate(self.sizes or map(Tensor.numel, self.params)):
+            total += size
+            if positions and total > capacity:  # at least one, however large it is
                 yield self.subset(positions)
-                positions, size = [], p.numel()
+                positions, total = [], size
             positions.append(position)
         yield self if len(positions) == len(self) else self.subset(positions)
 
@@ -265,6 +277,7 @@ class Bucket:
             # What `gather` returns has no states yet.
             states=[self.states[i] for i in positions] if self.states else [],
             shapes=[self.shapes[i] for i in positions] if self.shapes else [],
+            sizes=[self.sizes[i] for i in positions] if self.sizes else [],
             groups=[self.groups[i] for i in positions],
             sharded=[self.sharded[i] for i in positions] if self.sharded else [],
         )
@@ -277,6 +290,14 @@ def real(value: Any) -> Any:
     return value
 
 
-def _is_unset(state: Mapping[str, Any], awaited: frozenset[str]) -> bool:
-    """Return whether a body is still to set buffers of a state: they may have been allocated."""
-    return not awaited <= state.keys() or (STEP in state and not state[STEP])
+def _unset(states: Sequence[Mapping[str, Any]], awaited: frozenset[str]) -> Iterator[int]:
+    """Return which states have buffers that a body is still to set: some may be allocated."""
+    uncounted = []
+    for position, state in enumerate(states):
+        if not awaited <= state.keys() or (STEP in state and not state[STEP]):
+            yield position
+        elif STEP not in state:
+            uncounted.append(position)
+    for name in awaited:
+        are_unset = unset_buffers.are_unset([local_part_of(states[i][name]) for i in uncounted])
+        yield from compress(uncounted, are_unset)

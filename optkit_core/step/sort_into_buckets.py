@@ -12,9 +12,12 @@ from optkit_core.declaration.buffer_conditions import names_for
 from optkit_core.declaration.buffers import Buffer
 from optkit_core.declaration.tensor_types import PLAIN_TYPES
 from optkit_core.selection import requests
-from optkit_core.step.bucket_key import bucket_key_of
+from optkit_core.step.bucket_key import Refusals, bucket_key_of
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.grad_scaler import Scaling
+
+Facts = tuple[Any, ...]
+"""What a parameter has in common with all that may step with it, whatever their gradients."""
 
 
 class SteppedAlgorithm(Protocol):
@@ -37,6 +40,7 @@ def gather(
     only_with_gradient: bool = True,
     algorithm: type[SteppedAlgorithm] | None = None,
     counts_as_plain: Callable[[Tensor, Tensor | None], bool] = lambda *_: False,
+    refused_by: Callable[[Tensor, Facts], Refusals] | None = None,
 ) -> list[Bucket]:
     """Sort parameters into buckets, as yet without state.
 
@@ -51,6 +55,7 @@ def gather(
             and which buffers they have. Default: None, in none, and no buffers.
         counts_as_plain: tells whether a parameter of a subclass, with its gradient, steps like
             plain tensors do, and with them. Default: None does.
+        refused_by: tells which implementations aren't to run a parameter. Default: None, each may.
 
     Returns:
         The buckets, in the order in which their first parameter comes.
@@ -74,10 +79,15 @@ def gather(
             types = () if is_native or is_part else (type(p), type(g))
             is_sharded = is_part and algorithm is not None and algorithm.completes_reductions()
             names = names_of(p)
-            key = (p.device, p.dtype, layout, types, agreed, names, is_sharded)
+            is_plain = is_native or is_part
+            facts = (p.device, p.dtype, is_plain, is_sharded, names, agreed)
+            refused = refused_by(p, facts) if refused_by else ()
+            key = (facts, layout, types, refused)
             bucket = buckets.get(key)
             if bucket is None:
-                common = bucket_key_of(group, p, layout, is_compiled, not types, names, is_sharded)
+                # What isn't plain no compiler is shown: compiled code has it stepped as always.
+                special = (is_compiled and is_plain, is_plain, names, is_sharded, refused)
+                common = bucket_key_of(group, p, layout, *special)
                 maximize = bool(group.get("maximize", False))
                 bucket = Bucket(
                     common,

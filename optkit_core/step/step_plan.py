@@ -66,14 +66,23 @@ class BucketOptimizer(PlannedOptimizer, UpdateBody, Protocol):
     def require_ready(self) -> None:
         """Raise where no step can be taken now."""
 
+    def take_scaling(self) -> None:
+        """Take what a scaler has handed over."""
+
     def check_groups(self) -> None:
         """Check the values of all groups."""
 
     def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[PlannedBucket]:
         """Return the buckets of all groups, with what runs each."""
 
+    def hide_gradients(self) -> None:
+        """Hold no gradient of a DTensor's part beyond the step."""
+
     def launch(self, item: PlannedBucket) -> Launch:
         """Return what steps a bucket."""
+
+    def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
+        """Return launches with what is communicated before and after them."""
 
 
 class StepPlan:

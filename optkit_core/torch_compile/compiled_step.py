@@ -93,10 +93,13 @@ def _advance(optimizer: BucketOptimizer, closure: Callable[[], Any] | None) -> A
         # The closure computes gradients; the step around it records nothing.
         with torch.enable_grad():
             loss = closure()
-    prepared, execute = _prepared_step(optimizer)
-    if prepared.works:
-        execute(prepared.works)
-    _finish(prepared)
+    try:
+        prepared, execute = _prepared_step(optimizer)
+        if prepared.works:
+            execute(prepared.works)
+        _finish(prepared)
+    finally:
+        _hide_gradients(optimizer)
     return loss
 
 
@@ -127,6 +130,11 @@ def _prepared_step(optimizer: BucketOptimizer) -> tuple[PreparedStep, Execute]:
 @_uncompiled
 def _finish(prepared: PreparedStep) -> None:
     prepared.finish()
+
+
+@_uncompiled
+def _hide_gradients(optimizer: BucketOptimizer) -> None:
+    optimizer.hide_gradients()
 
 
 @_uncompiled

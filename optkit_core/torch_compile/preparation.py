@@ -62,7 +62,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
     """
     optimizer.require_ready()
     prepared = PreparedStep([], [], [], [])
-    optimizer.scaling.update(optimizer)
+    optimizer.take_scaling()
     if optimizer.scaling.skipped():
         return prepared
     optimizer.check_groups()
@@ -76,6 +76,7 @@ def prepared_step(optimizer: BucketOptimizer) -> PreparedStep:
         else:
             launch = optimizer.launch(item)
             prepared.launches.append((item.bucket.key.differentiable, launch))
+    prepared.launches[:] = optimizer.surrounded(prepared.launches)
     return prepared
 
 

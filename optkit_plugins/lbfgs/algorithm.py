@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, SupportsIndex
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from optkit_core import (
     Buffer,
-    Optimizer,
     at_least,
     boolean,
-    bucket_key_of,
     hyperparameter,
     joint_dtype,
     one_of,
     option,
-    require_no_overlap,
     whole,
 )
 from optkit_plugins.lbfgs import block_groups
-from optkit_plugins.lbfgs.hyperparameters import NAMES, SIZES, TOLERANCE, DtypeRange, SearchRange
+from optkit_plugins.lbfgs.hyperparameters import (
+    NAMES,
+    SIZES,
+    TOLERANCE,
+    DtypeRange,
+    ProcessGroupRange,
+    SearchRange,
+)
 from optkit_plugins.lbfgs.result import Callback, Result
 from optkit_plugins.lbfgs.solve.line import LineSearch
 from optkit_plugins.lbfgs.solve.minimization import Minimization
@@ -34,14 +38,12 @@ from optkit_plugins.lbfgs.solve.objective import (
     require_unscaled,
 )
 from optkit_plugins.lbfgs.solve.stopping import StepOptions, fill_in_max_eval
-from optkit_plugins.lbfgs.state import persistence
-from optkit_plugins.lbfgs.state.sync import StateSync, with_unshared_state
+from optkit_plugins.lbfgs.state.solver_owner import SolverOwner
 from optkit_plugins.lbfgs.vectors import passes, supported
-from optkit_plugins.lbfgs.vectors.block import Block
 from optkit_plugins.lbfgs.vectors.storage import OFFERS
 
 
-class LBFGS(Optimizer):
+class LBFGS(SolverOwner):
     r"""Limited-memory BFGS: a quasi-Newton method for smooth, deterministic losses.
 
     Each call of ``step(closure)`` runs up to `max_iter` iterations
@@ -92,6 +94,9 @@ class LBFGS(Optimizer):
             ``"strong_wolfe"``, otherwise for ``"unit"``.
         history_dtype: dtype of the remembered pairs, ``torch.bfloat16`` or ``"bfloat16"`` for
             example; a floating one. Default: None, that of all other vectors.
+        process_group: the ``torch.distributed.ProcessGroup`` over whose processes plain tensors
+            are distributed, each with parts of its own, as FSDP1 has them. Default: None;
+            DTensors say by themselves where their parts are, and plain tensors are whole.
 
     Attributes:
         result: a `Result`, how the last step went and why it ended; None before the first one.
@@ -182,6 +187,14 @@ class LBFGS(Optimizer):
         default=None, range=DtypeRange(), doc="dtype of the remembered pairs", kw_only=True
     )
 
+    process_group: Any = option(
+        default=None,
+        range=ProcessGroupRange(),
+        doc="the processes of which each has parts of its own",
+        kw_only=True,
+        role="execution",
+    )
+
     func_evals = Buffer(init=0, kind="opaque", doc="number of closure calls so far")
     n_iter = Buffer(init=0, kind="opaque", doc="number of iterations so far")
     d = Buffer(kind="joint", optional=True, doc="the last direction")
@@ -205,8 +218,6 @@ class LBFGS(Optimizer):
     hint = Buffer(kind="opaque", optional=True, doc="the step length to try first, or 0")
     evaluated = Buffer(kind="opaque", optional=True, doc="1 if there is a grad, 0 if there is none")
 
-    _sync: StateSync | None = None
-
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Take the parameters in; the remembered pairs are of another space then, and forgotten.
 
@@ -220,6 +231,11 @@ class LBFGS(Optimizer):
             block_groups.require_agreement(param_group, self.param_groups[0])
         super().add_param_group(param_group)
         fill_in_max_eval(self.defaults, self.param_groups[-1])
+
+    @classmethod
+    def steps_parts(cls) -> bool:
+        """Return True: what a rank holds of a DTensor goes into its blocks."""
+        return True
 
     def check_request(self, group: Mapping[str, Any]) -> None:
         """Raise if a group asks for what can't run it, or holds what nothing can run."""
@@ -236,25 +252,16 @@ class LBFGS(Optimizer):
         """Return the compiled passes over vectors of parameters of a dtype."""
         return (passes.source(joint_dtype([dtype])),)
 
-    @classmethod
-    def state_complaint(cls, state: Mapping[str, Any]) -> str:
-        """Return what is wrong with saved state as a whole, or ``""``."""
-        return persistence.complaint(state)
-
-    def publish_state(self) -> None:
-        """Write what the solver's state holds into the optimizer's, under torch's keys."""
-        if self._sync is not None:
-            self._sync.publish_all(self.state)
-
     def advance(self, closure: Closure | None) -> Any:
         """Run the iterations of one step; return what the closure returned first."""
         require_unscaled(self)
         group = self.param_groups[0]
         block_groups.require_agreement(*self.param_groups)
-        params = [p for group in self.param_groups for p in group["params"]]
+        params = self._params()
         sign = -1 if group["maximize"] else 1
         objective = Objective(require_closure(closure), params, group["max_eval"], sign)
-        if not any(p.numel() for p in params):
+        # Where parameters are parts, another rank may have elements.
+        if group["process_group"] is None and not any(p.numel() for p in params):
             objective.call()
             return objective.returned
         sync = self._sync = self._synced(params)
@@ -267,32 +274,6 @@ class LBFGS(Optimizer):
             sync.publish(objective.evaluations)
         return objective.returned
 
-    def _synced(self, params: list[Tensor]) -> StateSync:
-        """Return the solver's state of the last step, or one that is made from the state."""
-        self.init_group_state(self.param_groups[0])
-        state = self.state[params[0]]
-        if self._sync is not None and self._sync.is_current(self.param_groups, params, state):
-            return self._sync
-        self.publish_state()
-        require_no_overlap(self.param_groups)
-        return StateSync.build(self.param_groups, params, state, self._storage)
-
     def values(self, group: Mapping[str, Any]) -> SimpleNamespace:
         """Return the hyperparameters of a group as attributes, and how its history is kept."""
         return SimpleNamespace(**vars(super().values(group)), history_dtype=group["history_dtype"])
-
-    def _storage(self, group: Mapping[str, Any], p: Tensor) -> Callable[..., Block]:
-        choice = self.choose(group, bucket_key_of(group, p), self.values(group))
-        assert choice.offer.vector_class is not None
-        return choice.offer.vector_class
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles take along, without the solver's state."""
-        self.publish_state()
-        attributes = super().__getstate__()
-        # It holds addresses for compiled passes; a copy makes its own from the published state.
-        return {**attributes, "_sync": None} if "_sync" in attributes else attributes
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        """Return what a pickle holds; tensors of their own in place of views."""
-        return with_unshared_state(super().__reduce_ex__(protocol), self.state)

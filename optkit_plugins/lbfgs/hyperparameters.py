@@ -72,3 +72,29 @@ class DtypeRange:
     def restored(self, value: Any, live: Any) -> Any:
         """Return the value that a saved one stands for."""
         return value
+
+
+class ProcessGroupRange:
+    """None, or a group of processes that this one is in."""
+
+    def __str__(self) -> str:
+        return "None | a ProcessGroup"
+
+    def complaint(self, name: str, value: Any) -> str:
+        """Return what is wrong with `value`, or an empty string."""
+        dist = torch.distributed
+        if value is None or (dist.is_available() and isinstance(value, dist.ProcessGroup)):
+            return ""
+        return f"{name} must be one of {self}, such as dist.group.WORLD, got {value!r:.80}."
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return what a configuration file may say: nothing."""
+        return {"enum": [None]}
+
+    def saved(self, value: Any) -> Any:
+        """Return None: a group is of this run."""
+        return None
+
+    def restored(self, value: Any, live: Any) -> Any:
+        """Return the group that is there."""
+        return live

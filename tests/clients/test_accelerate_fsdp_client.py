@@ -10,16 +10,14 @@ from processes import torchrun
 
 pytest.importorskip("accelerate", reason="Accelerate isn't installed")
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "examples" / "clients" / "accelerate_fsdp.py"
-ON_CPU = ROOT / "tests" / "support" / "accelerate_on_cpu.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "clients" / "accelerate_fsdp.py"
 TOLERANCE = 1e-4
 """Relative, in float32, after 24 steps."""
 
 
 def losses(count: int, *words: object) -> list[float]:
     """Return the losses that the example prints on so many processes."""
-    printed = torchrun(count, ON_CPU, SCRIPT, *words)
+    printed = torchrun(count, SCRIPT, *words)
     return [float(loss) for loss in re.findall(r"^epoch \d+: loss (\S+)$", printed, re.M)]
 
 

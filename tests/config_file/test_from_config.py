@@ -92,6 +92,18 @@ def test_rules_build_what_groups_builds() -> None:
         assert {key: group[key] for key in other} == other
 
 
+@pytest.mark.parametrize("later", ["algorithm", "hyperparameter"])
+def test_a_rule_may_speak_of_the_algorithm_that_another_gives(later: str) -> None:
+    model, matrices = TinyTransformer(), {"match": "blocks.*.linear.weight"}
+    rules = [{**matrices, "algorithm": "muon"}, {**matrices, "ns_coefficients": [3, -4, 2]}]
+    rules = rules if later == "hyperparameter" else rules[::-1]
+    setup = built({"optimizer": {"name": "adamw", "groups": rules}}, model)
+    made = optkit.groups(model, rules, default={"algorithm": "adamw"})
+    direct = optkit.create("adamw", made)
+    assert {g.get("ns_coefficients") for g in direct.param_groups} == {None, (3, -4, 2)}
+    assert setup.optimizer.config() == direct.config()
+
+
 def test_a_group_may_ask_for_an_implementation_of_its_own() -> None:
     rules = [{"match": "*.bias", "implementation": "forloop"}]
     config = {"optimizer": {"name": "adamw", "groups": rules}, "implementation": "foreach"}
@@ -154,6 +166,16 @@ WRONG: list[tuple[Any, str]] = [
     ),
     ({"optimizer": {"groups": [{"match": "*", "name": {}, "lr": 1}]}}, "[0].name must be text"),
     ({"optimizer": {"groups": [{"match": "*", "initial_lr": 1}]}}, "initial_lr isn't known to"),
+    (
+        {"optimizer": {"groups": [{"match": "*linear.weight", "algorithm": "muon"},
+                                  {"match": "*", "momentum": 0.9}]}},
+        "optimizer.groups[1].momentum is refused: AdamW takes no 'momentum', which the rule gives",
+    ),
+    (
+        {"optimizer": {"groups": [{"match": "*linear.weight", "algorithm": "muon"},
+                                  {"match": "*linear.weight", "momntum": 0.9}]}},
+        "optimizer.groups[1].momntum isn't known to adamw. Did you mean 'momentum'?",
+    ),
     ({"optimizer": {"implementation": "foreach"}}, "optimizer.implementation has a section of its"),
     ({"implementation": "foreech"}, "implementation must be one of auto, forloop, foreach, fused"),
     ({"implementation": {"cpu": 3}}, "implementation.cpu must be one of auto"),

@@ -71,6 +71,14 @@ def test_what_is_accepted_is_valid(validator: Any, seed: int) -> None:
 
 
 NAMED = {"name": "adamw"}
+MUON = {"match": "blocks.*.linear.weight", "algorithm": "muon"}
+
+
+def test_a_rule_may_speak_of_the_algorithm_of_another(validator: Any) -> None:
+    rules = [MUON, {"match": "blocks.*.linear.weight", "momentum": 0.5}]
+    config = {"optimizer": {**NAMED, "groups": rules}}
+    assert complaints(validator, config) == []
+    assert outcome(config) is None
 
 
 @pytest.mark.parametrize(
@@ -98,6 +106,7 @@ NAMED = {"name": "adamw"}
         {"optimizer": {**NAMED, "groups": [{"match": "*", "momentum": 0.9}]}},
         {"optimizer": {**NAMED, "groups": [{"match": "*", "algorithm": "sgd", "betas": [0, 0]}]}},
         {"optimizer": {**NAMED, "groups": [{"match": "*", "algorithm": "sdg"}]}},
+        {"optimizer": {**NAMED, "groups": [MUON, {"match": "*", "momntum": 0.5}]}},
         {"optimizer": {**NAMED, "groups": [{"match": "*", "layer_decay": 2}]}},
         {"optimizer": NAMED, "implementation": "foreech"},
         {"optimizer": NAMED, "implementation": {"cpu": 1}},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -68,12 +70,61 @@ def test_other_lists_hold_blocks_too(kind: Any) -> None:
     assert sorted(set(depths(model).values())) == [1, 2, 3]
 
 
-def test_stages_of_stages_have_to_be_told_apart() -> None:
+def test_blocks_in_stages_are_the_layers() -> None:
+    assert depths(ConvNet()) == depths(ConvNet(), blocks="ConvBlock")
+    by_rule = depths(ConvNet(), match="stages.1.*")
+    assert by_rule["stages.1.blocks.1.norm.bias"] == 1, "a rule for one stage counts all blocks"
+
+
+def test_stages_may_be_lists_with_blocks_of_several_classes() -> None:
+    """As in EfficientNet, whose first stage has one block, of another class."""
+    stages = [[GPTBlock(4)], [ViTBlock(4), ViTBlock(4)], [GPTBlock(4), GPTBlock(4)]]
+    body = nn.Sequential(*(nn.Sequential(*blocks) for blocks in stages))
+    model = nn.Sequential(OrderedDict(stem=nn.Linear(4, 4), blocks=body, norm=nn.LayerNorm(4)))
+    found = depths(model)
+    firsts = [found[f"blocks.{stage}.attn.qkv.weight"] for stage in ("0.0", "1.0", "1.1", "2.0")]
+    assert (found["stem.bias"], firsts, found["norm.bias"]) == (6, [5, 4, 3, 2], 0)
+
+
+class Stage(nn.Module):
+    """Blocks, and what somebody has put beside them."""
+
+    def __init__(self, blocks: nn.Module, **beside: nn.Module | nn.Parameter) -> None:
+        super().__init__()
+        self.blocks = blocks
+        for name, value in beside.items():
+            setattr(self, name, value)
+
+
+def two() -> list[nn.Module]:
+    return [GPTBlock(4), GPTBlock(4)]
+
+
+NO_STAGES: dict[str, Callable[[], nn.Module]] = {
+    "experts": lambda: Stage(nn.ModuleList(two()), gate=nn.Linear(4, 2)),
+    "sublayers": lambda: Stage(
+        nn.Sequential(*two()), norm=nn.LayerNorm(4), attention=nn.Linear(4, 4)
+    ),
+    "own": lambda: Stage(nn.Sequential(*two()), scale=nn.Parameter(torch.ones(1))),
+    "parallel": lambda: Stage(nn.Sequential(*two()), others=nn.Sequential(*two())),
+}
+
+
+@pytest.mark.parametrize("stage", NO_STAGES.values(), ids=NO_STAGES)
+def test_what_may_not_be_stages_has_to_be_told_apart(stage: Callable[[], nn.Module]) -> None:
+    model = nn.ModuleDict({"stages": nn.Sequential(stage(), stage())})
     with pytest.raises(RuleError) as caught:
-        depths(ConvNet())
+        depths(model)
     message = str(caught.value)
-    assert "2 × ConvStage (stages.*), 4 × ConvBlock (stages.*.blocks.*)" in message
+    assert "2 × Stage (stages.*), 4 × GPTBlock (stages.*.blocks.*)" in message
     assert "'blocks': 'ItsClass'" in message
+    assert max(depths(model, blocks="Stage").values()) == 2
+
+
+def test_one_stage_without_blocks_is_told() -> None:
+    mixed = [Stage(nn.Sequential(*two())), Stage(nn.Linear(4, 4))]
+    with pytest.raises(RuleError, match="several stacks"):
+        depths(nn.ModuleDict({"stages": nn.ModuleList(mixed)}))
 
 
 def test_blocks_are_counted_through_the_stages() -> None:

@@ -74,41 +74,36 @@ def step(optimizer: LBFGS, p: Tensor) -> None:
     optimizer.step(closure)
 
 
-@pytest.mark.parametrize("storage", [None, *STORAGE])
+@pytest.mark.parametrize("storage", STORAGE)
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_a_dtensor_is_refused_at_construction(
-    shard: Callable[..., Tensor], is_whole: bool, storage: str | None
+def test_a_dtensor_on_one_process_is_optimized_by_its_part(
+    shard: Callable[..., Tensor], is_whole: bool, storage: str
 ) -> None:
     p = Parameter(shard(torch.ones(4), is_whole))
-    named = [("plain", torch.ones(2)), ("layer.weight", p)]
-    said = r"can't optimize 'layer\.weight', a DTensor.*pass plain tensors.*DistributedDataParallel"
-    with pytest.raises(ParametersError, match=said):
-        LBFGS(named, implementation=storage)
-    with pytest.raises(ParametersError, match=r"can't optimize params\[1\], a DTensor"):
-        LBFGS([torch.ones(2), p], implementation=storage)
-
-
-def test_a_dtensor_is_refused_in_a_group_that_is_added(shard: Callable[..., Tensor]) -> None:
-    p = torch.ones(4, requires_grad=True)
-    optimizer = LBFGS([p])
-    with pytest.raises(ParametersError, match=r"params\[0\], a DTensor"):
-        optimizer.add_param_group({"params": [Parameter(shard(torch.ones(4)))]})
-    assert len(optimizer.param_groups) == 1
+    optimizer = LBFGS([("plain", torch.ones(2)), ("layer.weight", p)], implementation=storage)
     step(optimizer, p)
     assert optimizer.result is not None and optimizer.result.success
+    assert {choice.name for choice in optimizer.plan} == {storage}
+    torch.testing.assert_close(p.detach().full_tensor(), torch.full((4,), 0.5))  # type: ignore[attr-defined]
 
 
-def test_a_parameter_that_is_exchanged_for_a_dtensor_is_refused_at_the_next_step(
-    shard: Callable[..., Tensor],
-) -> None:
+def test_a_dtensor_of_partial_sums_is_refused(shard: Callable[..., Tensor]) -> None:
+    from torch.distributed.tensor import DTensor, Partial
+
+    mesh = shard(torch.ones(1)).device_mesh  # type: ignore[attr-defined]
+    p = Parameter(DTensor.from_local(torch.ones(4), mesh, [Partial()]))
+    with pytest.raises(ParametersError, match=r"can't optimize 'layer\.weight', a DTensor"):
+        LBFGS([("plain", torch.ones(2)), ("layer.weight", p)])
+
+
+def test_a_parameter_may_be_exchanged_for_a_dtensor(shard: Callable[..., Tensor]) -> None:
     p = Parameter(torch.ones(4))
-    optimizer = LBFGS([p], lr=0.1)
+    optimizer = LBFGS([p], lr=0.1, max_iter=1)
     step(optimizer, p)
     sharded = Parameter(shard(p.detach().clone()))
     optimizer.param_groups[0]["params"] = [sharded]
-    with pytest.raises(ParametersError, match=r"params\[0\], a DTensor"):
-        optimizer.step(lambda: 1.0)
-    assert torch.equal(sharded.detach().full_tensor(), p.detach())  # type: ignore[attr-defined]
+    step(optimizer, sharded)
+    assert not torch.equal(sharded.detach().full_tensor(), p.detach())  # type: ignore[attr-defined]
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")

@@ -20,6 +20,9 @@ from optkit_core import (
     GroupError,
     ImplementationError,
     Matrixwise,
+    Optimizer,
+    Total,
+    WithTotals,
     at_least,
     hyperparameter,
     testing,
@@ -179,25 +182,46 @@ def mesh() -> Any:
     torch.distributed.destroy_process_group()
 
 
-def replicated(tensor: Tensor, mesh: Any) -> DTensor:
-    return DTensor.from_local(tensor, mesh, [Replicate()], run_check=False)
+def placed(tensor: Tensor, mesh: Any, placement: Any) -> torch.nn.Parameter:
+    return torch.nn.Parameter(DTensor.from_local(tensor, mesh, [placement], run_check=False))
 
 
-def test_a_shard_is_refused_and_a_replica_is_not(mesh: Any) -> None:
-    """An elementwise algorithm takes either."""
+def test_a_shard_is_taken_where_ranks_exchange_it(mesh: Any) -> None:
+    """Each matrix has one owner of two; this rank has all of the one that counts as whole here."""
     whole = torch.randn(4, 4, dtype=torch.float64)
-    shard = torch.nn.Parameter(DTensor.from_local(whole, mesh, [Shard(0)], run_check=False))
-    optkit.create("adamax", [shard])
-    with pytest.raises(GroupError, match="parameter 0 of group 0 is sharded, and Whitened needs"):
-        Whitened([shard])
-    replica = torch.nn.Parameter(replicated(whole.clone(), mesh))
-    optimizer = optkit.create("muon", [replica])
-    replica.grad = replicated(torch.ones_like(whole), mesh)
-    optimizer.step()
+    shard = placed(whole, mesh, Shard(0))
+    optimizer = optkit.create("muon", [shard])
+    state = optimizer.allocate(shard, optimizer.param_groups[0])
+    assert state["momentum_buffer"].placements == (Shard(0),)
     explanation = optimizer.explain().buckets[0]
-    assert explanation.implementation == "forloop"
-    assert "of a subclass" in explanation.rejected["foreach"]
-    plain = torch.nn.Parameter(whole.clone())
+    assert explanation.implementation == "foreach"
+    assert explanation.placements == ("S(0) over 2",)
+
+
+def test_a_replica_steps_as_a_plain_matrix_does(mesh: Any) -> None:
+    whole = torch.randn(4, 4, dtype=torch.float64)
+    replica, plain = placed(whole.clone(), mesh, Replicate()), torch.nn.Parameter(whole.clone())
+    replica.grad = DTensor.from_local(torch.ones_like(whole), mesh, [Replicate()], run_check=False)
     plain.grad = torch.ones_like(whole)
-    optkit.create("muon", [plain], implementation="forloop").step()
+    for p in (replica, plain):
+        optkit.create("muon", [p]).step()
     torch.testing.assert_close(replica.to_local(), plain.data, rtol=0, atol=0)
+
+
+def test_what_can_not_be_exchanged_is_refused_by_name(mesh: Any) -> None:
+    class Summed(WithTotals, Whitened):
+        total = Total()
+
+    class Alone(Optimizer):
+        needs_whole_matrices = True
+
+    shard = placed(torch.ones(4, 4), mesh, Shard(0))
+    for algorithm in (Summed, Alone):
+        words = f"parameter 0 of group 0 is sharded, and {algorithm.__name__} needs whole matrices"
+        with pytest.raises(GroupError, match=words):
+            algorithm([shard])
+    unlike = DTensor.from_local(
+        torch.ones(4, 4), mesh, [Shard(0)], run_check=False, shape=(9, 4), stride=(4, 1)
+    )
+    with pytest.raises(GroupError, match=re.escape("is placed as S(0) over 2, and of such parts")):
+        Whitened([torch.nn.Parameter(unlike)])

@@ -68,7 +68,8 @@ def torchrun(count: int, *words: object) -> str:
         *words: the script, and its arguments.
     """
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count))
-    done = completed(*launcher, *map(str, words), OMP_NUM_THREADS="1")
+    runner = str(Path(__file__).with_name("scripts_on_ranks.py"))
+    done = completed(*launcher, runner, *map(str, words), OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     return done.stdout
 

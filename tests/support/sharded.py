@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import gc
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
@@ -84,7 +85,7 @@ def forgetting_meshes(work: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return work(*arguments)
         finally:
-            for clear in CACHES:
+            for clear in [*CACHES, *_caches_of_functions()]:
                 clear()
 
     return run
@@ -97,6 +98,13 @@ CACHES = [
     _collective_utils.MeshTopoInfo.build_from_mesh.cache_clear,
 ]
 """What empties the caches of DTensor, whose keys are specs, which refer to meshes."""
+
+
+def _caches_of_functions() -> list[Callable[[], None]]:
+    """Return what empties the caches of torch's functions about placements."""
+    kind = functools._lru_cache_wrapper
+    found = [one for one in gc.get_objects() if type(one) is kind]
+    return [one.cache_clear for one in found if one.__module__.startswith("torch.distributed")]
 
 
 @forgetting_meshes

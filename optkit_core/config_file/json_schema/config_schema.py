@@ -105,16 +105,22 @@ def _if_called(key: str, name: str, kind: str, then: Schema) -> Schema:
 
 def _optimizer(names: list[str]) -> Schema:
     def of(name: str) -> Schema:
-        rules = {"type": "array", "items": {"$ref": f"#/$defs/{name}-rule"}}
         required = [key for key, item in options(get(name)).items() if is_required(item)]
         return {
             "$ref": f"#/$defs/{name}-options",
             # The section of that name says it.
-            "properties": {"groups": rules, "implementation": False},
+            "properties": {"groups": {"type": "array"}, "implementation": False},
             "required": required,
+            "if": {"properties": {"groups": {"contains": {"required": ["algorithm"]}}}},
+            "then": _groups_of("any-rule"),
+            "else": _groups_of(f"{name}-rule"),
         }
 
     return _named("optimizer", "algorithm", names, of)
+
+
+def _groups_of(definition: str) -> Schema:
+    return {"properties": {"groups": {"items": {"$ref": f"#/$defs/{definition}"}}}}
 
 
 def _definitions(names: list[str]) -> dict[str, Schema]:
@@ -122,14 +128,22 @@ def _definitions(names: list[str]) -> dict[str, Schema]:
     definitions: dict[str, Schema] = {"rule": _rule(), "algorithm-rule": _algorithm_rule(names)}
     for name in names:
         definitions[f"{name}-options"] = {"properties": _options(name)}
-        definitions[f"{name}-rule"] = {
-            "$ref": "#/$defs/rule",
-            "if": {"required": ["algorithm"]},
-            "then": {"$ref": "#/$defs/algorithm-rule"},
-            "else": {"$ref": f"#/$defs/{name}-options"},
-            "unevaluatedProperties": False,
-        }
+        definitions[f"{name}-rule"] = _rule_of([name])
+    # Beside a rule that names an algorithm, what another one says may be for that.
+    definitions["any-rule"] = _rule_of(names)
     return definitions
+
+
+def _rule_of(names: list[str]) -> Schema:
+    """Return the schema of rules where one of some algorithms optimizes what they claim."""
+    options = [{"$ref": f"#/$defs/{name}-options"} for name in names]
+    return {
+        "$ref": "#/$defs/rule",
+        "if": {"required": ["algorithm"]},
+        "then": {"$ref": "#/$defs/algorithm-rule"},
+        "else": {"anyOf": options},
+        "unevaluatedProperties": False,
+    }
 
 
 def _options(name: str) -> dict[str, Schema]:

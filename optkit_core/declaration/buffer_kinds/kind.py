@@ -40,6 +40,7 @@ class BufferKind(ABC):
         is_per_element: whether that tensor is of the parameter's shape.
         is_joint: whether it is of all parameters together.
         buffer_name: the name of the buffer, for messages; ``"step"`` for the step counter.
+        is_exchanged: whether ranks exchange their parts of it, so that its owner has all of it.
     """
 
     name: ClassVar[str]
@@ -55,6 +56,7 @@ class BufferKind(ABC):
         """Take what the declaration says."""
         self.dtype, self.shape = dtype, shape
         self.buffer_name = ""
+        self.is_exchanged = False
 
     def init_complaint(self, init: Any) -> str | None:
         """Return why a buffer can't start from a value, None where it can."""

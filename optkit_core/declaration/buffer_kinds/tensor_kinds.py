@@ -14,6 +14,10 @@ from optkit_core.declaration.tensor_types import dtype_name, is_plain
 from optkit_core.errors import DeclarationError
 from optkit_core.shards import shaped_buffers
 from optkit_core.shards.placements import is_distributed
+from optkit_core.shards.regions import empty_rows
+
+WHOLE = "torch's get_ and set_optimizer_state_dict with StateDictOptions(full_state_dict=True)"
+"""What gathers state, and distributes it."""
 
 
 class TensorKind(BufferKind):
@@ -216,10 +220,15 @@ class ShapedKind(TensorKind):
         )
 
     def empty(self, parameter: Tensor, group: Group) -> Tensor:
-        """Return a buffer of `parameter` without values; sharded with the dims that it shares."""
+        """Return a buffer of `parameter` without values; sharded with the dims that it shares.
+
+        One that owners get whole is sharded along its first dim, so that no rank has all of it.
+        """
         if not is_distributed(parameter):
             return super().empty(parameter, group)
         dtype, shape = self.dtype_of(parameter), self.shape_of(parameter)
+        if self.is_exchanged:
+            return empty_rows(parameter, shape, dtype)
         return shaped_buffers.empty(parameter, shape, dtype, self.shape_of)
 
     # The function may look at anything of a parameter, so no two tensors count as alike.
@@ -254,5 +263,9 @@ def _uncopiable(value: Tensor, parameter: Tensor) -> str | None:
     if is_plain(value) and is_plain(parameter):
         return None
     if hasattr(value, "device_mesh") != hasattr(parameter, "device_mesh"):
-        return f"is a {type(value).__name__}, the parameter a {type(parameter).__name__}"
+        way = "to be had whole" if hasattr(value, "device_mesh") else "to be distributed"
+        return (
+            f"is a {type(value).__name__}, the parameter a {type(parameter).__name__}; it is {way} "
+            f"by {WHOLE}"
+        )
     return None

@@ -79,7 +79,7 @@ def _refused(key: BucketKey) -> str | None:
         return "under torch.compile the compiler writes the kernels"
     if key.layout != torch.strided:
         return "a kernel walks dense memory, and the gradients are sparse"
-    if key.sharded:
+    if key.sharded and key.device.type != "cpu":
         return "its reductions are completed over shards between passes"
     if not key.native:
         return "a tensor subclass needn't have memory that a kernel can walk"

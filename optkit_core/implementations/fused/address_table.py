@@ -51,10 +51,14 @@ class AddressTable:
 
     @cached_property
     def matrices(self) -> array[int]:
-        """Batch, rows and columns of each row's parameter, in real numbers."""
+        """Batch, rows and columns of each parameter, then of what it is part of; all in reals."""
         pair = (2,) if self.bucket.key.dtype.is_complex else ()
-        shapes = (as_matrices((*p.shape, *pair)) for p in self.bucket.params)
-        return array("q", chain.from_iterable(shapes))
+        own = [as_matrices((*p.shape, *pair)) for p in self.bucket.params]
+        whole = own
+        if self.bucket.sharded:
+            wholes = ((dim.size for dim in row.spread) for row in self.bucket.sharded)
+            whole = [as_matrices((*sizes, *pair)) for sizes in wholes]
+        return array("q", chain.from_iterable(chain.from_iterable(zip(own, whole, strict=True))))
 
     def _columns(self) -> list[list[Tensor]]:
         bucket = self.bucket

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations.fused import cpp_source
@@ -50,6 +51,7 @@ class Kernel:
             library = ctypes.CDLL(path)
             require_layouts(library, (JobStruct,))
             self.run = library.run
+            self._library = library
             self.scratch_size = getattr(library, "scratch_size", None)
         except OSError as error:
             raise UnavailableError(cache_dirs.load_error_reason(error)) from error
@@ -58,6 +60,18 @@ class Kernel:
         if self.scratch_size is not None:
             self.scratch_size.argtypes = [ctypes.c_void_p]
             self.scratch_size.restype = Index
+
+    def parts_function(self, name: str, *arguments: Any, returns: Any = None) -> Any:
+        """Return a function of the library for parts of tensors; only a kernel that reduces has it.
+
+        Args:
+            name: of the function.
+            *arguments: the types of its arguments after the job.
+            returns: the type of its result.
+        """
+        function = getattr(self._library, name)
+        function.argtypes, function.restype = [ctypes.c_void_p, *arguments], returns
+        return function
 
     def job(self, table: AddressTable, sets: array[int], numbers: array[float]) -> KernelJob:
         """Return the update of every element of a table's rows.
@@ -99,12 +113,45 @@ class KernelJob:
 
     def run(self) -> None:
         """Update every element."""
-        # Asked anew in each step, since torch.set_num_threads() may come at any time.
-        threads = min(torch.get_num_threads(), self._most_threads)
-        if threads != self._job.threads:
-            self._job.threads = threads
+        if self._has_other_threads():
             self._make_scratch()
         self._kernel.run(self._address)
+
+    def run_pass(self, number: int) -> None:
+        """Take every element through one pass, with the scratch of `scratch_of_parts`.
+
+        Args:
+            number: of the pass.
+        """
+        self._has_other_threads()
+        self._kernel.parts_function("run_pass", Index)(self._address, number)
+
+    def scratch_of_parts(self, reductions: int) -> tuple[Tensor, array[int]]:
+        """Have scratch in which all results lie at once, those of every row beside each other.
+
+        Args:
+            reductions: how many the program has.
+
+        Returns:
+            The scratch, in bytes, and where in it the results lie, reduction by reduction for
+            each row.
+        """
+        size = self._kernel.parts_function("scratch_size_of_parts", returns=Index)(self._address)
+        scratch = torch.zeros(size, dtype=torch.uint8, device="cpu")
+        self._parts_scratch, self._job.scratch = scratch, scratch.data_ptr()
+        offsets = array("q", bytes(WORD * self.rows * max(1, reductions)))
+        self._kernel.parts_function("find_results", ctypes.c_void_p)(
+            self._address, address(offsets)
+        )
+        return scratch, offsets
+
+    def _has_other_threads(self) -> bool:
+        """Take the number of torch's threads of now; return whether it is another one."""
+        # Asked anew in each step, since torch.set_num_threads() may come at any time.
+        threads = min(torch.get_num_threads(), self._most_threads)
+        is_other = bool(threads != self._job.threads)
+        self._job.threads = threads
+        return is_other
 
     def _make_scratch(self) -> None:
         """Have memory for what the kernel reduces to, if it reduces."""

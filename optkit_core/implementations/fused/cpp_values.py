@@ -29,6 +29,8 @@ ROW_BEGINS = "const Index row = (b * x.rows + r) * x.columns;"
 element, in five times the time."""
 
 SIZES = ("x.batch", "x.rows", "x.columns")
+WHOLE_SIZES = ("x.whole[0]", "x.whole[1]", "x.whole[2]")
+"""Those of a tensor, and of the one that it is a part of, if it is."""
 
 
 class Values:
@@ -183,7 +185,7 @@ class Values:
         return f"{self.result(value, kind)}[{INDICES[extent]}]"
 
     def _count(self, dims: Extent) -> str:
-        factors = [size for dim, size in zip(DIMS, SIZES, strict=True) if dims & dim]
+        factors = [size for dim, size in zip(DIMS, WHOLE_SIZES, strict=True) if dims & dim]
         return f"(double)({' * '.join(factors)})" if factors else "1"
 
     def _pointer(self, operand: int) -> str:

@@ -14,7 +14,9 @@ from optkit_core.implementations.fused import cpp_source, row_partition
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, load_kernel
 from optkit_core.implementations.fused.cpp_types import TYPES
+from optkit_core.implementations.fused.joined_launches import joined
 from optkit_core.implementations.fused.row_partition import Part
+from optkit_core.implementations.fused.sharded_passes import ShardedJob
 from optkit_core.selection.offer import Launch, UpdateBody
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
@@ -103,7 +105,7 @@ def _launch(algorithm: type[UpdateBody], part: Part) -> Launch:
         compiled = load_kernel(numbers.body.program, table.dtypes, algorithm.__name__)
         # It goes on reading these two arrays, into which every step computes its numbers.
         job = compiled.job(table, numbers.sets, numbers.numbers)
-        part.run = partial(_run, table, job, numbers.assign)
+        part.run = _run_of(table, job, numbers.body.program, numbers.assign)
     return part.run
 
 
@@ -118,13 +120,23 @@ def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
     traces = traced_rows(algorithm, bucket, keys)
     programs = dict.fromkeys(traced.program for traced in traces.values())
     if len(programs) > 1:
-        return row_partition.one_after_another(_by_key(algorithm, table, keys))
-    compiled = load_kernel(*programs, table.dtypes, algorithm.__name__)
+        return joined(bucket, _by_key(algorithm, table, keys))
+    (program,) = programs
+    compiled = load_kernel(program, table.dtypes, algorithm.__name__)
     positions = {key: position for position, key in enumerate(traces)}
     sets = array("i", [positions[key] for key in keys])
     numbers = array("d", [float(n) for traced in traces.values() for n in traced.numbers])
     job = compiled.job(table, sets, numbers)
-    return partial(_run, table, job, assignment(bucket, traces, keys))
+    return _run_of(table, job, program, assignment(bucket, traces, keys))
+
+
+def _run_of(
+    table: AddressTable, job: KernelJob, program: Program, assign: Callable[[], None]
+) -> Launch:
+    """Return what steps the rows of a table; parts of DTensors go pass by pass."""
+    if table.bucket.key.sharded:
+        return ShardedJob(table, job, program, assign)
+    return partial(_run, table, job, assign)
 
 
 def _run(table: AddressTable, job: KernelJob, assign: Callable[[], None]) -> None:

@@ -29,15 +29,17 @@ struct Sizes {
     Index blocks;    // chunks of a matrix
     Index together;  // matrices in a chunk
     Index chunks;
+    const Index *whole;  // batch, rows and columns of the tensor that this one is a part of
 
     Sizes(const Job &job, Index r) {
         Index size = job.ends[r] - start_of(job, r);
-        const Index flat[] = {1, 1, size}, *given = HAS_MATRICES ? job.matrices + 3 * r : flat;
+        const Index flat[] = {1, 1, size}, *given = HAS_MATRICES ? job.matrices + 6 * r : flat;
         batch = given[0], rows = given[1], columns = given[2];
+        whole = job.matrices + 6 * r + 3;
         Index whole = rows * columns < 1 ? 1 : rows * columns;
         blocks = rows <= BLOCK ? 1 : parts(rows, BLOCK);
         together = blocks > 1 || whole > ENOUGH ? 1 : ENOUGH / whole;
-        chunks = HAS_MATRICES ? parts(batch, together) * blocks : parts(size, STRETCH);
+        chunks = HAS_MATRICES ? parts(batch, together) * blocks : size ? parts(size, STRETCH) : 1;
     }
 };
 
@@ -86,7 +88,7 @@ static void one_by_one(const Job &job) {
     }
 }
 
-// Several threads go through a pass of all tensors together.
+// A pass of all tensors together, each of which has scratch of its own.
 struct Shared {
     const Job &job;
     Index number;
@@ -94,10 +96,9 @@ struct Shared {
     char *memory;
 };
 
-static void share_pass(void *given) {
-    const Shared &s = *(const Shared *)given;
-    Index each = parts(s.begin[2 * s.job.rows], omp_get_num_threads());
-    Index first = each * omp_get_thread_num(), last = first + each;
+static void share_pass(const Shared &s, Index thread, Index threads) {
+    Index each = parts(s.begin[2 * s.job.rows], threads);
+    Index first = each * thread, last = first + each;
     for (Index r = 0; r < s.job.rows; r++) {
         const Index *begin = s.begin + 2 * r;
         if (begin[2] <= first || begin[0] >= last) continue;
@@ -108,15 +109,23 @@ static void share_pass(void *given) {
     }
 }
 
-static void share_finish(void *given) {
-    const Shared &s = *(const Shared *)given;
-    for (Index r = omp_get_thread_num(); r < s.job.rows; r += omp_get_num_threads()) {
+static void share_finish(const Shared &s, Index thread, Index threads) {
+    for (Index r = thread; r < s.job.rows; r += threads) {
         Sizes x(s.job, r);
         finish(s.number, s.job, r, x, Scratch(x, s.memory + s.begin[2 * r + 1]));
     }
 }
 
-static void together(const Job &job) {
+static void thread_pass(void *given) {
+    share_pass(*(const Shared *)given, omp_get_thread_num(), omp_get_num_threads());
+}
+
+static void thread_finish(void *given) {
+    share_finish(*(const Shared *)given, omp_get_thread_num(), omp_get_num_threads());
+}
+
+// Writes where the scratch of each tensor begins, behind these numbers, to the scratch's begin.
+static Shared laid_out(const Job &job) {
     Index *begin = (Index *)job.scratch;
     begin[0] = begin[1] = 0;
     for (Index r = 0; r < job.rows; r++) {
@@ -124,24 +133,53 @@ static void together(const Job &job) {
         begin[2 * r + 2] = begin[2 * r] + x.chunks;
         begin[2 * r + 3] = begin[2 * r + 1] + Scratch(x, nullptr).size;
     }
-    Shared s = {job, 0, begin, (char *)(begin + 2 * job.rows + 2)};
-    for (; s.number < PASSES; s.number++) {
-        GOMP_parallel(share_pass, &s, (unsigned)job.threads, 0);
-        GOMP_parallel(share_finish, &s, (unsigned)job.threads, 0);
+    return {job, 0, begin, (char *)(begin + 2 * job.rows + 2)};
+}
+
+static void run_together(Shared &s) {
+    if (has_threads(s.job)) {
+        GOMP_parallel(thread_pass, &s, (unsigned)s.job.threads, 0);
+        GOMP_parallel(thread_finish, &s, (unsigned)s.job.threads, 0);
+    } else {
+        share_pass(s, 0, 1);
+        share_finish(s, 0, 1);
     }
 }
 
-// Returns how many bytes of scratch a job needs.
-extern "C" Index scratch_size(const Job *job) {
+static Index size_of(const Job &job, bool together) {
     Index most = 0, all = 0;
-    for (Index r = 0; r < job->rows; r++) {
-        Index size = Scratch(Sizes(*job, r), nullptr).size;
+    for (Index r = 0; r < job.rows; r++) {
+        Index size = Scratch(Sizes(job, r), nullptr).size;
         most = size > most ? size : most;
         all += size;
     }
-    return has_threads(*job) ? all + 16 * (job->rows + 1) : most;
+    return together ? all + 16 * (job.rows + 1) : most;
 }
 
+// Returns how many bytes of scratch a job needs.
+extern "C" Index scratch_size(const Job *job) { return size_of(*job, has_threads(*job)); }
+
 extern "C" void run(const Job *job) {
-    if (has_threads(*job)) together(*job); else one_by_one(*job);
+    if (!has_threads(*job)) return one_by_one(*job);
+    Shared s = laid_out(*job);
+    for (; s.number < PASSES; s.number++) run_together(s);
+}
+
+// A job whose tensors are parts of others: somebody completes what a pass reduces to before the
+// next one. Returns how many bytes of scratch that needs.
+extern "C" Index scratch_size_of_parts(const Job *job) { return size_of(*job, true); }
+
+// Tells where in the scratch the results of each tensor lie, reduction by reduction.
+extern "C" void find_results(const Job *job, Index *offsets) {
+    Shared s = laid_out(*job);
+    for (Index r = 0; r < job->rows; r++) {
+        Scratch scratch(Sizes(*job, r), s.memory + s.begin[2 * r + 1]);
+        for (Index q = 0; q < SLOTS / 2; q++) *offsets++ = scratch.at[2 * q] - job->scratch;
+    }
+}
+
+extern "C" void run_pass(const Job *job, Index number) {
+    Shared s = laid_out(*job);
+    s.number = number;
+    run_together(s);
 }

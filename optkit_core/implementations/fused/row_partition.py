@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +11,10 @@ from optkit_core.declaration.buffer_conditions import names_under
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.fused.address_table import AddressTable
+from optkit_core.implementations.fused.joined_launches import one_after_another
 from optkit_core.implementations.fused.row_layout import Walk, sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
+from optkit_core.implementations.fused.sharded_passes import JointPasses
 from optkit_core.implementations.fused.walks import walk_of
 from optkit_core.implementations.kept_buckets import reader_of
 from optkit_core.implementations.layout_copies import BucketCopy, packed
@@ -73,6 +74,7 @@ class Parts:
         alike, odd = sorted_rows(bucket, self.walk)
         self.odd = bucket.subset(odd) if odd else None
         self.parts: list[Part] = []
+        self.joint: JointPasses | None = None
         for rows in alike:
             subset = bucket.subset(rows)
             reader = reader_of(subset)
@@ -93,6 +95,19 @@ class Parts:
             if not part.table.refresh():
                 return False
         return not bucket.changed or self._take_in(bucket)
+
+    def joined(self, bucket: Bucket, launches: Sequence[Launch]) -> Launch:
+        """Return what does all of these; the same as in the step before if they are the same.
+
+        Args:
+            bucket: the one whose rows these are.
+            launches: what steps its parts.
+        """
+        if not bucket.key.sharded:
+            return one_after_another(launches)
+        if self.joint is None or not self.joint.is_of(launches):
+            self.joint = JointPasses(launches)
+        return self.joint
 
     def _take_in(self, bucket: Bucket) -> bool:
         """Take in hyperparameters that have changed; whether bodies may go on as recorded."""
@@ -136,7 +151,7 @@ def launcher_of_parts(
             continue
         if parts.odd is not None:
             launches += _copied(parts.odd, parts.walk, launch)
-        return one_after_another(launches)
+        return parts.joined(bucket, launches)
 
 
 def expected_dtypes(
@@ -183,11 +198,6 @@ def require_known(dtypes: Iterable[torch.dtype], known: Container[torch.dtype]) 
     for dtype in dtypes:
         if dtype not in known:
             raise UnavailableError(f"no kernel reads {str(dtype).removeprefix('torch.')}")
-
-
-def one_after_another(launches: Sequence[Launch]) -> Launch:
-    """Return what does all of these in order."""
-    return launches[0] if len(launches) == 1 else partial(_run_all, launches)
 
 
 def _recorded_parts(
@@ -287,8 +297,3 @@ def _copied(odd: Bucket, walk: Walk, launch: Callable[[Part], Launch]) -> list[L
     tables = [AddressTable(copies.bucket.subset(rows), walk.names, None) for rows in alike]
     launches = [launch(Part(table)) for table in tables]
     return [*launches, copies.copy_back, odd.grads.clear]
-
-
-def _run_all(launches: Sequence[Launch]) -> None:
-    for launch in launches:
-        launch()

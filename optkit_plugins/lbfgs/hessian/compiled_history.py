@@ -74,6 +74,8 @@ def empty_history(space: Space, capacity: int) -> History:
         space: the vectors.
         capacity: the number of pairs that can be remembered.
     """
-    # Of several blocks the products have to be added up before the small matrices use them.
-    is_fused = len(space.blocks) == 1 and isinstance(space.blocks[0], FusedBlock)
+    # Of several blocks, or ranks, the products have to be added up before the small matrices use
+    # them.
+    is_alone = len(space.blocks) == 1 and not space.is_sharded
+    is_fused = is_alone and isinstance(space.blocks[0], FusedBlock)
     return (FusedHistory if is_fused else History).empty(space, capacity)

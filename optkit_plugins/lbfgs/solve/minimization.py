@@ -52,6 +52,7 @@ class Minimization:
 
         Whatever is raised meanwhile finds the parameters where the last iteration left them.
         """
+        self.solver.space.has_callback = self.callback is not None
         try:
             self.evaluate_start()
             while True:
@@ -249,7 +250,7 @@ class Minimization:
         # torch asks for the limits first; it ends in the same place, but here the reason is told.
         if end is not None and options.is_minimum(end):
             raise Stop("gradient")
-        if self.callback is not None and self.is_told_to_stop(self.callback):
+        if solver.space.listens and self.is_told_to_stop():
             raise Stop("callback")
         if len(self.lengths) == options.max_iter:
             raise Stop("max_iter")
@@ -261,7 +262,11 @@ class Minimization:
         if abs(end.loss - line.origin.loss) < options.tolerance_change:
             raise Stop("loss_change")
 
-    def is_told_to_stop(self, callback: Callback) -> bool:
+    def is_told_to_stop(self) -> bool:
+        """Return whether a callback says so, that of another rank for example."""
+        return self.solver.space.any_says(self.callback is not None and self.ask(self.callback))
+
+    def ask(self, callback: Callback) -> bool:
         """Return what a callback says to what it is told."""
         # The callback may save a checkpoint, or move the parameters.
         self.solver.flush()
@@ -272,8 +277,7 @@ class Minimization:
     def show_gradients(self) -> None:
         """Make the parameters' gradients those of where the parameters are."""
         if self.current is not None and self.current.index != self.shown:
-            for block in self.solver.space.blocks:
-                block.scatter(self.current.index)
+            self.solver.space.scatter(self.current.index)
 
     def result(self, reason: str) -> Result:
         """Return how the step went."""

@@ -86,7 +86,9 @@ def checked_loss(returned: Any) -> float | Tensor:
     error: Exception | None = None
     if isinstance(returned, Tensor):
         if returned.numel() == 1 and not returned.is_complex():
-            return returned
+            # A DTensor may be sums that are yet to be made.
+            whole: Callable[[], Tensor] | None = getattr(returned.detach(), "full_tensor", None)
+            return returned if whole is None else whole()
         kind = "complex tensor" if returned.is_complex() else "tensor"
         what = f"a {kind} of shape {tuple(returned.shape)}"
     else:

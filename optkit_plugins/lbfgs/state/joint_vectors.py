@@ -60,7 +60,7 @@ def split(vector: Tensor, space: Space, pick: Pick, params: Sequence[Tensor]) ->
 
 def is_whole(space: Space) -> bool:
     """Whether a single flat tensor holds each vector."""
-    return len(space.blocks) == 1
+    return len(space.blocks) == 1 and not space.is_sharded
 
 
 def pick_row(row: int) -> Pick:
@@ -74,4 +74,5 @@ def _in_order(space: Space, pick: Pick, params: Sequence[Tensor]) -> list[Tensor
         for block in space.blocks
         for p, view in zip(block.params, block.as_shaped(pick(block)), strict=True)
     }
-    return [views[id(p)] for p in params if id(p) in views]
+    parts = [id(space.part_of(p)) for p in params]
+    return [views[part] for part in parts if part in views]

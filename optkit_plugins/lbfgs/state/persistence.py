@@ -155,7 +155,7 @@ def complaint(state: Mapping[str, Any]) -> str:
     if alphas is not None and type(alphas) is not list:
         return f"al must be a list, got {type(alphas).__name__}"
     numbers = [state["t"], state["H_diag"], state["prev_loss"], *state["ro"], *known]
-    if not all(map(_is_number, numbers)):
+    if not all(map(is_number, numbers)):
         return "t, H_diag, prev_loss and each of ro and al must be a number"
     return _own_complaint(state, len(rows[0]))
 
@@ -166,16 +166,16 @@ def _own_complaint(state: Mapping[str, Any], count: int) -> str:
         return "" if lacking == list(OWN) else f"it isn't whole: there is no {', '.join(lacking)}"
     shapes = dict(zip(MATRICES, [(count, count), (count, count), (count,)], strict=True))
     for key, shape in shapes.items():
-        if not _is_real(state[key], shape):
+        if not is_real(state[key], shape):
             return f"{key} must be a tensor of real numbers, {shape} of them"
     if bool((state["curvatures"] <= 0).any()):
         return "curvatures must be positive: those of remembered pairs are"
-    if not any(_is_real(state["products"], (length,)) for length in (0, 2 * count)):
+    if not any(is_real(state["products"], (length,)) for length in (0, 2 * count)):
         return f"products must be a tensor of {2 * count} real numbers, or of none"
     if type(state["slot"]) is not int or not 0 <= state["slot"] <= count:
         return f"slot must be a whole number up to {count}, got {state['slot']!r:.40}"
     numbers, scales = [state[key] for key in ("slope", "square", "hint")], state["scales"]
-    if type(scales) is not list or not all(map(_is_number, [*numbers, *scales])):
+    if type(scales) is not list or not all(map(is_number, [*numbers, *scales])):
         return "slope, square, hint and each of scales must be a number"
     evaluated = state["evaluated"]
     if type(evaluated) is not int or evaluated != int(state.get("grad") is not None):
@@ -183,13 +183,15 @@ def _own_complaint(state: Mapping[str, Any], count: int) -> str:
     return ""
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number that a float holds exactly, in a tensor or not."""
     if isinstance(value, Tensor):
-        return _is_real(value, ())
+        return is_real(value, ())
     return type(value) is float or (type(value) is int and abs(value) <= MAX_EXACT)
 
 
-def _is_real(value: Any, shape: tuple[int, ...]) -> bool:
+def is_real(value: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether a value is a dense tensor of real numbers, of this shape."""
     return (
         isinstance(value, Tensor)
         and value.shape == shape

@@ -52,8 +52,8 @@ class SolverState:
 
     def save_moved(self) -> None:
         """Save the parameters, which have changed; forget the last step if it led elsewhere."""
-        step, blocks = self.last_step, self.space.blocks
-        if step and not (self.is_saved and all(b.is_near_start(step.length) for b in blocks)):
+        step = self.last_step
+        if step and not (self.is_saved and self.space.is_near_start(step.length)):
             self.last_step = None
         self.save()
 

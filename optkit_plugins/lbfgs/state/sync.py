@@ -14,7 +14,6 @@ from optkit_plugins.lbfgs.hessian.compiled_history import empty_history
 from optkit_plugins.lbfgs.state import joint_vectors, persistence
 from optkit_plugins.lbfgs.state.solver_state import SolverState
 from optkit_plugins.lbfgs.vectors import supported
-from optkit_plugins.lbfgs.vectors.space import Space
 
 COUNTS = ("func_evals", "n_iter")
 
@@ -32,6 +31,8 @@ class StateSync:
         state: that of the first parameter.
         key: what the solver's state was made for.
         published: the entries that the state has been given.
+        is_loaded: whether the vectors were loaded, and the parameters that belong to them are
+            those of the next step: the model may be loaded after the optimizer.
     """
 
     solver: SolverState
@@ -39,6 +40,7 @@ class StateSync:
     state: dict[str, Any]
     key: tuple[object, ...]
     published: Mapping[str, Any] = attrs.Factory(dict)
+    is_loaded: bool = False
     _evaluations: int = 0
 
     @classmethod
@@ -62,12 +64,12 @@ class StateSync:
         """
         for group in param_groups:
             supported.require(group)
-        space = Space(block_groups.blocks(param_groups, storage), block_groups.scales(param_groups))
+        space = block_groups.space_of(param_groups, storage)
         solver = SolverState(space, empty_history(space, param_groups[0]["history_size"]))
         direction = state.get("d")
         size = sum(sum(block.sizes) for block in space.blocks)
         # A group was added, or the parameters are others: these pairs don't fit any more.
-        if direction is not None and direction.numel() != size:
+        if direction is not None and (space.is_sharded or direction.numel() != size):
             _withdraw(state)
         persistence.adopt(solver, state, params)
         return cls(solver, params, state, _key(param_groups, params))
@@ -90,11 +92,23 @@ class StateSync:
             state is self.state
             and state.get("n_iter") == self.solver.iterations
             and state.get("old_dirs") is self.published.get("old_dirs")
-            and self.key == _key(param_groups, params)
+            and self.fits(param_groups, params)
         )
+
+    def fits(self, param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) -> bool:
+        """Return whether the solver's vectors are those of these groups."""
+        return self.key == _key(param_groups, params)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether other ranks have elements of the vectors."""
+        return self.solver.space.is_sharded
 
     def begin(self) -> None:
         """Begin a step."""
+        if self.is_loaded:
+            self.solver.save()
+            self.is_loaded = False
         self._evaluations = self.state["func_evals"]
 
     def publish_counts(self, evaluations: int) -> None:
@@ -121,6 +135,10 @@ class StateSync:
         is_ours = states.get(self.params[0]) is self.state
         if is_ours and self.state.get("n_iter") == self.solver.iterations and not self.published:
             self._publish(True)
+
+    def withdraw(self) -> None:
+        """Leave nothing in the state but the counts."""
+        self._publish(False)
 
     def _publish(self, entirely: bool) -> None:
         _withdraw(self.state)
@@ -158,7 +176,7 @@ def _key(param_groups: Sequence[Mapping[str, Any]], params: Sequence[Tensor]) ->
     first = param_groups[0]
     return (
         # An id stays the tensor's own, as `StateSync.params` keeps it alive.
-        *[(id(p), p.device, p.dtype, p.shape) for p in params],
+        *[(id(p), p.device, p.dtype, p.shape, getattr(p, "placements", None)) for p in params],
         # Not the rates: a scheduler that changes all in proportion leaves the history as it is.
         *block_groups.scales(param_groups),
         first["history_size"],

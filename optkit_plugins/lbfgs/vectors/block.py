@@ -44,6 +44,7 @@ class Block:
         scale: :math:`\sigma`: the block is minimized over :math:`z = x / \sigma`, so that its
             steps are :math:`\sigma^2` times as long where nothing is known of the curvature.
         sign: -1 to ascend, otherwise 1.
+        is_owner: whether its elements count here in sums over all ranks, and on no other one.
     """
 
     params: list[Tensor]
@@ -52,6 +53,7 @@ class Block:
     capacity: int
     scale: float = 1.0
     sign: int = 1
+    is_owner: bool = True
     shapes: list[torch.Size] = attrs.field(init=False)
     sizes: list[int] = attrs.field(init=False)
     pairs: PairMatrix = attrs.field(init=False)
@@ -269,14 +271,18 @@ class Block:
         pairs = zip(self.params, self.views(START), strict=True)
         return torch.stack([(real(p) != start).any() for p, start in pairs]).any()
 
-    def is_near_start(self, length: float) -> bool:
+    def direction_norm(self) -> float:
+        r"""Return :math:`\lVert d \rVert_\infty` in units of the parameters."""
+        norm: float = torch.linalg.vector_norm(self.direction, torch.inf).item()
+        return self.scale * norm
+
+    def is_near_start(self, moved: float) -> bool:
         """Return whether the parameters are as near to the start as other rounding puts them.
 
         Args:
-            length: the length of the step along the direction that led to the start.
+            moved: the most by which the step that led to the start has changed a parameter.
         """
         precision = ROUNDINGS * torch.finfo(self.dtype).eps
-        moved = length * self.scale * torch.linalg.vector_norm(self.direction, torch.inf)
         pairs = zip(self.params, self.views(START), strict=True)
         return all(
             bool(((real(p) - start).abs() <= precision * (start.abs() + moved)).all())

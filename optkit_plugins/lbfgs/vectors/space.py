@@ -9,6 +9,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from optkit_plugins.lbfgs.ranks.held_parts import HeldParts
 from optkit_plugins.lbfgs.vectors.block import Block
 from optkit_plugins.lbfgs.vectors.gradient_info import (
     DIRECTION_NORM,
@@ -33,16 +34,34 @@ class Space:
     Args:
         blocks: none of them empty.
         scales: those of the parameter groups.
+        held: what stands for DTensors in the blocks; None where there are none.
+        has_callback: whether this process has a callback to ask.
         precision: the relative distance of neighboring numbers in the coarsest block.
     """
 
     blocks: list[Block]
     scales: list[float]
+    held: HeldParts | None = None
+    has_callback: bool = False
     precision: float = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Look the precision up, which takes as long as a small pass."""
-        self.precision = max(torch.finfo(block.dtype).eps for block in self.blocks)
+        self.precision = max((torch.finfo(b.dtype).eps for b in self.blocks), default=0.0)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether other ranks have elements of the vectors."""
+        return False
+
+    @property
+    def listens(self) -> bool:
+        """Whether anybody has a callback to ask."""
+        return self.has_callback
+
+    def any_says(self, answer: bool) -> bool:
+        """Return whether a callback has said yes, this process's or another's."""
+        return answer
 
     def receive(
         self, index: int, loss: float | Tensor, query: Query | None = None, other: int | None = None
@@ -55,9 +74,16 @@ class Space:
             query: writes further numbers down.
             other: the one gradient beside it whose product with it is of interest.
         """
+        if self.held is None:
+            self._gather(index, other)
+        else:
+            with self.held.gradients():
+                self._gather(index, other)
+        return self._read(index, loss, query)
+
+    def _gather(self, index: int, other: int | None) -> None:
         for block in self.blocks:
             block.receive(index, other)
-        return self._read(index, loss, query)
 
     def measure(self, index: int, loss: float | Tensor) -> GradientInfo:
         """Return what is known of a gradient, with one read-back for all numbers.
@@ -103,6 +129,31 @@ class Space:
         """Put the parameters at a step along the direction."""
         for block in self.blocks:
             block.move(length)
+
+    def scatter(self, index: int) -> None:
+        """Give the parameters that have a gradient this one."""
+        if self.held is None:
+            self._scatter(index)
+            return
+        with self.held.gradients():
+            self._scatter(index)
+            self.held.return_gradients()
+
+    def _scatter(self, index: int) -> None:
+        for block in self.blocks:
+            block.scatter(index)
+
+    def part_of(self, p: Tensor) -> Tensor:
+        """Return what stands for a parameter in a block."""
+        return p if self.held is None else self.held.part_of(p)
+
+    def is_near_start(self, length: float) -> bool:
+        """Return whether the parameters are as near to the start as other rounding puts them.
+
+        Args:
+            length: the length of the step along the direction that led to the start.
+        """
+        return all(b.is_near_start(length * b.direction_norm()) for b in self.blocks)
 
     def absolute_sum(self, index: int) -> float:
         r"""Return :math:`\lVert g \rVert_1` of a gradient."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from optkit_core import BucketKey, ParametersError, joint_dtype
+from optkit_core import BucketKey, LocalPart, ParametersError, has_plain_part, joint_dtype
 from optkit_plugins.lbfgs.vectors.block import real
 
 PLAIN = (Tensor, torch.nn.Parameter)
@@ -43,7 +43,7 @@ def require(group: Mapping[str, Any]) -> None:
     for position, p in enumerate(group["params"]):
         # Nested tensors say that they are strided.
         is_usual = type(p) in PLAIN and p.dtype in DTYPES and p.layout == torch.strided
-        reason = "" if is_usual and not p.is_nested else _reason(p)
+        reason = "" if is_usual and not p.is_nested else _reason(group, p)
         if reason:
             name = repr(names[position]) if names else f"params[{position}]"
             raise ParametersError(
@@ -56,10 +56,12 @@ def require(group: Mapping[str, Any]) -> None:
             )
 
 
-def _reason(parameter: Tensor) -> str:
+def _reason(group: Mapping[str, Any], parameter: Tensor) -> str:
     """Return why the elements can't be copied out and in as a step does it, or ``""``."""
     if is_lazy(parameter):
         return ""
+    if has_plain_part(group, parameter):
+        parameter = LocalPart(parameter).tensor
     try:
         if parameter.numel():
             with torch.no_grad():

@@ -1,0 +1,162 @@
+"""Passes over parts of DTensors: between two of them, what was reduced is completed over the mesh.
+
+All rows of a bucket go through a pass before any goes through the next one. Its results are
+completed together, in the order of the parameters: how a rank's rows are divided into parts
+depends on how its tensors lie, which the other ranks don't know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from operator import is_
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from optkit_core.implementations.fused.address_table import AddressTable
+from optkit_core.implementations.fused.cpp_kernel import KernelJob
+from optkit_core.selection.offer import Launch
+from optkit_core.shards.collectives import Completion, Share
+from optkit_core.shards.spreads import Spread, SpreadDim, reduced_mesh_dims
+from optkit_core.tracing.extent import Extent
+from optkit_core.tracing.program import Program
+from optkit_core.tracing.reduction_passes import Passes, passes_of
+
+PAIR = SpreadDim(2)
+"""The dim of a complex tensor as pairs of real numbers."""
+
+
+class Result(NamedTuple):
+    """Where the results of one reduction of one row lie.
+
+    Args:
+        order: the position of the parameter, and that of the reduction.
+        share: what they are, and how they are completed.
+    """
+
+    order: tuple[int, int]
+    share: Share
+
+
+class ShardedJob:
+    """A kernel's passes over some rows, one at a time.
+
+    Args:
+        table: where the rows lie.
+        job: the kernel and what it works on.
+        program: what it was written for.
+        assign: writes what the host has computed for scalar buffers.
+    """
+
+    def __init__(
+        self, table: AddressTable, job: KernelJob, program: Program, assign: Callable[[], None]
+    ) -> None:
+        """Find out where results will lie."""
+        self._table, self._job, self._assign = table, job, assign
+        passes = passes_of(program)
+        self.is_elementwise = program.is_elementwise
+        self.results: list[list[Result]] = [[]]
+        if not self.is_elementwise:
+            self.results = _results(table, job, passes)
+
+    def begin(self) -> None:
+        """Write the counters, and the scalar buffers."""
+        self._table.advance()
+        self._assign()
+
+    def run(self, number: int) -> None:
+        """Run a pass."""
+        if self.is_elementwise:
+            self._job.run()
+        else:
+            self._job.run_pass(number)
+
+    def __call__(self) -> None:
+        """Step the rows, whose reductions go no further than this rank."""
+        JointPasses([self])()
+
+
+class JointPasses:
+    """The passes of several jobs, each followed by what completes its results.
+
+    Args:
+        launches: jobs, and what is to be done after them.
+    """
+
+    def __init__(self, launches: Sequence[Launch]) -> None:
+        """Put the results of all jobs in the order of the parameters."""
+        self.launches = [inner for launch in launches for inner in _opened(launch)]
+        self._jobs = [launch for launch in self.launches if isinstance(launch, ShardedJob)]
+        self._after = [launch for launch in self.launches if not isinstance(launch, ShardedJob)]
+        count = max((len(job.results) for job in self._jobs), default=0)
+        self._passes = [_completion(self._jobs, number) for number in range(count)]
+
+    def is_of(self, launches: Sequence[Launch]) -> bool:
+        """Return whether these are the same ones."""
+        opened = [inner for launch in launches for inner in _opened(launch)]
+        return len(opened) == len(self.launches) and all(map(is_, opened, self.launches))
+
+    def __call__(self) -> None:
+        """Step all rows."""
+        for job in self._jobs:
+            job.begin()
+        for number, (completion, places) in enumerate(self._passes):
+            for job in self._jobs:
+                if number < len(job.results):
+                    job.run(number)
+            if places:
+                torch._foreach_copy_(places, completion())
+        for launch in self._after:
+            launch()
+
+
+def _opened(launch: Launch) -> Sequence[Launch]:
+    return launch.launches if isinstance(launch, JointPasses) else [launch]
+
+
+def _completion(jobs: Sequence[ShardedJob], number: int) -> tuple[Completion, list[Tensor]]:
+    """Return what completes the results of a pass, and where they lie."""
+    found = [result for job in jobs for result in _at(job.results, number)]
+    shares = [result.share for result in sorted(found, key=lambda result: result.order)]
+    return Completion(shares), [share.value for share in shares]
+
+
+def _at(results: Sequence[list[Result]], number: int) -> list[Result]:
+    return results[number] if number < len(results) else []
+
+
+def _results(table: AddressTable, job: KernelJob, passes: Passes) -> list[list[Result]]:
+    """Return the results of each pass that other ranks have a share of."""
+    slots = [value for reduced in passes.reductions for value in reduced]
+    scratch, offsets = job.scratch_of_parts(len(slots))
+    computed = torch.float64 if torch.float64 in table.dtypes else torch.float32
+    found: list[list[Result]] = [[] for _ in passes.reductions]
+    for number, reduced in enumerate(passes.reductions):
+        for value in reduced:
+            slot, extent = slots.index(value), passes.extent(value)
+            combine = passes.reduction(value).combine
+            for r, row in enumerate(table.bucket.sharded):
+                mesh_dims = _mesh_dims(passes, value, _as_real(row.spread, table))
+                if mesh_dims:
+                    size = prod(extent.sizes(table.matrices[6 * r : 6 * r + 3]))
+                    dtype = torch.float64 if extent == Extent.TENSOR else computed
+                    begin = offsets[r * len(slots) + slot]
+                    place = scratch[begin : begin + size * dtype.itemsize].view(dtype)
+                    share = Share(place, row.mesh, mesh_dims, combine)
+                    found[number].append(Result((row.position, slot), share))
+    return found
+
+
+def _as_real(spread: Spread, table: AddressTable) -> Spread:
+    return (*spread, PAIR) if table.bucket.key.dtype.is_complex else spread
+
+
+def _mesh_dims(passes: Passes, value: int, spread: Spread) -> tuple[int, ...]:
+    """Return the mesh dims over which a reduction is completed."""
+    over = passes.extent(passes.source(value)) & passes.reduction(value).over
+    last = len(spread)
+    kinds = {last - 1: Extent.COLUMNS, last - 2: Extent.ROWS}
+    dims = tuple(i for i in range(last) if kinds.get(i, Extent.BATCH) & over)
+    return reduced_mesh_dims(spread, dims)

@@ -1,0 +1,124 @@
+"""Exchange: the parts of tensors travel to the rank that owns the whole ones, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optkit_core import torch_private
+from optkit_core.shards.all_to_all import all_to_all
+from optkit_core.shards.meshes import MeshRanks
+from optkit_core.shards.placements import is_distributed
+from optkit_core.shards.regions import Box, boxes, has_all
+
+ByRank = list[list[Tensor]]
+
+
+class SharedTensor:
+    """A tensor of which ranks hold parts or replicas, and which one of them owns for a step.
+
+    Args:
+        part: what this rank holds of it.
+        shape: of the whole tensor.
+        placements: how it is distributed; None: each rank has all of it.
+        ranks: those of its mesh.
+        owner: one of them.
+
+    Attributes:
+        whole: the whole tensor, None on other ranks than the owner.
+    """
+
+    def __init__(
+        self,
+        part: Tensor,
+        shape: torch.Size,
+        placements: tuple[Any, ...] | None,
+        ranks: MeshRanks,
+        owner: int,
+    ) -> None:
+        """Allocate the whole tensor, unless the owner holds all of it anyway."""
+        self._part, self._shape, self._placements = part, shape, placements
+        self._ranks, self._owner = ranks, owner
+        self.is_owned = ranks.own == owner
+        self._is_there = has_all(part, shape)
+        self.whole: Tensor | None = None
+        if self.is_owned:
+            self.whole = part if self._is_there else part.new_empty(shape)
+
+    @classmethod
+    def of(cls, value: Any, ranks: MeshRanks, owner: int) -> SharedTensor:
+        """Return a DTensor as one, or a tensor that is the same on each rank."""
+        if not is_distributed(value):
+            return cls(value, value.shape, None, ranks, owner)
+        part = torch_private.local_part(value)
+        return cls(part, value.shape, tuple(value.placements), ranks, owner)
+
+    def gather(self, sent: ByRank, received: ByRank) -> None:
+        """Note what travels to the owner: a part from each rank, and of replicas its own."""
+        if self._placements is None or (self.is_owned and self._is_there):
+            return
+        sources = self._ranks.sources(self._placements, self._owner)
+        if self._ranks.own in sources:
+            sent[self._owner] += self._own_views()
+        for rank in sources if self.whole is not None else ():
+            received[rank] += self._views(rank)
+
+    def scatter(self, sent: ByRank, received: ByRank) -> None:
+        """Note what travels back: to each rank what it holds, to replicas too."""
+        if not (self.is_owned and self._is_there):
+            received[self._owner] += self._own_views()
+        for rank in range(len(sent)) if self.whole is not None else ():
+            if rank != self._owner or not self._is_there:
+                sent[rank] += self._views(rank)
+
+    def _views(self, rank: int) -> Iterable[Tensor]:
+        """Return what a rank holds, as views of the whole tensor."""
+        assert self.whole is not None
+        whole = self.whole
+        return [whole[box.of_whole] for box in self._boxes(rank)]
+
+    def _own_views(self) -> Iterable[Tensor]:
+        return [self._part[box.of_part] for box in self._boxes(self._ranks.own)]
+
+    def _boxes(self, rank: int) -> tuple[Box, ...]:
+        shape, placements = tuple(self._shape), self._placements
+        if placements is None:
+            return (EVERYTHING,)
+        return boxes(shape, self._ranks.shape, placements, self._ranks.coordinates[rank])
+
+
+EVERYTHING = Box((...,), (...,))  # type: ignore[arg-type]
+"""Also of a tensor without dims."""
+
+
+class Exchange:
+    """Tensors that the ranks of one process group share.
+
+    Args:
+        ranks: those of a mesh.
+    """
+
+    def __init__(self, ranks: MeshRanks) -> None:
+        """Begin without tensors."""
+        self._ranks = ranks
+        self.read: list[SharedTensor] = []
+        self.written: list[SharedTensor] = []
+
+    def gather(self) -> None:
+        """Give the owners all they read; all ranks call it."""
+        self._travel(tensor.gather for tensor in self.read)
+
+    def scatter(self) -> None:
+        """Give all ranks what the owners may have written; all of them call it."""
+        self._travel(tensor.scatter for tensor in self.written)
+
+    def _travel(self, notes: Iterable[Callable[[ByRank, ByRank], None]]) -> None:
+        count = len(self._ranks.coordinates)
+        sent: ByRank = [[] for _ in range(count)]
+        received: ByRank = [[] for _ in range(count)]
+        for note in notes:
+            note(sent, received)
+        all_to_all(sent, received, self._ranks.group, self._ranks.device)
