@@ -17,6 +17,7 @@ import torch.distributed as dist
 from attrs import frozen
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, ones
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import optkit
 from benchmarks.sharded.collective_counter import Collective, CollectiveCounter
@@ -59,9 +60,27 @@ def simulated_ranks(count: int, rank: int = 0) -> Iterator[None]:
 
     dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=count)
     try:
-        yield
+        with ZerosCome():
+            yield
     finally:
         dist.destroy_process_group()
+
+
+class ZerosCome(TorchDispatchMode):
+    """Lets simulated ranks send zeros by all-to-all.
+
+    The backend would take them from what this rank sends, which may be nothing, or too little.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if any(issubclass(kind, DTensor) for kind in types):
+            return NotImplemented
+        if func is torch.ops.c10d.alltoall_base_.default:
+            received, _, group, splits, _, *others = args
+            args = (received, torch.zeros_like(received), group, splits, splits, *others)
+        return func(*args, **(kwargs or {}))
 
 
 def of_step(
