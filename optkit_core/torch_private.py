@@ -25,6 +25,9 @@ SCHEDULES = "_schedulers"
 LOCAL_PART = "_local_tensor"
 """Where a DTensor has what this process holds of it."""
 
+FLATTENED = "_fsdp_flattened"
+"""The mark of parameters whose elements ``FullyShardedDataParallel`` keeps in a flat one."""
+
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
 
@@ -135,6 +138,15 @@ def split_factor(placement: Any) -> int:
     """
     factor: int = getattr(placement, "split_factor", 1)
     return factor
+
+
+def is_flattened(parameter: Tensor) -> bool:
+    """Return whether FSDP1 keeps the elements of a parameter in a flat one.
+
+    Where torch doesn't mark them, only the flat parameter itself is known, by its class.
+    """
+    is_flat = type(parameter).__name__ == "FlatParameter" or hasattr(parameter, "_is_flat_param")
+    return is_flat or bool(getattr(parameter, FLATTENED, False))
 
 
 def exchange_api() -> int | None:
