@@ -42,7 +42,7 @@ class DeclarationError(OptkitError, TypeError):
 
 
 class ParametersError(OptkitError, TypeError):
-    """What was given as parameters to optimize isn't tensors or groups of them."""
+    """What was given as parameters to optimize isn't tensors or groups of them, or not any more."""
 
 
 class UnknownRequirementError(OptkitError, ValueError):

@@ -27,7 +27,8 @@ def save(optimizer: torch.optim.Optimizer | TrainingSetup, path: str | os.PathLi
         path: where to.
 
     Raises:
-        CheckpointError: the state holds something else; nothing was written.
+        CheckpointError: the state holds something else, or a parameter is a DTensor, whose state
+            ``torch.distributed.checkpoint`` saves; nothing was written.
         CheckpointFileError: the file can't be written; also of the builtin kind.
 
     >>> import tempfile, torch, optkit
@@ -69,7 +70,7 @@ def load(
     Raises:
         CheckpointFileError: the file is of another kind, damaged, or can't be read; also of
             the builtin kind.
-        CheckpointError: the state doesn't fit the optimizer.
+        CheckpointError: the state doesn't fit the optimizer, or a parameter is a DTensor.
     """
     from optkit_core.checkpoint.file import checkpoint_file  # imported when it is needed
 

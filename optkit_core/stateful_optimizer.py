@@ -105,6 +105,11 @@ class StatefulOptimizer(Declared, torch.optim.Optimizer):
 
         A subclass that keeps something elsewhere defines it.
         """
+        from optkit_core.checkpoint.schema import TAG, schema_of  # imported with the first state
+
+        for group in self.param_groups:
+            # Of flattened state torch reads those keys alone that a group has already.
+            group[TAG] = schema_of(self.algorithm_of(group)).identity
         self.init_state()
 
     def init_group_state(self, group: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ class Collective:
 
     Attributes:
         kind: one of `KINDS`.
-        sent: bytes that this rank puts in, those that it keeps included.
+        sent: bytes that this rank puts in.
     """
 
     kind: str

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from attrs import frozen
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, ones
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import optkit
 from benchmarks.sharded.collective_counter import Collective, CollectiveCounter
@@ -31,12 +32,14 @@ class Communication:
         elements: of parameters, on this rank.
         state_bytes: of the state, on this rank.
         buckets: what is stepped together; a fused elementwise step is one launch for each.
+        evaluations: calls of the closure.
     """
 
     collectives: tuple[Collective, ...]
     elements: int
     state_bytes: int
     buckets: int
+    evaluations: int
 
     @property
     def sent(self) -> int:
@@ -57,9 +60,27 @@ def simulated_ranks(count: int, rank: int = 0) -> Iterator[None]:
 
     dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=count)
     try:
-        yield
+        with ZerosCome():
+            yield
     finally:
         dist.destroy_process_group()
+
+
+class ZerosCome(TorchDispatchMode):
+    """Lets simulated ranks send zeros by all-to-all.
+
+    The backend would take them from what this rank sends, which may be nothing, or too little.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if any(issubclass(kind, DTensor) for kind in types):
+            return NotImplemented
+        if func is torch.ops.c10d.alltoall_base_.default:
+            received, _, group, splits, _, *others = args
+            args = (received, torch.zeros_like(received), group, splits, splits, *others)
+        return func(*args, **(kwargs or {}))
 
 
 def of_step(
@@ -78,19 +99,49 @@ def of_step(
         placements: of each parameter, one for each dim of the mesh.
         **options: of the optimizer.
     """
-    params = [torch.nn.Parameter(_made(shape, mesh, placements)) for shape in shapes]
-    for p in params:
-        p.grad = _made(p.shape, mesh, placements)
-    optimizer = optkit.create(name, params, **options)
-    optimizer.step()
+    bowl = Bowl(shapes, mesh, placements)
+    optimizer = optkit.create(name, bowl.params, **options)
+    optimizer.step(bowl)
+    bowl.evaluations = 0
     with CollectiveCounter() as counter:
-        optimizer.step()
+        optimizer.step(bowl)
     return Communication(
         tuple(counter.started),
-        sum(_part(p).numel() for p in params),
+        sum(_part(p).numel() for p in bowl.params),
         state_bytes(optimizer),
         len(optimizer.explain().buckets),
+        bowl.evaluations,
     )
+
+
+class Bowl:
+    """A sum of squares as a closure, which needs no other rank itself.
+
+    Args:
+        shapes: of the parameters.
+        mesh: of the ranks.
+        placements: of each parameter.
+    """
+
+    def __init__(
+        self, shapes: Sequence[tuple[int, ...]], mesh: DeviceMesh, placements: Sequence[Placement]
+    ) -> None:
+        self.params = [torch.nn.Parameter(_made(shape, mesh, placements)) for shape in shapes]
+        for p in self.params:
+            p.grad = _made(p.shape, mesh, placements)
+        self.ranks = mesh.size()
+        self.evaluations = 0
+
+    def __call__(self) -> torch.Tensor:
+        """Write the gradients; return this rank's loss, of which the mean counts."""
+        self.evaluations += 1
+        loss = torch.zeros(())
+        for p in self.params:
+            part, gradient = _part(p.detach()), _part(p.grad)
+            curvature = torch.linspace(0.1, 1.0, max(part.numel(), 1))[: part.numel()]
+            torch.mul(part, curvature.view(part.shape), out=gradient)
+            loss += torch.dot(part.flatten(), gradient.flatten()) / 2
+        return loss * self.ranks
 
 
 def state_bytes(optimizer: torch.optim.Optimizer) -> int:

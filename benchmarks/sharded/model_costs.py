@@ -5,7 +5,7 @@ Nothing is timed: the ranks are simulated, and what is counted is the same on ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch.distributed.device_mesh import init_device_mesh
@@ -17,6 +17,9 @@ from benchmarks.sharded.communication import Communication, of_step, simulated_r
 
 COUNTS = (1024, 8192)
 NAMES = ("adamw", "lamb", "adafactor", "prodigy")
+OF_MATRICES = {"muon": {"ns_steps": 1}}
+"""Algorithms of the blocks' matrices, and options that leave out work and no communication."""
+
 HEADER = (
     "| algorithm | ranks | elements | state, MiB | buckets | collectives | sent, bytes |",
     "|---|--:|--:|--:|--:|--:|--:|",
@@ -27,23 +30,24 @@ def measure(repeats: int) -> Iterator[dict[str, Any]]:
     """Yield a row for each algorithm and number of ranks; `repeats` means nothing here."""
     for count in COUNTS:
         with simulated_ranks(count):
-            yield from rows_of(NAMES, decoder.shapes(), count)
+            yield from rows_of({name: {} for name in NAMES}, decoder.shapes(), count)
+            yield from rows_of(OF_MATRICES, decoder.hidden(decoder.shapes()), count)
 
 
 def rows_of(
-    names: Sequence[str], shapes: Sequence[decoder.Shape], count: int
+    algorithms: Mapping[str, dict[str, Any]], shapes: Sequence[decoder.Shape], count: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a model whose parameters are sharded by rows over all ranks.
 
     Args:
-        names: of algorithms.
+        algorithms: their options, by their names.
         shapes: of the parameters.
         count: how many ranks there are.
     """
     mesh = init_device_mesh("cpu", (count,))
-    for name in names:
+    for name, options in algorithms.items():
         try:
-            yield _row(name, count, of_step(name, shapes, mesh, [Shard(0)]))
+            yield _row(name, count, of_step(name, shapes, mesh, [Shard(0)], **options))
         except optkit.OptkitError as error:
             print(f"left out: {type(error).__name__}: {str(error)[:160]}")
 

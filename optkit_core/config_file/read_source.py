@@ -86,7 +86,8 @@ def _unknown_suffix(name: str, suffix: str) -> str:
         )
     hint = did_you_mean(suffix, FORMATS)
     known = ", ".join(FORMATS)
-    return f"{name}: a configuration is read by its suffix, {known}, got {suffix!r}.{hint}"
+    shown = name or "''"
+    return f"{shown}: a configuration is read by its suffix, {known}, got {suffix!r}.{hint}"
 
 
 def _of_mapping(source: Mapping[str, Any]) -> Document:

@@ -8,6 +8,7 @@ methods for that, which would take attrs half of the time.
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -179,8 +180,8 @@ def at_least(
     """Allow any finite real number from `low` up, and infinity where `infinite`.
 
     Args:
-        low: the smallest number that is allowed.
-        infinite: whether infinity is allowed too (default False).
+        low: the smallest number that is allowed; ``-inf`` for all finite ones.
+        infinite: whether infinity, and a `low` of ``-inf``, are allowed too (default False).
         optional: whether None is allowed too (default False).
         torch_words: what torch.optim says of another value (default: ``Invalid ... value``); None:
             nothing, since it isn't about one of torch.optim's hyperparameters.
@@ -188,7 +189,10 @@ def at_least(
     >>> at_least(0.0).complaint("lr", -1.0)
     'lr must be in [0, inf), got -1.0. [Invalid learning rate: -1.0]'
     """
-    return RealInterval(low, closed=infinite, optional=optional, torch_words=torch_words)
+    is_open = low == -math.inf and not infinite
+    return RealInterval(
+        low, closed=infinite, optional=optional, torch_words=torch_words, above=is_open
+    )
 
 
 def within(

@@ -8,35 +8,37 @@ then are completed together, so that a body makes as many collectives as it has 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from optkit_core.implementations.bundle import Bundle, Sizes
+from optkit_core.implementations.local_reductions import Asked, reduced_part
+from optkit_core.implementations.open_reductions import Later, OpenReductions
 from optkit_core.implementations.operators import is_in_place, replaced
 from optkit_core.shards import spreads
-from optkit_core.shards.collectives import Completion, Share
+from optkit_core.shards.collectives import Share
 from optkit_core.shards.spreads import ONE, Spread
-from optkit_core.tracing.reduced import PARAMETERS, is_reduction
-
-COMBINE = {"sum": "plus", "mean": "plus", "max": "larger", "min": "smaller"}
-"""How the results of ranks are combined, by the method; of norms it depends on the order."""
+from optkit_core.tracing.reduced import is_reduction
 
 
 class Rows:
-    """The rows that a body updates, and the reductions that are yet to be completed.
+    """The rows that a body updates.
 
     Args:
         meshes: those of the parameters.
         one_by_one: whether methods are applied tensor by tensor.
+
+    Attributes:
+        reductions: those that are yet to be completed.
     """
 
     def __init__(self, meshes: Sequence[Any], one_by_one: bool = False) -> None:
         """Begin without an open reduction."""
         self.meshes = meshes
         self.one_by_one = one_by_one
-        self._open: list[tuple[Later, Sequence[Share]]] = []
+        self.reductions = OpenReductions()
 
     def bundle(self, tensors: Sequence[Tensor], spread: Sequence[Spread]) -> ShardedBundle:
         """Return the rows' tensors as a body sees them.
@@ -47,45 +49,6 @@ class Rows:
         """
         pairs = zip(tensors, spread, strict=True)
         return ShardedBundle(tensors, [_as_real(tensor, own) for tensor, own in pairs], self)
-
-    def reduction(self, shares: Sequence[Share]) -> Later | list[Tensor]:
-        """Return the values of a reduction; what is to be completed is so with others.
-
-        Args:
-            shares: what this rank has, row by row.
-        """
-        if not any(share.mesh_dims for share in shares):
-            return [share.value for share in shares]
-        values = Later(self._complete)
-        self._open.append((values, shares))
-        return values
-
-    def _complete(self) -> None:
-        """Complete all reductions that are open."""
-        found, self._open = self._open, []
-        done = iter(Completion([share for _, shares in found for share in shares])())
-        for values, shares in found:
-            values.known = [next(done) for _ in shares]
-
-
-class Later:
-    """Tensors that are computed once somebody needs them, and never changed.
-
-    Args:
-        compute: returns them, or lets them be known.
-    """
-
-    def __init__(self, compute: Callable[[], Sequence[Tensor] | None]) -> None:
-        """Know none yet."""
-        self.known: Sequence[Tensor] | None = None
-        self._compute = compute
-
-    def tensors(self) -> Sequence[Tensor]:
-        """Return the tensors."""
-        if self.known is None:
-            self.known = self._compute() or self.known
-        assert self.known is not None
-        return self.known
 
 
 class ShardedBundle(Bundle):
@@ -177,7 +140,7 @@ class ShardedBundle(Bundle):
             for value, mesh, own in rows
         ]
         after = [spreads.without(own, asked.over, asked.keepdim) for own in self.spread]
-        result: Any = ShardedBundle(self.rows.reduction(shares), after, self.rows)
+        result: Any = ShardedBundle(self.rows.reductions.values_of(shares), after, self.rows)
         return result / self._counts(asked.over) if asked.method == "mean" else result
 
     def _reduced_here(self, asked: Asked) -> list[Tensor]:
@@ -185,45 +148,7 @@ class ShardedBundle(Bundle):
         if method == "norm" and asked.over is None and asked.combine == "hypot":
             norms: list[Tensor] = super().apply("norm").tensors
             return norms
-        return [_reduced_part(tensor, method, asked) for tensor in self.tensors]
-
-
-class Asked(NamedTuple):
-    """What a call of a method that reduces asks for."""
-
-    method: str
-    over: tuple[int, ...] | None
-    keepdim: bool
-    order: Any
-
-    @classmethod
-    def of(cls, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Asked:
-        """Read a call."""
-        given = {**dict(zip(PARAMETERS[method], arguments, strict=False)), **keywords}
-        dim, order = given.get("dim"), given.get("p", "fro")
-        over = dim if dim is None else tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
-        name = {"amax": "max", "amin": "min"}.get(method, method)
-        return cls(name, over, bool(given.get("keepdim", False)), 2 if order == "fro" else order)
-
-    @property
-    def combine(self) -> str:
-        """How the results of several ranks are combined."""
-        if self.method != "norm":
-            return COMBINE[self.method]
-        return {2: "hypot", 1: "plus"}.get(self.order, "larger")
-
-
-def _reduced_part(tensor: Tensor, method: str, asked: Asked) -> Tensor:
-    """Reduce a part, which may have no element: what then changes no maximum is returned."""
-    over: Any = list(range(tensor.dim())) if asked.over is None else list(asked.over)
-    empty = method in ("amax", "amin") or asked.combine == "larger"
-    if empty and any(tensor.size(dim) == 0 for dim in over):
-        kept = tensor.sum(over, keepdim=asked.keepdim)
-        worst = {"larger": 0.0 if method == "norm" else float("-inf")}
-        return kept.fill_(worst.get(asked.combine, float("inf")))
-    order = (asked.order,) if method == "norm" else ()
-    result: Tensor = getattr(tensor, method)(*order, over, keepdim=asked.keepdim)
-    return result
+        return [reduced_part(tensor, method, asked) for tensor in self.tensors]
 
 
 def _computed(

@@ -13,6 +13,7 @@ from optkit_core.declaration.collection_ranges import PerGroup
 from optkit_core.errors import ArgumentError
 from optkit_core.factories.factory_arguments import Arguments, arguments_of
 from optkit_core.plugins import entry_points
+from optkit_core.schedules.cycled_momentum import require_momentum
 from optkit_core.schedules.warmup import WARMUP, with_warmup
 
 
@@ -51,6 +52,7 @@ class ScheduleRequest:
             ArgumentError: an argument doesn't fit the optimizer.
         """
         self._check_lengths(len(optimizer.param_groups))
+        require_momentum(self.factory, self.arguments, optimizer)
         if self.warmup:
             return with_warmup(
                 self.factory, optimizer, self.arguments, self.warmup, self.warmup_start

@@ -24,6 +24,9 @@ from optkit_core.shards.sharded_rows import sharded_row
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.step_plan import PlannedBucket
 
+UNKNOWN = object()
+"""What no gradient has."""
+
 
 class LocalPart:
     """What this rank holds of a DTensor parameter, and of its gradient during a step.
@@ -32,47 +35,49 @@ class LocalPart:
         whole: the parameter.
     """
 
-    __slots__ = ("_mesh", "_noted", "_placements", "_shown", "tensor", "whole")
+    __slots__ = ("_mesh", "_placements", "fitting", "noted", "shown", "tensor", "whole")
 
     def __init__(self, whole: Any) -> None:
         """Note which tensor the part is now."""
         self.whole = whole
         self._mesh, self._placements = whole.device_mesh, whole.placements
-        self._noted = torch_private.local_part(whole)
+        self.noted = torch_private.local_part(whole)
         # An object of its own: its gradient is this class's affair, and not the caller's.
-        self.tensor = self._noted.detach()
-        self._shown: Tensor | None = None
-
-    def is_current(self) -> bool:
-        """Return whether the parameter still keeps its elements in the same tensor."""
-        return torch_private.local_part(self.whole) is self._noted
+        self.tensor = self.noted.detach()
+        self.shown: Tensor | None = None
+        # Engines and autograd give each gradient the same object for where it is placed.
+        self.fitting: object = UNKNOWN
 
     def follow(self) -> None:
         """Let the part be the tensor in which the parameter keeps its elements now."""
-        if not self.is_current():
-            self._noted = torch_private.local_part(self.whole)
-            self.tensor.data = self._noted.detach()
+        now = torch_private.local_part(self.whole)
+        if now is not self.noted:
+            self.noted = now
+            self.tensor.data = now.detach()
 
-    def show_gradient(self) -> None:
+    def hide(self) -> None:
+        """Hold the gradient no longer: its memory is the caller's."""
+        self.tensor.grad = self.shown = None
+
+    def show(self, gradient: Any) -> None:
         """Give the part its share of the parameter's gradient of now.
 
         A gradient that is placed otherwise, partial sums for example, is redistributed, in which
         all ranks have to take part, and which happens once in a step.
-        """
-        gradient = self.whole.grad
-        if gradient is not self._shown:
-            self.tensor.grad = self._share_of(gradient)
-            self._shown = gradient
 
-    def hide_gradient(self) -> None:
-        """Hold the gradient no longer: its memory is the caller's."""
-        self.tensor.grad = self._shown = None
+        Args:
+            gradient: a DTensor, or None.
+        """
+        self.tensor.grad = self._share_of(gradient)
+        self.shown = gradient
 
     def _share_of(self, gradient: Any) -> Tensor | None:
         if gradient is None or not _has_readable_part(gradient):
             return None
         if gradient.placements != self._placements or gradient.device_mesh != self._mesh:
             gradient = gradient.redistribute(self._mesh, self._placements)
+        else:
+            self.fitting = torch_private.spec_of(gradient) or UNKNOWN
         local: Any = torch_private.local_part(gradient)
         ready: Tensor = local if is_plain(local) else local.wait()
         return ready
@@ -109,17 +114,27 @@ class LocalParts:
     def show_gradients(self) -> bool:
         """Give every part its gradient; return whether all parts are those that were noted."""
         parts, are_current = self._parts, True
-        for p, part in parts.items():
-            if not part.is_current():
-                part, are_current = LocalPart(p), False
-                parts[p] = part
-            part.show_gradient()
+        for p, part in parts.items():  # a µs for each, and so without a call that can be saved
+            if torch_private.local_part(p) is not part.noted:
+                parts[p] = part = LocalPart(p)
+                are_current = False
+            gradient: Any = p.grad
+            if gradient is part.shown:
+                continue
+            try:
+                local, spec = torch_private.PART_AND_SPEC(gradient)
+            except AttributeError:
+                spec = None
+            if spec is part.fitting and type(local) is Tensor:
+                part.tensor.grad, part.shown = local, gradient
+            else:
+                part.show(gradient)
         return are_current
 
     def hide_gradients(self) -> None:
-        """Hold no gradient beyond the step."""
+        """Hold no gradient beyond the step: their memory is the caller's."""
         for part in self._parts.values():
-            part.hide_gradient()
+            part.hide()
 
     def take(self, p: Tensor, gradient: Tensor | None) -> bool:
         """Return whether a parameter with such a gradient is stepped by its part.
@@ -134,6 +149,19 @@ class LocalParts:
         """Return what stands for a parameter in a bucket: its part, or the parameter itself."""
         part = self._parts.get(p)
         return p if part is None else part.tensor
+
+    def owned(self, params: Sequence[Tensor]) -> int | None:
+        """Return how many DTensors this rank steps for all ranks: None, each steps its parts.
+
+        Args:
+            params: of a bucket.
+        """
+        return None
+
+    @property
+    def outlive_steps(self) -> bool:
+        """Whether what stands for DTensors in buckets is there for the next step, too."""
+        return True
 
     def are_in(self, bucket: Bucket) -> bool:
         """Return whether a bucket holds a DTensor, or the part of one."""

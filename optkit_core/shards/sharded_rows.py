@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from optkit_core.shards.spreads import Spread, spread_of
 
 
@@ -32,5 +34,6 @@ def sharded_row(position: int, whole: Any, state: Mapping[str, Any]) -> ShardedR
         whole: the parameter.
         state: its buffers.
     """
-    buffers = {name: spread_of(value) for name, value in state.items()}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    buffers = {name: spread_of(value) for name, value in tensors.items()}
     return ShardedRow(position, whole.device_mesh, spread_of(whole), buffers)

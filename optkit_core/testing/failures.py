@@ -24,4 +24,4 @@ def prefix_failures(what: str) -> Iterator[None]:
     except AssertionError as error:
         raise AssertionError(f"{what}: {error}") from error
     except Exception as error:
-        raise AssertionError(f"{what} raised {type(error).__name__}: {error}") from error
+        raise AssertionError(f"{what}: raised {type(error).__name__}: {error}") from error

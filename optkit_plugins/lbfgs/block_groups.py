@@ -70,6 +70,13 @@ def space_of(groups: Sequence[Mapping[str, Any]], storage: Storage) -> Space:
     return ShardedSpace(parts, sigma, held, span=span)
 
 
+def dtypes(groups: Sequence[Mapping[str, Any]]) -> tuple[torch.dtype, torch.dtype]:
+    """Return the dtype of the vectors, and that of the pairs, whatever this rank has of them."""
+    dtype = joint_dtype(p.dtype for group in groups for p in group["params"] if p.numel())
+    given = groups[0]["history_dtype"] or dtype
+    return dtype, getattr(torch, given) if isinstance(given, str) else given
+
+
 def blocks(
     groups: Sequence[Mapping[str, Any]],
     storage: Storage,
@@ -97,9 +104,7 @@ def blocks(
                 shared = (True, ()) if span is None else (span.owns(p), span.copies(p))
                 members.setdefault((position, part.device, kind, alone, *shared), []).append(part)
     first, sigma = groups[0], scales(groups)
-    dtype = joint_dtype(p.dtype for group in groups for p in group["params"] if p.numel())
-    given = first["history_dtype"] or dtype
-    history_dtype = getattr(torch, given) if isinstance(given, str) else given
+    dtype, history_dtype = dtypes(groups)
     size, sign = first["history_size"], -1 if first["maximize"] else 1
     return [
         kind(params, dtype, history_dtype, size, sigma[position], sign, is_owner)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from communicating import communication, measured
+from communicating import SHAPES, communication, measured
 from processes import on_ranks
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard
 
 from benchmarks import table
-from benchmarks.sharded.communication import simulated_ranks
+from benchmarks.sharded import decoder, model_costs
+from benchmarks.sharded.communication import of_step, simulated_ranks
 
 RANKS = 4
-NAMES = ["adamax", "lamb", "prodigy"]
+NAMES = ["adamax", "lamb", "adafactor", "prodigy", "muon"]
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +58,57 @@ def test_simulated_ranks_communicate_as_real_ones_do(seen: list[Any]) -> None:
         with simulated_ranks(RANKS, rank):
             simulated = communication(rank, NAMES)
         assert simulated == seen[rank][1]
+
+
+MATRICES = [shape for shape in SHAPES if len(shape) == 2]
+COUNTS = pytest.mark.parametrize("count", [4, 1000])
+
+
+def step_of(name: str, count: int, shapes: list[tuple[int, ...]] = SHAPES) -> Any:
+    """Return what a step communicates of tensors that are sharded by rows over so many ranks."""
+    with simulated_ranks(count):
+        return of_step(name, shapes, init_device_mesh("cpu", (count,)), [Shard(0)])
+
+
+@COUNTS
+def test_costs_are_those_of_the_page(count: int) -> None:
+    elementwise, reducing, totals = (step_of(name, count) for name in ("adamw", "lamb", "prodigy"))
+    assert elementwise.collectives == () and elementwise.buckets == 1
+    assert elementwise.state_bytes == 8 * elementwise.elements
+    for found in (reducing, totals):
+        assert [each.kind for each in found.collectives] == ["allreduce"]
+        assert found.sent == 16 * len(SHAPES)
+    assert reducing.state_bytes == 8 * reducing.elements
+    assert totals.state_bytes == 16 * totals.elements
+
+
+@COUNTS
+def test_costs_of_rows_and_columns(count: int) -> None:
+    found, columns = step_of("adafactor", count), sum(shape[1] for shape in MATRICES)
+    assert {each.kind for each in found.collectives} == {"allreduce"}
+    assert len(found.collectives) <= 4
+    assert 8 * columns < found.sent <= 8 * columns + 24 * len(SHAPES)
+
+
+@COUNTS
+def test_costs_of_whole_matrices(count: int) -> None:
+    found = step_of("muon", count, MATRICES)
+    there, back = found.collectives
+    assert there.kind == back.kind == "alltoall"
+    assert there.sent <= 12 * found.elements
+    assert back.sent <= 8 * max(rows * columns for rows, columns in MATRICES)
+    assert found.state_bytes == 4 * found.elements
+
+
+def test_rows_of_a_model() -> None:
+    shapes = decoder.shapes(vocabulary=20, width=8, inner=12, depth=2)
+    assert len(shapes) == 21 and len(decoder.hidden(shapes)) == 14
+    with simulated_ranks(16):
+        rows = list(model_costs.rows_of({"lamb": {}}, shapes, 16))
+        rows += model_costs.rows_of({"muon": {"ns_steps": 1}}, decoder.hidden(shapes), 16)
+    assert [(row["what"], row["ranks"], row["collectives"]) for row in rows] == [
+        ("lamb", 16, 1),
+        ("muon", 16, 2),
+    ]
+    lines = model_costs.markdown(rows)
+    assert len(lines) == 4 and {line.count("|") for line in lines} == {8}

@@ -16,6 +16,7 @@ from optkit.cli.new.project_names import LONGEST, ProjectNames, project_names
 from optkit.cli.new_command import BASES
 
 FILES = [
+    ".github/workflows/release.yml",
     ".github/workflows/tests.yml",
     ".gitignore",
     "README.md",

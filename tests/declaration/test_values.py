@@ -19,7 +19,7 @@ import torch
 from algorithms import ALGORITHMS, NAMES
 
 import optkit
-from optkit import LBFGS, Adamax, HyperparameterError
+from optkit import LBFGS, SGD, Adamax, HyperparameterError
 from optkit_core import Elementwise, ImplementationError, hyperparameter, one_of, option
 from optkit_core.param_groups import groups
 from optkit_core.param_groups.builtin_values import plain
@@ -179,6 +179,7 @@ REFUSED = [
     (Adamax, "foreach", "None", "got 'None', which is text, as YAML 1.1 reads None: write null."),
     (LBFGS, "max_iter", "20", "got '20', which is text: write 20 without quotes."),
     (LBFGS, "tolerance_grad", math.nan, "tolerance_grad must be in [-inf, inf], got nan."),
+    (SGD, "dampening", -math.inf, "dampening must be in (-inf, inf), got -inf."),
 ]
 
 

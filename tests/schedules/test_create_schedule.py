@@ -195,14 +195,48 @@ def test_a_refusal_names_the_argument_and_changes_nothing(case: str, lr: Any) ->
 
 
 @pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)], ids=["number", "tensor"])
-@pytest.mark.parametrize("name", ["cyclic", "one_cycle"])
-@pytest.mark.parametrize("make", [lambda lr: optimizer("adagrad", lr)])
-def test_what_torch_wrote_before_it_failed_is_taken_back(make: Any, name: str, lr: Any) -> None:
-    made = make(lr)
-    with pytest.raises(optkit.ArgumentError, match="must support momentum or beta1"):
-        optkit.create_schedule(name, made, **ARGUMENTS[name])
+def test_what_torch_wrote_before_it_failed_is_taken_back(lr: Any) -> None:
+    made = optimizer(lr=lr)
+
+    def failing(cycle: float) -> float:
+        assert made.param_groups[0]["lr"] == pytest.approx(0.2)  # torch has written it by now
+        raise RuntimeError("no scale")
+
+    with pytest.raises(optkit.ArgumentError, match="RuntimeError: no scale"):
+        optkit.create_schedule("cyclic", made, base_lr=0.2, max_lr=0.3, scale_fn=failing)
     assert [float(group["lr"]) for group in made.param_groups] == [pytest.approx(0.1)] * 2
     assert not {"initial_lr", "max_lr", "min_lr"} & {*made.param_groups[0]}
+
+
+MOMENTA = {
+    ("adagrad", "adagrad"): "the optimizer has no 'momentum' and no 'betas'",
+    ("adagrad", "adamw"): "the optimizer has no 'momentum' and no 'betas'",
+    ("adamw", "muon"): "it sets 'betas' in every group, and group 1 (muon) has none",
+    ("sgd", "adamw"): "it sets 'momentum' in every group, and group 1 (adamw) has none",
+    ("sgd", "muon"): None,
+    ("adamw", "lion"): None,
+}
+
+
+@pytest.mark.parametrize("name", ["cyclic", "one_cycle"])
+@pytest.mark.parametrize("algorithms", MOMENTA, ids="-".join)
+def test_every_group_must_have_the_momentum_that_is_cycled(
+    algorithms: tuple[str, str], name: str
+) -> None:
+    first, second = algorithms
+    params = [torch.nn.Parameter(torch.ones(2, 2)) for _ in range(2)]
+    made = optkit.create(
+        first, [{"params": params[:1]}, {"params": params[1:], "algorithm": second}]
+    )
+    told = MOMENTA[algorithms]
+    if told is not None:
+        with pytest.raises(optkit.ArgumentError) as raised:
+            optkit.create_schedule(name, made, **ARGUMENTS[name])
+        assert str(raised.value).endswith(f"cycle_momentum must be False here: {told}.")
+        assert raised.value.argument == "cycle_momentum"
+        assert all("initial_lr" not in group for group in made.param_groups)
+    arguments = {**ARGUMENTS[name], "cycle_momentum": told is None}
+    assert optkit.create_schedule(name, made, **arguments).get_last_lr()
 
 
 def test_the_function_that_torch_puts_over_step_is_taken_back() -> None:

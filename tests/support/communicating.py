@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from algorithms import MATRIXWISE
 from sharded import forgetting_meshes
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Placement, Replicate, Shard
@@ -25,11 +26,16 @@ MESHES: dict[str, tuple[tuple[int, ...], list[Placement]]] = {
 """The shape of the mesh, and how each parameter is placed on it."""
 
 
+def shapes_for(name: str) -> list[tuple[int, ...]]:
+    """Return the shapes that an algorithm takes."""
+    return [shape for shape in SHAPES if len(shape) == 2 or name not in MATRIXWISE]
+
+
 @forgetting_meshes
 def communication(rank: int, names: list[str]) -> dict[tuple[str, str], Communication]:
     """Return what a step of each algorithm communicates on each mesh of four ranks."""
     return {
-        (how, name): of_step(name, SHAPES, init_device_mesh("cpu", shape), placements)
+        (how, name): of_step(name, shapes_for(name), init_device_mesh("cpu", shape), placements)
         for how, (shape, placements) in MESHES.items()
         for name in names
     }

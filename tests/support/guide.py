@@ -16,8 +16,7 @@ from pathlib import Path
 from plugin_environment import PluginEnvironment
 
 FENCE = re.compile(
-    r"^(?P<mark><!-- not executed: [^\n]+ -->\n)?"
-    r"```(?:\{code-block\} )?(?P<kind>\w+)\n"
+    r"^```(?:\{code-block\} )?(?P<kind>\w+)\n"
     r"(?::caption: (?P<caption>[^\n]+)\n\n)?"
     r"(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -34,19 +33,17 @@ class Block:
         kind: the language.
         text: what it says.
         caption: the file that it is.
-        is_executed: whether the page doesn't say otherwise.
     """
 
     kind: str
     text: str
     caption: str | None = None
-    is_executed: bool = True
 
 
 def blocks(page: str) -> Iterator[Block]:
     """Yield the blocks of a page."""
     for found in FENCE.finditer(page):
-        yield Block(found["kind"], found["text"], found["caption"], not found["mark"])
+        yield Block(found["kind"], found["text"], found["caption"])
 
 
 @dataclass
@@ -69,8 +66,6 @@ class Reader:
         Raises:
             AssertionError: a command fails, prints something else, or nobody would know what to do.
         """
-        if not block.is_executed:
-            return
         if block.caption:
             (self.folder / block.caption).write_text(block.text)
         elif block.kind in RUN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import gc
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from torch.distributed.tensor import (
     Placement,
     Replicate,
     Shard,
+    _collective_utils,
     _redistribute,
     debug,
     distribute_tensor,
@@ -83,7 +85,7 @@ def forgetting_meshes(work: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return work(*arguments)
         finally:
-            for clear in CACHES:
+            for clear in [*CACHES, *_caches_of_functions()]:
                 clear()
 
     return run
@@ -93,8 +95,16 @@ CACHES = [
     debug._clear_sharding_prop_cache,
     _redistribute.clear_redistribute_planner_cache,
     _redistribute._gen_transform_infos.cache_clear,
+    _collective_utils.MeshTopoInfo.build_from_mesh.cache_clear,
 ]
 """What empties the caches of DTensor, whose keys are specs, which refer to meshes."""
+
+
+def _caches_of_functions() -> list[Callable[[], None]]:
+    """Return what empties the caches of torch's functions about placements."""
+    kind = functools._lru_cache_wrapper
+    found = [one for one in gc.get_objects() if type(one) is kind]
+    return [one.cache_clear for one in found if one.__module__.startswith("torch.distributed")]
 
 
 @forgetting_meshes

@@ -14,8 +14,12 @@ from optkit.cli.new.project_names import ProjectNames
 COMMANDS = {"install": "python -m pip install -e '.[test]'", "run_tests": "python -m pytest"}
 """What an author types next, in the project's directory."""
 
+BUILD = {"install_builder": "python -m pip install hatchling", "build": "python -m hatchling build"}
+"""What makes the distribution that is released."""
+
 PATHS = {
     "gitignore": ".gitignore",
+    "release": ".github/workflows/release.yml",
     "workflow": ".github/workflows/tests.yml",
     "readme": "README.md",
     "pyproject": "pyproject.toml",
@@ -34,7 +38,7 @@ def project_files(names: ProjectNames, base: str) -> dict[str, str]:
         names: what its parts are called.
         base: the template of its algorithm, called like the base class in lower case.
     """
-    words = {**attrs.asdict(names), "base": base, **COMMANDS, **_requirements()}
+    words = {**attrs.asdict(names), "base": base, **COMMANDS, **BUILD, **_requirements()}
     return {
         Template(path).substitute(words): _filled(Template(template).substitute(words), words)
         for template, path in PATHS.items()

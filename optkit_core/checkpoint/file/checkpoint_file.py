@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import torch
 
-from optkit_core.checkpoint.file import safetensors_file
+from optkit_core.checkpoint.file import distributed_parameters, safetensors_file
 from optkit_core.checkpoint.file.json_decoding import UnknownMarkError, decode
 from optkit_core.checkpoint.file.json_encoding import encode
 from optkit_core.checkpoint.file.safetensors_header import damaged
@@ -52,6 +52,7 @@ def save(optimizer: torch.optim.Optimizer | TrainingSetup, path: str | os.PathLi
         optimizer: of optkit, of torch, or a wrapper of one; or a setup, with all its parts.
         path: where to.
     """
+    distributed_parameters.require_none_to_save(_stepping(optimizer))
     if isinstance(optimizer, TrainingSetup):
         write(Checkpoint(type(optimizer).__name__, optimizer.state_dict()), path)
         return
@@ -76,6 +77,7 @@ def load(
         strict: whether everything must match (default True).
         rename: what saved parameters are called now; None (default): the same.
     """
+    distributed_parameters.require_none_to_load(_stepping(optimizer))
     if isinstance(optimizer, TrainingSetup):
         if not strict or rename is not None:
             raise CheckpointError("a training setup is loaded whole: without strict and rename.")
@@ -89,6 +91,10 @@ def load(
     restore(own, checkpoint.algorithm, checkpoint.state_dict, strict, rename)
     renew(wrappers, own)
     return None
+
+
+def _stepping(optimizer: torch.optim.Optimizer | TrainingSetup) -> torch.optim.Optimizer:
+    return optimizer.optimizer if isinstance(optimizer, TrainingSetup) else optimizer
 
 
 def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:

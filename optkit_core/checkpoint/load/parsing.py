@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from optkit_core.checkpoint.load import structure
+from optkit_core.checkpoint.load import rearranged_groups, structure
 from optkit_core.checkpoint.schema import TAG, WRITER, parse_identity
 from optkit_core.errors import CheckpointError
 
@@ -59,7 +59,8 @@ def parse(state_dict: Mapping[str, Any]) -> ParsedState:
     Raises:
         CheckpointError: a group's parameters aren't a list, or one of them appears twice.
     """
-    groups = tuple(_group(position, g) for position, g in enumerate(state_dict["param_groups"]))
+    given = rearranged_groups.with_true_names(state_dict["param_groups"])
+    groups = tuple(_group(position, g) for position, g in enumerate(given))
     ids = [key for group in groups for key in group.ids]
     if len(set(ids)) < len(ids):
         raise CheckpointError("a parameter stands twice in the saved groups.")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optkit_core.checkpoint.load import rearranged_groups
 from optkit_core.errors import CheckpointError
 
 LEAVES = frozenset({Tensor, torch.nn.Parameter, bool, int, float, complex, str, type(None)})
@@ -30,6 +31,7 @@ def require(state_dict: Any) -> None:
     _require_top(state_dict)
     _require_named("state", state_dict["state"].values())
     _require_named("a parameter group", state_dict["param_groups"])
+    rearranged_groups.require_options(state_dict["param_groups"])
 
 
 def split_user_entries(

@@ -16,6 +16,9 @@ from optkit_core.shards import shaped_buffers
 from optkit_core.shards.placements import is_distributed
 from optkit_core.shards.regions import empty_rows
 
+WHOLE = "torch's get_ and set_optimizer_state_dict with StateDictOptions(full_state_dict=True)"
+"""What gathers state, and distributes it."""
+
 
 class TensorKind(BufferKind):
     """A tensor for each parameter, of a shape, a dtype and a device that are known."""
@@ -260,5 +263,9 @@ def _uncopiable(value: Tensor, parameter: Tensor) -> str | None:
     if is_plain(value) and is_plain(parameter):
         return None
     if hasattr(value, "device_mesh") != hasattr(parameter, "device_mesh"):
-        return f"is a {type(value).__name__}, the parameter a {type(parameter).__name__}"
+        way = "to be had whole" if hasattr(value, "device_mesh") else "to be distributed"
+        return (
+            f"is a {type(value).__name__}, the parameter a {type(parameter).__name__}; it is {way} "
+            f"by {WHOLE}"
+        )
     return None

@@ -14,6 +14,7 @@ from optkit_core.implementations.fused import cpp_source, row_partition
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cpp_kernel import KernelJob, load_kernel
 from optkit_core.implementations.fused.cpp_types import TYPES
+from optkit_core.implementations.fused.joined_launches import joined
 from optkit_core.implementations.fused.row_partition import Part
 from optkit_core.implementations.fused.sharded_passes import ShardedJob
 from optkit_core.selection.offer import Launch, UpdateBody
@@ -119,7 +120,7 @@ def _traced(algorithm: type[UpdateBody], table: AddressTable) -> Launch:
     traces = traced_rows(algorithm, bucket, keys)
     programs = dict.fromkeys(traced.program for traced in traces.values())
     if len(programs) > 1:
-        return row_partition.joined(bucket, _by_key(algorithm, table, keys))
+        return joined(bucket, _by_key(algorithm, table, keys))
     (program,) = programs
     compiled = load_kernel(program, table.dtypes, algorithm.__name__)
     positions = {key: position for position, key in enumerate(traces)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from optkit_core.declaration.buffer_conditions import names_under
 from optkit_core.errors import UnavailableError
 from optkit_core.implementations import scalar_buffers
 from optkit_core.implementations.fused.address_table import AddressTable
+from optkit_core.implementations.fused.joined_launches import one_after_another
 from optkit_core.implementations.fused.row_layout import Walk, sorted_rows
 from optkit_core.implementations.fused.row_numbers import OtherBranchError, RowNumbers
 from optkit_core.implementations.fused.sharded_passes import JointPasses
@@ -200,16 +200,6 @@ def require_known(dtypes: Iterable[torch.dtype], known: Container[torch.dtype]) 
             raise UnavailableError(f"no kernel reads {str(dtype).removeprefix('torch.')}")
 
 
-def joined(bucket: Bucket, launches: Sequence[Launch]) -> Launch:
-    """Return what does all of these, pass by pass where a bucket holds parts of DTensors."""
-    return JointPasses(launches) if bucket.key.sharded else one_after_another(launches)
-
-
-def one_after_another(launches: Sequence[Launch]) -> Launch:
-    """Return what does all of these in order."""
-    return launches[0] if len(launches) == 1 else partial(_run_all, launches)
-
-
 def _recorded_parts(
     algorithm: type[UpdateBody], bucket: Bucket, reader: Reader, exactly: bool
 ) -> list[Part]:
@@ -307,8 +297,3 @@ def _copied(odd: Bucket, walk: Walk, launch: Callable[[Part], Launch]) -> list[L
     tables = [AddressTable(copies.bucket.subset(rows), walk.names, None) for rows in alike]
     launches = [launch(Part(table)) for table in tables]
     return [*launches, copies.copy_back, odd.grads.clear]
-
-
-def _run_all(launches: Sequence[Launch]) -> None:
-    for launch in launches:
-        launch()

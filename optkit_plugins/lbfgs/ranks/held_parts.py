@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from optkit_core import LocalPart, has_plain_part
@@ -48,27 +49,34 @@ class HeldParts:
         try:
             for part in self._parts.values():
                 part.follow()
-                part.show_gradient()
+                part.show(part.whole.grad)
             yield
         finally:
             for part in self._parts.values():
-                part.hide_gradient()
+                part.hide()
 
     def return_gradients(self) -> None:
         """Give the parameters the gradients that their parts have now."""
         for whole, part in self._parts.items():
             local, gradient = part.tensor.grad, whole.grad
             if local is not None and gradient is not None:
-                whole.grad = _like(whole, local)
+                whole.grad = distributed_like(whole, local)
 
 
-def _like(whole: Any, local: Tensor) -> Tensor:
+def distributed_like(whole: Any, local: Tensor) -> Tensor:
+    """Return a DTensor that is distributed like another one.
+
+    Args:
+        whole: the other one.
+        local: this rank's elements, which may be pairs where that has complex ones.
+    """
+    shape = torch.Size([*whole.shape, *local.shape[whole.dim() :]])
     made: Tensor = type(whole.data).from_local(
         local,
         whole.device_mesh,
         whole.placements,
         run_check=False,
-        shape=whole.shape,
-        stride=whole.stride(),
+        shape=shape,
+        stride=torch.empty(shape, device="meta").stride(),
     )
     return made

@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 
 from optkit_plugins.lbfgs.hessian.pair_history import AcceptedStep
+from optkit_plugins.lbfgs.ranks.held_parts import distributed_like
 from optkit_plugins.lbfgs.solve.line import Trial
+from optkit_plugins.lbfgs.state.joint_vectors import pick_row
 from optkit_plugins.lbfgs.state.persistence import NO_STEP
 from optkit_plugins.lbfgs.state.solver_state import SolverState
 from optkit_plugins.lbfgs.vectors.block import Block, real
 from optkit_plugins.lbfgs.vectors.gradient_info import GradientInfo, free_index
 
 Entries: TypeAlias = dict[str, Any]
+Dtypes: TypeAlias = tuple[torch.dtype, torch.dtype]
 
 GRADIENTS = BEFORE, AFTER = "prev_flat_grad", "grad"
 DIRECTION, STEP, CHANGE = "d", "old_stps_{}", "old_dirs_{}"
@@ -43,19 +46,24 @@ def names_for(capacity: int) -> list[str]:
     return [DIRECTION, *GRADIENTS, *rows]
 
 
-def entries(solver: SolverState, params: Sequence[Tensor]) -> dict[Tensor, Entries]:
+def is_whole(entries: Sequence[Mapping[str, Any]], capacity: int) -> bool:
+    """Return whether states have all that is published for a ring of so many slots."""
+    names = frozenset(names_for(capacity))
+    return entries[0].keys() >= {*names, *SHARED} and all(own.keys() >= names for own in entries)
+
+
+def entries(solver: SolverState, params: Sequence[Tensor], dtypes: Dtypes) -> dict[Tensor, Entries]:
     """Return views of the vectors of each parameter, and what stands with the first.
 
     Args:
         solver: whose they are.
         params: all parameters, in order.
+        dtypes: of the vectors and of the pairs.
     """
     found = {name: _parts_of(solver, pick) for name, pick in _picks(solver).items()}
-    block = solver.space.blocks[0]
-    dtypes = dict.fromkeys((DIRECTION, *GRADIENTS), block.dtype)
     by_param = {
         p: {
-            name: _view(p, parts, dtypes.get(name, block.history_dtype))
+            name: _vector(solver, p, parts, dtypes[name not in (DIRECTION, *GRADIENTS)])
             for name, parts in found.items()
         }
         for p in params
@@ -66,15 +74,14 @@ def entries(solver: SolverState, params: Sequence[Tensor]) -> dict[Tensor, Entri
 def _picks(solver: SolverState) -> dict[str, Callable[[Block], Tensor]]:
     """Return what picks each vector from a block, by its name."""
     before, after = _gradients(solver)
-    capacity = solver.history.compact.capacity
     picks: dict[str, Callable[[Block], Tensor]] = {
         DIRECTION: lambda block: block.direction,
         BEFORE: lambda block: block.gradient(before),
         AFTER: lambda block: block.gradient(after),
     }
-    for slot in range(capacity):
-        picks[STEP.format(slot)] = lambda block, slot=slot: block.pairs.s(slot)
-        picks[CHANGE.format(slot)] = lambda block, slot=slot: block.pairs.y(slot)
+    for slot in range(solver.history.compact.capacity):
+        picks[STEP.format(slot)] = pick_row(slot)
+        picks[CHANGE.format(slot)] = pick_row(solver.history.compact.capacity + slot)
     return picks
 
 
@@ -94,10 +101,14 @@ def _parts_of(solver: SolverState, pick: Callable[[Block], Tensor]) -> dict[int,
     }
 
 
-def _view(p: Tensor, parts: Mapping[int, Tensor], dtype: torch.dtype) -> Tensor:
-    view = parts.get(id(p))
+def _vector(
+    solver: SolverState, p: Tensor, parts: Mapping[int, Tensor], dtype: torch.dtype
+) -> Tensor:
+    """Return a parameter's vector, a DTensor of what is in the blocks if it is one."""
+    part = solver.space.part_of(p)
     # What has no element is in no block.
-    return torch.empty_like(real(p.detach()), dtype=dtype) if view is None else view
+    view = parts[id(part)] if part.numel() else torch.empty_like(real(part.detach()), dtype=dtype)
+    return view if part is p else distributed_like(p, view)
 
 
 def _shared(solver: SolverState) -> Entries:
@@ -123,7 +134,10 @@ def _shared(solver: SolverState) -> Entries:
 
 
 def adopt(
-    solver: SolverState, saved: Sequence[Mapping[str, Any]], params: Sequence[Tensor]
+    solver: SolverState,
+    saved: Sequence[Mapping[str, Any]],
+    params: Sequence[Tensor],
+    dtypes: Dtypes,
 ) -> None:
     """Take in what `entries` returned for a solver of as many slots.
 
@@ -131,10 +145,11 @@ def adopt(
         solver: what takes it.
         saved: the entries of each parameter, which were verified.
         params: all parameters, in order.
+        dtypes: of the vectors and of the pairs.
     """
     before, after = _gradients(solver)
     solver.history.clear()
-    own = entries(solver, params)
+    own = entries(solver, params, dtypes)
     for p, states in zip(params, saved, strict=True):
         for name in names_for(solver.history.compact.capacity):
             own[p][name].copy_(states[name])

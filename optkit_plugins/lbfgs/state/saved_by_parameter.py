@@ -6,25 +6,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+import torch
 from torch import Tensor
 
 from optkit_core import CheckpointError
 from optkit_plugins.lbfgs.state import by_parameter
 from optkit_plugins.lbfgs.state.persistence import is_number, is_real
-from optkit_plugins.lbfgs.vectors.block import real
+from optkit_plugins.lbfgs.state.sync import COUNTS
 
-COUNTS = ("func_evals", "n_iter")
 LINES = 20
 """How many complaints a message has."""
 
 
 def is_by_parameter(state_dict: Any) -> bool:
     """Return whether a state dict holds tensors by parameter, not vectors of all of them."""
-    states = state_dict.get("state") if isinstance(state_dict, Mapping) else None
-    first = by_parameter.STEP.format(0)
-    return isinstance(states, Mapping) and any(
-        isinstance(own, Mapping) and first in own for own in states.values()
-    )
+    given = state_dict if isinstance(state_dict, Mapping) else {}
+    states, groups = given.get("state"), given.get("param_groups")
+    if not isinstance(states, Mapping) or not isinstance(groups, list):
+        return False
+    # What isn't even of the right structure is refused as everything else is.
+    dicts = [own for own in states.values() if isinstance(own, Mapping)]
+    has_keys = bool(groups) and all(map(_has_keys, groups))
+    return has_keys and any(by_parameter.STEP.format(0) in own for own in dicts)
+
+
+def _has_keys(group: Any) -> bool:
+    keys = group.get("params") if isinstance(group, Mapping) else None
+    return isinstance(keys, (list, tuple)) and all(isinstance(key, (int, str)) for key in keys)
 
 
 @attrs.frozen(eq=False)
@@ -56,9 +64,9 @@ class SavedByParameter:
         states = state_dict["state"]
         saved = list(state_dict["param_groups"])
         ids = _in_order(saved, groups)
-        shared = next((states[i] for i in ids if "H_diag" in states.get(i, ())), {})
-        entries = [states.get(i, {}) for i in ids]
-        entries[:1] = [{**entry, **shared, **entry} for entry in entries[:1]]
+        entries: list[Mapping[str, Any]] = [states.get(i, {}) for i in ids]
+        shared = next((own for own in entries if "H_diag" in own), {})
+        entries[:1] = [{**shared, **own} for own in entries[:1]]
         others = {key: own for key, own in states.items() if key not in ids}
         first = saved[0]["params"][0] if saved[0]["params"] else ids[0]
         counts = {name: shared[name] for name in COUNTS if name in shared}
@@ -130,7 +138,7 @@ def _labeled(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Tensor]
 
 def _complaint(value: Any, p: Any) -> str:
     """Return why a value can't become a vector of a parameter, ``""`` where it can."""
-    shape = real(p).shape
+    shape = torch.Size([*p.shape, 2] if p.is_complex() else p.shape)
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.is_meta:
         return f"must be a tensor of real numbers, got {value!r:.40}"
     if value.shape != shape:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
 
 from optkit_core import CheckpointError, Optimizer, bucket_key_of, require_no_overlap
+from optkit_plugins.lbfgs import block_groups
 from optkit_plugins.lbfgs.state import by_parameter, persistence
 from optkit_plugins.lbfgs.state.saved_by_parameter import SavedByParameter, is_by_parameter
-from optkit_plugins.lbfgs.state.sync import StateSync, with_unshared_state
+from optkit_plugins.lbfgs.state.sync import COUNTS, StateSync, with_unshared_state
 from optkit_plugins.lbfgs.vectors.block import Block
+
+OWN = frozenset({"_sync", "_answer", "_is_asked"})
+"""What stays with one optimizer."""
+
+UNKNOWN_PARTS = (
+    "with process_group= each process has parts of its own, which torch.distributed.checkpoint "
+    "can't tell apart. Save optimizer.state_dict() of each process in a file of its own, or make "
+    "the parameters DTensors, as fully_shard does."
+)
 
 
 class SolverOwner(Optimizer):
@@ -28,38 +38,44 @@ class SolverOwner(Optimizer):
     _is_asked = False
 
     def complete_state(self) -> None:
-        """Let the state hold tensors for each parameter, allocated if there was no step yet."""
-        params = self._params()
-        self.init_state()
-        if not any(p.numel() for p in params):
-            return
-        self._sync = self._synced(params)
-        self._sync.withdraw()
-        self._answer = by_parameter.entries(self._sync.solver, params)
-        for p, own in self._answer.items():
-            self.state[p].update(own)
-        self._is_asked = True
+        """Let the state hold tensors for each parameter, allocated if there was no step yet.
+
+        Raises:
+            CheckpointError: each process has parts that nobody else can tell apart.
+        """
+        if self.param_groups[0].get("process_group") is not None:
+            raise CheckpointError(UNKNOWN_PARTS)
+        super().complete_state()
+        if any(p.numel() for p in self._params()):
+            self._publish_by_parameter()
+            self._is_asked = True
 
     def publish_state(self) -> None:
         """Write what the solver's state holds into the optimizer's, in the form that is due."""
         is_asked, self._is_asked = self._is_asked, False
         if is_asked:
             return
-        if self._sync is not None and self._sync.is_sharded and self._sync.solver.iterations:
-            raise CheckpointError(
-                f"{type(self).__name__} has its vectors on several ranks, and state_dict() holds "
-                "them on one. Save it by torch.distributed.checkpoint, with "
-                "get_optimizer_state_dict(model, optimizer)."
-            )
-        self._publish_jointly()
+        if self._sync is not None and self._sync.solver.space.is_sharded:
+            self._publish_by_parameter()
+        else:
+            self._publish_jointly()
 
     def _publish_jointly(self) -> None:
         self._withdraw_answer()
         if self._sync is not None:
             self._sync.publish_all(self.state)
 
+    def _publish_by_parameter(self) -> None:
+        params = self._params()
+        self._sync = self._synced(params)
+        self._sync.withdraw()
+        dtypes = block_groups.dtypes(self.param_groups)
+        self._answer = by_parameter.entries(self._sync.solver, params, dtypes)
+        for p, own in self._answer.items():
+            self.state[p].update(own)
+
     def _withdraw_answer(self) -> None:
-        """Take back what was put into the state for torch's distributed layer."""
+        """Take back what was put into the state by parameter."""
         for p, own in (self._answer or {}).items():
             state = self.state.get(p, {})
             for name, value in own.items():
@@ -80,18 +96,21 @@ class SolverOwner(Optimizer):
         self._adopt(saved)
         return report
 
-    @torch.no_grad()
     def _adopt(self, saved: SavedByParameter) -> None:
         """Put saved vectors into the solver of before where it fits, or else into a new one."""
-        params = self._params()
+        params, old = self._params(), self._sync
         state = self.state[params[0]]
-        old = self._sync
         if old is not None and old.fits(self.param_groups, params):
             self._sync = StateSync(old.solver, params, state, old.key)
         else:
             self._sync = StateSync.build(self.param_groups, params, state, self._storage)
-        by_parameter.adopt(self._sync.solver, saved.entries, params)
-        self._sync.is_loaded = True
+        self._fill_solver(self._sync, saved.entries)
+
+    @torch.no_grad()
+    def _fill_solver(self, sync: StateSync, entries: Sequence[Mapping[str, Any]]) -> None:
+        dtypes = block_groups.dtypes(self.param_groups)
+        by_parameter.adopt(sync.solver, entries, self._params(), dtypes)
+        sync.is_loaded = True
 
     @classmethod
     def state_complaint(cls, state: Mapping[str, Any]) -> str:
@@ -105,9 +124,24 @@ class SolverOwner(Optimizer):
         state = self.state[params[0]]
         if self._sync is not None and self._sync.is_current(self.param_groups, params, state):
             return self._sync
-        self._publish_jointly()
+        if self._sync is not None and not self._sync.solver.space.is_sharded:
+            self._publish_jointly()
         require_no_overlap(self.param_groups)
-        return StateSync.build(self.param_groups, params, state, self._storage)
+        carried = self._carried(params)
+        sync = StateSync.build(self.param_groups, params, state, self._storage)
+        if carried is not None:
+            self._fill_solver(sync, carried)
+        return sync
+
+    def _carried(self, params: Sequence[Tensor]) -> list[dict[str, Any]] | None:
+        """Return what a copy has brought along by parameter, which leaves the state."""
+        entries = [dict(self.state.get(p, {})) for p in params]
+        if not by_parameter.is_whole(entries, self.param_groups[0]["history_size"]):
+            return None
+        for p, own in zip(params, entries, strict=True):
+            for name in own.keys() - set(COUNTS):
+                del self.state[p][name]
+        return entries
 
     def _params(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -119,10 +153,10 @@ class SolverOwner(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles take along, without the solver's state."""
-        self._publish_jointly()
+        self.publish_state()
         attributes = super().__getstate__()
         # It holds addresses for compiled passes; a copy makes its own from the published state.
-        return {**attributes, "_sync": None} if "_sync" in attributes else attributes
+        return {name: value for name, value in attributes.items() if name not in OWN}
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         """Return what a pickle holds; tensors of their own in place of views."""
