@@ -26,12 +26,12 @@ class Requirements(Protocol):
     has_totals: ClassVar[bool]
 
     @classmethod
-    def completes_reductions(cls) -> bool:
-        """Return whether what a part is reduced to has to be completed over the mesh."""
-
-    @classmethod
     def steps_parts(cls) -> bool:
         """Return whether DTensors are stepped by plain tensors that ranks hold of them."""
+
+    @classmethod
+    def completes_reductions(cls) -> bool:
+        """Return whether what a part is reduced to has to be completed over the mesh."""
 
     @classmethod
     def parameter_complaint(cls, p: Tensor) -> str:
