@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -15,10 +15,9 @@ from optkit_core.declaration.fields import raise_for
 from optkit_core.errors import GradientError, UnavailableError
 from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
-from optkit_core.param_groups import groups
+from optkit_core.param_groups import admissible, groups
 from optkit_core.selection.offer import Launch
 from optkit_core.shards import agreement, shared_scaling
-from optkit_core.shards.local_parts import LocalParts
 from optkit_core.shards.placements import are_any_distributed
 from optkit_core.shards.replaced_parameters import ReplacedParameters
 from optkit_core.step import graph_capture
@@ -40,7 +39,6 @@ class BodyOptimizer(Optimizer):
     is_elementwise: ClassVar[bool] = False
     takes_dense: ClassVar[bool] = True
     update_sparse: ClassVar[Callable[..., None] | None] = None
-    parts_class: ClassVar[type[LocalParts]] = LocalParts
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Read the declarations, and which bodies there are."""
@@ -99,16 +97,10 @@ class BodyOptimizer(Optimizer):
         self._replaced = ReplacedParameters()
         self._begun: list[tuple[dict[str, Any], str]] = []
 
-    def agree(self, param_groups: Sequence[Mapping[str, Any]]) -> None:
-        """Let the ranks that hold DTensors together find out what all of them can run.
-
-        Args:
-            param_groups: some of the optimizer's groups.
-
-        Raises:
-            ImplementationError: ranks ask for different implementations.
-        """
-        self.chooser.agree(param_groups, self.values)
+    def _take_in(self, group: dict[str, Any]) -> None:
+        """Take a group in, and agree with other ranks that hold it on what runs it."""
+        super()._take_in(group)
+        self.chooser.agree([group], self.values)
 
     def by_buckets(self) -> BucketOptimizer | None:
         """Return the optimizer unless a subclass has an ``advance`` of its own."""
@@ -139,8 +131,9 @@ class BodyOptimizer(Optimizer):
                     launch()
         finally:
             self.hide_gradients()
-        if self._plan is not None and not self._plan.release_gradients():
-            self._plan = None
+        if self._plan is not None:
+            keeps = self._plan.release_gradients() and self._parts.outlive_steps
+            self._plan = self._plan if keeps else None
 
     def hide_gradients(self) -> None:
         """Hold no gradient of a DTensor's part beyond the step."""
@@ -198,7 +191,8 @@ class BodyOptimizer(Optimizer):
                 assert offer.make_launcher is not None
                 launch = offer.make_launcher(item.body or type(self), bucket, h)
             except UnavailableError as error:
-                self._require_alike(item, str(error))
+                if self._parts.are_in(bucket):
+                    agreement.require_impossible(type(self), bucket, offer, str(error))
                 group = self.param_groups[bucket.groups[0]]
                 h = bucket.hyperparameters[bucket.groups[0]]
                 item.choice = self.chooser.choose_without(item.choice, str(error), group, h)
@@ -207,15 +201,6 @@ class BodyOptimizer(Optimizer):
                 bucket.refresh()
             else:
                 return launch
-
-    def _require_alike(self, item: PlannedBucket, reason: str) -> None:
-        """Raise where other ranks run what this one turns out not to be able to run."""
-        bucket, offer = item.bucket, item.choice.offer
-        if not self._parts.are_in(bucket):
-            return
-        asked = (bucket.hyperparameters[index] for index in dict.fromkeys(bucket.groups))
-        if not any(offer.impossible_reason(type(self), bucket.key, h) for h in asked):
-            raise agreement.failed_here(offer.name, bucket.key, reason)
 
     def take_scaling(self) -> None:
         """Take what a scaler has handed over, and what ranks have found that hold other parts.
@@ -244,20 +229,22 @@ class BodyOptimizer(Optimizer):
         # Before any state is allocated, which starts from values of the groups.
         self.check_groups()
         if self._is_shared:
-            self.agree(self.param_groups)
+            self.chooser.agree(self.param_groups, self.values)
         values = GroupValues(self)
         with uncollected():  # a state of each parameter comes into being, and no garbage
             self._plan = StepPlan(self, values, self.plan_buckets(values))
         return self._plan
 
     def check_groups(self) -> None:
-        """Check the values of all groups, which anybody may have changed.
+        """Check values and parameters of all groups, which anybody may have changed.
 
         Raises:
-            HyperparameterError: the constructor would refuse one.
+            GroupError: a parameter can't be stepped; an engine may have sharded it meanwhile.
+            HyperparameterError: the constructor would refuse a value.
         """
         for group in self.param_groups:
             groups.check_group(type(self), group)
+            admissible.require_admissible(type(self), self.param_groups, group)
 
     def plan_buckets(self, values: GroupValues, is_compiled: bool = False) -> list[PlannedBucket]:
         """Return the buckets of all groups, with their state and with what runs each.

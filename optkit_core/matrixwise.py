@@ -21,7 +21,8 @@ class Matrixwise(BodyOptimizer):
 
     A subclass declares its hyperparameters and buffers and writes `update`, once, in methods of
     tensors of shape ``(..., rows, columns)``. for-loop calls it with one matrix after another,
-    foreach with batches of matrices of equal shape, ``(batch, rows, columns)``.
+    foreach with batches of matrices of equal shape, ``(batch, rows, columns)``. Of a DTensor one
+    rank gets all of it, and steps it for the others.
 
     Args:
         params: tensors, ``(name, tensor)`` pairs, or group dicts.

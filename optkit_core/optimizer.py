@@ -24,6 +24,7 @@ from optkit_core.selection.explanation import Explanation, explain
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import Request
 from optkit_core.selection.select_implementation import Choice
+from optkit_core.shards.local_parts import LocalParts
 from optkit_core.stateful_optimizer import StatefulOptimizer
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
@@ -64,8 +65,10 @@ class Optimizer(Copyable, StatefulOptimizer):
     parameter_dims: ClassVar[Collection[int] | None] = None
     needs_whole_matrices: ClassVar[bool] = False
     restricts_parameters: ClassVar[bool] = False
+    has_totals: ClassVar[bool] = False
     tolerances: ClassVar[Mapping[torch.dtype, float]] = {}
     offers: ClassVar[tuple[Offer, ...]] = ()
+    parts_class: ClassVar[type[LocalParts]] = LocalParts
     is_member = False  # of a composite optimizer, of which alone plugins are told
     profile_hook_step = staticmethod(observed)  # type: ignore[assignment]  # around `step`
     _is_created = False
@@ -131,7 +134,6 @@ class Optimizer(Copyable, StatefulOptimizer):
             groups.complete(type(self), param_group, self.defaults)
             self._take_in(param_group)
             admissible.require_admissible(type(self), self.param_groups, param_group)
-            self.agree([param_group])
             self.check_request(param_group)
             if param_group.get("eager_state"):
                 self.init_group_state(param_group)
@@ -188,16 +190,6 @@ class Optimizer(Copyable, StatefulOptimizer):
             ImplementationError: an explicit request can't be met.
         """
         return self.chooser.choose(group, key, h)
-
-    def agree(self, param_groups: Sequence[Mapping[str, Any]]) -> None:
-        """Let the ranks that hold DTensors together agree what runs these; by default none asks.
-
-        Args:
-            param_groups: some of the optimizer's groups.
-
-        Raises:
-            ImplementationError: ranks ask for different implementations.
-        """
 
     def check_request(self, group: Mapping[str, Any]) -> None:
         """Raise if a group asks for an implementation that can't run it.

@@ -26,11 +26,17 @@ SCHEDULES = "_schedulers"
 LOCAL_PART = "_local_tensor"
 """Where a DTensor has what this process holds of it."""
 
+SPLIT_FACTOR = "split_factor"
+"""Where a placement says in how many pieces a dim was before it was sharded again."""
+
 SPEC = "_spec"
 """Where a DTensor has its mesh and placements; one object serves many tensors."""
 
 PART_AND_SPEC = attrgetter(LOCAL_PART, SPEC)
 """Returns both of a DTensor; raises AttributeError for what has them not."""
+
+FLATTENED = "_fsdp_flattened"
+"""The mark of FullyShardedDataParallel on parameters that it has put into a flat one."""
 
 GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
 """The name under which ``libc10`` exports the function that gives a tensor's gradient."""
@@ -141,16 +147,25 @@ def spec_of(distributed: Any) -> Any:
     return getattr(distributed, SPEC, None)
 
 
-def split_factor(placement: Any) -> int:
-    """Return in how many pieces a dim was before it was sharded, 1 where that is all of it.
-
-    Where torch doesn't tell, parts of other sizes than that gives are noticed, and refused.
+def split_factor(placement: Any) -> int | None:
+    """Return in how many pieces a dim was when it was sharded; None where torch doesn't tell.
 
     Args:
-        placement: that of a shard; FSDP2 makes such of what tensor parallelism has sharded.
+        placement: of a shard; FSDP2 shards the pieces that tensor parallelism has made.
     """
-    factor: int = getattr(placement, "split_factor", 1)
+    factor: int | None = getattr(placement, SPLIT_FACTOR, 1 if placement.is_shard() else None)
     return factor
+
+
+def is_flattened(p: Tensor) -> bool:
+    """Return whether a parameter is, or is a piece of, a flat one of FullyShardedDataParallel.
+
+    Where torch doesn't mark them, none is, and what can't step such a piece isn't refused.
+
+    Args:
+        p: the parameter.
+    """
+    return bool(getattr(p, FLATTENED, False))
 
 
 def exchange_api() -> int | None:

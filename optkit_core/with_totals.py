@@ -12,6 +12,7 @@ from optkit_core.declaration import totals
 from optkit_core.declaration.totals import Total
 from optkit_core.errors import DeclarationError
 from optkit_core.implementations.measuring import MeasuringBody
+from optkit_core.param_groups import admissible
 from optkit_core.selection.offer import Launch
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.group_values import GroupValues
@@ -31,6 +32,7 @@ class WithTotals(BodyOptimizer):
     each parameter before `conclude` for all of them. ``update`` comes after these.
     """
 
+    has_totals: ClassVar[bool] = True
     totals: ClassVar[Mapping[str, Total]] = {}
     measuring: ClassVar[MeasuringBody | None] = None
 
@@ -39,6 +41,7 @@ class WithTotals(BodyOptimizer):
         super().__init_subclass__(**keywords)
         cls.totals = totals.collect(cls)
         cls.measuring = MeasuringBody(cls) if cls.totals else None
+        cls.restricts_parameters |= admissible.is_restricted(cls)  # once totals are known
 
     @staticmethod
     def measure(p: Any, g: Any, s: Any, h: Any) -> Mapping[str, Any]:

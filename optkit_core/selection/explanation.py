@@ -41,6 +41,8 @@ class BucketExplanation(NamedTuple):
         placements: how DTensors among the parameters are placed, each way once; empty where
             there are none.
         local_elements: how many of the elements this rank has.
+        owned: how many DTensors this rank steps whole, for all ranks that have parts of them; None
+            where each rank steps its own part.
     """
 
     groups: tuple[int, ...]
@@ -55,6 +57,7 @@ class BucketExplanation(NamedTuple):
     algorithm: str = ""
     placements: tuple[str, ...] = ()
     local_elements: int = 0
+    owned: int | None = None
 
     @property
     def group(self) -> int:
@@ -101,6 +104,7 @@ class ExplainedOptimizer(GroupOwner, Protocol):
     offers: ClassVar[tuple[Offer, ...]]
     has_body: ClassVar[bool]
     step_options: ClassVar[tuple[str, ...]]
+    parts_class: ClassVar[type[LocalParts]]
     buffers: ClassVar[Mapping[str, Buffer]]
     counts_steps: ClassVar[bool]
     request: Request
@@ -125,7 +129,7 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
 
     Parameters without a gradient are counted where they would be if they had a dense one.
     """
-    values, parts = GroupValues(optimizer), LocalParts()
+    values, parts = GroupValues(optimizer), optimizer.parts_class()
     parts.note(type(optimizer), optimizer.param_groups, values)
     buckets = gather(
         optimizer.param_groups,
@@ -139,7 +143,7 @@ def explain(optimizer: ExplainedOptimizer) -> Explanation:
     return Explanation(
         type(optimizer).__name__,
         optimizer.request.source,
-        tuple(_explained(*pair) for pair in zip(buckets, choices, strict=True)),
+        tuple(_explained(*pair, parts) for pair in zip(buckets, choices, strict=True)),
         # `StepPlan` asks for the reader under the same condition.
         _noticing() if any(choice.offer.holds for choice in choices) else "",
     )
@@ -175,7 +179,7 @@ def _choice(optimizer: ExplainedOptimizer, bucket: Bucket) -> Choice:
     return optimizer.choose(optimizer.param_groups[first], bucket.key, h)
 
 
-def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
+def _explained(bucket: Bucket, choice: Choice, parts: LocalParts) -> BucketExplanation:
     key = bucket.key
     return BucketExplanation(
         tuple(dict.fromkeys(bucket.groups)),
@@ -189,6 +193,7 @@ def _explained(bucket: Bucket, choice: Choice) -> BucketExplanation:
         dict(choice.rejected),
         placements=tuple(dict.fromkeys(filter(None, map(placement_of, bucket.params)))),
         local_elements=sum(map(local_size, bucket.params)),
+        owned=parts.owned(bucket.params),
     )
 
 
@@ -225,5 +230,7 @@ def _columns(buckets: Sequence[BucketExplanation]) -> dict[str, Callable[[Any], 
     columns.update((name, attrgetter(name)) for name in FACTS)
     if any(bucket.placements for bucket in buckets):
         columns["on this rank"] = lambda b: b.local_elements
+        if any(bucket.owned is not None for bucket in buckets):
+            columns["owned"] = lambda b: "" if b.owned is None else b.owned
         columns["placements"] = lambda b: " and ".join(b.placements)
     return columns | {"runs": attrgetter("implementation"), "why": attrgetter("reason")}

@@ -26,8 +26,10 @@ import attrs
 from torch import Tensor
 
 from optkit_core.errors import ImplementationError
+from optkit_core.selection.offer import Algorithm, Offer
 from optkit_core.shards.placements import shared_mesh
 from optkit_core.step.bucket_key import BucketKey, Refusals
+from optkit_core.step.buckets import Bucket
 from optkit_core.step.sort_into_buckets import Facts
 
 
@@ -198,20 +200,30 @@ def _require_alike(rows: Sequence[Row]) -> None:
                 )
 
 
-def failed_here(name: str, key: BucketKey, reason: str) -> ImplementationError:
-    """Return the error of a rank that can't run what the others run.
+def require_impossible(
+    algorithm: type[Algorithm], bucket: Bucket, offer: Offer, reason: str
+) -> None:
+    """Raise where other ranks run what this one turns out not to be able to run.
 
     Args:
-        name: of the implementation.
-        key: of the bucket.
-        reason: why this rank can't run it.
+        algorithm: the optimizer's class.
+        bucket: what was to be stepped.
+        offer: what can't step it.
+        reason: why not.
+
+    Raises:
+        ImplementationError: nothing that all ranks know speaks against it.
     """
     import torch.distributed  # there, since somebody has made a mesh
 
-    return ImplementationError(
-        f"rank {torch.distributed.get_rank()} can't run {name} on {key} after all, which the ranks "
-        f"of its mesh have agreed on: {reason}. Running another implementation here, replicas "
-        "would drift apart: mend that, or ask all ranks for implementation='forloop'."
+    asked = (bucket.hyperparameters[index] for index in dict.fromkeys(bucket.groups))
+    if any(offer.impossible_reason(algorithm, bucket.key, h) for h in asked):
+        return
+    raise ImplementationError(
+        f"rank {torch.distributed.get_rank()} can't run {offer.name} on {bucket.key} after all, "
+        f"which the ranks of its mesh have agreed on: {reason}. Running another implementation "
+        "here, replicas would drift apart: mend that, or ask all ranks for "
+        "implementation='forloop'."
     )
 
 

@@ -57,7 +57,7 @@ class SharedTensor:
         return cls(part, value.shape, tuple(value.placements), ranks, owner)
 
     def gather(self, sent: ByRank, received: ByRank) -> None:
-        """Note what travels to the owner: a part from each rank, and of replicas its own."""
+        """Note what travels to the owner: a part from each rank, of one of its replicas."""
         if self._placements is None or (self.is_owned and self._is_there):
             return
         sources = self._ranks.sources(self._placements, self._owner)
@@ -99,11 +99,12 @@ class Exchange:
 
     Args:
         ranks: those of a mesh.
+        group: their process group.
     """
 
-    def __init__(self, ranks: MeshRanks) -> None:
+    def __init__(self, ranks: MeshRanks, group: Any) -> None:
         """Begin without tensors."""
-        self._ranks = ranks
+        self._ranks, self._group = ranks, group
         self.read: list[SharedTensor] = []
         self.written: list[SharedTensor] = []
 
@@ -121,4 +122,11 @@ class Exchange:
         received: ByRank = [[] for _ in range(count)]
         for note in notes:
             note(sent, received)
-        all_to_all(sent, received, self._ranks.group, self._ranks.device)
+        all_to_all(self._in_group(sent), self._in_group(received), self._group, self._ranks.device)
+
+    def _in_group(self, by_rank: ByRank) -> ByRank:
+        """Return what each rank has in the order in which the group counts them."""
+        from torch.distributed import get_process_group_ranks  # there, since there is a group
+
+        found = dict(zip(self._ranks.ranks, by_rank, strict=True))
+        return [found[rank] for rank in get_process_group_ranks(self._group)]

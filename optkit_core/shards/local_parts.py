@@ -150,6 +150,19 @@ class LocalParts:
         part = self._parts.get(p)
         return p if part is None else part.tensor
 
+    def owned(self, params: Sequence[Tensor]) -> int | None:
+        """Return how many DTensors this rank steps for all ranks: None, each steps its parts.
+
+        Args:
+            params: of a bucket.
+        """
+        return None
+
+    @property
+    def outlive_steps(self) -> bool:
+        """Whether what stands for DTensors in buckets is there for the next step, too."""
+        return True
+
     def are_in(self, bucket: Bucket) -> bool:
         """Return whether a bucket holds a DTensor, or the part of one."""
         parts = {id(part.tensor) for part in self._parts.values()}

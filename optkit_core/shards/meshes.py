@@ -9,67 +9,63 @@ import torch
 
 
 class MeshRanks:
-    """The ranks of a mesh, in the order in which their process group counts them.
+    """The ranks of a mesh, in ascending order.
 
     Args:
         mesh: a `DeviceMesh` that this rank is on.
-        group: the process group of its ranks.
 
     Attributes:
+        ranks: their numbers among all ranks.
+        own: which of them this rank is, from 0.
         shape: how many ranks there are along each mesh dim.
         coordinates: where each rank is.
-        own: which of them this rank is.
-        numbers: which rank is at each coordinate.
+        device: where the mesh's backend takes tensors.
     """
 
-    def __init__(self, mesh: Any, group: Any) -> None:
+    def __init__(self, mesh: Any) -> None:
         """Look everything up."""
-        from torch.distributed import get_process_group_ranks, get_rank  # a mesh needs a group
+        from torch.distributed import get_rank  # there, since somebody has made a mesh
 
-        self.group, self.shape = group, tuple(mesh.shape)
+        self.shape: tuple[int, ...] = tuple(mesh.shape)
         self.device = torch.device(mesh.device_type)
-        places = product(*map(range, self.shape))
-        by_rank = dict(zip(_ranks(mesh), places, strict=True))
-        self.coordinates = [by_rank[rank] for rank in get_process_group_ranks(group)]
-        self.own = get_rank(group)
-        self.numbers = {place: number for number, place in enumerate(self.coordinates)}
+        places = dict(zip(_ranks(mesh), product(*map(range, self.shape)), strict=True))
+        self.ranks = tuple(sorted(places))
+        self.coordinates = [places[rank] for rank in self.ranks]
+        self.own = self.ranks.index(get_rank())
+        self._numbers = {place: number for number, place in enumerate(self.coordinates)}
 
     def sources(self, placements: tuple[Any, ...], owner: int) -> list[int]:
-        """Return the ranks whose parts together make a whole tensor, the nearest to an owner.
+        """Return the ranks whose parts together make a whole tensor.
 
         Args:
             placements: of the DTensor.
-            owner: one of the ranks; where there are replicas, its own is taken.
+            owner: one of the ranks; where there are replicas, the parts of its own are taken.
         """
-        place, axes = self.coordinates[owner], []
-        for placement, count, number in zip(placements, self.shape, place, strict=True):
-            axes.append([number] if placement.is_replicate() else range(count))
-        return [self.numbers[found] for found in product(*axes)]
+        places = zip(placements, self.shape, self.coordinates[owner], strict=True)
+        axes = [[own] if placed.is_replicate() else range(count) for placed, count, own in places]
+        return [self._numbers[place] for place in product(*axes)]
 
 
 class Meshes:
-    """The meshes of an optimizer's parameters, and a group for each set of ranks."""
+    """The meshes of an optimizer's parameters, and a process group for each set of ranks."""
 
     def __init__(self) -> None:
         """Know of none."""
         self._meshes: dict[Any, MeshRanks] = {}
-        self._groups: dict[frozenset[int], Any] = {}
+        self._groups: dict[tuple[int, ...], Any] = {}
 
-    def of(self, mesh: Any) -> MeshRanks:
-        """Return the ranks of a mesh; the first time all of them have to ask.
-
-        Args:
-            mesh: a `DeviceMesh`.
-        """
+    def ranks(self, mesh: Any) -> MeshRanks:
+        """Return the ranks of a mesh."""
         found = self._meshes.get(mesh)
         if found is None:
-            found = self._meshes[mesh] = MeshRanks(mesh, self._group(mesh))
+            found = self._meshes[mesh] = MeshRanks(mesh)
         return found
 
-    def _group(self, mesh: Any) -> Any:
-        ranks = frozenset(_ranks(mesh))
+    def group(self, mesh: Any) -> Any:
+        """Return a group of all ranks of a mesh; the first time each of them has to ask for it."""
+        ranks = self.ranks(mesh).ranks
         if ranks not in self._groups:
-            self._groups[ranks] = _group_of(mesh)
+            self._groups[ranks] = _group(mesh, ranks)
         return self._groups[ranks]
 
 
@@ -78,13 +74,12 @@ def _ranks(mesh: Any) -> list[int]:
     return ranks
 
 
-def _group_of(mesh: Any) -> Any:
-    """Return a process group of all ranks of a mesh, a new one only where there is none."""
+def _group(mesh: Any, ranks: tuple[int, ...]) -> Any:
+    """Return a process group of ranks, a new one only where there is none."""
     import torch.distributed as dist  # there, since somebody has made a mesh
 
-    ranks = sorted(_ranks(mesh))
-    if ranks == list(range(dist.get_world_size())):
+    if len(ranks) == dist.get_world_size():
         return dist.group.WORLD
     if mesh.ndim == 1:
         return mesh.get_group()
-    return dist.new_group(ranks, use_local_synchronization=True)
+    return dist.new_group(list(ranks), use_local_synchronization=True)

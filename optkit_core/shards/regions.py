@@ -73,12 +73,13 @@ def part_shape(
 
 
 def are_known(p: Any) -> bool:
-    """Return whether a DTensor's part on this rank is of the shape that its placements say."""
+    """Return whether it is known which elements of a DTensor each rank has."""
     if not is_distributed(p):
         return True
     coordinate = p.device_mesh.get_coordinate()
-    if coordinate is None:
-        return True
+    shards = [placement for placement in p.placements if hasattr(placement, "dim")]
+    if coordinate is None or None in map(torch_private.split_factor, shards):
+        return False
     mesh_shape = tuple(p.device_mesh.shape)
     expected = part_shape(tuple(p.shape), mesh_shape, tuple(p.placements), tuple(coordinate))
     return tuple(torch_private.local_part(p).shape) == expected
@@ -130,7 +131,7 @@ def _held(
     for placement, count, number in zip(placements, mesh_shape, coordinate, strict=True):
         dim = getattr(placement, "dim", None)
         if dim is not None:
-            factor = torch_private.split_factor(placement)
+            factor = torch_private.split_factor(placement) or 1
             pieces = [_chunk(held[dim], factor, piece) for piece in range(factor)]
             held[dim] = _joined([_chunk(piece, count, number) for piece in pieces])
     return held

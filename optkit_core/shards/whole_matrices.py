@@ -12,8 +12,8 @@ whatever else a rank steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from optkit_core.shards import owners
 from optkit_core.shards.exchange import Exchange, SharedTensor
 from optkit_core.shards.local_parts import LocalParts
 from optkit_core.shards.local_state import LocalState
-from optkit_core.shards.meshes import Meshes
+from optkit_core.shards.meshes import Meshes, MeshRanks
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.step_plan import PlannedBucket
 
@@ -35,18 +35,18 @@ class WholeMatrices(LocalParts):
         """Know of no parameter."""
         super().__init__()
         self._meshes = Meshes()
-        self._exchanges: dict[Any, Exchange] = {}
+        self._exchanges: list[Exchange] = []
         self._counters: list[Tensor] = []
 
-    def show_gradients(self) -> bool:
-        """Give every part its gradient; return whether a plan of before may hold."""
-        # With DTensors none does: what owners compute with is there for one step alone.
-        return super().show_gradients() and not self._parts
+    @property
+    def outlive_steps(self) -> bool:
+        """Whether there are plain tensors alone; whole matrices are there for one step."""
+        return not self._parts
 
     def hide_gradients(self) -> None:
         """Hold neither gradients nor whole matrices beyond the step."""
         super().hide_gradients()
-        self._exchanges, self._counters = {}, []
+        self._exchanges, self._counters = [], []
 
     def put_into(self, planned: list[PlannedBucket]) -> list[PlannedBucket]:
         """Return buckets of plain tensors, and of the matrices that this rank owns.
@@ -58,18 +58,15 @@ class WholeMatrices(LocalParts):
         """
         if not self._parts:
             return planned
-        self._exchanges, self._counters = {}, []
+        self._counters = []
         plain, shared = [], []
         for item in planned:
-            is_shared = [p in self._parts for p in item.bucket.params]
+            is_shared = [item.bucket.key.native and p in self._parts for p in item.bucket.params]
             plain += _only(item, [not shared for shared in is_shared])
             shared += _only(item, is_shared)
-        owned_by = iter(self.owners([p for item in shared for p in item.bucket.params]))
-        return plain + [
-            owned
-            for item in shared
-            for owned in self._owned(item, [next(owned_by) for _ in item.bucket.params])
-        ]
+        tensors = self._shared([item.bucket for item in shared])
+        self._exchanges = self._exchanges_of(tensors)
+        return plain + [owned for item in shared for owned in self._owned(item, tensors)]
 
     def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
         """Return launches with the exchanges before and after them.
@@ -81,58 +78,86 @@ class WholeMatrices(LocalParts):
             return launches
         return [(False, self._gather), *launches, (False, self._scatter)]
 
-    def owners(self, params: Sequence[Any]) -> list[int]:
-        """Return which rank owns each matrix, as the process group of its mesh counts them.
+    def owned(self, params: Sequence[Tensor]) -> int | None:
+        """Return how many DTensors this rank steps for all ranks, if each has a gradient.
 
         Args:
-            params: DTensors, the same ones in the same order on every rank that has some.
+            params: of a bucket; where none of them is a DTensor, None is returned.
         """
-        by_group: dict[Any, list[int]] = {}
-        for position, p in enumerate(params):
-            by_group.setdefault(self._meshes.of(p.device_mesh).group, []).append(position)
-        found = [0] * len(params)
-        for positions in by_group.values():
-            count = len(self._meshes.of(params[positions[0]].device_mesh).coordinates)
-            assigned = owners.assigned([owners.cost(params[i].shape) for i in positions], count)
-            for position, owner in zip(positions, assigned, strict=True):
-                found[position] = owner
+        owned_by = self._owners(self._parts)
+        is_own = [owned_by[p] == self._ranks(p).own for p in params if p in owned_by]
+        return sum(is_own) if is_own else None
+
+    def _owners(self, params: Collection[Tensor]) -> dict[Tensor, int]:
+        """Return who owns each of some DTensors, as a number among the ranks of its mesh.
+
+        They are assigned in the order of the groups, however they are spread over buckets.
+        """
+        wanted, found = set(params), dict[Tensor, int]()
+        by_ranks: dict[tuple[int, ...], list[Tensor]] = {}
+        for p in self._parts:
+            if p in wanted:
+                by_ranks.setdefault(self._ranks(p).ranks, []).append(p)
+        for ranks, together in by_ranks.items():
+            costs = [owners.cost(p.shape) for p in together]
+            found.update(zip(together, owners.assigned(costs, len(ranks)), strict=True))
         return found
 
-    def _owned(self, item: PlannedBucket, owned_by: Sequence[int]) -> list[PlannedBucket]:
+    def _ranks(self, p: Any) -> MeshRanks:
+        return self._meshes.ranks(p.device_mesh)
+
+    def _owned(
+        self, item: PlannedBucket, shared: Mapping[Tensor, list[SharedTensor]]
+    ) -> list[PlannedBucket]:
         """Return a bucket of the matrices that this rank owns, if there are any."""
         bucket, own = item.bucket, []
-        rows = zip(bucket.params, bucket.states, owned_by, strict=True)
-        for position, (p, state, owner) in enumerate(rows):
-            wholes = self._shared(p, state, owner, bucket)
-            if wholes:
+        for position, (p, state) in enumerate(zip(bucket.params, bucket.states, strict=True)):
+            if shared[p][0].is_owned:
                 own.append(position)
-                bucket.params[position], bucket.grads[position], *tensors = wholes
-                bucket.states[position] = _shown(state, bucket.tensors, tensors)
+                wholes = [tensor.whole for tensor in shared[p] if tensor.whole is not None]
+                bucket.params[position], bucket.grads[position], *buffers = wholes
+                bucket.states[position] = _shown(state, bucket.names, buffers)
             elif bucket.counts_steps:
                 self._counters += bucket.counters[position : position + 1]
         return [PlannedBucket(bucket.subset(own), item.choice)] if own else []
 
-    def _shared(self, p: Any, state: dict[str, Any], owner: int, bucket: Bucket) -> list[Tensor]:
-        """Let ranks share a parameter, its gradient and its state; return the owner's tensors."""
-        ranks = self._meshes.of(p.device_mesh)
-        part = self._parts[p].tensor
-        assert part.grad is not None
-        placed = tuple(p.placements)
-        shared = [SharedTensor(t, p.shape, placed, ranks, owner) for t in (part, part.grad)]
-        shared += [SharedTensor.of(state[name], ranks, owner) for name in bucket.tensors]
-        numbers = [SharedTensor.of(state[name], ranks, owner) for name in bucket.scalars]
-        exchange = self._exchanges.setdefault(ranks.group, Exchange(ranks))
-        exchange.read += shared
-        exchange.written += [shared[0], *shared[2:], *numbers]
-        return [tensor.whole for tensor in shared if tensor.whole is not None]
+    def _shared(self, buckets: Sequence[Bucket]) -> dict[Tensor, list[SharedTensor]]:
+        """Return what ranks share of each parameter: itself, its gradient, and its buffers."""
+        owned_by = self._owners([p for bucket in buckets for p in bucket.params])
+        found: dict[Tensor, list[SharedTensor]] = {}
+        for bucket in buckets:
+            for p, state in zip(bucket.params, bucket.states, strict=True):
+                ranks, part = self._ranks(p), self._parts[p].tensor
+                placements, owner = cast(Any, p).placements, owned_by[p]
+                assert part.grad is not None
+                found[p] = [
+                    *(
+                        SharedTensor(t, p.shape, placements, ranks, owner)
+                        for t in (part, part.grad)
+                    ),
+                    *(SharedTensor.of(state[name], ranks, owner) for name in bucket.names),
+                ]
+        return found
+
+    def _exchanges_of(self, shared: Mapping[Tensor, list[SharedTensor]]) -> list[Exchange]:
+        """Return the exchanges, in the order in which each rank makes them."""
+        found: dict[tuple[int, ...], Exchange] = {}
+        for p in self._parts:
+            if p in shared:
+                ranks, group = self._ranks(p), self._meshes.group(cast(Any, p).device_mesh)
+                exchange = found.setdefault(ranks.ranks, Exchange(ranks, group))
+                exchange.read += shared[p]
+                parameter, _, *buffers = shared[p]  # a gradient stays as it is
+                exchange.written += [parameter, *buffers]
+        return list(found.values())
 
     def _gather(self) -> None:
-        for exchange in self._exchanges.values():
+        for exchange in self._exchanges:
             exchange.gather()
 
     def _scatter(self) -> None:
         step_counters.advance(self._counters)
-        for exchange in self._exchanges.values():
+        for exchange in self._exchanges:
             exchange.scatter()
 
 

@@ -74,7 +74,9 @@ def torchrun(count: int, *words: object) -> str:
     return done.stdout
 
 
-def on_ranks(work: Callable[..., Any], count: int, folder: Path, *arguments: Any) -> list[Any]:
+def on_ranks(
+    work: Callable[..., Any], count: int, folder: Path, *arguments: Any, may_hold: bool = False
+) -> list[Any]:
     """Run a function on several ranks of one process group, and return what each returned.
 
     Args:
@@ -82,13 +84,15 @@ def on_ranks(work: Callable[..., Any], count: int, folder: Path, *arguments: Any
         count: how many ranks.
         folder: an empty one, for the ranks to meet in and to leave their results.
         *arguments: for all ranks the same.
+        may_hold: whether something may hold on to the group, as some of torch's engines do in
+            places that nothing empties; the ranks then end without Python's shutdown.
 
     Raises:
         AssertionError: one failed, and the others were ended; tells of all that failed, since
             others than the first may only have missed it.
     """
     try:
-        torch.multiprocessing.spawn(_rank, (work, count, folder, arguments), nprocs=count)
+        torch.multiprocessing.spawn(_rank, (work, count, folder, arguments, may_hold), nprocs=count)
     except ProcessException as error:
         told = [path.read_text() for path in sorted(folder.glob("*.failure"))]
         raise AssertionError("\n".join([str(error), *told])) from error
@@ -96,16 +100,23 @@ def on_ranks(work: Callable[..., Any], count: int, folder: Path, *arguments: Any
 
 
 def _rank(
-    rank: int, work: Callable[..., Any], count: int, folder: Path, arguments: tuple[Any, ...]
+    rank: int,
+    work: Callable[..., Any],
+    count: int,
+    folder: Path,
+    arguments: tuple[Any, ...],
+    may_hold: bool,
 ) -> None:
     torch.set_num_threads(1)
     try:
-        with _process_group(rank, count, folder):
+        with _process_group(rank, count, folder, may_hold):
             result = work(rank, *arguments)
     except BaseException:
         _result(folder, rank).with_suffix(".failure").write_text(traceback.format_exc())
         raise
     _result(folder, rank).write_bytes(pickle.dumps(result))
+    if may_hold:  # a thread that is left would abort the process while Python shuts down
+        os._exit(0)
 
 
 def _result(folder: Path, rank: int) -> Path:
@@ -113,7 +124,7 @@ def _result(folder: Path, rank: int) -> Path:
 
 
 @contextmanager
-def _process_group(rank: int, count: int, folder: Path) -> Iterator[None]:
+def _process_group(rank: int, count: int, folder: Path, may_hold: bool) -> Iterator[None]:
     """Join a group, and leave it once nobody needs anybody any more.
 
     After an operation the group's threads let go of its tensors, for which they need Python's
@@ -128,7 +139,7 @@ def _process_group(rank: int, count: int, folder: Path) -> Iterator[None]:
     store.set(f"done{rank}", "")
     store.wait([f"done{other}" for other in range(count)], limit)
     dist.destroy_process_group()
-    if GLOO in _threads():
+    if not may_hold and GLOO in _threads():
         raise RuntimeError("something still holds the process group, whose threads go on")
 
 

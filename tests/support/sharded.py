@@ -26,6 +26,7 @@ from torch.distributed.tensor import (
     Placement,
     Replicate,
     Shard,
+    _collective_utils,
     _redistribute,
     debug,
     distribute_tensor,
@@ -94,6 +95,7 @@ CACHES = [
     debug._clear_sharding_prop_cache,
     _redistribute.clear_redistribute_planner_cache,
     _redistribute._gen_transform_infos.cache_clear,
+    _collective_utils.MeshTopoInfo.build_from_mesh.cache_clear,
 ]
 """What empties the caches of DTensor, whose keys are specs, which refer to meshes."""
 

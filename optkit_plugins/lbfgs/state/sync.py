@@ -132,6 +132,8 @@ class StateSync:
 
     def publish_all(self, states: Mapping[Tensor, dict[str, Any]]) -> None:
         """Write everything into the state, joint copies included, if it is still this one's."""
+        if self.is_sharded:
+            return  # no joint vector is here
         is_ours = states.get(self.params[0]) is self.state
         if is_ours and self.state.get("n_iter") == self.solver.iterations and not self.published:
             self._publish(True)
