@@ -61,7 +61,7 @@ def measured(rank: int, names: list[str]) -> tuple[Any, ...]:
 
 def tiny_rows() -> list[dict[str, Any]]:
     """Return the benchmark's rows for tensors of a few elements."""
-    elementwise.SIZES = {size: (3, 8) for size in FEW_SIZES}
+    elementwise.SIZES = dict.fromkeys(FEW_SIZES, (3, 8))
     elementwise.TINY = (5, 4)
     whole_tensors.COUNT, whole_tensors.SIDE = 2, 8
     minimizing.COUNT, minimizing.SIDE = 2, 8
