@@ -131,8 +131,9 @@ class BodyOptimizer(Optimizer):
                     launch()
         finally:
             self.hide_gradients()
-        if self._plan is not None and not self._plan.release_gradients():
-            self._plan = None
+        if self._plan is not None:
+            keeps = self._plan.release_gradients() and self._parts.outlive_steps
+            self._plan = self._plan if keeps else None
 
     def hide_gradients(self) -> None:
         """Hold no gradient of a DTensor's part beyond the step."""

@@ -158,6 +158,11 @@ class LocalParts:
         """
         return None
 
+    @property
+    def outlive_steps(self) -> bool:
+        """Whether what stands for DTensors in buckets is there for the next step, too."""
+        return True
+
     def are_in(self, bucket: Bucket) -> bool:
         """Return whether a bucket holds a DTensor, or the part of one."""
         parts = {id(part.tensor) for part in self._parts.values()}

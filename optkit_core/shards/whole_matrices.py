@@ -38,10 +38,10 @@ class WholeMatrices(LocalParts):
         self._exchanges: list[Exchange] = []
         self._counters: list[Tensor] = []
 
-    def show_gradients(self) -> bool:
-        """Give every part its gradient; return whether a plan of before may hold."""
-        # With DTensors none does: what owners compute with is there for one step alone.
-        return super().show_gradients() and not self._parts
+    @property
+    def outlive_steps(self) -> bool:
+        """Whether there are plain tensors alone; whole matrices are there for one step."""
+        return not self._parts
 
     def hide_gradients(self) -> None:
         """Hold neither gradients nor whole matrices beyond the step."""
@@ -61,7 +61,7 @@ class WholeMatrices(LocalParts):
         self._counters = []
         plain, shared = [], []
         for item in planned:
-            is_shared = [p in self._parts for p in item.bucket.params]
+            is_shared = [item.bucket.key.native and p in self._parts for p in item.bucket.params]
             plain += _only(item, [not shared for shared in is_shared])
             shared += _only(item, is_shared)
         tensors = self._shared([item.bucket for item in shared])

@@ -24,17 +24,32 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 import optkit
+from optkit_core.errors import CheckpointError
 
 NAMES = ("adamw", "sgd", "lamb", "lbfgs")
 Outcome = tuple[str, bool]
 """What was said, and whether nothing had changed."""
 
 
+class WithUnused(torch.nn.Module):
+    """A model of which some parameters never have a gradient."""
+
+    def __init__(self) -> None:
+        """Make the layers."""
+        super().__init__()
+        last = torch.nn.Linear(17, 1, bias=False)
+        self.used = torch.nn.Sequential(torch.nn.Linear(9, 17), torch.nn.Tanh(), last)
+        self.unused = torch.nn.Linear(3, 5)
+
+    def forward(self, inputs: Tensor) -> Any:
+        """Leave the other layer out."""
+        return self.used(inputs)
+
+
 def sharded(name: str, steps: int, mesh: DeviceMesh) -> tuple[Any, Any]:
     """Return a model under FSDP2 and its optimizer after some steps."""
     torch.manual_seed(0)
-    layers = torch.nn.Linear(9, 17), torch.nn.Tanh(), torch.nn.Linear(17, 1, bias=False)
-    model = torch.nn.Sequential(*layers, torch.nn.Linear(3, 5))
+    model = WithUnused()
     fully_shard(model, mesh=mesh)
     optimizer: Any = optkit.create(
         name, model.named_parameters(), lr=0.1, **SHORT.get(name, {}), **with_state(name)
@@ -49,7 +64,7 @@ def train(model: Any, optimizer: Any, steps: int) -> None:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss: Tensor = model[:3](inputs).square().mean()
+        loss: Tensor = model(inputs).square().mean()
         loss.backward()
         return loss
 
@@ -144,7 +159,7 @@ def refused(mesh: DeviceMesh, folder: Path) -> dict[str, Outcome]:
     def outcome(action: Callable[[], Any]) -> Outcome:
         try:
             action()
-        except optkit.errors.CheckpointError as error:
+        except CheckpointError as error:
             after = state(model, optimizer), whole(dict(model.state_dict()))
             return str(error), all(map(same, before, after))
         return "", optimizer.param_groups[0]["lr"] == rates

@@ -10,7 +10,7 @@ from unittest import mock
 
 import torch
 import torch.distributed as dist
-from sharded import PLACEMENTS, as_sums, forgetting_meshes, mesh_of, placed
+from sharded import PLACEMENTS, as_sums, placed
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
@@ -108,10 +108,9 @@ def fitting(placements: Sequence[Placement], tensor: Tensor) -> list[Placement]:
     return [Shard(p.dim % tensor.dim()) if isinstance(p, Shard) else p for p in placements]
 
 
-@forgetting_meshes
-def differences(rank: int) -> tuple[list[str], list[bytes]]:
+def differences(mesh: DeviceMesh) -> tuple[list[str], list[bytes]]:
     """Return where steps differ from those of whole tensors in any bit, and what they end with."""
-    mesh, found, ends = mesh_of(dist.get_world_size()), [], []
+    rank, found, ends = dist.get_rank(), list[str](), list[bytes]()
     for number, (how, placements) in enumerate(PLACEMENTS[dist.get_world_size()].items()):
         for case in CASES if number else [*CASES, *FURTHER]:
             title = f"{case[0]} by {case[1]}, {case[2]}, {how}, rank {rank}"
@@ -217,13 +216,7 @@ def shares(mesh: DeviceMesh) -> dict[str, float]:
 
 def nothing_stays(mesh: DeviceMesh) -> list[bool]:
     """Return for each whole tensor that an owner has made for a step whether it is gone then."""
-    params = [
-        nn.Parameter(placed(v, mesh, [Shard(0)] * mesh.ndim)) for v in values([(9, 7)] * 2, 0)
-    ]
-    optimizer = optkit.create("soap", params, eager_state=True)
-    for p in params:
-        p.grad = p.detach().clone()
-    made: list[Any] = []
+    whole, made = values([(9, 7)] * 2, 0), list[Any]()
     allocate = Tensor.new_empty
 
     def noted(*arguments: Any, **keywords: Any) -> Tensor:
@@ -231,8 +224,15 @@ def nothing_stays(mesh: DeviceMesh) -> list[bool]:
         made.append(weakref.ref(tensor))
         return tensor
 
-    with mock.patch.object(Tensor, "new_empty", noted):
-        optimizer.step()
+    kept = []
+    for implementation in ("forloop", "foreach"):
+        params = [nn.Parameter(placed(value, mesh, [Shard(0)] * mesh.ndim)) for value in whole]
+        optimizer = optkit.create("muon", params, implementation=implementation, eager_state=True)
+        kept.append(optimizer)
+        for p in params:
+            p.grad = p.detach().clone()
+        with mock.patch.object(Tensor, "new_empty", noted):
+            optimizer.step()
     return [reference() is None for reference in made]
 
 
