@@ -26,15 +26,11 @@ class Requirements(Protocol):
 
     @classmethod
     def steps_parts(cls) -> bool:
-        """Return whether each rank can step what it holds of a DTensor."""
+        """Return whether DTensors are stepped by plain tensors that ranks hold of them."""
 
     @classmethod
     def completes_reductions(cls) -> bool:
         """Return whether what a part is reduced to has to be completed over the mesh."""
-
-    @classmethod
-    def steps_parts(cls) -> bool:
-        """Return whether DTensors are stepped by plain tensors that ranks hold of them."""
 
     @classmethod
     def parameter_complaint(cls, p: Tensor) -> str:
@@ -131,7 +127,8 @@ def _sharding_complaint(owner: type[Requirements], p: Any) -> str:
 
 def _needs_whole_parameters(owner: type[Requirements]) -> bool:
     """Return whether the update of an element depends on others, of its parameter or of all."""
-    return owner.has_body and not (owner.steps_parts() and not owner.completes_reductions())
+    depends_on_element_alone = owner.steps_parts() and not owner.completes_reductions()
+    return owner.has_body and (owner.needs_whole_matrices or not depends_on_element_alone)
 
 
 def _is_sharded(p: Tensor) -> bool:
