@@ -7,8 +7,6 @@ comfort, and never a result.
 from __future__ import annotations
 
 import ctypes
-import inspect
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
@@ -168,22 +166,6 @@ def is_flattened(p: Tensor) -> bool:
         p: the parameter.
     """
     return bool(getattr(p, FLATTENED, False))
-
-
-def is_made_by_zero() -> bool:
-    """Return whether a ZeroRedundancyOptimizer over several ranks is making an optimizer.
-
-    It hands on nothing by which that could be told, so the callers are looked through.
-    """
-    module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
-    zero = getattr(module, "ZeroRedundancyOptimizer", None)
-    frame = inspect.currentframe()
-    while zero is not None and frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, zero):
-            return bool(getattr(caller, "world_size", 2) > 1)
-        frame = frame.f_back
-    return False
 
 
 def exchange_api() -> int | None:

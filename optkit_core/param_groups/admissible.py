@@ -10,6 +10,7 @@ from torch import Tensor
 from optkit_core import torch_private
 from optkit_core.errors import GroupError
 from optkit_core.param_groups import groups
+from optkit_core.param_groups.zero_shares import is_made_by_zero
 from optkit_core.shards.placements import has_plain_part, placement_of
 from optkit_core.shards.regions import are_known
 
@@ -62,7 +63,7 @@ def require_admissible(
 
 def _require_all(owner: type[Requirements]) -> None:
     """Raise where ZeRO makes an optimizer of those parameters that fall to this rank."""
-    if torch_private.is_made_by_zero():
+    if is_made_by_zero():
         raise GroupError(
             f"{owner.__name__} computes with sums over all parameters, and "
             "ZeroRedundancyOptimizer gives each rank some of them, which would take steps of their "
@@ -74,9 +75,7 @@ def _require_all(owner: type[Requirements]) -> None:
 
 def is_restricted(owner: type[Requirements]) -> bool:
     """Return whether there are parameters that `complaint` finds fault with."""
-    if owner.parameter_dims is not None or owner.needs_whole_matrices:
-        return True
-    return _needs_whole_parameters(owner)
+    return owner.parameter_dims is not None or _needs_whole_parameters(owner)
 
 
 def complaint(owner: type[Requirements], p: Tensor) -> str:
@@ -127,8 +126,8 @@ def _sharding_complaint(owner: type[Requirements], p: Any) -> str:
 
 def _needs_whole_parameters(owner: type[Requirements]) -> bool:
     """Return whether the update of an element depends on others, of its parameter or of all."""
-    depends_on_element_alone = owner.steps_parts() and not owner.completes_reductions()
-    return owner.has_body and (owner.needs_whole_matrices or not depends_on_element_alone)
+    reduces = not owner.steps_parts() or owner.completes_reductions()
+    return owner.needs_whole_matrices or (owner.has_body and reduces)
 
 
 def _is_sharded(p: Tensor) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optkit_core import torch_private
+
 SIZES = (1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049)
 """Sizes of a parameter that is looked at to see which of its dims are those of a buffer."""
 
@@ -24,11 +26,19 @@ def empty(parameter: Any, shape: torch.Size, dtype: torch.dtype, of: Callable[..
         dtype: the buffer's.
         of: returns a buffer's shape, given a parameter.
     """
-    from torch.distributed.tensor import Replicate, empty  # a third of a second, if it is the first
-
-    dims = _own_dims(parameter, shape, of)
-    placements = [_moved(placement, dims) or Replicate() for placement in parameter.placements]
-    return empty(shape, dtype=dtype, device_mesh=parameter.device_mesh, placements=placements)
+    dims, part = _own_dims(parameter, shape, of), torch_private.local_part(parameter)
+    sizes = list(shape)
+    for own, dim in dims.items():
+        sizes[dim] = part.size(own)
+    buffer: Tensor = type(parameter).from_local(
+        part.new_empty(sizes, dtype=dtype),
+        parameter.device_mesh,
+        [_moved(placement, dims) for placement in parameter.placements],
+        run_check=False,
+        shape=shape,
+        stride=torch.empty(shape, device="meta").stride(),
+    )
+    return buffer
 
 
 def _own_dims(parameter: Tensor, shape: Sequence[int], of: Callable[..., Any]) -> dict[int, int]:
@@ -39,20 +49,19 @@ def _own_dims(parameter: Tensor, shape: Sequence[int], of: Callable[..., Any]) -
     # The function is a plugin's own, and may not take this shape.
     except Exception:
         return {}
-    dims = {SIZES.index(size): dim for dim, size in enumerate(found) if size in SIZES}
+    own = [size for size in found if size in SIZES and found.count(size) == 1]
+    dims = {SIZES.index(size): found.index(size) for size in own}
     fits = len(found) == len(shape) and all(shape[b] == parameter.size(p) for p, b in dims.items())
     return dims if fits else {}
 
 
 def _moved(placement: Any, dims: dict[int, int]) -> Any:
-    """Return a shard of a parameter's dim as one of the buffer's, None where that is whole."""
-    dim = getattr(placement, "dim", None)
-    if dim is None or dim not in dims:
-        return None
-    moved = dims[dim]
-    return placement if moved == dim else _of_dim(placement, moved)
+    """Return how a buffer is placed on a mesh dim, given how its parameter is."""
+    from torch.distributed.tensor import Replicate  # a third of a second, if it is the first
 
-
-def _of_dim(placement: Any, dim: int) -> Any:
+    own = getattr(placement, "dim", None)
+    if own not in dims:
+        return Replicate()
     factor = getattr(placement, "split_factor", None)
-    return type(placement)(dim) if factor is None else type(placement)(dim, split_factor=factor)
+    kind = type(placement)
+    return kind(dims[own]) if factor is None else kind(dims[own], split_factor=factor)

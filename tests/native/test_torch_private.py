@@ -76,6 +76,7 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "_schedulers": renamed("_schedulers", lr_scheduler),
     "_milestones": renamed("_milestones", lr_scheduler),
     "_spec": lambda m: m.setattr(torch_private, "PART_AND_SPEC", attrgetter("missing")),
+    "_fsdp_flattened": lambda m: m.setattr(torch_private, "FLATTENED", "missing"),
     "_local_tensor": lambda m: m.setattr(torch_private, "LOCAL_PART", "missing"),
     GRADIENT: lambda m: m.setattr(torch_private, "GRADIENT", "missing"),
     "_cdata": without_attribute,

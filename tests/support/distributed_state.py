@@ -24,6 +24,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 import optkit
+from optkit_core.errors import CheckpointError
 
 NAMES = ("adamw", "sgd", "lamb", "lbfgs")
 Outcome = tuple[str, bool]
@@ -144,7 +145,7 @@ def refused(mesh: DeviceMesh, folder: Path) -> dict[str, Outcome]:
     def outcome(action: Callable[[], Any]) -> Outcome:
         try:
             action()
-        except optkit.errors.CheckpointError as error:
+        except CheckpointError as error:
             after = state(model, optimizer), whole(dict(model.state_dict()))
             return str(error), all(map(same, before, after))
         return "", optimizer.param_groups[0]["lr"] == rates

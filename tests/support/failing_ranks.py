@@ -16,6 +16,7 @@ import torch.multiprocessing
 from processes import PATIENCE
 from sharded import as_sums, placed
 from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.distributed_c10d import _set_pg_timeout
 from torch.distributed.tensor import Shard
 
 import optkit
@@ -52,57 +53,58 @@ def outcomes(folder: Path) -> dict[str, str]:
 def _rank(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), 2)
-    limit = timedelta(seconds=LIMIT)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    patience = timedelta(seconds=PATIENCE)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=patience)
     cases = (in_its_closure, instead_of_creating, killed)
-    groups = [dist.new_group([0, 1], timeout=limit) for _ in cases]
-    for case, group in zip(cases, groups, strict=True):
-        said = _said(case, DeviceMesh.from_group(group, "cpu"))
+    groups = [dist.new_group([0, 1], timeout=patience) for _ in cases]
+    # What both have to do in time is done before there is a limit: a machine may be busy.
+    params = [_parameter(group) for group in groups]
+    optimizers = [optkit.create("adamax", [params[0]]), None, optkit.create("adamax", [params[2]])]
+    dist.barrier()
+    for case, group, p, optimizer in zip(cases, groups, params, optimizers, strict=True):
+        _set_pg_timeout(timedelta(seconds=LIMIT), group)
+        said = _said(case, p, optimizer)
         (folder / f"{case.__name__} {rank}.said").write_text(said)
         if case is not killed:
             # Both stay until both have failed, so that neither notices the end of the other.
             store.set(f"{case.__name__} {rank}", "")
-            others = [f"{case.__name__} {other}" for other in range(2)]
-            store.wait(others, timedelta(seconds=PATIENCE))
+            store.wait([f"{case.__name__} {other}" for other in range(2)], patience)
     os._exit(0)  # groups in which something has failed may not end by themselves
 
 
-def _said(case: Callable[[DeviceMesh], None], mesh: DeviceMesh) -> str:
+def _parameter(group: Any) -> torch.nn.Parameter:
+    mesh = DeviceMesh.from_group(group, "cpu")
+    return torch.nn.Parameter(placed(torch.ones(SHAPE), mesh, [Shard(0)]))
+
+
+def _said(case: Callable[..., None], p: torch.nn.Parameter, optimizer: Any) -> str:
     try:
-        case(mesh)
+        case(p, optimizer)
     except Exception:
         return traceback.format_exc()
     return ""
 
 
-def _optimizer(mesh: DeviceMesh) -> tuple[Any, torch.nn.Parameter]:
-    p = torch.nn.Parameter(placed(torch.ones(SHAPE), mesh, [Shard(0)]))
-    return optkit.create("adamax", [p]), p
-
-
-def in_its_closure(mesh: DeviceMesh) -> None:
+def in_its_closure(p: Any, optimizer: Any) -> None:
     """Raise in one rank's closure, before a step that has sums to make."""
-    optimizer, p = _optimizer(mesh)
 
     def closure() -> float:
         if dist.get_rank() == 1:
             raise ArithmeticError("this rank's loss isn't finite")
-        p.grad = as_sums(torch.ones(SHAPE), mesh)
+        p.grad = as_sums(torch.ones(SHAPE), p.device_mesh)
         return 0.0
 
     optimizer.step(closure)
 
 
-def instead_of_creating(mesh: DeviceMesh) -> None:
+def instead_of_creating(p: Any, optimizer: Any) -> None:
     """Raise on one rank where the others agree with it."""
-    p = torch.nn.Parameter(placed(torch.ones(SHAPE), mesh, [Shard(0)]))
     optkit.create("adamax", [p], lr=-1.0 if dist.get_rank() == 1 else 0.1)
 
 
-def killed(mesh: DeviceMesh) -> None:
+def killed(p: Any, optimizer: Any) -> None:
     """Kill a rank before a step that has sums to make."""
-    optimizer, p = _optimizer(mesh)
-    p.grad = as_sums(torch.ones(SHAPE), mesh)
+    p.grad = as_sums(torch.ones(SHAPE), p.device_mesh)
     if dist.get_rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     optimizer.step()

@@ -149,7 +149,8 @@ def differences(rank: int, names: Sequence[str], implementations: Sequence[str])
     count = dist.get_world_size()
     mesh, found = mesh_of(count), []
     for number, (how, placements) in enumerate(PLACEMENTS[count].items()):
-        tried = cases(names, implementations)
+        # The for-loop completes what foreach completes, and in the same way.
+        tried = cases(names, implementations[bool(number) :])
         # What doesn't depend on the placement; of four ranks each would do it at the same time.
         if not number and count == 2:
             tried |= calls() | others(names)

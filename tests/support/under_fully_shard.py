@@ -132,7 +132,7 @@ def averages_of_shards(mesh: DeviceMesh) -> list[str]:
 
 RULES = [{"match": "*.bias", "weight_decay": 0.0, "lr": 0.1}]
 SEVERAL = [*RULES, {"match": "2.*", "algorithm": "lamb"}]
-MATRICES = [*RULES, {"algorithm": "muon", "lr": 0.02, "match": "*.weight"}]
+MATRICES = [*RULES, {"match": "*.weight", "algorithm": "muon", "lr": 0.02}]
 
 
 def _by_rules(net: torch.nn.Module, rules: Any = RULES) -> Any:
@@ -147,6 +147,7 @@ def _by_configuration(net: torch.nn.Module) -> Any:
 WAYS = {
     "rules": _by_rules,
     "several algorithms": partial(_by_rules, rules=SEVERAL),
+    "matrices": partial(_by_rules, rules=MATRICES),
     "a configuration": _by_configuration,
 }
 
