@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import torch
 from torch import Tensor
@@ -193,7 +195,18 @@ class Block:
         """
         multiply_rows(self.pairs.data, count, self.gradient(index), out=out)
 
-    def combine(self, count: int, coefficients: Tensor, index: int, gamma: float) -> None:
+    def descend(self, index: int) -> None:
+        r"""Make the direction :math:`-g` of a gradient."""
+        torch.neg(self.gradient(index), out=self.direction)
+
+    def combine(
+        self,
+        count: int,
+        coefficients: Tensor,
+        index: int,
+        gamma: float,
+        length: float = math.nan,
+    ) -> None:
         r"""Make the direction :math:`d = \sum_j c_j w_j - \gamma g`, see `add_rows`.
 
         Args:
@@ -201,6 +214,7 @@ class Block:
             coefficients: :math:`c`, of shape ``(2 * capacity,)``.
             index: which gradient :math:`g` is.
             gamma: :math:`\gamma`.
+            length: a step that is tried next, for blocks that can go there on the way; or NaN.
         """
         factors = coefficients.to(self.device, self.dtype)
         gradient = self.gradient(index)
@@ -225,6 +239,22 @@ class Block:
             y.copy_(g)
         else:
             torch.sub(g, self.gradient(before), out=y)
+
+    def push_pair(
+        self, slot: int, count: int, length: float, after: int, before: int, out: Tensor
+    ) -> None:
+        r"""Do as `store_pair`, and write the products of the other pairs with :math:`g`.
+
+        Args:
+            slot: where the pair goes.
+            count: the number of pairs with it.
+            length: the step length.
+            after: the gradient :math:`g` after the step.
+            before: the gradient before it, which may be overwritten.
+            out: takes the products, of shape ``(2 * capacity,)``.
+        """
+        self.store_pair(slot, length, after, before)
+        self.project(count, after, out)
 
     def move(self, length: float) -> None:
         r"""Put the parameters at :math:`x + t\,\sigma d`, with :math:`x` the start."""

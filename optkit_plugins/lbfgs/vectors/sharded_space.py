@@ -129,6 +129,26 @@ class ShardedSpace(Space):
         is_near = all(block.is_near_start(moved) for block in self.blocks)
         return all(row[0] for row in gather([float(is_near)]))
 
+    def push_pair(
+        self, slot: int, count: int, length: float, after: int, before: int, out: Tensor
+    ) -> None:
+        """Remember a step as a pair, and write the products of the other pairs with a gradient.
+
+        Args:
+            slot: where.
+            count: the number of pairs with it.
+            length: the step length.
+            after: the gradient after the step.
+            before: the one before it.
+            out: takes them, as for `project`.
+        """
+        out.zero_()
+        for block in self.blocks:
+            block.push_pair(slot, count, length, after, before, block.products)
+            if block.is_owner:
+                out.add_(block.products.to("cpu", torch.float64))
+        self.span.communicator.add(out)
+
     def project(self, count: int, index: int, out: Tensor) -> None:
         """Write the products of `count` pairs with a gradient; see `Space.project`."""
         out.zero_()
