@@ -88,7 +88,7 @@ from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
 from optkit_core.selection.select_implementation import Choice
 from optkit_core.shards.local_parts import LocalPart
-from optkit_core.shards.placements import has_plain_part
+from optkit_core.shards.placements import has_plain_part, is_flattened
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 from optkit_core.with_totals import WithTotals
 
@@ -160,6 +160,7 @@ __all__ = [
     "hookimpl",
     "hyperparameter",
     "importer",
+    "is_flattened",
     "joint_dtype",
     "load",
     "loguniform",

@@ -17,9 +17,6 @@ from benchmarks.sharded.communication import Communication, of_step, simulated_r
 
 COUNTS = (1024, 8192)
 NAMES = ("adamw", "lamb", "adafactor", "prodigy")
-OF_MATRICES = {"muon": {"ns_steps": 1}}
-"""Algorithms of the blocks' matrices, and options that leave out work and no communication."""
-
 HEADER = (
     "| algorithm | ranks | elements | state, MiB | buckets | collectives | sent, bytes |",
     "|---|--:|--:|--:|--:|--:|--:|",
@@ -31,7 +28,6 @@ def measure(repeats: int) -> Iterator[dict[str, Any]]:
     for count in COUNTS:
         with simulated_ranks(count):
             yield from rows_of({name: {} for name in NAMES}, decoder.shapes(), count)
-            yield from rows_of(OF_MATRICES, decoder.hidden(decoder.shapes()), count)
 
 
 def rows_of(

@@ -70,6 +70,21 @@ def largest_part(p: Any) -> int:
     return math.prod(shape)
 
 
+def is_flattened(p: Tensor) -> bool:
+    """Return whether a parameter is the part of a flat one that FSDP1 leaves on this rank.
+
+    That is ``torch.distributed.fsdp.FullyShardedDataParallel``, with ``use_orig_params`` or not.
+
+    Args:
+        p: the parameter.
+
+    >>> import torch
+    >>> is_flattened(torch.ones(2))
+    False
+    """
+    return torch_private.is_flattened(p)
+
+
 def has_plain_part(group: Mapping[str, Any], p: Any) -> bool:
     """Return whether a parameter is a DTensor whose elements on this rank are in a plain tensor.
 

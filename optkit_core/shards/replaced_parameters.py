@@ -9,6 +9,7 @@ first step, and where no parameter has a gradient.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,8 +80,9 @@ def _parameters_of_modules() -> Iterator[Tensor]:
     """Yield the parameters of all modules of this process, those of several more than once."""
     for found in gc.get_objects():
         # By its type: a proxy may do anything when it is asked for its class.
-        if issubclass(type(found), nn.Module) and "_parameters" in vars(found):
-            yield from found.parameters(recurse=False)
+        if issubclass(type(found), nn.Module):
+            with contextlib.suppress(AttributeError):  # one that is being made has none yet
+                yield from found.parameters(recurse=False)
 
 
 def _message(param_groups: Sequence[Mapping[str, Any]], found: Sequence[Tensor]) -> str:

@@ -259,9 +259,10 @@ class LBFGS(SolverOwner):
         block_groups.require_agreement(*self.param_groups)
         params = self._params()
         sign = -1 if group["maximize"] else 1
-        objective = Objective(require_closure(closure), params, group["max_eval"], sign)
+        has_parts, closure = group["process_group"] is not None, require_closure(closure)
+        objective = Objective(closure, params, group["max_eval"], sign, has_parts)
         # Where parameters are parts, another rank may have elements.
-        if group["process_group"] is None and not any(p.numel() for p in params):
+        if not has_parts and not any(p.numel() for p in params):
             objective.call()
             return objective.returned
         sync = self._sync = self._synced(params)

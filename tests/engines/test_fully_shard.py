@@ -26,11 +26,6 @@ def test_shards_train_as_with_torch_optim_or_as_replicas(case: str, on_two: Any)
     assert [found[case] for found in on_two] == [[], []]
 
 
-def test_steps_communicate_nothing(on_two: Any) -> None:
-    for found in on_two:
-        assert found["collectives_of_steps"] == {"replicas": 0, "shards": 0}
-
-
 @pytest.mark.parametrize("case", ["two_dims_in_lock_step", "hybrid_in_lock_step"])
 def test_two_dims_train_as_with_torch_optim(case: str, on_four: Any) -> None:
     assert [found[case] for found in on_four] == [[]] * 4

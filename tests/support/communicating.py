@@ -26,6 +26,10 @@ MESHES: dict[str, tuple[tuple[int, ...], list[Placement]]] = {
 """The shape of the mesh, and how each parameter is placed on it."""
 
 
+FEW_SIZES = ("100 tensors, 0.2M", "6 tensors, 12.6M")
+OPTIONS: dict[str, dict[str, Any]] = {"lbfgs": {"max_iter": 3, "history_size": 3}}
+
+
 def shapes_for(name: str) -> list[tuple[int, ...]]:
     """Return the shapes that an algorithm takes."""
     return [shape for shape in SHAPES if len(shape) == 2 or name not in MATRIXWISE]
@@ -35,9 +39,17 @@ def shapes_for(name: str) -> list[tuple[int, ...]]:
 def communication(rank: int, names: list[str]) -> dict[tuple[str, str], Communication]:
     """Return what a step of each algorithm communicates on each mesh of four ranks."""
     return {
-        (how, name): of_step(name, shapes_for(name), init_device_mesh("cpu", shape), placements)
+        (how, name): of_step(
+            name,
+            shapes_for(name),
+            init_device_mesh("cpu", shape),
+            placements,
+            **OPTIONS.get(name, {}),
+        )
         for how, (shape, placements) in MESHES.items()
         for name in names
+        # Simulated replicas would all be owners, or none.
+        if (how, name) != ("hybrid", "lbfgs")
     }
 
 
@@ -49,11 +61,11 @@ def measured(rank: int, names: list[str]) -> tuple[Any, ...]:
 
 def tiny_rows() -> list[dict[str, Any]]:
     """Return the benchmark's rows for tensors of a few elements."""
-    elementwise.SIZES = dict.fromkeys(elementwise.SIZES, (3, 8))
+    elementwise.SIZES = dict.fromkeys(FEW_SIZES, (3, 8))
     elementwise.TINY = (5, 4)
     whole_tensors.COUNT, whole_tensors.SIDE = 2, 8
     minimizing.COUNT, minimizing.SIDE = 2, 8
-    return list(suite.rows_of(init_device_mesh("cpu", (dist.get_world_size(),)), 2))
+    return list(suite.rows_of(init_device_mesh("cpu", (dist.get_world_size(),)), 1))
 
 
 def known_collectives() -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""All that ranks do under torch's engines, in one start of two and in one of four.
+"""All that ranks do under torch's engines, in one start of two.
 
 Ranks alone import this: ``torch.distributed.optim`` warns as it is imported, which is an error in
 the process of the tests.
@@ -6,6 +6,7 @@ the process of the tests.
 
 from __future__ import annotations
 
+import collectives_in_steps
 import in_backward
 import other_optimizers
 import pipelined
@@ -22,5 +23,5 @@ ON_TWO = [
     *in_backward.CASES,
     *pipelined.CASES,
     *other_optimizers.CASES,
+    *collectives_in_steps.CASES,
 ]
-ON_FOUR = under_fully_shard.ON_FOUR

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import attrs
-from torch.autograd.graph import increment_version
 
 from optkit_plugins.lbfgs.hessian.pair_history import AcceptedStep, Direction, History
+from optkit_plugins.lbfgs.hessian.sharded_history import ShardedHistory
 from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.vectors.compiled_block import FusedBlock
 from optkit_plugins.lbfgs.vectors.gradient_info import DIRECTION_NORM, SLOPE
 from optkit_plugins.lbfgs.vectors.passes import PairProducts
+from optkit_plugins.lbfgs.vectors.sharded_space import ShardedSpace
 from optkit_plugins.lbfgs.vectors.space import Space
 
 
@@ -57,25 +58,23 @@ class FusedHistory(History):
     def quasi_newton(self, point: Trial, length: float) -> Direction:
         """Make the direction by one pass, which may put the parameters at a step, too."""
         block = self.block
-        moves = not math.isnan(length) and block.elements.find()
-        position = length * block.scale if moves else math.nan
+        position = block.position_at(length)
         block.set_threads(2 * self.count)
         block.passes.direct(block.workspace, self.count, point.index, self.gamma, position)
-        if moves:
-            increment_version(block.params)
+        block.note_moved(position)
         numbers, _ = block.read(math.nan)
         return Direction(numbers[SLOPE], numbers[DIRECTION_NORM] * block.scale)
 
 
 def empty_history(space: Space, capacity: int) -> History:
-    """Return a history without pairs, compiled where the space is one fused block.
+    """Return a history without pairs, compiled where the space is one fused block alone.
 
     Args:
         space: the vectors.
         capacity: the number of pairs that can be remembered.
     """
-    # Of several blocks, or ranks, the products have to be added up before the small matrices use
-    # them.
-    is_alone = len(space.blocks) == 1 and not space.is_sharded
-    is_fused = is_alone and isinstance(space.blocks[0], FusedBlock)
+    if isinstance(space, ShardedSpace):
+        return ShardedHistory.empty(space, capacity)
+    # Of several blocks the products have to be added up before the small matrices use them.
+    is_fused = len(space.blocks) == 1 and isinstance(space.blocks[0], FusedBlock)
     return (FusedHistory if is_fused else History).empty(space, capacity)

@@ -199,7 +199,7 @@ class History:
         if self.count:
             return self.quasi_newton(point, length)
         for block in self.space.blocks:
-            torch.neg(block.gradient(point.index), out=block.direction)
+            block.descend(point.index)
         return Direction(-point.gradient.square)
 
     def quasi_newton(self, point: Trial, length: float) -> Direction:

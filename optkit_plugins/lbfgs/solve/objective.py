@@ -28,6 +28,7 @@ class Objective:
         params: all parameters.
         max_eval: the most calls; the first one is always made.
         sign: -1 to ascend, otherwise 1.
+        has_parts: whether plain parameters are said to be parts.
         evaluations: the number of calls so far.
         returned: what the first call returned.
         is_running: whether the closure is being called, or what it returned is being looked at.
@@ -37,6 +38,7 @@ class Objective:
     params: Sequence[Tensor]
     max_eval: int
     sign: int = 1
+    has_parts: bool = False
     evaluations: int = 0
     returned: Any = None
     is_running: bool = False
@@ -72,7 +74,7 @@ class Objective:
         return loss if self.sign == 1 else -loss
 
     def _first(self) -> Any:
-        with replicas.observed(self.params) as self._replicas:
+        with replicas.observed(self.params, self.has_parts) as self._replicas:
             self.returned = self.closure()
         return self.returned
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from optkit_plugins.lbfgs.vectors.gradient_info import (
     MAX_NORM,
     ORIGIN_SLOPE,
 )
+from optkit_plugins.lbfgs.vectors.own_gradients import copy_gradients, real, set_gradients
 from optkit_plugins.lbfgs.vectors.pair_matrix import (
     PairMatrix,
     add_rows,
@@ -109,38 +112,16 @@ class Block:
 
     def gather(self, index: int) -> None:
         """Copy the parameters' gradients into one of the gradients; a missing one is zero."""
-        targets, sources = [], []
-        for p, view in zip(self.params, self.views(FIRST_GRADIENT + index), strict=True):
-            if p.grad is None:
-                view.zero_()
-            else:
-                targets.append(view)
-                is_dense = p.grad.layout == torch.strided
-                sources.append(real(p.grad if is_dense else p.grad.to_dense()))
-        if len(targets) == 1:
-            targets[0].copy_(sources[0])
-        elif targets:
-            torch._foreach_copy_(targets, sources)
+        copy_gradients(self.params, self.views(FIRST_GRADIENT + index))
         factor = self.scale * self.sign
         if factor != 1.0:
             self.gradient(index).mul_(factor)
 
     def scatter(self, index: int) -> None:
-        """Give the parameters that have a gradient this one, in tensors of their own.
-
-        The closure's tensors stay as they are: it may keep them, and some can't be written to.
-        """
+        """Give the parameters that have a gradient this one, in tensors of their own."""
         # A rate of 0 is a scale of 0, by which `gather` has multiplied the gradient.
         factor = self.sign / self.scale if self.scale else 0.0
-        for p, view in zip(self.params, self.views(FIRST_GRADIENT + index), strict=True):
-            if p.grad is None:
-                continue
-            value = view if factor == 1.0 else view * factor
-            dense = torch.view_as_complex(value) if p.is_complex() else value
-            if p.grad.layout == torch.strided:
-                p.grad = dense.to(p.grad.dtype, copy=True)
-            else:
-                p.grad = dense.to(p.dtype).to_sparse(p.grad.sparse_dim())
+        set_gradients(self.params, self.views(FIRST_GRADIENT + index), factor)
 
     def receive(self, index: int, other: int | None = None) -> None:
         """Gather the parameters' gradients and measure them.
@@ -193,7 +174,18 @@ class Block:
         """
         multiply_rows(self.pairs.data, count, self.gradient(index), out=out)
 
-    def combine(self, count: int, coefficients: Tensor, index: int, gamma: float) -> None:
+    def descend(self, index: int) -> None:
+        r"""Make the direction :math:`-g` of a gradient."""
+        torch.neg(self.gradient(index), out=self.direction)
+
+    def combine(
+        self,
+        count: int,
+        coefficients: Tensor,
+        index: int,
+        gamma: float,
+        length: float = math.nan,
+    ) -> None:
         r"""Make the direction :math:`d = \sum_j c_j w_j - \gamma g`, see `add_rows`.
 
         Args:
@@ -201,6 +193,7 @@ class Block:
             coefficients: :math:`c`, of shape ``(2 * capacity,)``.
             index: which gradient :math:`g` is.
             gamma: :math:`\gamma`.
+            length: a step that is tried next, for blocks that can go there on the way; or NaN.
         """
         factors = coefficients.to(self.device, self.dtype)
         gradient = self.gradient(index)
@@ -225,6 +218,22 @@ class Block:
             y.copy_(g)
         else:
             torch.sub(g, self.gradient(before), out=y)
+
+    def push_pair(
+        self, slot: int, count: int, length: float, after: int, before: int, out: Tensor
+    ) -> None:
+        r"""Do as `store_pair`, and write the products of the other pairs with :math:`g`.
+
+        Args:
+            slot: where the pair goes.
+            count: the number of pairs with it.
+            length: the step length.
+            after: the gradient :math:`g` after the step.
+            before: the gradient before it, which may be overwritten.
+            out: takes the products, of shape ``(2 * capacity,)``.
+        """
+        self.store_pair(slot, length, after, before)
+        self.project(count, after, out)
 
     def move(self, length: float) -> None:
         r"""Put the parameters at :math:`x + t\,\sigma d`, with :math:`x` the start."""
@@ -288,11 +297,3 @@ class Block:
             bool(((real(p) - start).abs() <= precision * (start.abs() + moved)).all())
             for p, start in pairs
         )
-
-
-def real(tensor: Tensor) -> Tensor:
-    """Return a tensor as it is, a complex one as pairs of real numbers."""
-    if not tensor.is_complex():
-        return tensor
-    # view_as_real refuses tensors that are conjugated lazily.
-    return torch.view_as_real(tensor.resolve_conj() if tensor.is_conj() else tensor)

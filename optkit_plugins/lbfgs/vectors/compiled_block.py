@@ -15,7 +15,7 @@ from torch.autograd.graph import increment_version
 
 from optkit_core import BucketKey, Elements, UnavailableError, joint_dtype
 from optkit_plugins.lbfgs.vectors.block import START, Block
-from optkit_plugins.lbfgs.vectors.gradient_info import HAS_MOVED, LOSS
+from optkit_plugins.lbfgs.vectors.gradient_info import HAS_MOVED, LOSS, ORIGIN_SLOPE, SLOPE
 from optkit_plugins.lbfgs.vectors.pair_matrix import PairMatrix
 from optkit_plugins.lbfgs.vectors.passes import CHUNK, Address, Index, Workspace, library
 
@@ -72,6 +72,7 @@ class FusedBlock(Block):
     passes: ctypes.CDLL = attrs.field(init=False)
     coefficients: Tensor = attrs.field(init=False)
     elements: Elements = attrs.field(init=False)
+    _is_measured: bool = attrs.field(default=False, init=False)
     _numbers: ctypes.Array[ctypes.c_double] = attrs.field(init=False)
     _vectors: dict[int, Tensor] = attrs.field(init=False)
     _views: dict[int, list[Tensor]] = attrs.field(factory=dict, init=False)
@@ -126,11 +127,40 @@ class FusedBlock(Block):
         self.set_threads(2 * count)
         self.passes.project(self.workspace, count, index, out.data_ptr())
 
-    def combine(self, count: int, coefficients: Tensor, index: int, gamma: float) -> None:
-        """Make the direction of `count` pairs and a gradient."""
-        self.set_threads(2 * count)
+    def descend(self, index: int) -> None:
+        """Make the direction the opposite of a gradient."""
+        super().descend(index)
+        self._is_measured = False
+
+    def combine(
+        self,
+        count: int,
+        coefficients: Tensor,
+        index: int,
+        gamma: float,
+        length: float = math.nan,
+    ) -> None:
+        """Make the direction of `count` pairs and a gradient, by one pass that measures it."""
         self.coefficients.copy_(coefficients)
-        self.passes.combine(self.workspace, count, index, gamma, math.nan)
+        position = self.position_at(length)
+        self.set_threads(2 * count)
+        self.passes.combine(self.workspace, count, index, gamma, position)
+        self.note_moved(position)
+        # Where the line begins, until `receive` writes another slope into its place.
+        self._numbers[ORIGIN_SLOPE] = self._numbers[SLOPE]
+        self._is_measured = True
+
+    def measure_direction(self, origin: int) -> None:
+        """Write down what `Block.measure_direction` does, unless the direction came with it."""
+        if not self._is_measured:
+            super().measure_direction(origin)
+
+    def push_pair(
+        self, slot: int, count: int, length: float, after: int, before: int, out: Tensor
+    ) -> None:
+        """Remember a step by exchanging rows, in the pass that multiplies the others."""
+        self.set_threads(2 * count)
+        self.passes.store_pair(self.workspace, slot, count, length, before, after, out.data_ptr())
 
     def measure(self, index: int, other: int | None = None) -> None:
         """Write down what `Block.measure` does, by one pass."""
@@ -163,8 +193,18 @@ class FusedBlock(Block):
             return
         self.set_threads(4)
         self.passes.move(self.workspace, length * self.scale)
-        # Autograd doesn't see what compiled code writes, and would walk a graph that is outdated.
-        increment_version(self.params)
+        self.note_moved(length)
+
+    def position_at(self, length: float) -> float:
+        """Return where a pass has to put the parameters for a step; NaN where it can't."""
+        moves = not math.isnan(length) and self.elements.find()
+        return length * self.scale if moves else math.nan
+
+    def note_moved(self, position: float) -> None:
+        """Let autograd know that a pass has put the parameters somewhere, unless that is NaN."""
+        if not math.isnan(position):
+            # It doesn't see what compiled code writes, and would walk a graph that is outdated.
+            increment_version(self.params)
 
     def compare(self, index: int, origin: int, end: int) -> None:
         """Write down what `Block.compare` does, by one pass."""

@@ -164,13 +164,12 @@ static void exchange(Real *&one, Real *&other) {
     other = first;
 }
 
-// Remember a step along the direction and the change of the gradient, multiply every row with the
-// new gradient, and bring the small matrices up to date. The direction and the gradient before
-// become rows, which the next `combine` makes those of the pair; in their places come the rows
-// that are left out, whatever they hold. `known` are the products of s and y with the new
-// gradient, and those of y with s and with itself.
-extern "C" void push_pair(Workspace *space, Index slot, Index count, double length, Index before,
-                          Index after, const double *known) {
+// Remember a step along the direction and the change of the gradient, and multiply every other row
+// with the new gradient. The direction and the gradient before become rows, which the next
+// `combine` makes those of the pair; in their places come the rows that are left out, whatever
+// they hold.
+extern "C" void store_pair(Workspace *space, Index slot, Index count, double length, Index before,
+                           Index after, double *products) {
     Index capacity = space->capacity, others = count - 1;
     exchange(space->vectors[DIRECTION], space->pairs[slot]);
     exchange(space->vectors[FIRST_GRADIENT + before], space->pairs[capacity + slot]);
@@ -178,12 +177,22 @@ extern "C" void push_pair(Workspace *space, Index slot, Index count, double leng
     space->pending_length = length;
     Pass pass = {*space, 2 * others, project_chunk, FIRST_GRADIENT + after, others, slot};
     walk(pass);
+    for (Index j = 0; j < 2 * others; j++)
+        products[row_number(*space, j, others, slot)] = total(pass, j);
+}
+
+// The same, and bring the small matrices up to date. `known` are the products of s and y with the
+// new gradient, and those of y with s and with itself.
+extern "C" void push_pair(Workspace *space, Index slot, Index count, double length, Index before,
+                          Index after, const double *known) {
+    Index capacity = space->capacity, others = count - 1;
     double *with_y = space->previous, *with_g = space->products, *inverse = space->inverse;
+    double *products = space->coefficients;
+    store_pair(space, slot, count, length, before, after, products);
     for (Index j = 0; j < 2 * others; j++) {
         Index row = row_number(*space, j, others, slot);
-        double product = total(pass, j);
-        with_y[row] = product - with_g[row];
-        with_g[row] = product;
+        with_y[row] = products[row] - with_g[row];
+        with_g[row] = products[row];
     }
     with_g[slot] = known[0], with_g[capacity + slot] = known[1];
     double curvature = with_y[slot] = known[2];

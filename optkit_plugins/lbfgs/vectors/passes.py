@@ -46,6 +46,7 @@ ARGUMENTS = {
     "compare": (Index, Index, Index),
     "project": (Index, Index, Address),
     "combine": (Index, Index, Number, Number),
+    "store_pair": (Index, Index, Number, Index, Index, Address),
     "push_pair": (Index, Index, Number, Index, Index, PairProducts),
     "direct": (Index, Index, Number, Number),
 }

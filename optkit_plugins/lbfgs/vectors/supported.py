@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from optkit_core import BucketKey, LocalPart, ParametersError, has_plain_part, joint_dtype
-from optkit_plugins.lbfgs.vectors.block import real
+from optkit_core import (
+    BucketKey,
+    LocalPart,
+    ParametersError,
+    has_plain_part,
+    is_flattened,
+    joint_dtype,
+)
+from optkit_plugins.lbfgs.vectors.own_gradients import real
 
 PLAIN = (Tensor, torch.nn.Parameter)
 REALS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -41,19 +48,38 @@ def require(group: Mapping[str, Any]) -> None:
     """
     names = group.get("param_names")
     for position, p in enumerate(group["params"]):
+        name = repr(names[position]) if names else f"params[{position}]"
+        if is_flattened(p) and group.get("process_group") is None:
+            refuse_part(name, "of a flat parameter of FullyShardedDataParallel")
         # Nested tensors say that they are strided.
         is_usual = type(p) in PLAIN and p.dtype in DTYPES and p.layout == torch.strided
         reason = "" if is_usual and not p.is_nested else _reason(group, p)
         if reason:
-            name = repr(names[position]) if names else f"params[{position}]"
             raise ParametersError(
                 f"LBFGS can't optimize {name}, a {type(p).__name__} ({p.dtype}, {p.layout}): it "
                 "keeps its vectors in plain tensors, and the elements can't be copied between "
                 f"those and the parameter ({reason}). Leave out what isn't to be optimized, and "
-                "pass plain tensors: those of a model that isn't sharded, replicated by "
-                "DistributedDataParallel where there are several processes; or take another "
+                "pass plain tensors, or DTensors that are sharded or replicated; or take another "
                 "algorithm."
             )
+
+
+def refuse_part(name: str, whole: str) -> NoReturn:
+    """Raise for a plain tensor that is a part of something, of which other ranks have the rest.
+
+    Args:
+        name: what it is called.
+        whole: what it is a part of, in words.
+
+    Raises:
+        ParametersError: always.
+    """
+    raise ParametersError(
+        f"LBFGS can't optimize {name} as if it were whole: it is this rank's part {whole}, and "
+        "its sums would miss what other ranks hold. Say which these are by process_group=, "
+        "torch.distributed.group.WORLD for all of them; or use fully_shard, whose DTensors say it "
+        "themselves."
+    )
 
 
 def _reason(group: Mapping[str, Any], parameter: Tensor) -> str:
