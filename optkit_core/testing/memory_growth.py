@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 import torch
@@ -20,7 +21,7 @@ WARM_UP, STEPS = 10, 50
 
 @attrs.frozen
 class LiveTensors:
-    """What lives of tensors in this process.
+    """What lives of tensors in this process, without what was frozen.
 
     Args:
         count: how many there are.
@@ -43,25 +44,35 @@ class LiveTensors:
 
 def memory(subject: Subject) -> None:
     """Count the tensors that live after some steps, and again after many more."""
-    # All at once: to look at every object takes longer than all of these steps.
-    growth = _growth(subject, subject.implementations)
-    if growth.count <= 0 and growth.size <= 0:
-        return
     for name in subject.implementations:
-        own = _growth(subject, [name])
+        with _only_what_is_new():
+            own = _growth(subject, name)
         assert own.count <= 0 and own.size <= 0, (
             f"{name}: {STEPS} steps leave {own.count} tensors of {own.size} bytes behind"
         )
 
 
-def _growth(subject: Subject, names: Sequence[str]) -> LiveTensors:
+@contextmanager
+def _only_what_is_new() -> Iterator[None]:
+    """Let the garbage collector pass over all objects that there are already.
+
+    To look at each of them takes longer than all of these steps.
+    """
+    was_frozen = gc.get_freeze_count() > 0
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not was_frozen:
+            gc.unfreeze()
+
+
+def _growth(subject: Subject, name: str) -> LiveTensors:
     """Return by how much more lives after many steps than after a few."""
-    optimizers = [subject.optimizer(small_parameters(subject), name) for name in names]
-    for optimizer in optimizers:
-        _step(subject, optimizer, WARM_UP)
+    optimizer = subject.optimizer(small_parameters(subject), name)
+    _step(subject, optimizer, WARM_UP)
     before = LiveTensors.now()
-    for optimizer in optimizers:
-        _step(subject, optimizer, STEPS)
+    _step(subject, optimizer, STEPS)
     after = LiveTensors.now()
     return LiveTensors(after.count - before.count, after.size - before.size)
 
