@@ -208,6 +208,7 @@ class CompositeOptimizer(Optimizer):
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
         self._group_count = 0
+        self._is_shared = False
         for member in self._members.values():
             member.forget_plans()
 

@@ -55,11 +55,13 @@ def _rank(rank: int, folder: Path) -> None:
     store = dist.FileStore(str(folder / "store"), 2)
     patience = timedelta(seconds=PATIENCE)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=patience)
-    cases = (in_its_closure, instead_of_creating, killed)
+    cases = (in_its_closure, instead_of_creating, while_minimizing, killed)
     groups = [dist.new_group([0, 1], timeout=patience) for _ in cases]
     # What both have to do in time is done before there is a limit: a machine may be busy.
     params = [_parameter(group) for group in groups]
-    optimizers = [optkit.create("adamax", [params[0]]), None, optkit.create("adamax", [params[2]])]
+    names = ("adamax", None, "lbfgs", "adamax")
+    named = zip(names, params, strict=True)
+    optimizers = [None if name is None else optkit.create(name, [p]) for name, p in named]
     dist.barrier()
     for case, group, p, optimizer in zip(cases, groups, params, optimizers, strict=True):
         _set_pg_timeout(timedelta(seconds=LIMIT), group)
@@ -100,6 +102,20 @@ def in_its_closure(p: Any, optimizer: Any) -> None:
 def instead_of_creating(p: Any, optimizer: Any) -> None:
     """Raise on one rank where the others agree with it."""
     optkit.create("adamax", [p], lr=-1.0 if dist.get_rank() == 1 else 0.1)
+
+
+def while_minimizing(p: Any, optimizer: Any) -> None:
+    """Raise in one rank's closure when L-BFGS calls it for the third time."""
+    calls: list[int] = []
+
+    def closure() -> float:
+        calls.append(1)
+        if dist.get_rank() == 1 and len(calls) == 3:
+            raise ArithmeticError("this rank's loss isn't finite")
+        p.grad = p.detach() * placed(torch.arange(24.0).view(SHAPE), p.device_mesh, p.placements)
+        return -float(len(calls))
+
+    optimizer.step(closure)
 
 
 def killed(p: Any, optimizer: Any) -> None:

@@ -95,7 +95,7 @@ def cases(names: Sequence[str], implementations: Sequence[str]) -> dict[str, Cas
         names: of the algorithms.
         implementations: to be asked for.
     """
-    options = {name: declared(name, weight_decay=0.1) for name in names}
+    options = {name: declared(name, weight_decay=0.1, d0=0.1) for name in names}
     makers: dict[str, tuple[Any, Any]] = {
         name: (lambda p, n=name, **by: optkit.create(n, p, **options[n], **by), sharded.SHAPES)
         for name in names
@@ -175,6 +175,7 @@ def _compared(case: Case, mesh: DeviceMesh, placements: Sequence[Placement]) -> 
     if {choice.name for choice in optimizer.plan} != {case.runs}:
         yield f"{[choice.name for choice in optimizer.plan]} ran"
     tolerance = TOLERANCES[case.dtype]
+    yield from _estimates_apart(reference, optimizer, tolerance)
     for index, (p, q) in enumerate(zip(whole, parts, strict=True)):
         pairs = {"parameter": (p.data, q.data), **_entries(reference, optimizer, p, q)}
         for what, (wanted, got) in pairs.items():
@@ -205,6 +206,21 @@ def _apart(wanted: Tensor, got: Any, tolerance: float) -> Iterator[str]:
     for mesh_dim, placement in enumerate(got.placements):
         if isinstance(placement, Replicate):
             yield from _replicas_apart(got._local_tensor, got.device_mesh.get_group(mesh_dim))
+
+
+def _estimates_apart(reference: Any, optimizer: Any, tolerance: float) -> Iterator[str]:
+    """Say how what has been learned of all parameters differs from the whole, or between ranks."""
+    wanted, got = (_estimates(one) for one in (reference, optimizer))
+    try:
+        assert_close(got, wanted, tolerance)
+    except AssertionError as error:
+        yield f"estimates {optimizer.estimate_names}: {error}"
+    yield from _replicas_apart(got, None)
+
+
+def _estimates(optimizer: Any) -> Tensor:
+    group = optimizer.param_groups[0]
+    return torch.tensor([group[name] for name in optimizer.estimate_names], dtype=torch.float64)
 
 
 def _replicas_apart(local: Tensor, group: Any) -> Iterator[str]:

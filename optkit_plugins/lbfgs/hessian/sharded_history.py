@@ -39,6 +39,29 @@ class ShardedHistory(History):
         self.previous.y[self.slot] = square
         self.compact.push_pair(self.slot, self.previous, curvature)
 
+    def _update_carefully(
+        self, step: AcceptedStep, point: Trial, next_length: float | None
+    ) -> None:
+        """Do what `History` does, with all products made before the pair is judged, in one row."""
+        y, end = step.origin.index, step.end or point
+        for block in self.space.blocks:
+            torch.sub(block.gradient(end.index), block.gradient(y), out=block.gradient(y))
+        slope, square, with_g = self.sharded.project_change(
+            self.count, y, point.index, self.previous.all, self.products.all
+        )
+        self.is_projected = True
+        curvature, slot = step.length * slope, self.slot
+        if not self._is_acceptable(step, curvature, square, next_length):
+            return
+        self.count = max(self.count, slot + 1)
+        for block in self.space.blocks:
+            block.store_pair(slot, step.length, y, None)
+        # In this slot are products of the pair that leaves.
+        self.previous.s[slot], self.previous.y[slot] = curvature, square
+        self.products.s[slot], self.products.y[slot] = step.length * point.gradient.slope, with_g
+        self.compact.push_pair(slot, self.previous, curvature)
+        self._advance(curvature, square)
+
     def quasi_newton(self, point: Trial, length: float) -> Direction:
         """Make the direction, with the parameters at the first step where a pass puts them."""
         coefficients = self.compact.coefficients(self.products, self.gamma)

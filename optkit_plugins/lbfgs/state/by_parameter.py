@@ -20,8 +20,9 @@ from optkit_plugins.lbfgs.solve.line import Trial
 from optkit_plugins.lbfgs.state.joint_vectors import pick_row
 from optkit_plugins.lbfgs.state.persistence import NO_STEP
 from optkit_plugins.lbfgs.state.solver_state import SolverState
-from optkit_plugins.lbfgs.vectors.block import Block, real
+from optkit_plugins.lbfgs.vectors.block import Block
 from optkit_plugins.lbfgs.vectors.gradient_info import GradientInfo, free_index
+from optkit_plugins.lbfgs.vectors.own_gradients import real
 
 Entries: TypeAlias = dict[str, Any]
 Dtypes: TypeAlias = tuple[torch.dtype, torch.dtype]

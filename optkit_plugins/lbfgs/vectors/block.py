@@ -17,6 +17,7 @@ from optkit_plugins.lbfgs.vectors.gradient_info import (
     MAX_NORM,
     ORIGIN_SLOPE,
 )
+from optkit_plugins.lbfgs.vectors.own_gradients import copy_gradients, real, set_gradients
 from optkit_plugins.lbfgs.vectors.pair_matrix import (
     PairMatrix,
     add_rows,
@@ -111,38 +112,16 @@ class Block:
 
     def gather(self, index: int) -> None:
         """Copy the parameters' gradients into one of the gradients; a missing one is zero."""
-        targets, sources = [], []
-        for p, view in zip(self.params, self.views(FIRST_GRADIENT + index), strict=True):
-            if p.grad is None:
-                view.zero_()
-            else:
-                targets.append(view)
-                is_dense = p.grad.layout == torch.strided
-                sources.append(real(p.grad if is_dense else p.grad.to_dense()))
-        if len(targets) == 1:
-            targets[0].copy_(sources[0])
-        elif targets:
-            torch._foreach_copy_(targets, sources)
+        copy_gradients(self.params, self.views(FIRST_GRADIENT + index))
         factor = self.scale * self.sign
         if factor != 1.0:
             self.gradient(index).mul_(factor)
 
     def scatter(self, index: int) -> None:
-        """Give the parameters that have a gradient this one, in tensors of their own.
-
-        The closure's tensors stay as they are: it may keep them, and some can't be written to.
-        """
+        """Give the parameters that have a gradient this one, in tensors of their own."""
         # A rate of 0 is a scale of 0, by which `gather` has multiplied the gradient.
         factor = self.sign / self.scale if self.scale else 0.0
-        for p, view in zip(self.params, self.views(FIRST_GRADIENT + index), strict=True):
-            if p.grad is None:
-                continue
-            value = view if factor == 1.0 else view * factor
-            dense = torch.view_as_complex(value) if p.is_complex() else value
-            if p.grad.layout == torch.strided:
-                p.grad = dense.to(p.grad.dtype, copy=True)
-            else:
-                p.grad = dense.to(p.dtype).to_sparse(p.grad.sparse_dim())
+        set_gradients(self.params, self.views(FIRST_GRADIENT + index), factor)
 
     def receive(self, index: int, other: int | None = None) -> None:
         """Gather the parameters' gradients and measure them.
@@ -318,11 +297,3 @@ class Block:
             bool(((real(p) - start).abs() <= precision * (start.abs() + moved)).all())
             for p, start in pairs
         )
-
-
-def real(tensor: Tensor) -> Tensor:
-    """Return a tensor as it is, a complex one as pairs of real numbers."""
-    if not tensor.is_complex():
-        return tensor
-    # view_as_real refuses tensors that are conjugated lazily.
-    return torch.view_as_real(tensor.resolve_conj() if tensor.is_conj() else tensor)

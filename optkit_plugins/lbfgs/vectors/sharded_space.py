@@ -34,6 +34,7 @@ from optkit_plugins.lbfgs.vectors.gradient_info import (
     SLOPE,
     GradientInfo,
 )
+from optkit_plugins.lbfgs.vectors.pair_matrix import split_views
 from optkit_plugins.lbfgs.vectors.space import Query, Space
 
 PRECISION, CALLBACKS = LOSS + 1, LOSS + 2
@@ -144,10 +145,43 @@ class ShardedSpace(Space):
         """
         out.zero_()
         for block in self.blocks:
+            block.products.zero_()
             block.push_pair(slot, count, length, after, before, block.products)
             if block.is_owner:
                 out.add_(block.products.to("cpu", torch.float64))
         self.span.communicator.add(out)
+
+    def project_change(
+        self, count: int, change: int, index: int, with_change: Tensor, with_gradient: Tensor
+    ) -> tuple[float, float, float]:
+        r"""Write the products of `count` pairs with a change :math:`y` and with a gradient.
+
+        Args:
+            count: the number of pairs.
+            change: which of the gradients :math:`y` is.
+            index: which one :math:`g` is.
+            with_change: takes the products with :math:`y`, as for `project`.
+            with_gradient: takes those with :math:`g`.
+
+        Returns:
+            :math:`d^\top y`, :math:`y^\top y` and :math:`y^\top g`.
+        """
+        columns = SLOPE, PRODUCTS + change, PRODUCTS + index
+        size = len(with_change)
+        sizes = len(columns), size, size
+        total = torch.zeros(sum(sizes), dtype=torch.float64, device="cpu")
+        numbers, of_change, of_gradient = split_views(total, sizes)
+        for block in self.blocks:
+            block.measure(change, index)
+            if block.is_owner:
+                numbers.add_(torch.tensor(block.read(0.0)[0], dtype=torch.float64)[list(columns)])
+                _add_products(block, count, change, of_change)
+                _add_products(block, count, index, of_gradient)
+        self.span.communicator.add(total)
+        with_change.copy_(of_change)
+        with_gradient.copy_(of_gradient)
+        slope, square, product = numbers.tolist()
+        return slope, square, product
 
     def project(self, count: int, index: int, out: Tensor) -> None:
         """Write the products of `count` pairs with a gradient; see `Space.project`."""
@@ -156,8 +190,7 @@ class ShardedSpace(Space):
             return
         for block in self.blocks:
             if block.is_owner:
-                block.project(count, index, block.products)
-                out.add_(block.products.to("cpu", torch.float64))
+                _add_products(block, count, index, out)
         self.span.communicator.add(out)
 
     def parts_of(self, pick: Callable[[Block], Tensor]) -> dict[Tensor, Tensor]:
@@ -175,3 +208,11 @@ class ShardedSpace(Space):
             for block in self.blocks
             for part, view in zip(block.params, block.as_shaped(pick(block)), strict=True)
         }
+
+
+def _add_products(block: Block, count: int, index: int, total: Tensor) -> None:
+    """Add the products of a block's pairs with a gradient."""
+    if count:
+        block.products.zero_()  # those of slots that aren't in use
+        block.project(count, index, block.products)
+        total.add_(block.products.to("cpu", torch.float64))

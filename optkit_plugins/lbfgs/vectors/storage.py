@@ -8,12 +8,13 @@ import attrs
 import torch
 
 from optkit_core import BucketKey, Offer
-from optkit_plugins.lbfgs.vectors.block import DIRECTION, START, Block, real
+from optkit_plugins.lbfgs.vectors.block import DIRECTION, START, Block
 from optkit_plugins.lbfgs.vectors.compiled_block import (
     FusedBlock,
     impossible_reason,
     unsupported_reason,
 )
+from optkit_plugins.lbfgs.vectors.own_gradients import real
 
 
 @attrs.define(eq=False)

@@ -17,7 +17,7 @@ from optkit_core import (
     is_flattened,
     joint_dtype,
 )
-from optkit_plugins.lbfgs.vectors.block import real
+from optkit_plugins.lbfgs.vectors.own_gradients import real
 
 PLAIN = (Tensor, torch.nn.Parameter)
 REALS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
