@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import importable_benchmarks  # noqa: F401
 import pytest
 import torch
 from processes import PATIENCE
@@ -16,7 +15,6 @@ import optkit
 from optkit_core import torch_private
 from optkit_core.native import tensor_reader_loader
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 LACKING = {
     "all of torch's functions": (),
     "no function for gradients": ("gradient_function",),
@@ -34,14 +32,6 @@ SETTINGS = (
     "OPTKIT_FOREACH_BYTES",
     "OPTKIT_NATIVE_READER",
 )
-
-
-def pytest_configure() -> None:
-    """Make the benchmarks' problems importable, and none of the packages that lie beside them."""
-    spec = importlib.util.spec_from_file_location("benchmarks", BENCHMARKS / "__init__.py")
-    assert spec is not None and spec.loader is not None
-    sys.modules["benchmarks"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["benchmarks"])
 
 
 def pytest_report_header() -> str:

@@ -106,9 +106,10 @@ def test_costs_of_lbfgs(count: int) -> None:
     options = {"max_iter": iterations, "history_size": history}
     found = step_of("lbfgs", count, **options)
     assert {each.kind for each in found.collectives} == {"allgather"}
-    assert len(found.collectives) == found.evaluations + iterations
-    rows = found.evaluations * 8 * 12
-    assert found.sent == rows + iterations * 8 * 2 * history
+    sent = [each.sent for each in found.collectives]
+    assert sent.count(8 * 12) == found.evaluations
+    assert 0 < sent.count(16 * history) <= iterations
+    assert set(sent) == {8 * 12, 16 * history}
 
 
 def test_rows_of_a_model() -> None:

@@ -18,9 +18,9 @@ from optkit_core.checkpoint.file import checkpoint_file
 
 pytestmark = pytest.mark.slow
 
-FILES = 4_000
-HEADERS = 2_500
-DICTS = 2_000
+FILES = 500
+HEADERS = 250
+DICTS = 200
 
 
 def small(name: str, steps: int) -> Any:

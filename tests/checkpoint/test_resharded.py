@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from algorithms import ALGORITHMS
+from algorithms import ALGORITHMS, FEW, MATRIXWISE
 from processes import on_ranks
 from resharded import SEVERAL, go_on, go_on_each
 
 NAMES = [*ALGORITHMS, SEVERAL]
+SOME = [*FEW, *MATRIXWISE, SEVERAL]
+"""One of each combination of mechanisms, for the ways back."""
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +22,12 @@ def differing(tmp_path_factory: Any) -> dict[str, list[str]]:
     saved = {way: root / way.replace(" ", "_") for way in ("1", "1 2", "1 2 4", "1 4")}
     found: dict[str, list[str]] = {"1": go_on(NAMES, None, False, saved["1"], True)}
 
-    def on(count: int, ways: dict[str, tuple[Path, bool, Path | None]]) -> None:
+    def on(
+        count: int, ways: dict[str, tuple[Path, bool, Path | None]], names: list[str] = NAMES
+    ) -> None:
         folder = root / f"ranks{len(found)}"
         folder.mkdir()
-        for of_rank in on_ranks(go_on_each, count, folder, NAMES, list(ways.values())):
+        for of_rank in on_ranks(go_on_each, count, folder, names, list(ways.values())):
             for way, own in zip(ways, of_rank, strict=True):
                 found.setdefault(way, []).extend(own)
 
@@ -35,9 +39,9 @@ def differing(tmp_path_factory: Any) -> dict[str, list[str]]:
             "1 4": (saved["1"], True, saved["1 4"]),
         },
     )
-    on(2, {"1 2 4 2": (saved["1 2 4"], False, None), "1 2": (saved["1"], True, None)})
+    on(2, {"1 2 4 2": (saved["1 2 4"], False, None)}, SOME)
     for way, is_flat in (("1 2", True), ("1 4", False), ("1 2 4", True), ("1", True)):
-        found[f"{way} 1"] = go_on(NAMES, saved[way], is_flat, None, True)
+        found[f"{way} 1"] = go_on(SOME, saved[way], is_flat, None, True)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import importable_benchmarks  # noqa: F401, of ranks, which know nothing of conftest.py
 import torch
 import torch.distributed as dist
 from algorithms import MATRIXWISE

@@ -34,6 +34,7 @@ from optkit_plugins.lbfgs.vectors.gradient_info import (
     SLOPE,
     GradientInfo,
 )
+from optkit_plugins.lbfgs.vectors.pair_matrix import split_views
 from optkit_plugins.lbfgs.vectors.space import Query, Space
 
 PRECISION, CALLBACKS = LOSS + 1, LOSS + 2
@@ -167,8 +168,9 @@ class ShardedSpace(Space):
         """
         columns = SLOPE, PRODUCTS + change, PRODUCTS + index
         size = len(with_change)
-        total = torch.zeros(len(columns) + 2 * size, dtype=torch.float64, device="cpu")
-        numbers, of_change, of_gradient = total.split((len(columns), size, size))
+        sizes = len(columns), size, size
+        total = torch.zeros(sum(sizes), dtype=torch.float64, device="cpu")
+        numbers, of_change, of_gradient = split_views(total, sizes)
         for block in self.blocks:
             block.measure(change, index)
             if block.is_owner:
