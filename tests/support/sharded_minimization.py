@@ -61,7 +61,7 @@ def whole(p: Tensor) -> Tensor:
     return p.detach().full_tensor() if isinstance(p, DTensor) else p.detach()
 
 
-def like(p: Tensor, gradient: Tensor) -> Tensor:
+def like(p: Tensor, gradient: Tensor) -> Any:
     """Return a gradient distributed as its parameter is."""
     if not isinstance(p, DTensor):
         return gradient
@@ -100,7 +100,7 @@ def stepped(optimizer: LBFGS, params: Sequence[Tensor], is_alone: bool = False) 
     return optimizer.result
 
 
-def sharded(mesh: DeviceMesh, placements: Any) -> list[Parameter]:
+def sharded(mesh: DeviceMesh, placements: Any) -> list[Any]:
     """Return the parameters of a quartic as DTensors."""
     return [Parameter(placed(value, mesh, placements)) for value in Quartic().start]
 
@@ -262,7 +262,7 @@ def plain_parts(mesh: DeviceMesh) -> str:
             part.grad = like(p, gradient).to_local()
         return loss + rank
 
-    results = []
+    results: list[Any] = []
     for _ in range(2):
         optimizer.step(closure)
         results.append(optimizer.result)

@@ -20,7 +20,8 @@ def bare_parts(mesh: DeviceMesh) -> str:
     """Return what is said of plain tensors that turn out to be parts."""
     model = torch.nn.Linear(4, 3)
     fully_shard(model, mesh=mesh)
-    parts = [Parameter(p.to_local().detach()) for p in model.parameters()]
+    sharded_ones: list[Any] = list(model.parameters())
+    parts = [Parameter(p.to_local().detach()) for p in sharded_ones]
     optimizer = LBFGS(parts)
     try:
         optimizer.step(lambda: model(torch.ones(2, 4)).sum())
@@ -29,7 +30,7 @@ def bare_parts(mesh: DeviceMesh) -> str:
     return ""
 
 
-def network() -> torch.nn.Module:
+def network() -> Any:
     """Return a model whose parameters don't divide evenly."""
     layers = torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)
     model = torch.nn.Sequential(*layers).double()
@@ -46,7 +47,7 @@ def trained(model: torch.nn.Module, rows: slice, **options: Any) -> list[Any]:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = (model(inputs[rows]) - targets[rows]).square().mean()
+        loss: Tensor = (model(inputs[rows]) - targets[rows]).square().mean()
         loss.backward()
         return loss
 
