@@ -24,6 +24,7 @@ from optkit_core.step import graph_capture
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.garbage_collector import uncollected
+from optkit_core.step.gradient_layouts import layout_complaint
 from optkit_core.step.group_values import GroupValues
 from optkit_core.step.shapes import require_shapes
 from optkit_core.step.sort_into_buckets import gather
@@ -67,25 +68,7 @@ class BodyOptimizer(Optimizer):
             key: device, dtype, layout and mode of the parameters and their gradients.
             h: the hyperparameters as attributes.
         """
-        if key.layout == torch.strided and not cls.takes_dense:
-            return (
-                f"{cls.__name__} does not support dense gradients; use an algorithm that does, "
-                "adam for example. [please consider Adam instead]"
-            )
-        takes_sparse = key.layout == torch.sparse_coo and cls.update_sparse is not None
-        if takes_sparse and key.capturable:
-            return (
-                f"{cls.__name__} does not support sparse gradients with capturable=True: how many "
-                "of their indices differ is read on the host, which a graph can't record."
-            )
-        if key.layout == torch.strided or takes_sparse:
-            return None
-        layout = str(key.layout).removeprefix("torch.")
-        return (
-            f"{cls.__name__} does not support sparse gradients, got one of layout {layout}. Make "
-            "the layer's gradient dense, or use an algorithm such as adagrad, which takes "
-            "sparse_coo gradients."
-        )
+        return layout_complaint(cls, key) or None
 
     def forget_plans(self) -> None:
         """Choose anew in the next step what runs each bucket, and plan it anew."""
@@ -336,19 +319,10 @@ class BodyOptimizer(Optimizer):
         if kept is not value:
             group[name] = kept
         raise_for(self.values_complaint(group))
-        return not self.has_conditions or self._has_same_buffers(index)
-
-    def _has_same_buffers(self, index: int) -> bool:
-        """Return whether the parameters of a group have the buffers that the plan counts on."""
+        if not self.has_conditions:
+            return True
         assert self._plan is not None
-        names_of = names_for(self.buffers, self.param_groups[index])
-        return all(
-            names_of(p) == item.bucket.names
-            for item in self._plan.planned
-            if item.body is None
-            for p, group in zip(item.bucket.params, item.bucket.groups, strict=True)
-            if group == index
-        )
+        return self._plan.has_buffers(index, names_for(self.buffers, group))
 
     def require_ready(self) -> None:
         """Raise where no step can be taken now; a subclass may know more reasons.

@@ -60,11 +60,11 @@ class SharedTensor:
         """Note what travels to the owner: a part from each rank, of one of its replicas."""
         if self._placements is None or (self.is_owned and self._is_there):
             return
-        sources = self._ranks.sources(self._placements, self._owner)
-        if self._ranks.own in sources:
+        if self._ranks.gives(self._placements, self._owner):
             sent[self._owner] += self._own_views()
-        for rank in sources if self.whole is not None else ():
-            received[rank] += self._views(rank)
+        if self.whole is not None:
+            for rank in self._ranks.sources(self._placements, self._owner):
+                received[rank] += self._views(rank)
 
     def scatter(self, sent: ByRank, received: ByRank) -> None:
         """Note what travels back: to each rank what it holds, to replicas too."""

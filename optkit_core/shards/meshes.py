@@ -34,6 +34,11 @@ class MeshRanks:
         self.own = self.ranks.index(get_rank())
         self._numbers = {place: number for number, place in enumerate(self.coordinates)}
 
+    def gives(self, placements: tuple[Any, ...], owner: int) -> bool:
+        """Return whether this rank is one of the `sources` for an owner."""
+        places = zip(placements, self.coordinates[self.own], self.coordinates[owner], strict=True)
+        return all(own == its for placed, own, its in places if placed.is_replicate())
+
     def sources(self, placements: tuple[Any, ...], owner: int) -> list[int]:
         """Return the ranks whose parts together make a whole tensor.
 

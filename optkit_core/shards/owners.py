@@ -6,6 +6,7 @@ whole matrices, and their order.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from math import prod
 
@@ -37,10 +38,10 @@ def assigned(costs: Sequence[int], count: int) -> list[int]:
     >>> assigned([1, 5, 3, 4], 2)
     [0, 0, 1, 1]
     """
-    owners, loads = [0] * len(costs), [0] * count
+    owners, loads = [0] * len(costs), [(0, rank) for rank in range(count)]
     for position in sorted(range(len(costs)), key=lambda i: -costs[i]):
-        # Matrices that cost nothing are spread, too.
-        owner = min(range(count), key=lambda rank: loads[rank])
+        load, owner = loads[0]
         owners[position] = owner
-        loads[owner] += max(1, costs[position])
+        # Matrices that cost nothing are spread, too.
+        heapq.heapreplace(loads, (load + max(1, costs[position]), owner))
     return owners

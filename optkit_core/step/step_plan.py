@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -143,6 +143,21 @@ class StepPlan:
             return False
         self._tell(groups, changes)
         return True
+
+    def has_buffers(self, index: int, names_of: Callable[[Tensor], tuple[str, ...]]) -> bool:
+        """Return whether the parameters of a group have the buffers that it counts on.
+
+        Args:
+            index: of the group.
+            names_of: tells the names of a parameter's buffers.
+        """
+        return all(
+            names_of(p) == item.bucket.names
+            for item in self.planned
+            if item.body is None
+            for p, group in zip(item.bucket.params, item.bucket.groups, strict=True)
+            if group == index
+        )
 
     def renew_values(self, optimizer: PlannedOptimizer) -> None:
         """Take in values that the optimizer itself has just put into its groups."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from communicating import SHAPES, communication, measured
+from once import once
 from processes import on_ranks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard
@@ -21,7 +22,8 @@ NAMES = ["adamax", "lamb", "adafactor", "prodigy", "muon", "lbfgs"]
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What each of four ranks has found, in one start."""
-    return on_ranks(measured, RANKS, tmp_path_factory.mktemp("ranks"), NAMES)
+    folder = tmp_path_factory.mktemp("ranks")
+    return once(tmp_path_factory, "benchmark", lambda: on_ranks(measured, RANKS, folder, NAMES))
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 
 import distributed_state
 import pytest
+from once import once
 from processes import on_ranks
 
 WAYS = ("gathered_and_distributed", "saved_meanwhile", "asked_by_position")
@@ -14,7 +15,10 @@ WAYS = ("gathered_and_distributed", "saved_meanwhile", "asked_by_position")
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: Any) -> list[Any]:
     folder = tmp_path_factory.mktemp("ways")
-    return on_ranks(distributed_state.all_ways, 2, tmp_path_factory.mktemp("ranks"), folder)
+    ranks = tmp_path_factory.mktemp("ranks")
+    return once(
+        tmp_path_factory, "ways", lambda: on_ranks(distributed_state.all_ways, 2, ranks, folder)
+    )
 
 
 @pytest.mark.slow

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pickle
+from functools import partial
 from typing import Any
 
 import engines
 import pytest
+from once import once
 from processes import on_ranks
 
 Found = list[dict[str, Any]]
@@ -27,13 +26,7 @@ def on_four(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 def _found(count: int, folders: pytest.TempPathFactory) -> Found:
-    """Return what ranks find; of the workers of pytest-xdist one starts them, for all."""
-    root = folders.getbasetemp()
-    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / f"engines{count}"
-    with shared.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not shared.exists():
-            folder = folders.mktemp("ranks")
-            shared.write_bytes(pickle.dumps(on_ranks(engines.found, count, folder, may_hold=True)))
-    found: Found = pickle.loads(shared.read_bytes())
-    return found
+    """Return what ranks find."""
+    folder = folders.mktemp("ranks")
+    found = partial(on_ranks, engines.found, count, folder, may_hold=True)
+    return once(folders, f"engines{count}", found)

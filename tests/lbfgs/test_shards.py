@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sharded
 import sharded_minimization as cases
 import sharded_training as training
+from once import once
 from processes import on_ranks
 
 pytestmark = pytest.mark.slow
@@ -16,13 +16,8 @@ pytestmark = pytest.mark.slow
 RANKS = (2, 4)
 
 
-@pytest.mark.parametrize("count", RANKS)
-def test_every_search_takes_the_steps_of_one_process(count: int, tmp_path: Path) -> None:
-    found = on_ranks(cases.differences, count, tmp_path)
-    assert [difference for of_rank in found for difference in of_rank] == []
-
-
 CASES = [
+    cases.differences,
     cases.mixed_placements,
     cases.groups_with_rates,
     cases.collectives,
@@ -37,9 +32,17 @@ ON_A_LINE = [cases.plain_parts, training.bare_parts, training.flat_parameters]
 @pytest.fixture(scope="module", params=RANKS)
 def seen(request: Any, tmp_path_factory: Any) -> list[Any]:
     chosen = CASES + (ON_A_LINE if request.param == 2 else [])
-    results = on_ranks(sharded.runs, request.param, tmp_path_factory.mktemp("ranks"), chosen)
+    results = once(
+        tmp_path_factory,
+        f"lbfgs{request.param}",
+        lambda: on_ranks(sharded.runs, request.param, tmp_path_factory.mktemp("ranks"), chosen),
+    )
     names = [case.__name__ for case in chosen]
     return [dict(zip(names, of_rank, strict=True)) for of_rank in results]
+
+
+def test_every_search_takes_the_steps_of_one_process(seen: list[Any]) -> None:
+    assert [difference for of_rank in seen for difference in of_rank["differences"]] == []
 
 
 def test_placements_may_be_mixed(seen: list[Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import agreeing
 import pytest
 import sharded
+from once import once
 from processes import on_ranks
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,8 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: Any) -> dict[str, list[Any]]:
-    results = on_ranks(sharded.runs, 2, tmp_path_factory.mktemp("ranks"), CASES)
+    folder = tmp_path_factory.mktemp("ranks")
+    results = once(tmp_path_factory, "agreement", lambda: on_ranks(sharded.runs, 2, folder, CASES))
     names = [case.__name__ for case in CASES]
     return dict(zip(names, map(list, zip(*results, strict=True)), strict=True))
 

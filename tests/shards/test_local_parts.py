@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sharded
 from algorithms import ELEMENTWISE, REPRESENTATIVES
+from once import once
 from processes import on_ranks
 
 PARTED = [name for name, algorithm in ELEMENTWISE.items() if not algorithm.completes_reductions()]
@@ -33,7 +34,10 @@ def seen(tmp_path_factory: Any) -> list[Any]:
         sharded.explained,
         sharded.fully_sharded,
     ]
-    results = on_ranks(sharded.runs, 2, tmp_path_factory.mktemp("ranks"), cases)
+    folder = tmp_path_factory.mktemp("ranks")
+    results = once(
+        tmp_path_factory, "local_parts", lambda: on_ranks(sharded.runs, 2, folder, cases)
+    )
     names = [case.__name__ for case in cases]
     return [dict(zip(names, of_rank, strict=True)) for of_rank in results]
 

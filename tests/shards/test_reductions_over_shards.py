@@ -9,6 +9,7 @@ import pytest
 import reduced_shards
 import sharded
 from algorithms import ELEMENTWISE
+from once import once
 from processes import on_ranks
 
 REDUCING = [name for name, algorithm in ELEMENTWISE.items() if algorithm.completes_reductions()]
@@ -33,7 +34,8 @@ def seen(tmp_path_factory: Any) -> list[Any]:
         reduced_shards.what_is_not_finite,
         reduced_shards.whole_ones,
     ]
-    results = on_ranks(sharded.runs, 2, tmp_path_factory.mktemp("ranks"), cases)
+    folder = tmp_path_factory.mktemp("ranks")
+    results = once(tmp_path_factory, "reductions", lambda: on_ranks(sharded.runs, 2, folder, cases))
     names = [case.__name__ for case in cases]
     return [dict(zip(names, of_rank, strict=True)) for of_rank in results]
 

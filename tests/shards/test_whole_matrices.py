@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import exchanged
 import pytest
 import sharded
+from once import once
 from processes import on_ranks
 
 pytestmark = pytest.mark.slow
@@ -34,17 +35,18 @@ BY_FOUR = [
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: Any) -> list[dict[str, Any]]:
-    return _by_name(BY_TWO, 2, tmp_path_factory.mktemp("two"))
+    return _by_name(BY_TWO, 2, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def seen_by_four(tmp_path_factory: Any) -> list[dict[str, Any]]:
-    return _by_name(BY_FOUR, 4, tmp_path_factory.mktemp("four"))
+    return _by_name(BY_FOUR, 4, tmp_path_factory)
 
 
-def _by_name(cases: list[Any], count: int, folder: Path) -> list[dict[str, Any]]:
-    names = [case.__name__ for case in cases]
-    results = on_ranks(sharded.runs, count, folder, cases)
+def _by_name(cases: list[Any], count: int, folders: Any) -> list[dict[str, Any]]:
+    names, folder = [case.__name__ for case in cases], folders.mktemp("ranks")
+    found = partial(on_ranks, sharded.runs, count, folder, cases)
+    results = once(folders, f"matrices{count}", found)
     return [dict(zip(names, of_rank, strict=True)) for of_rank in results]
 
 

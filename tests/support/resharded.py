@@ -217,6 +217,6 @@ def alone() -> Iterator[None]:
 
 
 @forgetting_meshes
-def go_on_each(rank: int, names: Sequence[str], ways: Sequence[Any]) -> list[list[str]]:
+def go_on_each(rank: int, ways: Sequence[Any]) -> list[list[str]]:
     """Do `go_on` with parts of tensors for one way after the other; return what differs."""
-    return [[f"rank {rank}: {d}" for d in go_on(names, *way, False)] for way in ways]
+    return [[f"rank {rank}: {d}" for d in go_on(*way, False)] for way in ways]

@@ -10,7 +10,7 @@ import attrs
 import torch
 import torch.distributed as dist
 from minimization import ALL_SEARCHES
-from sharded import PLACEMENTS, forgetting_meshes, mesh_of, placed
+from sharded import PLACEMENTS, forgetting_meshes, placed
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
@@ -123,14 +123,9 @@ def difference(found: Sequence[Any], expected: Sequence[Any]) -> str:
 
 
 @forgetting_meshes
-def differences(rank: int) -> list[str]:
-    """Return where a minimization over ranks differs from that of whole tensors.
-
-    Args:
-        rank: of this process.
-    """
-    count = dist.get_world_size()
-    mesh, found = mesh_of(count), []
+def differences(mesh: DeviceMesh) -> list[str]:
+    """Return where a minimization over ranks differs from that of whole tensors."""
+    count, rank, found = mesh.size(), dist.get_rank(), list[str]()
     for search in SEARCHES:
         expected = minimized(alone(), search, is_alone=True)
         for how, placements in PLACEMENTS[count].items():
