@@ -15,8 +15,8 @@ from optkit_plugins.lbfgs.state.saved_by_parameter import SavedByParameter, is_b
 from optkit_plugins.lbfgs.state.sync import COUNTS, StateSync, with_unshared_state
 from optkit_plugins.lbfgs.vectors.block import Block
 
-OWN = frozenset({"_sync", "_answer", "_is_asked"})
-"""What stays with one optimizer."""
+OWN = {"_sync": None, "_answer": None, "_is_asked": False}
+"""What stays with one optimizer, and what a copy begins with."""
 
 UNKNOWN_PARTS = (
     "with process_group= each process has parts of its own, which torch.distributed.checkpoint "
@@ -117,6 +117,7 @@ class SolverOwner(Optimizer):
         """Return what is wrong with saved state as a whole, or ``""``."""
         return persistence.complaint(state)
 
+    @torch.no_grad()
     def _synced(self, params: list[Tensor]) -> StateSync:
         """Return the solver's state of the last step, or one that is made from the state."""
         self._withdraw_answer()
@@ -156,7 +157,7 @@ class SolverOwner(Optimizer):
         self.publish_state()
         attributes = super().__getstate__()
         # It holds addresses for compiled passes; a copy makes its own from the published state.
-        return {name: value for name, value in attributes.items() if name not in OWN}
+        return {name: OWN.get(name, value) for name, value in attributes.items()}
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         """Return what a pickle holds; tensors of their own in place of views."""
