@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
 
 def is_made_by_zero() -> bool:
@@ -13,10 +16,22 @@ def is_made_by_zero() -> bool:
     """
     module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
     zero = getattr(module, "ZeroRedundancyOptimizer", None)
-    frame = inspect.currentframe()
-    while zero is not None and frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, zero):
-            return bool(caller.world_size > 1)
+    if zero is None:
+        return False
+    # No other frame is asked for its variables, which it would keep alive from then on.
+    own = (f.f_locals.get("self") for f in _callers() if _is_of(module, f))
+    return any(isinstance(caller, zero) and caller.world_size > 1 for caller in own)
+
+
+def _callers() -> Iterator[FrameType]:
+    """Yield the frames that have led here, the innermost first."""
+    here = inspect.currentframe()
+    frame = here.f_back if here is not None else None
+    del here  # a frame that knows itself is a cycle
+    while frame is not None:
+        yield frame
         frame = frame.f_back
-    return False
+
+
+def _is_of(module: Any, frame: FrameType) -> bool:
+    return frame.f_code.co_filename == str(module.__file__)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +182,13 @@ def test_another_implementation_may_go_on(here: Path) -> None:
 def test_an_interrupted_training_leaves_a_whole_checkpoint(here: Path) -> None:
     words = [sys.executable, "-m", "optkit", "train", "config.toml", "--data", "iris"]
     words += ["--hidden", "8", "--checkpoint", "a.pt", "--epochs"]
+    # A shell that runs this in the background has it ignore the signal.
     running = subprocess.Popen(
-        [*words, "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*words, "100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert running.stdout is not None
@@ -193,6 +199,7 @@ def test_an_interrupted_training_leaves_a_whole_checkpoint(here: Path) -> None:
         _, said = running.communicate(timeout=PATIENCE)
     finally:
         running.kill()
+        running.communicate()
     assert running.returncode == 130, said
     assert "go on from it by --resume" in said and said.endswith("optkit: interrupted\n")
     done = len(torch.load("a.pt", weights_only=True)["figures"])
