@@ -59,9 +59,11 @@ def _edges(range: Range, default: Any) -> Edges:
 
 
 def _of_interval(range: RealInterval) -> Edges:
-    inside: list[Any] = [range.low]
-    outside: list[Any] = [NAN]
-    if math.isfinite(range.low):
+    inside: list[Any] = [] if range.above else [range.low]
+    outside: list[Any] = [NAN, range.low] if range.above else [NAN]
+    if math.isfinite(range.low) and range.above:
+        inside.append(math.nextafter(range.low, INFINITY))
+    elif math.isfinite(range.low):
         outside.append(math.nextafter(range.low, -INFINITY))
     (inside if range.optional else outside).append(None)
     if math.isfinite(range.high) and range.closed:
@@ -69,7 +71,7 @@ def _of_interval(range: RealInterval) -> Edges:
         outside.append(math.nextafter(range.high, INFINITY))
     elif math.isfinite(range.high):
         inside.append(math.nextafter(range.high, -INFINITY))
-    # Of an open end at infinity nothing is just inside; a step by the largest float overflows.
+    # Of an open end at infinity, either one, nothing is just inside; a step by the largest float overflows.
     if not range.closed:
         outside.append(range.high)
     return Edges(inside, outside)
