@@ -30,6 +30,10 @@ def test_no_owner_has_a_third_more_than_the_best_assignment_could_leave(count: i
     assert max(loads) <= 4 / 3 * max(sum(sizes) / count, *sizes)
 
 
+def test_a_costly_matrix_is_balanced_by_many_cheap_ones() -> None:
+    assert owners.assigned([6, 1, 1, 1, 1, 1, 1], 2) == [0, 1, 1, 1, 1, 1, 1]
+
+
 def test_matrices_without_an_element_are_spread_too() -> None:
     assert sorted(owners.assigned([0] * 4, 2)) == [0, 0, 1, 1]
     assert owners.assigned([], 2) == []
