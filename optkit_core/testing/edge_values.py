@@ -71,7 +71,8 @@ def _of_interval(range: RealInterval) -> Edges:
         outside.append(math.nextafter(range.high, INFINITY))
     elif math.isfinite(range.high):
         inside.append(math.nextafter(range.high, -INFINITY))
-    # Of an open end at infinity, either one, nothing is just inside; a step by the largest float overflows.
+    # Of an open end at infinity, either one, nothing is just inside; a step by the largest float
+    # overflows.
     if not range.closed:
         outside.append(range.high)
     return Edges(inside, outside)
