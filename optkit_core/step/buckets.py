@@ -136,6 +136,10 @@ class Bucket:
         """Return whether what an implementation has kept finds the bucket as it was."""
         return self.kept is not None and bool(self.kept.holds(self))
 
+    def takes_in_values(self) -> bool:
+        """Return whether what is kept goes on with changed hyperparameters, all else as it was."""
+        return self.kept is not None and bool(self.kept.takes_in_values(self))
+
     def attach(
         self,
         state: MutableMapping[Tensor, dict[str, Any]],
