@@ -67,9 +67,9 @@ def resumed_under_zero(mesh: DeviceMesh) -> list[str]:
     # A copy: torch sends its own rank the tensors themselves.
     sent = [copy.deepcopy(optimizer.state_dict()) if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(sent, 0)
-    twin = replica(copy.deepcopy(net.module))  # type: ignore[arg-type]
+    twin = replica(copy.deepcopy(net.module))
     fresh = zero(optkit.get("adamax"), twin.parameters(), lr=1.0)
-    alone = replica(copy.deepcopy(net.module))  # type: ignore[arg-type]
+    alone = replica(copy.deepcopy(net.module))
     whole = optkit.create("adamax", alone.parameters(), lr=1.0)
     whole.load_state_dict(copy.deepcopy(sent[0]))
     fresh.load_state_dict(sent[0])
