@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch.distributed as dist
@@ -54,7 +55,7 @@ def refused_under_zero(mesh: DeviceMesh) -> dict[str, str]:
     """Return how algorithms are refused that need all parameters, and how overlapping is."""
     net = replica(model())
     made = {name: refusal(lambda n=name: zero(optkit.get(n), net.parameters())) for name in JOINT}
-    overlapped = lambda: zero(optkit.get("adam"), net.parameters(), overlap_with_ddp=True)  # noqa: E731
+    overlapped = partial(zero, optkit.get("adam"), net.parameters(), overlap_with_ddp=True)
     return {**made, "overlapped": refusal(overlapped)}
 
 
