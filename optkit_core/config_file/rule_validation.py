@@ -10,15 +10,15 @@ from optkit_core.config_file import algorithm_options
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
 from optkit_core.config_file.sections import AS_LISTED, BY_RULE, OptimizerSection
-from optkit_core.config_file.setting_ranges import Text
-from optkit_core.config_file.structure import refusal
+from optkit_core.config_file.setting_ranges import SettingText
+from optkit_core.config_file.structuring import refusal
 from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import ConfigFault, OptkitError, RuleError
 from optkit_core.group_rules import rule
 
 NAMES = "names"
 
-LABELS = {"name": Text("norms")}
+LABELS = {"name": SettingText("norms")}
 """Keys of a group that no step depends on and an entry may have."""
 
 LISTABLE = (NAMES, ALGORITHM)

@@ -18,7 +18,7 @@ from optkit_core.config_file.sections import (
     ScheduleSection,
     settings_of,
 )
-from optkit_core.config_file.structure import structured
+from optkit_core.config_file.structuring import structured
 from optkit_core.errors import ConfigError, ConfigFault, OptkitError
 from optkit_core.plugins import entry_points
 from optkit_core.selection import requests

@@ -60,7 +60,9 @@ class Completion:
         All ranks of the meshes have to call it, with shares of the same tensors in the same order.
         """
         values = [*self._values]
-        packs = [Pack(kind, [values[i] for i in found]) for kind, found in self._kinds.items()]
+        packs = [
+            PackedShares(kind, [values[i] for i in found]) for kind, found in self._kinds.items()
+        ]
         _reduce(packs)
         for pack, positions in zip(packs, self._kinds.values(), strict=True):
             for position, value in zip(positions, pack.unpacked(), strict=True):
@@ -68,7 +70,7 @@ class Completion:
         return values
 
 
-class Pack:
+class PackedShares:
     """Values of one kind as a vector.
 
     Args:
@@ -98,7 +100,7 @@ class Pack:
         return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
 
-def _reduce(packs: Sequence[Pack]) -> None:
+def _reduce(packs: Sequence[PackedShares]) -> None:
     """Reduce all packs over their mesh dims, those that go the same way in one collective."""
     ways = dict.fromkeys((p.mesh, p.vector.device, p.is_sum) for p in packs)
     for mesh, device, is_sum in ways:

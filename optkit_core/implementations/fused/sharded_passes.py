@@ -28,7 +28,7 @@ PAIR = SpreadDim(2)
 """The dim of a complex tensor as pairs of real numbers."""
 
 
-class Result(NamedTuple):
+class PartialResult(NamedTuple):
     """Where the results of one reduction of one row lie.
 
     Args:
@@ -57,7 +57,7 @@ class ShardedJob:
         self._table, self._job, self._assign = table, job, assign
         passes = passes_of(program)
         self.is_elementwise = program.is_elementwise
-        self.results: list[list[Result]] = [[]]
+        self.results: list[list[PartialResult]] = [[]]
         if not self.is_elementwise:
             self.results = _results(table, job, passes)
 
@@ -123,16 +123,16 @@ def _completion(jobs: Sequence[ShardedJob], number: int) -> tuple[Completion, li
     return Completion(shares), [share.value for share in shares]
 
 
-def _at(results: Sequence[list[Result]], number: int) -> list[Result]:
+def _at(results: Sequence[list[PartialResult]], number: int) -> list[PartialResult]:
     return results[number] if number < len(results) else []
 
 
-def _results(table: AddressTable, job: KernelJob, passes: Passes) -> list[list[Result]]:
+def _results(table: AddressTable, job: KernelJob, passes: Passes) -> list[list[PartialResult]]:
     """Return the results of each pass that other ranks have a share of."""
     slots = [value for reduced in passes.reductions for value in reduced]
     scratch, offsets = job.scratch_of_parts(len(slots))
     computed = torch.float64 if torch.float64 in table.dtypes else torch.float32
-    found: list[list[Result]] = [[] for _ in passes.reductions]
+    found: list[list[PartialResult]] = [[] for _ in passes.reductions]
     for number, reduced in enumerate(passes.reductions):
         for value in reduced:
             slot, extent = slots.index(value), passes.extent(value)
@@ -145,7 +145,7 @@ def _results(table: AddressTable, job: KernelJob, passes: Passes) -> list[list[R
                     begin = offsets[r * len(slots) + slot]
                     place = scratch[begin : begin + size * dtype.itemsize].view(dtype)
                     share = Share(place, row.mesh, mesh_dims, combine)
-                    found[number].append(Result((row.position, slot), share))
+                    found[number].append(PartialResult((row.position, slot), share))
     return found
 
 
