@@ -17,7 +17,7 @@ from optkit_core.implementations import step_counters
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import admissible, groups
 from optkit_core.selection.offer import Launch
-from optkit_core.shards import agreement, shared_scaling
+from optkit_core.shards import agreement, broken_steps, shared_scaling
 from optkit_core.shards.placements import are_any_distributed
 from optkit_core.shards.replaced_parameters import ReplacedParameters
 from optkit_core.step import graph_capture
@@ -112,6 +112,10 @@ class BodyOptimizer(Optimizer):
             for differentiable, launch in launches:
                 with torch.set_grad_enabled(differentiable):
                     launch()
+        except BaseException as error:
+            if self._is_shared:
+                broken_steps.tell(error)
+            raise
         finally:
             self.hide_gradients()
         if self._plan is not None:
