@@ -34,6 +34,9 @@ FLAGS: dict[str, dict[str, bool]] = {
     "foreach": {"foreach": True},
     "fused": {"fused": True},
 }
+OPTIONS: dict[str, dict[str, Any]] = {"prodigy": {"growth_rate": 1.0}}
+"""What isn't a default: along gradients that never change, its estimate would grow to infinity."""
+
 TRIES = 5
 """Of how many steps the quickest of torch's implementations is found."""
 
@@ -70,7 +73,7 @@ def rows_of(name: str, algorithm: Any, repeats: int) -> Iterator[dict[str, Any]]
 
 def rows_of_fused(name: str, algorithm: Any, repeats: int) -> Iterator[dict[str, Any]]:
     """Yield the rows of a fused step beside its bytes, and beside foreach where it reduces."""
-    ours = optkit.create(name, params_of(name, LARGE), implementation="fused")
+    ours = created(name, params_of(name, LARGE), "fused")
     ours.step()
     is_elementwise = issubclass(algorithm, Elementwise)
     pair = in_turn(traffic_of(ours, params_of(name, LARGE)), ours.step, repeats)
@@ -93,7 +96,13 @@ def in_turn(
 
 def step_of(name: str, params: Any, implementation: str = "auto") -> Callable[[], Any]:
     """Return the step of an algorithm."""
-    return optkit.create(name, params, implementation=implementation).step
+    step: Callable[[], Any] = created(name, params, implementation).step
+    return step
+
+
+def created(name: str, params: Any, implementation: str = "auto") -> Any:
+    """Return an algorithm's optimizer."""
+    return optkit.create(name, params, implementation=implementation, **OPTIONS.get(name, {}))
 
 
 def params_of(name: str, kind: str) -> list[torch.nn.Parameter]:
