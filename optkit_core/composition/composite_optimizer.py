@@ -21,11 +21,11 @@ from optkit_core.errors import GroupError
 from optkit_core.modes import WithModes
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
+from optkit_core.param_groups.known_groups import KnownGroups
 from optkit_core.plugins import hook_calls
 from optkit_core.selection.explanation import Explanation, joined
 from optkit_core.selection.select_implementation import Choice
 from optkit_core.shards import shared_scaling
-from optkit_core.shards.placements import are_any_distributed
 from optkit_core.step.bucket_key import BucketKey
 
 SCALING = ("grad_scale", "found_inf")
@@ -67,8 +67,6 @@ class CompositeOptimizer(Optimizer):
         self.algorithm = members.name_of(algorithm)
         owner = members.class_of(self.algorithm)
         self._members: dict[str, Optimizer] = {}
-        self._group_count = 0
-        self._is_shared = False
         self._options = options
         self._set_up(*groups.bind(owner, (params,), options))
 
@@ -164,12 +162,9 @@ class CompositeOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self._group_count != len(self.param_groups):
-            groups.require_no_overlap(self.param_groups)
-            self._group_count = len(self.param_groups)
-            self._is_shared = are_any_distributed(self.param_groups)
+        self._known.look_at(self.param_groups)
         self.scaling.update(self)
-        if self._is_shared:
+        if self._known.are_shared:
             shared_scaling.share(self.scaling, self.param_groups)
         with self._scaled(stepping):
             for step in _prepared(stepping):
@@ -207,8 +202,7 @@ class CompositeOptimizer(Optimizer):
     def forget_plans(self) -> None:
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
-        self._group_count = 0
-        self._is_shared = False
+        self._known = KnownGroups()
         for member in self._members.values():
             member.forget_plans()
 

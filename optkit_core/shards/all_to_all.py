@@ -34,7 +34,7 @@ def all_to_all(sent: ByRank, received: ByRank, group: Any, device: torch.device)
     own = get_rank(group)
     _copy(received[own], sent[own])
     sent, received = _without(sent, own), _without(received, own)
-    outgoing, incoming = Pack(sent, device), Pack(received, device)
+    outgoing, incoming = PackedTensors(sent, device), PackedTensors(received, device)
     _copy(outgoing.tensors, list(chain.from_iterable(sent)))
     all_to_all_single(
         incoming.memory, outgoing.memory, incoming.bytes_by_rank, outgoing.bytes_by_rank, group
@@ -42,7 +42,7 @@ def all_to_all(sent: ByRank, received: ByRank, group: Any, device: torch.device)
     _copy(list(chain.from_iterable(received)), incoming.tensors)
 
 
-class Pack:
+class PackedTensors:
     """Memory in which tensors lie one after the other, without values as yet.
 
     Args:
