@@ -129,6 +129,10 @@ class Bucket:
         """Return whether what an implementation has kept finds the bucket as it was."""
         return self.kept is not None and bool(self.kept.holds(self))
 
+    def takes_in_values(self) -> bool:
+        """Return whether what is kept goes on with changed hyperparameters, all else as it was."""
+        return self.kept is not None and bool(self.kept.takes_in_values(self))
+
     @property
     def inverse_scale(self) -> Tensor | None:
         """What the gradients are to be multiplied by, None where they aren't scaled."""
