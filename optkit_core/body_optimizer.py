@@ -11,7 +11,7 @@ import torch
 from optkit_core.errors import UnavailableError
 from optkit_core.planning_optimizer import PlanningOptimizer
 from optkit_core.selection.offer import Launch
-from optkit_core.shards import agreement, shared_scaling
+from optkit_core.shards import agreement, broken_steps, shared_scaling
 from optkit_core.step import graph_capture
 from optkit_core.step.garbage_collector import uncollected
 from optkit_core.step.group_values import GroupValues
@@ -70,6 +70,10 @@ class BodyOptimizer(PlanningOptimizer):
             for differentiable, launch in launches:
                 with torch.set_grad_enabled(differentiable):
                     launch()
+        except BaseException as error:
+            if self._known.are_shared:
+                broken_steps.tell(error)
+            raise
         finally:
             self.hide_gradients()
         if self._plan is not None:

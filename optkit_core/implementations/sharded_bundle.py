@@ -134,12 +134,18 @@ class ShardedBundle(Bundle):
     def _reduced(self, asked: ReductionCall) -> Any:
         """Reduce the parts, and let the rest be done with other reductions."""
         local = self._reduced_here(asked)
-        rows = zip(local, self.rows.meshes, self.spread, strict=True)
-        shares = [
-            Share(value, mesh, spreads.reduced_mesh_dims(own, asked.over), asked.combine)
-            for value, mesh, own in rows
-        ]
         after = [spreads.without(own, asked.over, asked.keepdim) for own in self.spread]
+        rows = zip(local, self.rows.meshes, self.spread, after, strict=True)
+        shares = [
+            Share(
+                value,
+                mesh,
+                spreads.reduced_mesh_dims(own, asked.over),
+                asked.combine,
+                spreads.varying_mesh_dims(left),
+            )
+            for value, mesh, own, left in rows
+        ]
         result: Any = ShardedBundle(self.rows.reductions.values_of(shares), after, self.rows)
         return result / self._counts(asked.over) if asked.method == "mean" else result
 

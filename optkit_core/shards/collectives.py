@@ -25,18 +25,20 @@ class Share(NamedTuple):
         mesh_dims: those over which it is yet to be reduced.
         combine: ``"plus"``, ``"larger"`` or ``"smaller"``; ``"hypot"`` for norms, of which the
             squares are summed.
+        varying: the mesh dims along which ranks have other values, and maybe another number.
     """
 
     value: Tensor
     mesh: Any
     mesh_dims: tuple[int, ...]
     combine: str = "plus"
+    varying: tuple[int, ...] = ()
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What is the same of all values that are packed together."""
         value = self.value
-        return self.mesh, self.mesh_dims, self.combine, value.dtype, value.device
+        return self.mesh, self.mesh_dims, self.combine, value.dtype, value.device, self.varying
 
 
 class Completion:
@@ -80,7 +82,7 @@ class PackedShares:
 
     def __init__(self, kind: tuple[Any, ...], values: Sequence[Tensor]) -> None:
         """Pack them."""
-        self.mesh, self.mesh_dims, self.combine, self.dtype, _ = kind
+        self.mesh, self.mesh_dims, self.combine, self.dtype, _, self.varying = kind
         self.is_sum = self.combine in ("plus", "hypot")
         self._shapes = [value.shape for value in values]
         self.vector = torch.cat([value.reshape(-1) for value in values]).double()
@@ -101,10 +103,15 @@ class PackedShares:
 
 
 def _reduce(packs: Sequence[PackedShares]) -> None:
-    """Reduce all packs over their mesh dims, those that go the same way in one collective."""
-    ways = dict.fromkeys((p.mesh, p.vector.device, p.is_sum) for p in packs)
-    for mesh, device, is_sum in ways:
-        alike = [p for p in packs if (p.mesh, p.vector.device, p.is_sum) == (mesh, device, is_sum)]
+    """Reduce all packs over their mesh dims, those that go the same way in one collective.
+
+    In which order ranks are summed may depend on where a value lies in the vector. So values of
+    which there are replicas aren't packed with those that are more on one replica's ranks than on
+    another's: they would be rounded otherwise there.
+    """
+    for way in dict.fromkeys(map(_way, packs)):
+        mesh, *_, is_sum, _ = way
+        alike = [p for p in packs if _way(p) == way]
         for mesh_dim in sorted(set(chain.from_iterable(p.mesh_dims for p in alike))):
             together = [p for p in alike if mesh_dim in p.mesh_dims]
             joined = torch.cat([p.vector for p in together]) if len(together) > 1 else None
@@ -113,6 +120,12 @@ def _reduce(packs: Sequence[PackedShares]) -> None:
             parts = _split(reduced, [len(p.vector) for p in together])
             for p, part in zip(together, parts, strict=True):
                 p.vector = part
+
+
+def _way(pack: PackedShares) -> tuple[Any, ...]:
+    """Return what is the same of packs that may share collectives; the largest has no order."""
+    varying = pack.varying if pack.is_sum and pack.mesh.ndim > 1 else ()
+    return pack.mesh, pack.vector.device, pack.is_sum, varying
 
 
 def _split(vector: Tensor, sizes: list[int]) -> Sequence[Tensor]:
