@@ -25,7 +25,9 @@ from optkit_core.torch_private import TRACKED
 REQUIRED = frozenset({"defaults", "state", "param_groups", "request", "_members"})
 """What no optimizer can be without; an error in copying it is raised."""
 
-CACHES = frozenset({"chooser", "_plan", "_parts", "_known", "_replaced", "scaling"}) | REMADE
+CACHES = (
+    frozenset({"chooser", "_plan", "_begun", "_known", "_parts", "_replaced", "scaling"}) | REMADE
+)
 """Attributes that a copy finds out for itself."""
 
 AGAIN = "Register or set them again on the copy."
