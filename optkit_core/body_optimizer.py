@@ -18,6 +18,7 @@ from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import admissible, groups
 from optkit_core.selection.offer import Launch
 from optkit_core.shards import agreement, shared_scaling
+from optkit_core.shards.open_passes import Completions, OpenLaunch, OpenPasses, alone, passes_of
 from optkit_core.shards.placements import are_any_distributed
 from optkit_core.shards.replaced_parameters import ReplacedParameters
 from optkit_core.step import graph_capture
@@ -78,6 +79,7 @@ class BodyOptimizer(Optimizer):
         self._group_count = 0
         self._is_shared = False
         self._replaced = ReplacedParameters()
+        self._completions = Completions()
         self._begun: list[tuple[dict[str, Any], str]] = []
 
     def _take_in(self, group: dict[str, Any]) -> None:
@@ -96,22 +98,20 @@ class BodyOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._run(self._ready_launches())
+        self._completions.run(self._passes(self._ready_launches()))
         return loss
 
-    def prepared_step(self) -> Callable[[], Any]:
+    def prepared_step(self) -> OpenLaunch:
         """Return what does a step without a closure, with all refusals behind it."""
         if type(self).advance is not BodyOptimizer.advance:
-            return partial(self.advance, None)
+            return OpenLaunch(partial(alone, partial(self.advance, None)))
         self.require_ready()
-        return partial(self._run, self._ready_launches())
+        return OpenLaunch(partial(self._passes, self._ready_launches()))
 
-    def _run(self, launches: Iterable[tuple[bool, Launch]]) -> None:
+    def _passes(self, launches: Iterable[tuple[bool, Launch]]) -> OpenPasses:
         """Step all buckets, and keep no gradient beyond it, nor a plan that can't hold."""
         try:
-            for differentiable, launch in launches:
-                with torch.set_grad_enabled(differentiable):
-                    launch()
+            yield from passes_of(launches)
         finally:
             self.hide_gradients()
         if self._plan is not None:

@@ -25,6 +25,7 @@ from optkit_core.plugins import hook_calls
 from optkit_core.selection.explanation import Explanation, joined
 from optkit_core.selection.select_implementation import Choice
 from optkit_core.shards import shared_scaling
+from optkit_core.shards.open_passes import Completions, OpenPasses, alone, side_by_side
 from optkit_core.shards.placements import are_any_distributed
 from optkit_core.step.bucket_key import BucketKey
 
@@ -69,6 +70,7 @@ class CompositeOptimizer(Optimizer):
         self._members: dict[str, Optimizer] = {}
         self._group_count = 0
         self._is_shared = False
+        self._completions = Completions()
         self._options = options
         self._set_up(*groups.bind(owner, (params,), options))
 
@@ -172,8 +174,8 @@ class CompositeOptimizer(Optimizer):
         if self._is_shared:
             shared_scaling.share(self.scaling, self.param_groups)
         with self._scaled(stepping):
-            for step in _prepared(stepping):
-                step()
+            # All of them at once: what they reduce over shards is completed together.
+            self._completions.run(side_by_side(_prepared(stepping)))
         return loss
 
     @contextmanager
@@ -209,6 +211,7 @@ class CompositeOptimizer(Optimizer):
         super().forget_plans()
         self._group_count = 0
         self._is_shared = False
+        self._completions = Completions()
         for member in self._members.values():
             member.forget_plans()
 
@@ -253,13 +256,13 @@ class CompositeOptimizer(Optimizer):
             member.publish_state()
 
 
-def _prepared(stepping: Iterable[Optimizer]) -> list[Callable[[], Any]]:
+def _prepared(stepping: Iterable[Optimizer]) -> list[OpenPasses]:
     """Return the steps of all members, ready before the first of them changes anything."""
     with_body = [member for member in stepping if isinstance(member, BodyOptimizer)]
     try:
-        ready = {id(member): member.prepared_step() for member in with_body}
+        ready = {id(member): member.prepared_step().passes() for member in with_body}
     except BaseException:  # one refuses, so none of them steps
         for member in with_body:
             member.abandon_step()
         raise
-    return [ready.get(id(member), partial(member.advance, None)) for member in stepping]
+    return [ready.get(id(member)) or alone(partial(member.advance, None)) for member in stepping]

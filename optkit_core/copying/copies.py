@@ -27,6 +27,7 @@ REQUIRED = frozenset({"defaults", "state", "param_groups", "request", "_members"
 
 CACHES = (
     frozenset({"chooser", "_plan", "_parts", "_group_count", "_is_shared", "_replaced", "scaling"})
+    | {"_completions"}
     | REMADE
 )
 """Attributes that a copy finds out for itself."""

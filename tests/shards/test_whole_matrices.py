@@ -74,7 +74,8 @@ def test_buffers_take_as_much_memory_as_a_rank_has_of_the_parameter(
     assert [set(of_rank["shares"].values()) for of_rank in seen_by_four] == [{1 / 4}] * 4
 
 
-def test_whole_matrices_are_gone_after_the_step(seen: list[Any]) -> None:
+def test_whole_matrices_take_no_memory_after_the_step(seen: list[Any]) -> None:
+    """There are those of the first step in the second one, of parameter, gradient and momentum."""
     assert [of_rank["nothing_stays"] for of_rank in seen] == [[True] * 6] * 2
 
 
