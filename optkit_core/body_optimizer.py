@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import admissible, groups
 from optkit_core.selection.offer import Launch
 from optkit_core.shards import agreement, shared_scaling
-from optkit_core.shards.open_passes import Completions, OpenLaunch, OpenPasses, alone, passes_of
+from optkit_core.shards.open_passes import Completions, OpenLaunch, OpenPasses, are_open, passes_of
 from optkit_core.shards.placements import are_any_distributed
 from optkit_core.shards.replaced_parameters import ReplacedParameters
 from optkit_core.step import graph_capture
@@ -98,22 +98,36 @@ class BodyOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._completions.run(self._passes(self._ready_launches()))
+        self._run(self._ready_launches())
         return loss
 
-    def prepared_step(self) -> OpenLaunch:
+    def prepared_step(self) -> Launch:
         """Return what does a step without a closure, with all refusals behind it."""
         if type(self).advance is not BodyOptimizer.advance:
-            return OpenLaunch(partial(alone, partial(self.advance, None)))
+            return partial(self.advance, None)
         self.require_ready()
-        return OpenLaunch(partial(self._passes, self._ready_launches()))
+        launches = self._ready_launches()
+        if are_open(launches):
+            return OpenLaunch(partial(self._passes, launches))
+        return partial(self._run, launches)
 
-    def _passes(self, launches: Iterable[tuple[bool, Launch]]) -> OpenPasses:
+    def _run(self, launches: Sequence[tuple[bool, Launch]]) -> None:
         """Step all buckets, and keep no gradient beyond it, nor a plan that can't hold."""
+        try:
+            self._completions.launch(launches)
+        finally:
+            self.hide_gradients()
+        self._release_plan()
+
+    def _passes(self, launches: Sequence[tuple[bool, Launch]]) -> OpenPasses:
+        """Do what `_run` does, with other optimizers side by side."""
         try:
             yield from passes_of(launches)
         finally:
             self.hide_gradients()
+        self._release_plan()
+
+    def _release_plan(self) -> None:
         if self._plan is not None:
             keeps = self._plan.release_gradients() and self._parts.outlive_steps
             self._plan = self._plan if keeps else None

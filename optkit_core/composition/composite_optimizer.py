@@ -23,9 +23,10 @@ from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
 from optkit_core.plugins import hook_calls
 from optkit_core.selection.explanation import Explanation, joined
+from optkit_core.selection.offer import Launch
 from optkit_core.selection.select_implementation import Choice
 from optkit_core.shards import shared_scaling
-from optkit_core.shards.open_passes import Completions, OpenPasses, alone, side_by_side
+from optkit_core.shards.open_passes import Completions
 from optkit_core.shards.placements import are_any_distributed
 from optkit_core.step.bucket_key import BucketKey
 
@@ -175,7 +176,7 @@ class CompositeOptimizer(Optimizer):
             shared_scaling.share(self.scaling, self.param_groups)
         with self._scaled(stepping):
             # All of them at once: what they reduce over shards is completed together.
-            self._completions.run(side_by_side(_prepared(stepping)))
+            self._completions.launch([(False, step) for step in _prepared(stepping)])
         return loss
 
     @contextmanager
@@ -256,13 +257,13 @@ class CompositeOptimizer(Optimizer):
             member.publish_state()
 
 
-def _prepared(stepping: Iterable[Optimizer]) -> list[OpenPasses]:
+def _prepared(stepping: Iterable[Optimizer]) -> list[Launch]:
     """Return the steps of all members, ready before the first of them changes anything."""
     with_body = [member for member in stepping if isinstance(member, BodyOptimizer)]
     try:
-        ready = {id(member): member.prepared_step().passes() for member in with_body}
+        ready = {id(member): member.prepared_step() for member in with_body}
     except BaseException:  # one refuses, so none of them steps
         for member in with_body:
             member.abandon_step()
         raise
-    return [ready.get(id(member)) or alone(partial(member.advance, None)) for member in stepping]
+    return [ready.get(id(member), partial(member.advance, None)) for member in stepping]

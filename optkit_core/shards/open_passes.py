@@ -51,11 +51,15 @@ class OpenLaunch:
         Completions().run(self.passes())
 
 
-def passes_of(launches: Iterable[tuple[bool, Callable[[], None]]]) -> OpenPasses:
+Launches = Sequence[tuple[bool, Callable[[], None]]]
+"""What does pieces of work, and whether autograd records it."""
+
+
+def passes_of(launches: Launches) -> OpenPasses:
     """Do what needs no other rank, then all that goes in passes side by side.
 
     Args:
-        launches: what does pieces of work, and whether autograd records it.
+        launches: in an order that all ranks share.
     """
     opened = []
     for is_recorded, launch in launches:
@@ -67,6 +71,11 @@ def passes_of(launches: Iterable[tuple[bool, Callable[[], None]]]) -> OpenPasses
     return side_by_side(opened)
 
 
+def are_open(launches: Launches) -> bool:
+    """Return whether other ranks have a part in any of these."""
+    return any(isinstance(launch, OpenLaunch) for _, launch in launches)
+
+
 def _recorded(passes: OpenPasses, is_recorded: bool) -> OpenPasses:
     """Return passes under autograd or not; nothing else is, while they stand still."""
     while True:
@@ -75,17 +84,6 @@ def _recorded(passes: OpenPasses, is_recorded: bool) -> OpenPasses:
         if opened is None:
             return
         yield opened
-
-
-def alone(work: Callable[[], Any]) -> OpenPasses:
-    """Return work that completes by itself whatever it leaves open, as passes.
-
-    Args:
-        work: is called when the first pass is asked for.
-    """
-    work()
-    return
-    yield
 
 
 def side_by_side(several: Iterable[OpenPasses]) -> OpenPasses:
@@ -117,12 +115,14 @@ class Completions:
         """Know of no pass."""
         self._kept: list[tuple[tuple[Any, ...], Completion | None]] = []
 
-    def run(self, passes: OpenPasses) -> None:
-        """Do work to its end.
+    def launch(self, launches: Launches) -> None:
+        """Do all pieces of work; all ranks that have a share in one call this."""
+        passes = passes_of(launches)
+        if are_open(launches):  # elsewhere nothing is left to do
+            self.run(passes)
 
-        Args:
-            passes: the work; all ranks that have a share in it call this.
-        """
+    def run(self, passes: OpenPasses) -> None:
+        """Do work to its end; all ranks that have a share in it call this."""
         with closing(passes):  # where a collective fails, what holds gradients lets them go
             for number, opened in enumerate(passes):
                 self._completion(number, opened)()
