@@ -104,7 +104,7 @@ def _loss_after(name: str, hyperparameters: dict[str, Any], evaluations: int) ->
         left -= 1
         optimizer.zero_grad()
         loss = nn.functional.binary_cross_entropy_with_logits(network(points[::2]), labels[::2])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     while left > 0:

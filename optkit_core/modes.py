@@ -50,7 +50,7 @@ class WithModes(BodyOptimizer):
             s: its buffers as attributes.
             h: the hyperparameters as attributes.
         """
-        raise NotImplementedError
+        raise NotImplementedError("to_eval isn't written")
 
     @staticmethod
     def to_train(p: Any, s: Any, h: Any) -> None:
@@ -61,7 +61,7 @@ class WithModes(BodyOptimizer):
             s: its buffers as attributes.
             h: the hyperparameters as attributes.
         """
-        raise NotImplementedError
+        raise NotImplementedError("to_train isn't written")
 
     def train(self) -> None:
         """Give the parameters their values for training; where they have them, nothing changes.

@@ -237,7 +237,7 @@ class Optimizer(Copyable, StatefulOptimizer):
 
             return step(self, closure)
         if is_compiled is None:  # a compiler that may be watching is to look away
-            return torch.compiler.disable(self._step)(closure)  # type: ignore[no-untyped-call]
+            return torch.compiler.disable(self._step)(closure)
         return self._step(closure)
 
     def _step(self, closure: Callable[[], Any] | None) -> Any:

@@ -59,7 +59,7 @@ IS_TOLD = all((PRE, POST, GLOBAL_PRE, GLOBAL_POST))
 REMADE = frozenset(vars(_bare)) - TABLES.keys() - {"defaults"}
 """Other attributes that torch gives a copy by itself."""
 
-MAY_STAY: str = next(iter(vars(unserializable_hook(lambda: None))), "")  # type: ignore[no-untyped-call]
+MAY_STAY: str = next(iter(vars(unserializable_hook(lambda: None))), "")
 """The mark of ``torch.utils.hooks.unserializable_hook``: nobody misses this one in a pickle."""
 
 

@@ -57,7 +57,7 @@ class WithTotals(BodyOptimizer):
         Returns:
             A number or a reduction, ``(g * g).sum()`` for example, by the name of each total.
         """
-        raise NotImplementedError
+        raise NotImplementedError("measure isn't written")
 
     @staticmethod
     def conclude(totals: Any, h: Any) -> Mapping[str, Any] | None:
@@ -67,7 +67,7 @@ class WithTotals(BodyOptimizer):
             totals: the totals over all parameters as attributes, numbers of Python's.
             h: the hyperparameters of the first group as attributes, and the estimates so far.
         """
-        raise NotImplementedError
+        raise NotImplementedError("conclude isn't written")
 
     @classmethod
     def values_complaint(cls, values: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -62,6 +62,7 @@ class Adam(Moments, Elementwise):
     """
 
     paper = "Kingma & Ba 2015, https://arxiv.org/abs/1412.6980"
+    later_in_torch: ClassVar[Mapping[str, Any]] = {"decoupled_weight_decay": False}
 
     weight_decay: float = weight_decay_rate(doc="weight decay")
     amsgrad: bool = flag("divide by the largest mean so far")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from optkit_core import hyperparameter, one_of
 from optkit_plugins.adam import Adam
 from optkit_plugins.declarations import weight_decay_rate
@@ -51,6 +54,7 @@ class AdamW(Adam):
     """
 
     paper = "Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101"
+    later_in_torch: ClassVar[Mapping[str, Any]] = {"decoupled_weight_decay": True}
 
     weight_decay: float = weight_decay_rate(1e-2, 1e-4, 1e-1, doc="decoupled weight decay")
     decoupled_weight_decay: bool = hyperparameter(

@@ -26,5 +26,5 @@ def ema(
     ] = False,
 ) -> AveragedModel:
     """ema: the exponential moving average of all weights since the first update."""
-    keep = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    keep = get_ema_multi_avg_fn(decay)
     return AveragedModel(model, device, multi_avg_fn=keep, use_buffers=use_buffers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -63,6 +64,7 @@ class NAdam(Moments, Elementwise):
     """
 
     paper = "Dozat 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ"
+    later_in_torch: ClassVar[Mapping[str, Any]] = {"decoupled_weight_decay": False}
 
     lr: float | Tensor = learning_rate(2e-3, 1e-4, 1e-1)
     weight_decay: float = weight_decay_rate(doc="weight decay")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from optkit_core import Elementwise, scalar_math
 from optkit_plugins.declarations import flag, weight_decay_rate
@@ -63,6 +64,7 @@ class RAdam(Moments, Elementwise):
     """
 
     paper = "Liu et al. 2020, https://arxiv.org/abs/1908.03265"
+    later_in_torch: ClassVar[Mapping[str, Any]] = {"decoupled_weight_decay": False}
 
     weight_decay: float = weight_decay_rate(doc="weight decay")
     decoupled_weight_decay: bool = flag("decay the parameter, not by its gradient")

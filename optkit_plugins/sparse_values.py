@@ -15,7 +15,7 @@ def like(g: Tensor, values: Tensor, *, is_coalesced: bool = True) -> Tensor:
         is_coalesced: whether torch is to know that no index stands twice.
     """
     # Told by the argument as well, torch 2.11 still warns that it doesn't check invariants.
-    unchecked = torch.sparse.check_sparse_tensor_invariants(False)  # type: ignore[no-untyped-call]
+    unchecked = torch.sparse.check_sparse_tensor_invariants(False)
     with unchecked:
         return torch.sparse_coo_tensor(
             g.indices(), values, g.shape, is_coalesced=is_coalesced, check_invariants=False

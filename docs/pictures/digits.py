@@ -31,25 +31,24 @@ def curves(names: tuple[str, ...]) -> tuple[Curve, ...]:
     return tuple(_curve(outcome) for outcome in _compare(names)["outcomes"])
 
 
-def _compare(names: Sequence[str]) -> dict[str, list[dict[str, object]]]:
+def _compare(names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "curves.json"
         picture = Path(folder) / "curves.png"
         command = [sys.executable, "-m", "optkit", "compare", *names]
         options = ["--json", str(file), "--picture", str(picture)]
         subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
-        found: dict[str, list[dict[str, object]]] = json.loads(file.read_text())
+        found: dict[str, list[dict[str, Any]]] = json.loads(file.read_text())
         return found
 
 
-def _curve(outcome: dict[str, object]) -> Curve:
-    points: list[dict[str, float]] = outcome["curve"]  # type: ignore[assignment]
-    rate: dict[str, Any] = outcome["rate"]  # type: ignore[assignment]
-    shown = [point for point in points if point["loss"] and point["loss"] > 0]
+def _curve(outcome: dict[str, Any]) -> Curve:
+    rate = outcome["rate"]
+    shown = [point for point in outcome["curve"] if point["loss"] and point["loss"] > 0]
     return Curve(
-        str(outcome["name"]),
+        outcome["name"],
         tuple(point["passes"] for point in shown),
         tuple(point["loss"] for point in shown),
-        outcome["test_accuracy"],  # type: ignore[arg-type]
+        outcome["test_accuracy"],
         rate["lr"] if rate["source"] == "searched" else None,
     )

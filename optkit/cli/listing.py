@@ -58,7 +58,7 @@ def listed(pattern: str, kind: str) -> list[Listed[Any]]:
             f"no {kind} matches {pattern!r}.{did_you_mean(pattern, optkit.available(kind=kind))} "
             f"Try '*{pattern.strip('*')}*', or '{command}' for all."
         )
-    ended = _ending(names, kind)
+    ended = ending(names, kind)
     return [Listed(n, None, ended[n]) if n in ended else _listed(kind, n) for n in names]
 
 
@@ -111,8 +111,13 @@ def _is_known(name: str, kind: str) -> bool:
     return True
 
 
-def _ending(names: Sequence[str], kind: str) -> dict[str, str]:
-    """Return what of others crashes, hangs or exits when it is imported."""
+def ending(names: Sequence[str], kind: str) -> dict[str, str]:
+    """Return what of others crashes, hangs or exits when it is imported, each with what to do.
+
+    Args:
+        names: as `optkit.available` returns them.
+        kind: of what they are the names.
+    """
     registry = registry_of(kind)
     others = [name for name in names if registry.find(name).is_of_others]
     if not others:

@@ -24,11 +24,21 @@ def schema_command(
     Editors complete and check configuration files by it.
     """
     import json
+    import warnings
 
+    import optkit
+    from optkit.cli.listing import ending
     from optkit.cli.output_files import writing
     from optkit_core.config_file.json_schema.config_schema import config_schema
+    from optkit_core.errors import PluginWarning
+    from optkit_core.plugins.kinds import KINDS
 
-    text = json.dumps(config_schema(), indent=2, ensure_ascii=False, allow_nan=False)
+    left_out = {kind: ending(optkit.available(kind=kind), kind) for kind in KINDS}
+    for kind, names in left_out.items():
+        for name, reason in names.items():
+            message = f"the schema goes without {kind} {name!r}: {reason}"
+            warnings.warn(message, PluginWarning, stacklevel=2)
+    text = json.dumps(config_schema(left_out), indent=2, ensure_ascii=False, allow_nan=False)
     if output is None:
         typer.echo(text)
     else:

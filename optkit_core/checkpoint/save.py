@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from optkit_core.checkpoint.load.deep_copy import deep_copy
-from optkit_core.checkpoint.schema import TAG, WRITER, savable, schema_of, writer_of
+from optkit_core.checkpoint.schema import STATES, TAG, WRITER, savable, schema_of, writer_of
 from optkit_core.param_groups.builtin_values import BUILTIN_TYPES, plain
 from optkit_core.plugins import hook_calls
+from optkit_core.shards.placements import are_any_distributed
 from optkit_core.step import garbage_collector
 from optkit_core.torch_hooks import hooks_of
 
@@ -49,8 +50,11 @@ def collect(optimizer: Any, shared: bool = True) -> dict[str, Any]:
         ``{"state": {index: ...}, "param_groups": [...]}``; parameters are counted through all
         groups. Each group carries the schema's identity and who wrote it.
     """
-    optimizer.publish_state()
     groups = optimizer.param_groups
+    # Distributed checkpoints save and fill what a state dict has, on each process alike.
+    if are_any_distributed(groups):
+        optimizer.init_state()
+    optimizer.publish_state()
     numbers: dict[int, int] = {}
     for number, p in enumerate(chain.from_iterable(group["params"] for group in groups)):
         # A parameter that stands twice has its first number, as torch gives it.
@@ -95,4 +99,6 @@ def _groups(optimizer: Any, numbers: dict[int, int]) -> list[dict[str, Any]]:
         own |= {name: range.saved(group[name]) for name, range in ranges if name in group}
         own["params"] = [numbers[id(p)] for p in own.pop("params")]
         groups.append(own)
+    if optimizer.is_joint and groups:
+        groups[0][STATES] = sum(id(key) in numbers for key in optimizer.state)
     return groups

@@ -22,6 +22,13 @@ TAG = "schema"
 WRITER = "writer"
 """The key inside each saved group that holds the distribution that wrote it."""
 
+STATES = "states"
+"""The key inside the first saved group that says how many parameters have state.
+
+It is there for algorithms with joint state, of which a fresh optimizer has none that
+``torch.distributed.checkpoint`` could fill.
+"""
+
 
 @attrs.frozen(eq=False)
 class Schema:

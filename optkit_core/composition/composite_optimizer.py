@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from operator import is_
@@ -21,13 +21,13 @@ from optkit_core.errors import GroupError
 from optkit_core.modes import WithModes
 from optkit_core.optimizer import Optimizer
 from optkit_core.param_groups import groups
+from optkit_core.param_groups.known_groups import KnownGroups
 from optkit_core.plugins import hook_calls
 from optkit_core.selection.explanation import Explanation, joined
 from optkit_core.selection.offer import Launch
 from optkit_core.selection.select_implementation import Choice
-from optkit_core.shards import shared_scaling
+from optkit_core.shards import broken_steps, shared_scaling
 from optkit_core.shards.open_passes import Completions
-from optkit_core.shards.placements import are_any_distributed
 from optkit_core.step.bucket_key import BucketKey
 
 SCALING = ("grad_scale", "found_inf")
@@ -69,8 +69,6 @@ class CompositeOptimizer(Optimizer):
         self.algorithm = members.name_of(algorithm)
         owner = members.class_of(self.algorithm)
         self._members: dict[str, Optimizer] = {}
-        self._group_count = 0
-        self._is_shared = False
         self._completions = Completions()
         self._options = options
         self._set_up(*groups.bind(owner, (params,), options))
@@ -167,17 +165,22 @@ class CompositeOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self._group_count != len(self.param_groups):
-            groups.require_no_overlap(self.param_groups)
-            self._group_count = len(self.param_groups)
-            self._is_shared = are_any_distributed(self.param_groups)
+        self._known.look_at(self.param_groups)
         self.scaling.update(self)
-        if self._is_shared:
+        if self._known.are_shared:
             shared_scaling.share(self.scaling, self.param_groups)
         with self._scaled(stepping):
             # All of them at once: what they reduce over shards is completed together.
-            self._completions.launch([(False, step) for step in _prepared(stepping)])
+            self._step_together([(False, step) for step in _prepared(stepping)])
         return loss
+
+    def _step_together(self, launches: Sequence[tuple[bool, Launch]]) -> None:
+        try:
+            self._completions.launch(launches)
+        except BaseException as error:
+            if self._known.are_shared:
+                broken_steps.tell(error)
+            raise
 
     @contextmanager
     def _scaled(self, stepping: Iterable[Optimizer]) -> Iterator[None]:
@@ -210,8 +213,7 @@ class CompositeOptimizer(Optimizer):
     def forget_plans(self) -> None:
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
-        self._group_count = 0
-        self._is_shared = False
+        self._known = KnownGroups()
         self._completions = Completions()
         for member in self._members.values():
             member.forget_plans()

@@ -12,7 +12,7 @@ import torch
 from optkit_core.api import get
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
-from optkit_core.config_file.structure import refusal
+from optkit_core.config_file.structuring import refusal
 from optkit_core.config_file.unknown_keys import unknown_key
 from optkit_core.declaration.fields import Declaration
 from optkit_core.errors import ConfigFault, OptkitError

@@ -9,7 +9,7 @@ from optkit_core.averaging import check_averaging
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import parsed
 from optkit_core.config_file.sections import SECTIONS, settings_of
-from optkit_core.config_file.structure import refusal
+from optkit_core.config_file.structuring import refusal
 from optkit_core.config_file.unknown_keys import unknown_key
 from optkit_core.errors import ArgumentError, ConfigFault, OptkitError
 from optkit_core.factories.factory_arguments import Arguments

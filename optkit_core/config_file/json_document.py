@@ -9,7 +9,7 @@ from typing import Any
 from optkit_core.config_file import yaml_document
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
-from optkit_core.config_file.syntax_errors import repetition, syntax_error
+from optkit_core.config_file.syntax_errors import line_of_long_number, repetition, syntax_error
 from optkit_core.errors import ConfigFileError
 
 
@@ -35,7 +35,10 @@ def parse(text: str, name: str) -> Document:
     except _RepetitionError as error:
         raise repetition(name, _line_of_repetition(text), str(error)) from None
     except ValueError as error:  # a number of too many digits
-        raise syntax_error(name, None, f"isn't JSON that can be used: {error}.") from error
+        line_of_number = line_of_long_number(text)
+        raise syntax_error(
+            name, line_of_number, f"isn't JSON that can be used: {error}."
+        ) from error
     return Document(data, name, partial(line_of, text))
 
 

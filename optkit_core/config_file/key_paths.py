@@ -47,4 +47,5 @@ def holds(data: Any, path: KeyPath) -> bool:
 
 def _quoted(key: object) -> str:
     text = str(key)
-    return text if BARE.fullmatch(text) else f'"{text:.80}"'
+    # As Python writes it, a key with a line break or half of a pair of UTF-16 stays printable.
+    return text if BARE.fullmatch(text) else f'"{repr(text)[1:-1]:.80}"'

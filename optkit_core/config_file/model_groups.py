@@ -8,18 +8,20 @@ from typing import Any
 import torch
 
 from optkit_core.api import get
+from optkit_core.composition.members import class_of
 from optkit_core.config_file import algorithm_options
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
 from optkit_core.config_file.rule_validation import possible_algorithms, rule_fault
 from optkit_core.config_file.sections import BY_RULE, OptimizerSection
 from optkit_core.declaration.roles import ALGORITHM, ANNOTATIONS
-from optkit_core.errors import ConfigFault, OptkitError, RuleError, did_you_mean
+from optkit_core.errors import ConfigFault, GroupError, OptkitError, RuleError, did_you_mean
 from optkit_core.group_rules import model_parameters
 from optkit_core.group_rules.build_groups import groups
 from optkit_core.group_rules.rule import KEYS
 
 GROUPS: KeyPath = ("optimizer", "groups")
+NAME: KeyPath = ("optimizer", "name")
 
 
 def model_groups(
@@ -40,18 +42,45 @@ def model_groups(
     if section.grouping != BY_RULE:
         return _as_listed(document, rules, model)
     try:
-        return groups(model, rules, default={ALGORITHM: section.name, **own})
+        made = groups(model, rules, default={ALGORITHM: section.name, **own})
     except RuleError as error:
-        fault = rule_fault(document, _path(error), error)
+        raise document.error([_fault(document, error)]) from error
     except OptkitError as error:
         fault = document.fault(("optimizer",), f"is refused: {error}")
-    raise document.error([fault])
+        raise document.error([fault]) from error
+    document.raise_for(_composition_faults(document, section, made))
+    return made
 
 
-def _path(error: RuleError) -> KeyPath:
+def _fault(document: Document, error: RuleError) -> ConfigFault:
     if error.index is None:
-        return GROUPS
-    return (*GROUPS, error.index) if error.index >= 0 else ("optimizer",)
+        return rule_fault(document, GROUPS, error)
+    if error.index >= 0:
+        return rule_fault(document, (*GROUPS, error.index), error)
+    if error.key == ALGORITHM:  # which the section calls its name
+        return document.fault(NAME, f"is refused: {error.reason}")
+    return rule_fault(document, ("optimizer",), error)
+
+
+def _composition_faults(
+    document: Document, section: OptimizerSection, made: Sequence[Mapping[str, Any]]
+) -> Iterator[ConfigFault]:
+    """Yield the algorithms of groups that can't be one of several, each where it is named."""
+    used = dict.fromkeys(group.get(ALGORITHM, section.name) for group in made)
+    several = any(get(name) is not get(section.name) for name in used)
+    for name in used if several else ():
+        try:
+            class_of(name)
+        except GroupError as error:
+            yield document.fault(_named_at(section, name), f"is refused: {error}")
+
+
+def _named_at(section: OptimizerSection, name: str) -> KeyPath:
+    """Return where an algorithm is named: in the first rule that does it, or by the section."""
+    for index, rule in enumerate(section.groups):
+        if ALGORITHM in rule and get(rule[ALGORITHM]) is get(name):
+            return (*GROUPS, index, ALGORITHM)
+    return NAME
 
 
 def _taken(section: OptimizerSection, rule: Mapping[str, Any]) -> dict[str, Any]:

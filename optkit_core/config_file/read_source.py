@@ -9,8 +9,10 @@ from typing import Any
 
 from optkit_core.config_file import json_document, toml_document, yaml_document
 from optkit_core.config_file.documents import Document
+from optkit_core.config_file.syntax_errors import syntax_error
 from optkit_core.errors import ConfigFileError, did_you_mean
 from optkit_core.param_groups.builtin_values import plain
+from optkit_core.param_groups.spelling import shown
 
 Source = Mapping[str, Any] | str | os.PathLike[str]
 
@@ -26,6 +28,7 @@ LARGEST = 2**20
 """Bytes of a file; one with more is something else."""
 
 OTHER_ENCODINGS = {
+    b"\xff\xfe\x00\x00": "UTF-32",  # before the shorter mark that it begins with
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -73,7 +76,7 @@ def read_file(path: str | os.PathLike[str], suffix: str = "") -> Document:
         raise ConfigFileError(f"{name}: tables and lists are nested too deeply.") from None
     if not isinstance(document.data, Mapping):
         what = "is empty" if not text.strip() else "must be a table at its top"
-        got = "" if document.data is None else f", got {document.data!r:.80}"
+        got = "" if document.data is None else f", got {shown(document.data)}"
         raise document.error([document.fault((), f"{what}{got}. It needs optimizer.name.")])
     return document
 
@@ -111,17 +114,17 @@ def _text(name: str) -> str:
     content = _content(name)
     other = next((OTHER_ENCODINGS[m] for m in OTHER_ENCODINGS if content.startswith(m)), "")
     if other:
-        raise ConfigFileError(f"{name} is written in {other}. Save it as UTF-8.")
+        raise syntax_error(name, 1, f"is written in {other}. Save it as UTF-8.")
     try:
         # With a mark at its start, which some editors write, UTF-8 is UTF-8.
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigFileError(
-            f"{name}:{line}: isn't text in UTF-8: byte {content[error.start]:#04x} can't be there."
-        ) from None
+        wrong = f"byte {content[error.start]:#04x} can't be there. Save it as UTF-8."
+        raise syntax_error(name, line, f"isn't text in UTF-8: {wrong}") from None
     if "\0" in text:
-        raise ConfigFileError(f"{name} isn't text: it has zero bytes.")
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise syntax_error(name, line, "isn't text: it has zero bytes.")
     return text
 
 

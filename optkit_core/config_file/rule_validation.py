@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from optkit_core.api import get
@@ -10,15 +10,15 @@ from optkit_core.config_file import algorithm_options
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath
 from optkit_core.config_file.sections import AS_LISTED, BY_RULE, OptimizerSection
-from optkit_core.config_file.setting_ranges import Text
-from optkit_core.config_file.structure import refusal
+from optkit_core.config_file.setting_ranges import SettingText
+from optkit_core.config_file.structuring import refusal
 from optkit_core.declaration.roles import ALGORITHM
 from optkit_core.errors import ConfigFault, OptkitError, RuleError
 from optkit_core.group_rules import rule
 
 NAMES = "names"
 
-LABELS = {"name": Text("norms")}
+LABELS = {"name": SettingText("norms")}
 """Keys of a group that no step depends on and an entry may have."""
 
 LISTABLE = (NAMES, ALGORITHM)
@@ -42,8 +42,7 @@ def faults(
     if found:
         return
     names = possible_algorithms(section, entry)
-    meant = [*rule.KEYS, *(key for name in names for key in algorithm_options.options(get(name)))]
-    refused = [list(_option_faults(document, path, section, entry, name, meant)) for name in names]
+    refused = [list(_option_faults(document, path, section, entry, name)) for name in names]
     yield from min(refused, key=len)  # none, where one of the algorithms takes everything
 
 
@@ -57,9 +56,13 @@ def possible_algorithms(section: OptimizerSection, entry: Mapping[str, Any]) -> 
     """
     if ALGORITHM in entry:
         return [entry[ALGORITHM]]
-    others = section.groups if section.grouping == BY_RULE else ()
-    named = [other[ALGORITHM] for other in others if ALGORITHM in other]
-    return list(dict.fromkeys([section.name, *filter(_is_known, named)]))
+    return list(dict.fromkeys([section.name, *filter(_is_known, _named(section))]))
+
+
+def _named(section: OptimizerSection) -> list[Any]:
+    """Return what the rules of a section name as algorithms."""
+    rules = section.groups if section.grouping == BY_RULE else ()
+    return [rule[ALGORITHM] for rule in rules if ALGORITHM in rule]
 
 
 def rule_fault(document: Document, path: KeyPath, error: RuleError) -> ConfigFault:
@@ -80,17 +83,20 @@ def _option_faults(
     section: OptimizerSection,
     entry: Mapping[str, Any],
     name: str,
-    meant: Sequence[str],
 ) -> Iterator[ConfigFault]:
     """Yield what is wrong with an entry's hyperparameters, as those of an algorithm."""
+    possible = possible_algorithms(section, entry)
+    meant = (key for other in possible for key in algorithm_options.options(get(other)))
+    # A key that none of them has may be one of the algorithm that a misspelled name stands for.
+    is_certain = ALGORITHM in entry or all(map(_is_known, _named(section)))
     yield from algorithm_options.faults(
         document,
         path,
         name,
         {key: value for key, value in entry.items() if key not in rule.KEYS},
         beside=section.hyperparameters if get(name) is get(section.name) else {},
-        allowed=LABELS,
-        also=meant,
+        allowed=LABELS if is_certain else {*LABELS, *entry},
+        also=[*rule.KEYS, *meant],
     )
 
 
@@ -117,6 +123,7 @@ def _own_faults(
         get(entry.get(ALGORITHM, section.name))
     except OptkitError as error:
         yield document.fault((*path, ALGORITHM), f"is refused: {error}")
+        return
     if section.grouping == AS_LISTED:
         yield from _unlistable(document, path, entry)
         return

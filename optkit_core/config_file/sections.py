@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from optkit_core.config_file.setting_ranges import Tables, Text
+from optkit_core.config_file.setting_ranges import SettingText, Tables
 from optkit_core.declaration.ranges import Range, at_least, boolean, one_of, whole
 
 STEP, EPOCH = "step", "epoch"
@@ -45,7 +45,7 @@ def rest(doc: str) -> Any:
 class OptimizerSection:
     """The optimizer: an algorithm, its hyperparameters, and rules for groups of parameters."""
 
-    name: str = setting(range=Text("adamw"), doc="the algorithm")
+    name: str = setting(range=SettingText("adamw"), doc="the algorithm")
     groups: Sequence[Mapping[str, Any]] = setting(
         (), range=Tables(), doc="rules for groups, in order"
     )
@@ -61,7 +61,7 @@ class OptimizerSection:
 class ScheduleSection:
     """The schedule of the learning rate."""
 
-    name: str = setting(range=Text("cosine_annealing"), doc="the schedule")
+    name: str = setting(range=SettingText("cosine_annealing"), doc="the schedule")
     interval: str | None = setting(
         None,
         range=one_of(*INTERVALS, None),
@@ -74,7 +74,7 @@ class ScheduleSection:
 class AveragingSection:
     """The average of the weights."""
 
-    name: str = setting(range=Text("ema"), doc="the kind of averaging")
+    name: str = setting(range=SettingText("ema"), doc="the kind of averaging")
     interval: str = setting(
         STEP,
         range=one_of(*INTERVALS),

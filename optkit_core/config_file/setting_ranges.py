@@ -11,7 +11,7 @@ from optkit_core.param_groups.spelling import got
 
 
 @attrs.frozen(eq=False, repr=False)
-class Text:
+class SettingText:
     """A text that isn't empty; `meant` is an example of one."""
 
     meant: str

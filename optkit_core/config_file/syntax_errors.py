@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 from optkit_core.errors import ConfigFault, ConfigFileError
 
 
@@ -16,6 +19,17 @@ def syntax_error(name: str, line: int | None, words: str, *, path: str = "") -> 
     """
     place = f"{name}:{line}" if line else name
     return ConfigFileError(f"{place}: {words}", (ConfigFault(path, line, words),))
+
+
+def line_of_long_number(text: str) -> int | None:
+    """Return the line of the first number with more digits than Python reads; None without one.
+
+    Args:
+        text: in which Python met such a number.
+    """
+    digits = sys.get_int_max_str_digits()
+    found = re.search(rf"\d(?:_?\d){{{digits}}}", text) if digits else None
+    return text.count("\n", 0, found.start()) + 1 if found else None
 
 
 def repetition(name: str, line: int | None, key: str) -> ConfigFileError:

@@ -8,12 +8,13 @@ from typing import Any
 
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.key_paths import KeyPath, holds
-from optkit_core.config_file.syntax_errors import syntax_error
+from optkit_core.config_file.syntax_errors import line_of_long_number, syntax_error
 
 CLOSERS = ("", "]", "]]", "]]]")
 """What may end the lists that are open at the end of a line; tables in them end on their line."""
 
-PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
+PLACE = re.compile(r" \(at line (\d+), (column \d+)\)$")
+"""How tomllib's messages end; the line stands before ours."""
 
 
 def parse(text: str, name: str) -> Document:
@@ -31,12 +32,15 @@ def parse(text: str, name: str) -> Document:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        message, place = str(error), PLACE.search(str(error))
+        place = PLACE.search(str(error))
         line = int(place[1]) if place else text.count("\n") + 1
-        words = f"isn't TOML: {PLACE.sub('', message)}{place[0] if place else ''}."
-        raise syntax_error(name, line, words) from error
-    except (ValueError, OverflowError) as error:  # a date that doesn't exist, for example
-        raise syntax_error(name, None, f"isn't TOML: {error}.") from error
+        message = PLACE.sub(r" (\2)", str(error))
+        raise syntax_error(name, line, f"isn't TOML: {message}.") from error
+    except (ValueError, OverflowError) as error:  # a number of too many digits
+        line_of_number = line_of_long_number(text)
+        raise syntax_error(
+            name, line_of_number, f"isn't TOML that can be used: {error}."
+        ) from error
     return Document(data, name, partial(line_of, text))
 
 

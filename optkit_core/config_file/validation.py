@@ -13,12 +13,13 @@ from optkit_core.config_file import algorithm_options, factory_options, rule_val
 from optkit_core.config_file.documents import Document
 from optkit_core.config_file.sections import (
     STEP,
+    TOP_KEYS,
     ClippingSection,
     OptimizerSection,
     ScheduleSection,
     settings_of,
 )
-from optkit_core.config_file.structure import structured
+from optkit_core.config_file.structuring import structured
 from optkit_core.errors import ConfigError, ConfigFault, OptkitError
 from optkit_core.plugins import entry_points
 from optkit_core.selection import requests
@@ -80,16 +81,25 @@ def _optimizer_faults(document: Document, section: OptimizerSection) -> Iterator
     except OptkitError as error:
         yield document.fault(("optimizer", "name"), f"is refused: {error}")
         return
-    own = section.hyperparameters
+    misplaced = list(_misplaced(section))
+    own = {key: value for key, value in section.hyperparameters.items() if key not in misplaced}
     also = settings_of(OptimizerSection)
     found = list(algorithm_options.faults(document, ("optimizer",), section.name, own, also=also))
     yield from found
-    if IMPLEMENTATION in section.hyperparameters:
+    for key in misplaced:
         words = "has a section of its own: write it at the top of the configuration."
-        yield document.fault(("optimizer", IMPLEMENTATION), words)
+        yield document.fault(("optimizer", key), words)
     section = attrs.evolve(section, hyperparameters={}) if found else section
     for index, given in enumerate(section.groups):
         yield from rule_validation.faults(document, index, section, given)
+
+
+def _misplaced(section: OptimizerSection) -> Iterator[str]:
+    """Yield the keys in the optimizer's section that are sections, and none of the algorithm's."""
+    known = algorithm_options.options(get(section.name))
+    for key in section.hyperparameters:
+        if key == IMPLEMENTATION or (key in TOP_KEYS and key not in known):
+            yield key
 
 
 def _interval_faults(document: Document, section: ScheduleSection) -> Iterator[ConfigFault]:

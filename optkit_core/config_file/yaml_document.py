@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -85,9 +86,21 @@ def _constructed(root: Any, name: str) -> Any:
     except yaml.YAMLError as error:
         raise _error(error, name) from error
     except (ValueError, OverflowError, TypeError) as error:  # a date that doesn't exist
-        raise syntax_error(name, None, f"isn't YAML that can be used: {error}.") from error
+        line = _line_of_unusable(root, yaml.SafeLoader(""))
+        raise syntax_error(name, line, f"isn't YAML that can be used: {error}.") from error
     finally:
         loader.dispose()
+
+
+def _line_of_unusable(root: Any, loader: Any) -> int | None:
+    """Return the line of a value that can't be made, each tried by itself with a new loader."""
+    for node in _nodes(root):
+        try:
+            if node.id == "scalar":
+                loader.construct_object(node)
+        except (ValueError, OverflowError, TypeError):
+            return int(node.start_mark.line) + 1
+    return None
 
 
 def _require_finite(root: Any, name: str) -> None:
@@ -116,14 +129,7 @@ def repeated_key(root: Any) -> Any:
     Returns:
         The second of the two; None where no key does.
     """
-    seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        waiting += _children(node)
+    for node in _nodes(root):
         own: set[tuple[str, str]] = set()
         for key, _ in node.value if node.id == "mapping" else []:
             mark = (key.tag, str(key.value))
@@ -131,6 +137,18 @@ def repeated_key(root: Any) -> Any:
                 return key
             own.add(mark)
     return None
+
+
+def _nodes(root: Any) -> Iterator[Any]:
+    """Yield all nodes, those that aliases repeat once."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            waiting += _children(node)
+            yield node
 
 
 def _children(node: Any) -> list[Any]:
@@ -153,5 +171,7 @@ def _yaml(name: str) -> Any:
 def _error(error: Any, name: str) -> ConfigFileError:
     """Return optkit's error for one of PyYAML's."""
     mark = getattr(error, "problem_mark", None)
-    words = getattr(error, "problem", None) or str(error)
+    problem = getattr(error, "problem", None) or str(error)
+    # PyYAML's sentence about a second document begins in its context.
+    words = f"{error.context}, {problem}" if problem.startswith("but ") else problem
     return syntax_error(name, mark.line + 1 if mark else None, f"isn't YAML: {words}.")

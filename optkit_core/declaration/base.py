@@ -47,6 +47,7 @@ class Declared:
     positional: ClassVar[tuple[str, ...]] = ()
     schema_name: ClassVar[str] = "optimizer"
     schema_version: ClassVar[int] = 1
+    later_in_torch: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def values_complaint(cls, values: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from optkit_core.param_groups.builtin_values import plain
-from optkit_core.param_groups.spelling import got
+from optkit_core.param_groups.spelling import got, unquoted
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -24,7 +24,7 @@ class OneOf:
         """Return what is wrong with `value`, or an empty string."""
         if self._equal(value):
             return ""
-        words = f" [{self.in_torch.format(value)}]" if self.in_torch else ""
+        words = f" [{self.in_torch.format(unquoted(value))}]" if self.in_torch else ""
         return f"{name} must be one of {self}, {got(value)}{words}"
 
     def converted(self, value: Any) -> Any:

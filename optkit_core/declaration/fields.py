@@ -25,6 +25,7 @@ from optkit_core.errors import (
     UnknownHyperparameterError,
     did_you_mean,
 )
+from optkit_core.param_groups.spelling import shown
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -237,7 +238,7 @@ def unknown(
         known: all names that are.
     """
     return UnknownHyperparameterError(
-        f"{owner} takes no {name!r} (got {name}={value!r}).{hint} It takes {', '.join(known)}."
+        f"{owner} takes no {name!r} (got {name}={shown(value)}).{hint} It takes {', '.join(known)}."
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from optkit_core.declaration.choice_ranges import Boolean, OneOf
 from optkit_core.param_groups.builtin_values import is_real, number, plain
-from optkit_core.param_groups.spelling import got
+from optkit_core.param_groups.spelling import got, shown, unquoted
 
 TORCH_LABELS = {"lr": "learning rate", "eps": "epsilon value", "betas": "beta parameter"}
 
@@ -91,7 +91,7 @@ class RealInterval:
         if not is_real(value):
             return f"{name} must be a number in {self}, {got(value)}"
         if not self._holds(value):
-            return f"{name} must be in {self}, got {value!r}.{self._words(name, value)}"
+            return f"{name} must be in {self}, got {shown(value)}.{self._words(name, value)}"
         return ""
 
     def _words(self, name: str, value: Any) -> str:
@@ -277,4 +277,4 @@ def one_of(*values: Any, in_torch: str = "") -> Range:
 def _in_torch_words(name: str, value: Any) -> str:
     base, _, index = name.rstrip("]").partition("[")
     label = TORCH_LABELS.get(base, f"{base} value")
-    return f"Invalid {label}{f' at index {index}' if index else ''}: {value}"
+    return f"Invalid {label}{f' at index {index}' if index else ''}: {unquoted(value)}"

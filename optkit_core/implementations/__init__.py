@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from optkit_core.implementations.batches import BATCHES, NO_KERNEL
 from optkit_core.implementations.foreach import FOREACH
 from optkit_core.implementations.forloop import FORLOOP
 from optkit_core.implementations.fused import FUSED
+from optkit_core.implementations.matrix_batches import BATCHES, NO_KERNEL
 from optkit_core.selection.offer import Offer
 
 ELEMENTWISE: tuple[Offer, ...] = (FORLOOP, FOREACH, FUSED)

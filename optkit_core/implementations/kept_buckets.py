@@ -39,7 +39,7 @@ class KeptBucket:
             if not self._can_be_noted(bucket):
                 return False
             self._table = AddressTable(bucket, self._names, self._reader)
-        if not self._table.refresh():
+        if not self._table.refresh() or not (bucket.show is None or bucket.show()):
             return False
         bucket.grads = [p.grad for p in bucket.params if p.grad is not None]
         return True

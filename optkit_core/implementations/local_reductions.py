@@ -13,7 +13,7 @@ COMBINE = {"sum": "plus", "mean": "plus", "max": "larger", "min": "smaller"}
 """How the results of ranks are combined, by the method; of norms it depends on the order."""
 
 
-class Asked(NamedTuple):
+class ReductionCall(NamedTuple):
     """What a call of a method that reduces asks for."""
 
     method: str
@@ -22,7 +22,9 @@ class Asked(NamedTuple):
     order: Any
 
     @classmethod
-    def of(cls, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Asked:
+    def of(
+        cls, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> ReductionCall:
         """Read a call."""
         given = {**dict(zip(PARAMETERS[method], arguments, strict=False)), **keywords}
         dim, order = given.get("dim"), given.get("p", "fro")
@@ -38,7 +40,7 @@ class Asked(NamedTuple):
         return {2: "hypot", 1: "plus"}.get(self.order, "larger")
 
 
-def reduced_part(tensor: Tensor, method: str, asked: Asked) -> Tensor:
+def reduced_part(tensor: Tensor, method: str, asked: ReductionCall) -> Tensor:
     """Return what a part is reduced to; without an element, what changes no other rank's result.
 
     Args:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.implementations.bundle import Bundle, Sizes
-from optkit_core.implementations.local_reductions import Asked, reduced_part
+from optkit_core.implementations.local_reductions import ReductionCall, reduced_part
 from optkit_core.implementations.open_reductions import Later, OpenReductions
 from optkit_core.implementations.operators import is_in_place, replaced
 from optkit_core.shards import spreads
@@ -103,7 +103,7 @@ class ShardedBundle(Bundle):
             dims = (*arguments, *keywords.values())
             return self._counts(dims or None)
         if is_reduction(method, arguments):
-            return self._reduced(Asked.of(method, arguments, keywords))
+            return self._reduced(ReductionCall.of(method, arguments, keywords))
         if is_in_place(method):
             if self._later is not None:  # which others may depend on too
                 self._tensors = [tensor.clone() for tensor in self._later.tensors()]
@@ -135,19 +135,25 @@ class ShardedBundle(Bundle):
         counts = [float(spreads.count(own, over)) for own in self.spread]
         return Sizes(torch.tensor(counts, dtype=torch.float64, device="cpu").unbind())
 
-    def _reduced(self, asked: Asked) -> Any:
+    def _reduced(self, asked: ReductionCall) -> Any:
         """Reduce the parts, and let the rest be done with other reductions."""
         local = self._reduced_here(asked)
-        rows = zip(local, self.rows.meshes, self.spread, strict=True)
-        shares = [
-            Share(value, mesh, spreads.reduced_mesh_dims(own, asked.over), asked.combine)
-            for value, mesh, own in rows
-        ]
         after = [spreads.without(own, asked.over, asked.keepdim) for own in self.spread]
+        rows = zip(local, self.rows.meshes, self.spread, after, strict=True)
+        shares = [
+            Share(
+                value,
+                mesh,
+                spreads.reduced_mesh_dims(own, asked.over),
+                asked.combine,
+                spreads.varying_mesh_dims(left),
+            )
+            for value, mesh, own, left in rows
+        ]
         result: Any = ShardedBundle(self.rows.reductions.values_of(shares), after, self.rows)
         return result / self._counts(asked.over) if asked.method == "mean" else result
 
-    def _reduced_here(self, asked: Asked) -> list[Tensor]:
+    def _reduced_here(self, asked: ReductionCall) -> list[Tensor]:
         method = {"mean": "sum", "max": "amax", "min": "amin"}.get(asked.method, asked.method)
         if method == "norm" and asked.over is None and asked.combine == "hypot":
             norms: list[Tensor] = super().apply("norm").tensors

@@ -45,7 +45,7 @@ def _finds_addresses(reader: Reader, dtype: torch.dtype) -> bool:
 def _swap_contents(parameter: Tensor) -> Tensor:
     """Let a parameter stand for a copy of itself; return what it stood for."""
     copy = torch.nn.Parameter(parameter.detach().clone())
-    torch.utils.swap_tensors(parameter, copy)  # type: ignore[no-untyped-call]
+    torch.utils.swap_tensors(parameter, copy)
     return copy
 
 
@@ -74,7 +74,7 @@ def _lose_gradient(bucket: Bucket) -> None:
 
 def _change_dtype(bucket: Bucket) -> None:
     narrow = torch.nn.Parameter(torch.zeros(2, 2, dtype=torch.float16))
-    torch.utils.swap_tensors(bucket.params[1], narrow)  # type: ignore[no-untyped-call]
+    torch.utils.swap_tensors(bucket.params[1], narrow)
 
 
 def _replace_buffer(bucket: Bucket) -> None:

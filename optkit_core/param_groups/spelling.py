@@ -9,6 +9,9 @@ from typing import Any
 WORDS = {"true": "true", "false": "false", "null": "null", "none": "null"}
 """Values that are words, and how YAML writes them."""
 
+LONGEST = 200
+"""Characters of a value that a message shows."""
+
 BEYOND = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}
 """How Python and how YAML write what isn't a finite number."""
 
@@ -26,10 +29,32 @@ def got(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else ""
     written = in_yaml(text)
     if not written:
-        return f"got {value!r}."
+        return f"got {shown(value)}."
     if written == text.lower():
         return f"got {value!r}, which is text: write {text} without quotes."
     return f"got {value!r}, which is text, as YAML 1.1 reads {text}: write {written}."
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it: its beginning, where it is long.
+
+    >>> shown("1e-3"), shown(list(range(1000)))[-12:]
+    ("'1e-3'", '4, 45, 46, 4...')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return f"one of type {type(value).__name__} that is too large to be shown"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def unquoted(value: Any) -> str:
+    """Return a value as messages of torch have it, a text without quotes.
+
+    >>> unquoted("fast"), unquoted(-1.0)
+    ('fast', '-1.0')
+    """
+    return shown(value) if isinstance(value, int) else str(value)
 
 
 def without_yaml(message: str) -> str:
@@ -37,7 +62,11 @@ def without_yaml(message: str) -> str:
 
     >>> without_yaml(got("1e-3"))
     "got '1e-3', which is text: write 1e-3 without quotes."
+    >>> without_yaml(got("none"))
+    "got 'none'."
     """
+    # Others than YAML have no null, or, as JSON, one that isn't a way out where a number is needed.
+    message = re.sub(r", which is text[^:]*: write (null|none)( without quotes)?\.", ".", message)
     way_out = r", as YAML 1\.1 reads (\S+): write \S+\.$"
     return re.sub(way_out, r": write \1 without quotes.", message)
 

@@ -49,6 +49,14 @@ def names_of_loaded() -> list[str]:
     return sorted(names)
 
 
+def names_of_own() -> list[str]:
+    """Return those of the algorithms that ship too, whose import can't fail."""
+    for entry in registry.entries():
+        if entry.is_own:
+            registry.load(entry)
+    return names_of_loaded()
+
+
 def names_of_all() -> list[str]:
     """Return those of all algorithms that are registered too, which are imported for it."""
     limit = import_limit.seconds()

@@ -17,6 +17,7 @@ import torch
 
 from optkit_core.errors import ConfigError, ImplementationError, did_you_mean
 from optkit_core.param_groups.builtin_values import plain
+from optkit_core.param_groups.spelling import shown
 from optkit_core.selection import collect_offers
 
 AUTO = "auto"
@@ -242,25 +243,32 @@ def _name(value: Any, source: str) -> str:
     hint = did_you_mean(value, known) if isinstance(value, str) else ""
     raise ConfigError(
         f"implementation must be one of {', '.join(known)}, or a mapping of these by device "
-        f"type, got {value!r}{_origin(source)}.{hint}"
+        f"type, got {shown(value)}{_origin(source)}.{hint}"
     )
 
 
 def _is_offered(name: str) -> bool:
     """Return whether some algorithm has an implementation of that name, a plugin's perhaps."""
-    return name in collect_offers.names_of_loaded() or name in collect_offers.names_of_all()
+    # Those that ship before those of others, whose import may take long, or end the process.
+    ways = (
+        collect_offers.names_of_loaded,
+        collect_offers.names_of_own,
+        collect_offers.names_of_all,
+    )
+    return any(name in names() for names in ways)
 
 
 def known_names() -> list[str]:
-    """Return the names of all implementations that some algorithm has, and ``"auto"``."""
-    return list(dict.fromkeys([*NAMES, *collect_offers.names_of_all()]))
+    """Return the names of all implementations of algorithms that ship or are imported."""
+    return list(dict.fromkeys([*NAMES, *collect_offers.names_of_own()]))
 
 
 def _device(value: Any, source: str) -> str:
     if value == ANY_DEVICE or _is_device_type(value):
         return str(value)
     raise ConfigError(
-        f"a device type must be a name such as 'cpu' or 'cuda', got {value!r}{_origin(source)}."
+        f"a device type must be a name such as 'cpu' or 'cuda', got {shown(value)}"
+        f"{_origin(source)}."
     )
 
 

@@ -71,7 +71,7 @@ class Question(NamedTuple):
         return self.key.device.type
 
 
-class Row(NamedTuple):
+class Answers(NamedTuple):
     """What a rank tells the others.
 
     Args:
@@ -152,13 +152,15 @@ def _agreed(mesh: Any, questions: Sequence[Question]) -> list[Refusals]:
         refused = [(*known, *more) for known, more in zip(refused, further, strict=True)]
 
 
-def _exchanged(mesh: Any, questions: Sequence[Question], refused: Sequence[Refusals]) -> list[Row]:
+def _exchanged(
+    mesh: Any, questions: Sequence[Question], refused: Sequence[Refusals]
+) -> list[Answers]:
     """Return what each rank answers, in the same order on all of them."""
     import torch.distributed  # there, since somebody has made a mesh
 
     keys = [attrs.evolve(q.key, refused=r) for q, r in zip(questions, refused, strict=True)]
     choices = [question.choose(key) for question, key in zip(questions, keys, strict=True)]
-    row = Row(torch.distributed.get_rank(), [q.text for q in questions], choices)
+    row = Answers(torch.distributed.get_rank(), [q.text for q in questions], choices)
     rows = gathered(row, mesh)
     _require_alike(rows)
     return rows
@@ -181,7 +183,7 @@ def gathered(row: Any, mesh: Any) -> list[Any]:
     return rows
 
 
-def _require_alike(rows: Sequence[Row]) -> None:
+def _require_alike(rows: Sequence[Answers]) -> None:
     """Raise on every rank where they weren't asked the same."""
     first = rows[0]
     for row in rows[1:]:

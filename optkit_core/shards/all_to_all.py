@@ -35,8 +35,8 @@ class AllToAll:
         from torch.distributed import get_rank  # there, since there is a group
 
         self._group, self._own = group, get_rank(group)
-        self._outgoing = Pack(_without(sent, self._own), device)
-        self._incoming = Pack(_without(received, self._own), device)
+        self._outgoing = PackedTensors(_without(sent, self._own), device)
+        self._incoming = PackedTensors(_without(received, self._own), device)
 
     def __call__(self, sent: ByRank, received: ByRank) -> None:
         """Let tensors travel; each rank of the group has to call it.
@@ -56,7 +56,7 @@ class AllToAll:
             _copy(_joined(_without(received, own)), incoming.tensors)
 
 
-class Pack:
+class PackedTensors:
     """Memory in which tensors lie one after the other; there is none of it until it is entered.
 
     Args:

@@ -27,17 +27,19 @@ class Share(NamedTuple):
         mesh_dims: those over which it is yet to be reduced.
         combine: ``"plus"``, ``"larger"`` or ``"smaller"``; ``"hypot"`` for norms, of which the
             squares are summed.
+        varying: the mesh dims along which ranks have other values, and maybe another number.
     """
 
     value: Tensor
     mesh: Any
     mesh_dims: tuple[int, ...]
     combine: str = "plus"
+    varying: tuple[int, ...] = ()
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What is the same of all values that are packed together."""
-        return self.mesh, self.mesh_dims, self.combine, self.value.device
+        return self.mesh, self.mesh_dims, self.combine, self.value.device, self.varying
 
 
 class Completion:
@@ -54,7 +56,7 @@ class Completion:
         for share in shares:
             if share.mesh_dims:
                 kinds.setdefault(share.kind, []).append(share.value)
-        self._packs = [Pack(kind, values, is_kept) for kind, values in kinds.items()]
+        self._packs = [PackedShares(kind, values, is_kept) for kind, values in kinds.items()]
 
     def __call__(self) -> None:
         """Let the values be those of the whole tensors, rounded to their own dtypes.
@@ -68,7 +70,7 @@ class Completion:
             pack.empty()
 
 
-class Pack:
+class PackedShares:
     """Values of one kind as a vector.
 
     Args:
@@ -85,8 +87,8 @@ class Pack:
 
     def __init__(self, kind: tuple[Any, ...], values: Sequence[Tensor], is_kept: bool) -> None:
         """Find out where they lie."""
-        mesh, mesh_dims, self.combine, self.device = kind
-        self.groups = [mesh.get_group(mesh_dim) for mesh_dim in mesh_dims]
+        self.mesh, mesh_dims, self.combine, self.device, self.varying = kind
+        self.groups = [self.mesh.get_group(mesh_dim) for mesh_dim in mesh_dims]
         self.is_sum = self.combine in ("plus", "hypot")
         self._values = Gathered(values) if is_kept else Listed(values)
 
@@ -108,10 +110,16 @@ class Pack:
         del self.vector
 
 
-def _reduce(packs: Sequence[Pack]) -> None:
-    """Reduce all packs over their groups, those that go the same way in one collective."""
-    for device, is_sum in dict.fromkeys((p.device, p.is_sum) for p in packs):
-        alike = [p for p in packs if (p.device, p.is_sum) == (device, is_sum)]
+def _reduce(packs: Sequence[PackedShares]) -> None:
+    """Reduce all packs over their groups, those that go the same way in one collective.
+
+    In which order ranks are summed may depend on where a value lies in the vector. So values of
+    which there are replicas aren't packed with those that are more on one replica's ranks than on
+    another's: they would be rounded otherwise there.
+    """
+    for way in dict.fromkeys(map(_way, packs)):
+        *_, is_sum, _ = way
+        alike = [p for p in packs if _way(p) == way]
         for group in dict.fromkeys(chain.from_iterable(p.groups for p in alike)):
             together = [p for p in alike if group in p.groups]
             joined = torch.cat([p.vector for p in together]) if len(together) > 1 else None
@@ -120,6 +128,12 @@ def _reduce(packs: Sequence[Pack]) -> None:
             parts = split(reduced, [len(p.vector) for p in together])
             for p, part in zip(together, parts, strict=True):
                 p.vector = part
+
+
+def _way(pack: PackedShares) -> tuple[Any, ...]:
+    """Return what is the same of packs that may share collectives; the largest has no order."""
+    varying = pack.varying if pack.is_sum and pack.mesh.ndim > 1 else ()
+    return pack.mesh, pack.device, pack.is_sum, varying
 
 
 def _all_reduced(vector: Tensor, group: Any, is_sum: bool) -> Tensor:

@@ -110,7 +110,7 @@ class SharedTensor:
 
 
 EVERYTHING = Box((...,), (...,))  # type: ignore[arg-type]
-"""Also of a tensor without dims."""
+"""All of a tensor, also of one without dims, for which no slices would do."""
 
 
 class Exchange:

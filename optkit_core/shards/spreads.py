@@ -93,6 +93,15 @@ def reduced_mesh_dims(spread: Spread, over: tuple[int, ...] | None) -> tuple[int
     return tuple(sorted(m for i in _positive(spread, over) for m in spread[i].mesh_dims))
 
 
+def varying_mesh_dims(spread: Spread) -> tuple[int, ...]:
+    """Return the mesh dims along which ranks have other elements of a tensor, in order.
+
+    >>> varying_mesh_dims((SpreadDim(8, (1,)), SpreadDim(6, (0,))))
+    (0, 1)
+    """
+    return reduced_mesh_dims(spread, None)
+
+
 def count(spread: Spread, over: tuple[int, ...] | None = None) -> int:
     """Return how many elements of a whole tensor lie along some of its dims.
 

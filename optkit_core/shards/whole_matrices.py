@@ -169,9 +169,9 @@ class WholeMatrices(LocalParts):
             exchange.gather()
 
     def _scatter(self) -> None:
-        step_counters.advance(self._counters)
         for exchange in self._exchanges:
             exchange.scatter()
+        step_counters.advance(self._counters)  # what hasn't come hasn't been stepped
 
 
 def _only(item: PlannedBucket, wanted: Sequence[bool]) -> list[PlannedBucket]:

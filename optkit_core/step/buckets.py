@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import (
-    Callable,
-    Collection,
-    Iterable,
-    Iterator,
-    Mapping,
-    MutableMapping,
-    Sequence,
-)
-from itertools import chain, compress
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,17 +10,13 @@ import attrs
 import torch
 from torch import Tensor
 
-from optkit_core.declaration import unset_buffers
 from optkit_core.declaration.buffers import STEP
 from optkit_core.deprecation import warn_of_former_name
-from optkit_core.shards.placements import local_part_of
+from optkit_core.shards.local_part import LocalPart
 from optkit_core.shards.sharded_rows import ShardedRow
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
 from optkit_core.step.group_values import read
-
-Allocate = Callable[[list[Tensor], int], Iterable[Iterable[tuple[str, Any]]]]
-"""Returns the state before their first step of parameters of a group, given its index."""
 
 NO_COUNT = torch.zeros((), dtype=torch.float64, device="cpu")
 """What stands for the step counter of a parameter that has none; nobody writes to it."""
@@ -59,6 +46,10 @@ class Bucket:
         is_new: whether this is the step in which buffers come into being that the body sets.
         scalars: the names of the buffers that are numbers.
         sharded: for each of them how it is spread over its mesh, if the key says that they are.
+        parts: for each of them what it is of a DTensor, None for a tensor of its own; empty where
+            none is a part.
+        show: gives all parts their gradients, whichever bucket they are in; returns whether they
+            still are the parameters' parts. None where there are no parts.
 
     Attributes:
         changed: the hyperparameters that have changed since `kept` was made or took them in.
@@ -81,6 +72,8 @@ class Bucket:
     is_new: bool = False
     scalars: tuple[str, ...] = ()
     sharded: list[ShardedRow] = attrs.Factory(list)
+    parts: list[LocalPart | None] = attrs.Factory(list)
+    show: Callable[[], bool] | None = None
     changed: list[Change] = attrs.field(factory=list, init=False)
     new: frozenset[int] = attrs.field(default=frozenset(), init=False)
     unset: frozenset[int] = attrs.field(default=frozenset(), init=False)
@@ -136,48 +129,6 @@ class Bucket:
         """Return whether what an implementation has kept finds the bucket as it was."""
         return self.kept is not None and bool(self.kept.holds(self))
 
-    def attach(
-        self,
-        state: MutableMapping[Tensor, dict[str, Any]],
-        allocate: Allocate,
-        set_by_body: Collection[str] = (),
-    ) -> None:
-        """Take in the state of every parameter, and allocate what isn't there.
-
-        State on the meta device counts for none once its parameter has memory.
-
-        Args:
-            state: of all parameters of the optimizer.
-            allocate: returns the state of parameters before their first step.
-            set_by_body: the names of buffers that the update body sets in their first step.
-        """
-        self.shapes = [p.shape for p in self.params]
-        wanted = frozenset(self.state_names)
-        if not wanted:  # no state at all: torch has no entry for such a parameter either
-            self.states = [state.get(p, {}) for p in self.params]
-            return
-        # `state` is a defaultdict: this makes the dicts that are filled below.
-        self.states = [state[p] for p in self.params]
-        lacking: dict[int, list[int]] = {}
-        awaited = wanted.intersection(set_by_body)
-        if awaited:
-            self.unset = frozenset(_unset(self.states, awaited))
-        for position, present in enumerate(self.states):
-            if not wanted <= present.keys() or self._is_unmaterialized(present):
-                lacking.setdefault(self.groups[position], []).append(position)
-        for group, positions in lacking.items():
-            allocated = allocate([self.params[i] for i in positions], group)
-            for position, buffers in zip(positions, allocated, strict=True):
-                present = self.states[position]
-                known = () if self._is_unmaterialized(present) else present.keys()
-                present.update([(name, value) for name, value in buffers if name not in known])
-        self.new = frozenset(chain.from_iterable(lacking.values()))
-
-    def _is_unmaterialized(self, state: dict[str, Any]) -> bool:
-        if self.key.device.type == "meta":
-            return False
-        return any(isinstance(value, Tensor) and value.is_meta for value in state.values())
-
     @property
     def inverse_scale(self) -> Tensor | None:
         """What the gradients are to be multiplied by, None where they aren't scaled."""
@@ -193,6 +144,8 @@ class Bucket:
 
         Kernels look at addresses alone, and leave the gradients of an earlier step in `grads`.
         """
+        if self.show is not None and not self.show():
+            return False
         grads = [p.grad for p in self.params]
         # Only what anybody may have changed since the plan was made: assigning `p.data`, `p.grad`.
         alike = all(
@@ -280,6 +233,7 @@ class Bucket:
             sizes=[self.sizes[i] for i in positions] if self.sizes else [],
             groups=[self.groups[i] for i in positions],
             sharded=[self.sharded[i] for i in positions] if self.sharded else [],
+            parts=[self.parts[i] for i in positions] if self.parts else [],
         )
 
 
@@ -288,16 +242,3 @@ def real(value: Any) -> Any:
     if isinstance(value, Tensor) and value.is_complex():
         return torch.view_as_real(value)
     return value
-
-
-def _unset(states: Sequence[Mapping[str, Any]], awaited: frozenset[str]) -> Iterator[int]:
-    """Return which states have buffers that a body is still to set: some may be allocated."""
-    uncounted = []
-    for position, state in enumerate(states):
-        if not awaited <= state.keys() or (STEP in state and not state[STEP]):
-            yield position
-        elif STEP not in state:
-            uncounted.append(position)
-    for name in awaited:
-        are_unset = unset_buffers.are_unset([local_part_of(states[i][name]) for i in uncounted])
-        yield from compress(uncounted, are_unset)

@@ -20,7 +20,7 @@ def require_capturable(name: str, groups: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         ImplementationError: a group hasn't ``capturable=True``.
     """
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if not torch.cuda.is_initialized():
         return
     capturing = torch.cuda.is_current_stream_capturing()
     if capturing and not all(group.get("capturable") for group in groups):

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from optkit_core.api import get
-from optkit_core.testing.agreement import TOLERANCES, assert_agree
 from optkit_core.testing.check_report import CheckReport
+from optkit_core.testing.comparisons import TOLERANCES, assert_agree
 from optkit_core.testing.failures import NotApplicableError
 from optkit_core.testing.make_subject import subject_of
 from optkit_core.testing.parametrized_test import conformance

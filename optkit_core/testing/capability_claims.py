@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.selection.capabilities import Answer, Capabilities, capabilities
-from optkit_core.testing.agreement import is_same
+from optkit_core.testing.comparisons import is_same
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.gradient_check import require_tensor_lr
 from optkit_core.testing.problems import random

@@ -71,7 +71,7 @@ def _part(subject: Subject, problem: StandardProblem, options: dict[str, Any]) -
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = problem.loss(params)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if not subject.takes_dense:
             for p in params:
                 p.grad = None if p.grad is None else p.grad.to_sparse()

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from optkit_core.testing.agreement import is_same
+from optkit_core.testing.comparisons import is_same
 from optkit_core.testing.failures import prefix_failures
 from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import take_steps

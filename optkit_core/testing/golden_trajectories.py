@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.testing.agreement import assert_close
+from optkit_core.testing.comparisons import assert_close
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.small_parameters import small_parameters
 from optkit_core.testing.stepping import take_step

@@ -13,6 +13,9 @@ from optkit_core.testing.small_parameters import small_parameters
 from optkit_core.testing.step_requirements import require_recordable
 from optkit_core.testing.subject import REFERENCE, Subject
 
+SIZES = (3, 2, 2, 2)
+"""Of parameters; there are two steps for each element of them and of each gradient, twice."""
+
 STEPS = 2
 """The second one goes through the state that the first has left."""
 
@@ -24,7 +27,7 @@ def gradcheck(subject: Subject) -> None:
         NotApplicableError: autograd can't record its steps.
     """
     require_recordable(subject)
-    for position, p in enumerate(small_parameters(subject, _dtype(subject))):
+    for position, p in enumerate(small_parameters(subject, _dtype(subject), SIZES)):
         grads = [random(p.shape, p.dtype, position, number, 5) for number in range(STEPS)]
         inputs = [t.to(subject.device).requires_grad_() for t in (p, *grads)]
         with prefix_failures(f"derivatives by a parameter of shape {list(p.shape)} and gradients"):
@@ -39,7 +42,7 @@ def gradcheck_lr(subject: Subject) -> None:
     """
     require_recordable(subject)
     require_tensor_lr(subject)
-    p = small_parameters(subject, _dtype(subject))[-1]
+    p = small_parameters(subject, _dtype(subject), SIZES)[-1]
     given = [p, *(random(p.shape, p.dtype, number, 5) for number in range(STEPS))]
     fixed = [t.to(subject.device) for t in given]
     lr = torch.tensor(float(_lr(subject)), dtype=torch.float64, requires_grad=True)

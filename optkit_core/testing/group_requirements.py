@@ -8,7 +8,7 @@ import attrs
 from torch import Tensor
 
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing.agreement import is_same
+from optkit_core.testing.comparisons import is_same
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.small_parameters import small_parameters
 from optkit_core.testing.snapshot import Snapshot

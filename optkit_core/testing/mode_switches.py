@@ -10,7 +10,7 @@ from torch import Tensor
 from optkit_core.errors import ModeError
 from optkit_core.modes import WithModes
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing.agreement import assert_close, is_same
+from optkit_core.testing.comparisons import assert_close, is_same
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import take_step, take_steps

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optkit_core.testing.agreement import is_same
+from optkit_core.testing.comparisons import is_same
 
 # Every other column, and 33 elements from the sixth on: an address no vector load is aligned to.
 VIEWS: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {

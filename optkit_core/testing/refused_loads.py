@@ -12,7 +12,7 @@ import torch
 from optkit_core.checkpoint.schema import TAG, schema_of
 from optkit_core.errors import OptkitError
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing.agreement import is_same
+from optkit_core.testing.comparisons import is_same
 from optkit_core.testing.edge_values import edges_of
 from optkit_core.testing.failures import prefix_failures
 from optkit_core.testing.small_parameters import small_parameters

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.checkpoint.load.deep_copy import deep_copy
-from optkit_core.testing.agreement import assert_close, assert_same_state
+from optkit_core.testing.comparisons import assert_close, assert_same_state
 from optkit_core.testing.failures import prefix_failures
 from optkit_core.testing.subject import Subject, params_of
 

@@ -64,7 +64,7 @@ def _assert_rows(subject: Subject, name: str) -> None:
     )
 
 
-class LargeResults(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LargeResults(TorchDispatchMode):
     """Notes which operations result in large dense tensors that weren't there before.
 
     Args:

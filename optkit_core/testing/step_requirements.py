@@ -9,8 +9,8 @@ import torch
 
 from optkit_core.declaration.buffers import STEP
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing.agreement import is_same
 from optkit_core.testing.closures import Closure
+from optkit_core.testing.comparisons import is_same
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.stepping import assert_counted, take_step, take_steps

@@ -7,8 +7,8 @@ from typing import Any
 
 from optkit_core.declaration.buffers import STEP
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing.agreement import is_same
 from optkit_core.testing.closures import Closure, QuadraticClosure, SparseClosure
+from optkit_core.testing.comparisons import is_same
 from optkit_core.testing.failures import prefix_failures
 from optkit_core.testing.snapshot import Snapshot
 from optkit_core.testing.subject import Subject, params_of

@@ -14,8 +14,8 @@ from torch import Tensor
 from optkit_core.errors import GradientError, HyperparameterError, ImplementationError
 from optkit_core.selection.collect_offers import OWN_STEP, offers_of
 from optkit_core.step.bucket_key import bucket_key_of
-from optkit_core.testing.agreement import TOLERANCES
 from optkit_core.testing.closures import EPOCH
+from optkit_core.testing.comparisons import TOLERANCES
 from optkit_core.testing.declared_facts import DeclaredFacts
 from optkit_core.testing.failures import NotApplicableError, prefix_failures
 from optkit_core.testing.problems import SHAPES, GuardedParameters, gradient

@@ -45,14 +45,14 @@ class Execution(NamedTuple):
 
 
 def _uncompiled(function: Callable[P, T]) -> Callable[P, T]:
-    disabled: Callable[P, T] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    disabled: Callable[P, T] = torch.compiler.disable(function)
     return disabled
 
 
 def _in_python(function: Callable[P, T]) -> Callable[P, T]:
     """Return a function that isn't compiled, while those that it calls are."""
     disabled: Callable[P, T]
-    disabled = torch.compiler.disable(function, recursive=False)  # type: ignore[no-untyped-call]
+    disabled = torch.compiler.disable(function, recursive=False)
     return disabled
 
 

@@ -62,6 +62,12 @@ class Program(NamedTuple):
         used = {operand for line in self.instructions for operand in line.operands}
         return used | {value for _, value in self.stores}
 
+    @property
+    def overwritten(self) -> list[int]:
+        """The inputs that are stored to, and whose values before that nobody uses."""
+        used = self.read_values
+        return [place for place, _ in self.stores if place not in used]
+
     def is_condition(self, value: int) -> bool:
         """Return whether a value is true or false."""
         index = value - len(self.inputs)

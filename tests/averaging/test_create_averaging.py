@@ -171,7 +171,7 @@ def test_names_that_are_found_and_one_that_isnt() -> None:
     with pytest.raises(optkit.UnknownAveragingError, match="Did you mean 'ema'"):
         optkit.create_averaging("emma", network())
     with pytest.raises(optkit.ArgumentError, match=r"needs a torch.nn.Module, got \[\]"):
-        optkit.create_averaging("ema", [])  # type: ignore[arg-type]
+        optkit.create_averaging("ema", [])
     make = functools.partial(optkit.create_averaging, name="ema", decay=0.5)
     assert make(network()).n_averaged == 0
 

@@ -248,11 +248,11 @@ def test_state_of_another_of_torchs_optimizers_is_named(
 def test_a_subclass_that_declares_nothing_is_the_same_algorithm() -> None:
     base: Any = optkit.get("adamax")
 
-    class Loud(base):  # type: ignore[misc]
+    class Loud(base):
         def advance(self, closure: Any) -> Any:
             return super().advance(closure)
 
-    class Other(base):  # type: ignore[misc]
+    class Other(base):
         extra = Buffer()
 
     p = torch.nn.Parameter(torch.ones(3))

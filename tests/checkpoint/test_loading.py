@@ -15,7 +15,7 @@ from stepped import frozen, named, step, stepped
 
 import optkit
 from optkit_core import CheckpointError, OptkitError
-from optkit_core.testing.agreement import is_same
+from optkit_core.testing.comparisons import is_same
 
 Change = Callable[[dict[str, Any]], Any]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from algorithms import ALGORITHMS, FEW, MATRIXWISE
 from processes import on_ranks
-from resharded import SEVERAL, go_on, go_on_each
+from resharded import BY_POSITION, SEVERAL, go_on, go_on_each
 
-NAMES = [*ALGORITHMS, SEVERAL]
-SOME = [*FEW, *MATRIXWISE, SEVERAL]
+NAMES = [*ALGORITHMS, SEVERAL, BY_POSITION]
+SOME = [*FEW, *MATRIXWISE, SEVERAL, BY_POSITION]
 """One of each combination of mechanisms, for the ways back."""
 
 

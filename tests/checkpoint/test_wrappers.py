@@ -164,7 +164,7 @@ def test_what_holds_an_optimizer_may_be_one_of_its_own(cls: Any, tmp_path: Path)
         optkit.load(torch.optim.SGD(params), path)
 
 
-class Counted(optkit.get("adamax")):  # type: ignore[misc]
+class Counted(optkit.get("adamax")):
     """Adds to its state dict, as subclasses of torch's classes do."""
 
     epoch = 0

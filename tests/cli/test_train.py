@@ -307,13 +307,14 @@ def test_rows_that_have_changed_are_noticed(here: Path, capsys: pytest.CaptureFi
     assert "was started with other rows of own.csv" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("key", ["network", "figures", "order", "setup"])
+@pytest.mark.parametrize("key", ["network", "figures", "order", "setup", "started_with", "config"])
 def test_a_damaged_checkpoint_is_one_line(
     here: Path, capsys: pytest.CaptureFixture[str], key: str
 ) -> None:
     train("--epochs", 1, "--checkpoint", "a.pt")
     content = torch.load("a.pt", weights_only=True)
-    content[key] = {"network": {}, "figures": [{"no": 1}], "order": torch.ones(3), "setup": {}}[key]
+    damaged = {"network": {1: 2}, "figures": [{"no": 1}], "order": torch.ones(3), "setup": {}}
+    content[key] = damaged.get(key, 3)
     torch.save(content, "a.pt")
     capsys.readouterr()
     words = ["--data", "iris", "--hidden", "8", "--checkpoint", "a.pt", "--resume"]

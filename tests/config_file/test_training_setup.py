@@ -97,7 +97,7 @@ def test_a_closure_sees_clipped_gradients_each_time() -> None:
         norms.append(torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item())
         return norm
 
-    setup.clip_gradients = observed  # type: ignore[method-assign]
+    setup.clip_gradients = observed
     loss = setup.step(lambda: backward(model, 0))
     assert len(norms) > 1 and max(norms) < 1.01e-3
     assert loss > 0
@@ -349,7 +349,7 @@ def test_all_that_doesnt_fit_is_told() -> None:
         setup.load_state_dict(damaged(lambda state: state.update(steps="x")))
     assert len(str(raised.value).splitlines()) == 4
     with pytest.raises(CheckpointError, match="must be a mapping"):
-        setup.load_state_dict([1])  # type: ignore[arg-type]
+        setup.load_state_dict([1])
 
 
 def test_it_says_what_it_consists_of() -> None:

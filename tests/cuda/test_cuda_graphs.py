@@ -136,7 +136,7 @@ def training() -> tuple[Callable[[], None], Callable[[], torch.Tensor]]:
 
     def train() -> None:
         optimizer.zero_grad(set_to_none=False)
-        loss().backward()  # type: ignore[no-untyped-call]
+        loss().backward()
         optimizer.step()
 
     return train, loss

@@ -299,7 +299,7 @@ def ranked() -> Any:
     """An optimizer of many equal parameters, of which one asks for another shape of its state."""
     cls = body(row=Buffer(shape=lambda p: (getattr(p, "rank", 1),)))
     params = [torch.zeros(3) for _ in range(40)]
-    params[30].rank = 2  # type: ignore[attr-defined]
+    params[30].rank = 2
     optimizer = cls([(f"p{i}", p) for i, p in enumerate(params)])
     optimizer.init_state()
     return optimizer
@@ -331,7 +331,7 @@ def test_state_that_torch_saved_loads() -> None:
             super().__init__(params, {"lr": 0.1, "decay": 0.9})
 
         @torch.no_grad()
-        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        def step(self, closure: Any = None) -> None:
             for p in self.param_groups[0]["params"]:
                 rows = {"row": torch.full((p.shape[0], 1), 2.0), "column": torch.ones(p.shape[1])}
                 self.state[p] = {"step": torch.tensor(3.0), **rows}

@@ -28,5 +28,5 @@ def on_four(tmp_path_factory: pytest.TempPathFactory) -> Found:
 def _found(count: int, folders: pytest.TempPathFactory) -> Found:
     """Return what ranks find."""
     folder = folders.mktemp("ranks")
-    found = partial(on_ranks, engines.found, count, folder, may_hold=True)
+    found = partial(on_ranks, engines.found, count, folder)
     return once(folders, f"engines{count}", found)

@@ -47,7 +47,7 @@ def test_helpers_for_keys_carry_a_state_to_plain_tensors_and_back(on_two: Any) -
 
 def test_without_torchs_mark_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     p = torch.nn.Parameter(torch.ones(3))
-    p._fsdp_flattened = True  # type: ignore[attr-defined]
+    p._fsdp_flattened = True
     assert torch_private.is_flattened(p)
     monkeypatch.setattr(torch_private, "FLATTENED", "_a_name_that_torch_lacks")
     assert not torch_private.is_flattened(p)

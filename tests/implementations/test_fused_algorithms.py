@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,8 +126,19 @@ def test_fused_equals_forloop(algorithm: Any, options: Any, dtype: torch.dtype) 
     assert {choice.name for choice in optimizers[0].plan} == {"fused"}
 
 
-@pytest.mark.parametrize("dtype", HALF, ids=str)
-@pytest.mark.parametrize(("algorithm", "options"), [*ALGORITHMS, pytest.param(Mixed, {}, id="m")])
+def in_turn(params: Sequence[Any]) -> list[Any]:
+    """Return algorithms with a half type each: by default with one, with options with the other.
+
+    Its options don't know of the type: that decides how what a kernel loads and stores is rounded.
+    """
+    pairs = zip(params, itertools.cycle(HALF), strict=False)
+    return [pytest.param(*p.values, dtype, id=f"{p.id}-{dtype}") for p, dtype in pairs]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "dtype"),
+    [*in_turn(ALGORITHMS), *in_turn(2 * [pytest.param(Mixed, {}, id="m")])],
+)
 def test_half_types_are_stepped_in_float32(
     algorithm: Any, options: Any, dtype: torch.dtype
 ) -> None:
@@ -163,9 +175,10 @@ def zip_states(ours: Any, reference: Any, p: Any, q: Any) -> list[tuple[Tensor, 
     return [(mine, reference.state[q][key]) for key, mine in ours.state.get(p, {}).items()]
 
 
-@pytest.mark.parametrize("dtype", HALF, ids=str)
 @pytest.mark.parametrize("other", ["forloop", "foreach"])
-@pytest.mark.parametrize(("algorithm", "options"), [*SHIPPED, pytest.param(Timed, {}, id="timed")])
+@pytest.mark.parametrize(
+    ("algorithm", "options", "dtype"), in_turn([*SHIPPED, pytest.param(Timed, {}, id="timed")])
+)
 def test_half_types_agree_with_torchs_rounding(
     algorithm: Any, options: Any, other: str, dtype: torch.dtype
 ) -> None:

@@ -123,7 +123,7 @@ def test_a_start_that_is_not_finite_touches_nothing(search: str | None, bad: flo
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (x * bad).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)
@@ -250,7 +250,7 @@ def test_a_pair_holds_gradients_of_one_loss_when_the_loss_changes() -> None:
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = (scales[batch] * x**2).sum() / 2
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
         optimizer.step(closure)

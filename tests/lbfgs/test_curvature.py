@@ -38,7 +38,7 @@ def losses(cls: type[Any], name: str, dtype: torch.dtype, clip: float, **given: 
     torch.manual_seed(0)
     network = make().to(dtype)
     inputs = torch.randn(shape, dtype=torch.float64).to(dtype)
-    targets = inputs.flatten(1).cumsum(1).sin()[:, : network[-1].out_features]  # type: ignore[index]
+    targets = inputs.flatten(1).cumsum(1).sin()[:, : network[-1].out_features]
     optimizer = cls(network.parameters(), **given)
     seen: list[float] = []
 

@@ -42,7 +42,7 @@ def closure_of(optimizer: Any, params: list[Parameter]) -> Callable[[], Tensor]:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = loss_of(params)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     return closure

@@ -116,7 +116,7 @@ def curve(history: str | None, capacity: int = 6) -> Any:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (scales * (x - 1) ** 2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)
@@ -137,7 +137,7 @@ def test_a_pair_without_positive_curvature_is_left_out() -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = -(x**2).sum() / 2
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)
@@ -153,7 +153,7 @@ def test_history_size_may_change_between_steps(size: int) -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (1 - x[:-1]).square().sum() + 100 * (x[1:] - x[:-1] ** 2).square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)

@@ -72,7 +72,7 @@ def test_empty_missing_and_frozen_parameters_stay(search: str | None, storage: s
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (used - frozen.sum()).square().sum() + empty.sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     assert optimizer.step(closure) == 12
@@ -112,7 +112,7 @@ def test_a_sparse_gradient_belongs_to_the_returned_point_too() -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = torch.nn.functional.embedding(rows, x, sparse=True).pow(4).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)
@@ -247,7 +247,7 @@ def test_a_group_may_be_added_between_steps() -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (first.pow(4) + second.square()).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)
@@ -265,7 +265,7 @@ def test_parameters_that_become_others_are_noticed() -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = ((x - 1) ** 4).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)

@@ -25,7 +25,7 @@ def bowl(**given: Any) -> tuple[Tensor, LBFGS, Any]:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (RATES * x**2 / 2 + x**4 / 4).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     return x, optimizer, closure
@@ -139,7 +139,7 @@ def test_a_move_that_rounding_could_have_made_keeps_the_pair(
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (RATES.to(dtype) * x**2 / 2 + x**4 / 4).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     for count in range(4):
@@ -187,7 +187,7 @@ def test_an_interrupt_between_two_parameters_mixes_no_points(
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = torch.stack([(p**4).sum() for p in params]).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     save = Block.save

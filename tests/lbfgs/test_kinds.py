@@ -84,13 +84,13 @@ def test_a_dtensor_on_one_process_is_optimized_by_its_part(
     step(optimizer, p)
     assert optimizer.result is not None and optimizer.result.success
     assert {choice.name for choice in optimizer.plan} == {storage}
-    torch.testing.assert_close(p.detach().full_tensor(), torch.full((4,), 0.5))  # type: ignore[attr-defined]
+    torch.testing.assert_close(p.detach().full_tensor(), torch.full((4,), 0.5))
 
 
 def test_a_dtensor_of_partial_sums_is_refused(shard: Callable[..., Tensor]) -> None:
     from torch.distributed.tensor import DTensor, Partial
 
-    mesh = shard(torch.ones(1)).device_mesh  # type: ignore[attr-defined]
+    mesh = shard(torch.ones(1)).device_mesh
     p = Parameter(DTensor.from_local(torch.ones(4), mesh, [Partial()]))
     with pytest.raises(ParametersError, match=r"can't optimize 'layer\.weight', a DTensor"):
         LBFGS([("plain", torch.ones(2)), ("layer.weight", p)])
@@ -103,7 +103,7 @@ def test_a_parameter_may_be_exchanged_for_a_dtensor(shard: Callable[..., Tensor]
     sharded = Parameter(shard(p.detach().clone()))
     optimizer.param_groups[0]["params"] = [sharded]
     step(optimizer, sharded)
-    assert not torch.equal(sharded.detach().full_tensor(), p.detach())  # type: ignore[attr-defined]
+    assert not torch.equal(sharded.detach().full_tensor(), p.detach())
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
@@ -137,7 +137,7 @@ def test_a_lazy_parameter_is_left_for_the_step() -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss: Tensor = (layer(inputs) - 1).square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     layer(inputs)

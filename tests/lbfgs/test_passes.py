@@ -238,14 +238,14 @@ def test_autograd_sees_that_parameters_have_moved(storage: str) -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (x**4).sum()
-        loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        loss.backward(retain_graph=True)
         kept.append(loss)
         return loss
 
     optimizer.step(closure)
     assert x._version > version
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        kept[0].backward()  # type: ignore[no-untyped-call]
+        kept[0].backward()
 
 
 @pytest.mark.parametrize("storage", ["fused", "flat", "foreach", "forloop"])
@@ -262,7 +262,7 @@ def test_a_step_that_ends_at_a_flat_direction_leaves_the_parameters(
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (torch.tensor([1.0, 5.0], dtype=torch.float64) * x**2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)
@@ -289,7 +289,7 @@ def test_a_callback_that_raises_finds_the_parameters_restored(storage: str) -> N
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = (x.exp() - 3 * x).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.callback = callback

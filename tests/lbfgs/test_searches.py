@@ -54,7 +54,7 @@ class Scalar:
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = self.function(x).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             assert x.grad is not None
             self.tried.append((x.item(), loss.item(), x.grad.item()))
             return loss
@@ -150,7 +150,7 @@ def minimized(problem: Problem, name: Any, budget: int = 3000) -> tuple[Tensor, 
         calls.append(1)
         optimizer.zero_grad()
         loss = problem.loss(x)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)
@@ -171,7 +171,7 @@ def test_a_trial_that_is_not_finite_is_shrunk_and_never_accepted(
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = x.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         assert x.grad is not None
         if x.detach().abs().max() > 5:
             x.grad.mul_(bad) if where == "gradient" else loss.detach_().fill_(bad)
@@ -263,7 +263,7 @@ def test_the_second_trial_may_climb_above_the_first_as_in_torch() -> None:
 
 
 def end(step: float, loss: float, slope: float) -> Any:
-    return Trial(step, loss, slope, None, 0)  # type: ignore[arg-type]
+    return Trial(step, loss, slope, None, 0)
 
 
 def test_cubic_interpolation_finds_the_minimum_of_a_cubic() -> None:

@@ -308,11 +308,11 @@ def test_the_limit_is_that_of_one_holder_however_many_wait(
     monkeypatch.setattr(compile_lock, "_try_lock", clock.try_lock)
     monkeypatch.setattr(compile_lock, "_read_note", clock.read_note)
     if goes_on:
-        assert compile_lock._wait(None, folder, 10.0)  # type: ignore[arg-type]
+        assert compile_lock._wait(None, folder, 10.0)
         assert clock.now == pytest.approx(clock.end, abs=1)
     else:
         with pytest.raises(UnavailableError, match=r"hasn't finished in 10 s"):
-            compile_lock._wait(None, folder, 10.0)  # type: ignore[arg-type]
+            compile_lock._wait(None, folder, 10.0)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '"holder"', "\udcff", '{"subject": 3}'])

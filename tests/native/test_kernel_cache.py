@@ -533,7 +533,7 @@ def test_build_list_clear(capsys: Any, folder: Path, monkeypatch: Any) -> None:
 def test_build_everything_that_has_kernels(
     capsys: Any, folder: Path, registered: Any, monkeypatch: Any
 ) -> None:
-    class Odd(optkit.get("adamax")):  # type: ignore[misc]
+    class Odd(optkit.get("adamax")):
         @staticmethod
         def update(p: Any, g: Any, s: Any, h: Any, t: Any) -> None:
             p.sub_(g.digamma())

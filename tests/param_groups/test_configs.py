@@ -46,7 +46,7 @@ class Warm(optkit.Adamax):
 class Later(optkit.Adamax):
     """Adamax with types that can't be known while the class is made, or ever."""
 
-    known: Named | None = hyperparameter(default=0.0, range=at_least(0.0))  # noqa: F821
+    known: Named | None = hyperparameter(default=0.0, range=at_least(0.0))  # noqa: F821  that is the point
     gain: float = hyperparameter(default=[1, 2][0], range=at_least(0.0))
 
 

@@ -76,6 +76,17 @@ def test_the_list_has_all_of_them(tmp_path: Path) -> None:
     assert not [name for name, item in listed.items() if "error" in item]
 
 
+def test_the_schema_goes_without_what_ends_the_process(tmp_path: Path) -> None:
+    status, out, err = run(tmp_path, FAULTS | CLASHES, "-m", "optkit", "schema")
+    assert status == 0, err
+    defined = json.loads(out)["$defs"]
+    assert {"adamax-options", "m1-options", "rival:adamax-options"} <= defined.keys()
+    for name, fault in FAULTS.items():
+        assert not fault.hurts_list or f"{fault.name}-options" not in defined
+        if name in ("hanging", "leaving", "crashing"):
+            assert f"the schema goes without algorithm '{fault.name}': " in err
+
+
 SETTINGS = {
     "OPTKIT_CONFFIG": "x",
     "OPTKIT_CONFIG": "/no/such/file.toml",

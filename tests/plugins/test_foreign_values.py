@@ -375,7 +375,7 @@ def test_entries_must_not_be_nested_endlessly() -> None:
     optimizer = stepped("adamax", named())
     saved, value = optimizer.state_dict(), 1
     for _ in range(2000):
-        value = [value]  # type: ignore[assignment]
+        value = [value]
     saved["state"]["mine"] = value
     with pytest.raises(CheckpointError, match="nested more than 10 levels"):
         optimizer.load_state_dict(saved)

@@ -60,7 +60,7 @@ def test_other_calls_fire_nothing(notes: Notes) -> None:
 
 
 def test_a_class_that_is_called_directly_fires_too(notes: Notes) -> None:
-    class Mine(optkit.get("adagrad")):  # type: ignore[misc]
+    class Mine(optkit.get("adagrad")):
         def step(self, closure: Any = None) -> Any:
             return super().step(closure)
 

@@ -398,7 +398,7 @@ def test_what_cannot_be_registered(algorithm: Any) -> None:
 @pytest.mark.usefixtures("world")
 def test_a_decorator_without_its_name_is_refused_at_once() -> None:
     with pytest.raises(optkit_core.RegistrationError):
-        optkit.register(torch.optim.SGD)  # type: ignore[call-overload]
+        optkit.register(torch.optim.SGD)
 
 
 def test_a_whole_plugin_registers_at_the_first_create(world: World) -> None:
@@ -435,7 +435,7 @@ plugin = Plugin()
     optkit.create("adamax", zeros())
     optkit.register("torch-sgd", torch.optim.SGD)
     optkit.create("torch-sgd", zeros())
-    from watcher import seen  # type: ignore[import-not-found]
+    from watcher import seen
 
     assert seen == ["register", "Adamax", "SGD"]
 

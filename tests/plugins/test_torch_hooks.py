@@ -59,10 +59,10 @@ class Run:
             self.log.append(("closure", weight))
             self.optimizer.zero_grad()
             loss = weight * self.p.square().sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
-        evaluate.weight = weight  # type: ignore[attr-defined]
+        evaluate.weight = weight
         return evaluate
 
     def hook(self, mark: str, result: Any = None) -> Any:

@@ -264,12 +264,12 @@ def test_an_unknown_schedule() -> None:
     with pytest.raises(optkit.UnknownScheduleError, match="--kind schedule"):
         optkit.create_schedule("adamw", optimizer())
     with pytest.raises(optkit.UnknownScheduleError, match="must be a string"):
-        optkit.create_schedule(None, optimizer())  # type: ignore[call-overload]
+        optkit.create_schedule(None, optimizer())
 
 
 def test_what_is_no_optimizer() -> None:
     with pytest.raises(optkit.ArgumentError, match=r"needs a torch.optim.Optimizer, got \[\]"):
-        optkit.create_schedule("linear", [])  # type: ignore[arg-type]
+        optkit.create_schedule("linear", [])
 
 
 def test_torchs_own_optimizers_and_composites_take_schedules() -> None:

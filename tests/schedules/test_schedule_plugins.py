@@ -70,10 +70,10 @@ def test_kinds_have_names_of_their_own() -> None:
     with pytest.raises(optkit_core.RegistrationError, match="schedule's name must be letters"):
         optkit.register("a b", lr_scheduler.StepLR, kind="schedule")
     with pytest.raises(optkit_core.RegistrationError, match="must be a class or function"):
-        optkit.register("number", 3, kind="schedule")  # type: ignore[call-overload]
+        optkit.register("number", 3, kind="schedule")
     for call in (optkit.available, functools.partial(optkit.describe, "step")):
         with pytest.raises(optkit.ArgumentError, match="Did you mean 'schedule'"):
-            call(kind="schedul")  # type: ignore[operator]
+            call(kind="schedul")
 
 
 @pytest.mark.usefixtures("world")

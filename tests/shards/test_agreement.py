@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import agreeing
@@ -27,11 +28,25 @@ CASES = [
 ]
 
 
+IN_TWO_DIMS = [agreeing.without_a_compiler, agreeing.deceived_scaler]
+"""What ranks tell each other along one dim of a mesh after the other."""
+
+
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: Any) -> dict[str, list[Any]]:
-    folder = tmp_path_factory.mktemp("ranks")
-    results = once(tmp_path_factory, "agreement", lambda: on_ranks(sharded.runs, 2, folder, CASES))
-    names = [case.__name__ for case in CASES]
+    return _seen(2, CASES, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def seen_by_four(tmp_path_factory: Any) -> dict[str, list[Any]]:
+    return _seen(4, IN_TWO_DIMS, tmp_path_factory)
+
+
+def _seen(count: int, cases: list[Any], folders: Any) -> dict[str, list[Any]]:
+    """Return what each rank returned, by the names of cases."""
+    folder, names = folders.mktemp("ranks"), [case.__name__ for case in cases]
+    ranks = partial(on_ranks, sharded.runs, count, folder, cases)
+    results = once(folders, f"agreement{count}", ranks)
     return dict(zip(names, map(list, zip(*results, strict=True)), strict=True))
 
 
@@ -44,6 +59,18 @@ def test_where_one_rank_has_no_compiler_none_runs_kernels(seen: dict[str, list[A
         "not on rank 1: CXX names 'no-such-compiler', which isn't a program here"
     )
     assert communicated == 2  # each rank tells what it would run, and again: answers have differed
+
+
+def test_ranks_agree_along_all_dims_of_a_mesh(seen_by_four: dict[str, list[Any]]) -> None:
+    first, *others = seen_by_four["without_a_compiler"]
+    assert others == [first] * 3
+    names, rejected, *_ = first
+    assert names == ["forloop"]
+    assert rejected["fused"].startswith("not on rank 3: ")
+    first, *others = seen_by_four["deceived_scaler"]
+    assert others == [first] * 3
+    assert first[0] == ""
+    assert "scaled their gradients by 32 and by 64" in first[1]
 
 
 def test_what_one_rank_cannot_run_is_refused_on_all(seen: dict[str, list[Any]]) -> None:

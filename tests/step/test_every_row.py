@@ -18,7 +18,7 @@ from thirdparty import Descent
 from torch import Tensor
 
 import optkit_core
-from optkit_core.testing.agreement import TOLERANCES, is_same
+from optkit_core.testing.comparisons import TOLERANCES, is_same
 
 Layout = Callable[[Tensor], Tensor]
 

@@ -54,9 +54,10 @@ def no_compiler() -> Iterator[None]:
 def parameter(
     mesh: DeviceMesh, shape: Sequence[int], placements: Sequence[Placement]
 ) -> torch.nn.Parameter:
-    """Return a parameter of some values."""
+    """Return a parameter of some values, placed alike over all dims of a mesh."""
     generator = torch.Generator().manual_seed(3)
-    return torch.nn.Parameter(placed(torch.randn(*shape, generator=generator), mesh, placements))
+    value = torch.randn(*shape, generator=generator)
+    return torch.nn.Parameter(placed(value, mesh, [*placements] * mesh.ndim))
 
 
 def give(params: Sequence[Any], seed: int, scale: float = 1.0) -> None:

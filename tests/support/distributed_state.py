@@ -17,7 +17,9 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_optimizer_state_dict,
+    get_state_dict,
     set_optimizer_state_dict,
+    set_state_dict,
 )
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
@@ -136,20 +138,52 @@ def saved_meanwhile(mesh: DeviceMesh, folder: Path) -> dict[str, bool]:
     return found
 
 
+class AppState:
+    """A model and its optimizer as one thing that is saved, as torch's tutorial writes it."""
+
+    def __init__(self, model: Any, optimizer: Any) -> None:
+        """Keep both."""
+        self.model, self.optimizer = model, optimizer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint is to hold."""
+        model, optimizer = get_state_dict(self.model, self.optimizer)
+        return {"model": model, "optim": optimizer}
+
+    def load_state_dict(self, given: dict[str, Any]) -> None:
+        """Go on from what it held."""
+        set_state_dict(
+            self.model,
+            self.optimizer,
+            model_state_dict=given["model"],
+            optim_state_dict=given["optim"],
+        )
+
+
+WRAPS: dict[str, Callable[[Any, Any], Any]] = {
+    "itself": lambda model, optimizer: optimizer,
+    "application": AppState,
+}
+
+
 def asked_by_position(mesh: DeviceMesh, folder: Path) -> dict[str, bool]:
-    """Let the optimizer itself stand in what is saved: torch asks for its state dict."""
+    """Let the optimizer itself stand in what is saved, or what has it: torch asks for its state.
+
+    It is loaded before a step, and after some.
+    """
     found = {}
-    # By position torch gives back tensors alone: numbers get keys that are strings.
-    for name in ("adamw",):
+    for name in NAMES:
         model, optimizer = sharded(name, 2, mesh)
-        assert optimizer.state
-        with alone():
-            dcp.save({"optimizer": optimizer}, checkpoint_id=folder / f"{name} itself")
-        other, fresh = sharded(name, 0, mesh)
-        assert fresh.state
-        with alone():
-            dcp.load({"optimizer": fresh}, checkpoint_id=folder / f"{name} itself")
-        found[name] = same(state(other, fresh), state(model, optimizer))
+        expected = state(model, optimizer)
+        for how, wrap in WRAPS.items():
+            path = folder / f"{name} {how}"
+            with alone():
+                dcp.save({"saved": wrap(model, optimizer)}, checkpoint_id=path)
+            for steps in (0, 3):
+                other, fresh = sharded(name, steps, mesh)
+                with alone():
+                    dcp.load({"saved": wrap(other, fresh)}, checkpoint_id=path)
+                found[f"{name} {how} {steps}"] = same(state(other, fresh), expected)
     return found
 
 

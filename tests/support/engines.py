@@ -51,7 +51,7 @@ def backward(net: Any, step: int) -> Tensor:
     """Leave the gradients of a step's loss in a network's parameters; return the loss."""
     dtype = next(net.parameters()).dtype
     loss: Tensor = net(batch(step, dtype)).square().mean()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     return loss
 
 

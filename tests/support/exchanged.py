@@ -237,6 +237,28 @@ def nothing_stays(mesh: DeviceMesh) -> list[bool]:
     return [reference().untyped_storage().nbytes() == 0 for reference in made]
 
 
+def what_is_replaced_is_seen(mesh: DeviceMesh) -> bool:
+    """Put other tensors in the place of those between which parts have travelled in two steps."""
+    value, *gradients = values([(7, 5)] * 5, 0)
+    ends = []
+    for is_placed in (False, True):
+
+        def made(tensor: Tensor, is_placed: bool = is_placed) -> Any:
+            return placed(tensor, mesh, [Shard(0)]) if is_placed else tensor.clone()
+
+        p: Any = nn.Parameter(made(value))
+        optimizer = optkit.create("muon", [p], lr=0.1, implementation="forloop")
+        for step, gradient in enumerate(gradients):
+            p.grad = made(gradient)
+            optimizer.step()
+            if step == 1:
+                optimizer.state[p]["momentum_buffer"] = made(gradient)
+            elif step == 2 and is_placed:
+                p._local_tensor = p._local_tensor.clone()
+        ends.append(p.full_tensor() if is_placed else p.data)
+    return torch.equal(*ends)
+
+
 def compiled(mesh: DeviceMesh) -> bool:
     """Step by a compiled call; return whether that does what a step does."""
     value, *gradients = values([(7, 5)] * 3, 0)

@@ -15,7 +15,7 @@ from torch.distributed.tensor.debug import CommDebugMode
 
 import optkit
 from optkit_core.testing import TOLERANCES
-from optkit_core.testing.agreement import assert_close
+from optkit_core.testing.comparisons import assert_close
 
 STEPS = 4
 

@@ -133,7 +133,7 @@ def with_(bucket: Any, **changes: Any) -> Any:
 
 def right(algorithm: Any, bucket: Any, h: Any) -> Launch:
     """Do what the for-loop does."""
-    return FORLOOP.make_launcher(algorithm, bucket, h)  # type: ignore[misc]
+    return FORLOOP.make_launcher(algorithm, bucket, h)
 
 
 def faulty(make_launcher: Any, name: str = "faulty") -> tuple[Offer, ...]:

@@ -180,7 +180,7 @@ class WithoutTorchsHooks(Base):
     def step(self, closure: Any = None) -> Any:
         return super().step(closure)
 
-    step.hooked = True  # type: ignore[attr-defined]  # so that torch leaves it alone
+    step.hooked = True  # so that torch leaves it alone
 
 
 class WithoutResultsOfHooks(Base):

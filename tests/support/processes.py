@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,13 +18,28 @@ import torch
 import torch.distributed as dist
 import torch.distributed.nn  # while there is no group, which its functions' defaults would keep
 import torch.multiprocessing
-from torch.multiprocessing.spawn import ProcessException
+from torch.multiprocessing.spawn import ProcessException, start_processes
 
 PATIENCE = 600
 """Seconds after which a process counts as stuck; none needs a tenth, on a busy machine either."""
 
 TASKS = Path("/proc/self/task")
 GLOO = "pt_gloo_runloop"
+
+STARTED_FROM = "forkserver"
+"""Ranks are forked from a process that has imported what takes them most of their time."""
+
+# torch.distributed.optim also since the defaults of averagers that it imports would keep a group.
+IMPORTED = [
+    "torch.distributed.checkpoint.state_dict",
+    "torch.distributed.fsdp",
+    "torch.distributed.nn",
+    "torch.distributed.optim",
+    "torch.distributed.tensor.debug",
+    "torch.distributed.tensor.parallel",
+    "optkit_plugins.lbfgs",
+]
+torch.multiprocessing.get_context(STARTED_FROM).set_forkserver_preload(IMPORTED)
 
 
 def completed(*words: str, **settings: str | None) -> subprocess.CompletedProcess[str]:
@@ -74,9 +89,7 @@ def torchrun(count: int, *words: object) -> str:
     return done.stdout
 
 
-def on_ranks(
-    work: Callable[..., Any], count: int, folder: Path, *arguments: Any, may_hold: bool = False
-) -> list[Any]:
+def on_ranks(work: Callable[..., Any], count: int, folder: Path, *arguments: Any) -> list[Any]:
     """Run a function on several ranks of one process group, and return what each returned.
 
     Args:
@@ -84,15 +97,18 @@ def on_ranks(
         count: how many ranks.
         folder: an empty one, for the ranks to meet in and to leave their results.
         *arguments: for all ranks the same.
-        may_hold: whether something may hold on to the group, as some of torch's engines do in
-            places that nothing empties; the ranks then end without Python's shutdown.
 
     Raises:
         AssertionError: one failed, and the others were ended; tells of all that failed, since
             others than the first may only have missed it.
     """
     try:
-        torch.multiprocessing.spawn(_rank, (work, count, folder, arguments, may_hold), nprocs=count)
+        start_processes(
+            _rank,
+            (dict(os.environ), work, count, folder, arguments),
+            nprocs=count,
+            start_method=STARTED_FROM,
+        )
     except ProcessException as error:
         told = [path.read_text() for path in sorted(folder.glob("*.failure"))]
         raise AssertionError("\n".join([str(error), *told])) from error
@@ -101,22 +117,22 @@ def on_ranks(
 
 def _rank(
     rank: int,
+    settings: Mapping[str, str],
     work: Callable[..., Any],
     count: int,
     folder: Path,
     arguments: tuple[Any, ...],
-    may_hold: bool,
 ) -> None:
+    os.environ.clear()
+    os.environ.update(settings)  # those of now, and not of when the first ranks were started
     torch.set_num_threads(1)
     try:
-        with _process_group(rank, count, folder, may_hold):
+        with _process_group(rank, count, folder):
             result = work(rank, *arguments)
     except BaseException:
         _result(folder, rank).with_suffix(".failure").write_text(traceback.format_exc())
         raise
     _result(folder, rank).write_bytes(pickle.dumps(result))
-    if may_hold:  # a thread that is left would abort the process while Python shuts down
-        os._exit(0)
 
 
 def _result(folder: Path, rank: int) -> Path:
@@ -124,7 +140,7 @@ def _result(folder: Path, rank: int) -> Path:
 
 
 @contextmanager
-def _process_group(rank: int, count: int, folder: Path, may_hold: bool) -> Iterator[None]:
+def _process_group(rank: int, count: int, folder: Path) -> Iterator[None]:
     """Join a group, and leave it once nobody needs anybody any more.
 
     After an operation the group's threads let go of its tensors, for which they need Python's
@@ -139,7 +155,7 @@ def _process_group(rank: int, count: int, folder: Path, may_hold: bool) -> Itera
     store.set(f"done{rank}", "")
     store.wait([f"done{other}" for other in range(count)], limit)
     dist.destroy_process_group()
-    if not may_hold and GLOO in _threads():
+    if GLOO in _threads():
         raise RuntimeError("something still holds the process group, whose threads go on")
 
 

@@ -30,7 +30,7 @@ from optkit_core import (
     hyperparameter,
 )
 from optkit_core.testing import TOLERANCES
-from optkit_core.testing.agreement import assert_close, is_same
+from optkit_core.testing.comparisons import assert_close, is_same
 
 FLAT = [shape for shape in sharded.SHAPES if 0 not in shape]
 MATRICES = [shape for shape in [*FLAT, (3, 5, 4)] if len(shape) > 1]

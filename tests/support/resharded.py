@@ -47,6 +47,9 @@ SEVERAL = "several algorithms"
 JOINT = "lbfgs"
 """The algorithm whose steps need a closure, over all parameters together."""
 
+BY_POSITION = "lbfgs by position"
+"""The same, where the optimizer itself stands in what is saved, and torch asks for its state."""
+
 FORMS = (False, True)
 """Whether state dicts are flattened."""
 
@@ -62,6 +65,7 @@ class Run:
     def __init__(self, name: str, is_whole: bool) -> None:
         """Begin."""
         self.name, self.steps = name, 0
+        self.is_joint = name in (JOINT, BY_POSITION)
         shapes = MATRICES if name in MATRIXWISE else SHAPES
         self.places = None if is_whole or name in SPARSE_ONLY else _places(len(shapes))
         self.model = torch.nn.ParameterDict(
@@ -71,7 +75,7 @@ class Run:
 
     def _start(self, shapes: Sequence[Any]) -> list[Tensor]:
         values = _values(shapes, 0)
-        return [value.double() for value in values] if self.name == JOINT else values
+        return [value.double() for value in values] if self.is_joint else values
 
     def _put(self, index: int, value: Tensor) -> Tensor:
         return value if self.places is None else placed(value, *self.places[index])
@@ -80,7 +84,7 @@ class Run:
         """Take steps."""
         for _ in range(count):
             self.steps += 1
-            if self.name == JOINT:
+            if self.is_joint:
                 self.optimizer.step(self.closure)
                 continue
             shapes = [p.shape for p in self.model.values()]
@@ -105,11 +109,15 @@ class Run:
     def state(self, is_flat: bool = False) -> dict[str, Any]:
         """Return what a checkpoint is to hold."""
         options = StateDictOptions(flatten_optimizer_state_dict=is_flat)
+        if self.name == BY_POSITION:
+            return {"model": self.model.state_dict()}
         own = get_optimizer_state_dict(self.model, self.optimizer, options=options)
         return {"model": self.model.state_dict(), "optimizer": own}
 
     def set(self, saved: dict[str, Any], is_flat: bool = False) -> None:
         """Go on from what a checkpoint held; the model's tensors have been filled."""
+        if self.name == BY_POSITION:
+            return
         options = StateDictOptions(flatten_optimizer_state_dict=is_flat)
         set_optimizer_state_dict(self.model, self.optimizer, saved["optimizer"], options=options)
 
@@ -118,17 +126,25 @@ class Run:
         for (name, p), q in zip(self.model.items(), other.model.values(), strict=True):
             mine, its = self.optimizer.state[p], other.optimizer.state.get(q, {})
             # In one process the vectors of L-BFGS are joint, and numbers tell that all is well.
-            keys = [key for key in its if self.name != JOINT or key in ("func_evals", "n_iter")]
+            keys = [key for key in its if not self.is_joint or key in ("func_evals", "n_iter")]
             pairs = {"itself": (p, q), **{key: (mine[key], its[key]) for key in keys}}
             for key, (got, wanted) in pairs.items():
                 if not _alike(got, wanted, relative):
                     yield f"{self.name}: {key} of {name}"
 
 
+def by_position(runs: dict[str, Run]) -> dict[str, Any]:
+    """Return the optimizers that stand in what is saved themselves."""
+    found = {name: run.optimizer for name, run in runs.items() if name == BY_POSITION}
+    # Of plain tensors L-BFGS has vectors of all together, unless somebody has asked.
+    assert all(optimizer.state for optimizer in found.values() if runs[BY_POSITION].places is None)
+    return found
+
+
 def _created(name: str, named: list[Any]) -> Any:
-    if name == JOINT:
+    if name in (JOINT, BY_POSITION):
         options = {"max_iter": 2, "history_size": 3, "line_search_fn": "hager_zhang"}
-        return optkit.create(name, named, **options)
+        return optkit.create(JOINT, named, **options)
     if name != SEVERAL:
         return optkit.create(name, named, lr=0.05, **declared(name, **SETTINGS))
     groups = [{"params": named[::2]}, {"params": named[1::2], "algorithm": "adagrad", "lr": 0.1}]
@@ -161,7 +177,7 @@ def _alike(got: Any, wanted: Any, relative: float) -> bool:
 
 def tolerance(name: str) -> float:
     """Return by how much a resharded run may differ: what is summed may be summed otherwise."""
-    if name == JOINT:
+    if name in (JOINT, BY_POSITION):
         return 1e-6
     algorithm = ALGORITHMS.get(name, ALGORITHMS["adamax"])
     is_exact = issubclass(algorithm, Elementwise) and not issubclass(algorithm, WithTotals)
@@ -190,6 +206,7 @@ def go_on(
             run.step()
         if target is not None:
             content = {str(f): {n: r.state(f) for n, r in runs.items()} for f in FORMS}
+            content |= by_position(runs)
             dcp.save({"steps": begun + STEPS, **content}, checkpoint_id=target)
     found = []
     for name, run in runs.items():
@@ -201,7 +218,7 @@ def go_on(
 
 def _load(runs: dict[str, Run], source: Path, is_flat: bool) -> int:
     content: dict[str, Any] = {name: run.state(is_flat) for name, run in runs.items()}
-    state = {"steps": 0, str(is_flat): content}
+    state = {"steps": 0, str(is_flat): content, **by_position(runs)}
     dcp.load(state, checkpoint_id=source)
     for name, run in runs.items():
         run.set(content[name], is_flat)

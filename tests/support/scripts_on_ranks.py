@@ -1,7 +1,9 @@
 """Run a script as one of the ranks that torchrun starts: ``SCRIPT WORD...``.
 
 The process ends at once after the script: gloo's threads need Python's lock to let go of tensors,
-and one that waits for it while Python shuts down aborts the process.
+and one that waits for it while Python shuts down aborts the process. After training with DTensors
+these threads outlive ``destroy_process_group``, whatever the optimizer: torch's caches of how
+operations are sharded refer to the mesh, and that to its groups.
 """
 
 from __future__ import annotations

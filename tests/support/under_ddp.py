@@ -33,7 +33,7 @@ def in_float16(net: torch.nn.Module) -> torch.nn.Module:
 
 
 # No annotations as strings: torch reads them.
-def _sum_in_bfloat16(_: Any, bucket):  # type: ignore[no-untyped-def]
+def _sum_in_bfloat16(_: Any, bucket):
     """Average gradients in bfloat16, as torch's hook does, which is for GPUs alone."""
     sums = bucket.buffer().to(torch.bfloat16).div_(dist.get_world_size())
     sent = dist.all_reduce(sums, async_op=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch.distributed as dist
@@ -54,7 +55,7 @@ def refused_under_zero(mesh: DeviceMesh) -> dict[str, str]:
     """Return how algorithms are refused that need all parameters, and how overlapping is."""
     net = replica(model())
     made = {name: refusal(lambda n=name: zero(optkit.get(n), net.parameters())) for name in JOINT}
-    overlapped = lambda: zero(optkit.get("adam"), net.parameters(), overlap_with_ddp=True)  # noqa: E731
+    overlapped = partial(zero, optkit.get("adam"), net.parameters(), overlap_with_ddp=True)
     return {**made, "overlapped": refusal(overlapped)}
 
 
@@ -67,9 +68,9 @@ def resumed_under_zero(mesh: DeviceMesh) -> list[str]:
     # A copy: torch sends its own rank the tensors themselves.
     sent = [copy.deepcopy(optimizer.state_dict()) if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(sent, 0)
-    twin = replica(copy.deepcopy(net.module))  # type: ignore[arg-type]
+    twin = replica(copy.deepcopy(net.module))
     fresh = zero(optkit.get("adamax"), twin.parameters(), lr=1.0)
-    alone = replica(copy.deepcopy(net.module))  # type: ignore[arg-type]
+    alone = replica(copy.deepcopy(net.module))
     whole = optkit.create("adamax", alone.parameters(), lr=1.0)
     whole.load_state_dict(copy.deepcopy(sent[0]))
     fresh.load_state_dict(sent[0])

@@ -8,7 +8,7 @@ from typing import Any
 import faults
 import pytest
 import torch
-from algorithms import ALGORITHMS, TORCH, declared
+from algorithms import ALGORITHMS, REPRESENTATIVES, TORCH, declared
 from bodies import Branching, Mixed, Timed
 from checked import STATE, STEPS
 from kinds import Columns, Factored, Half, Product
@@ -20,10 +20,10 @@ from optkit_core.implementations import FORLOOP
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float32, torch.complex128], ids=str)
 @pytest.mark.parametrize("name", TORCH)
-def test_the_shipped_algorithms_hold(name: str, dtype: torch.dtype) -> None:
+def test_the_shipped_algorithms_hold(name: str) -> None:
     """With options of a group; `pytest --optkit` checks their defaults, in other dtypes too."""
+    dtype = torch.complex128 if name in REPRESENTATIVES else torch.float32
     options = declared(name, weight_decay=0.1, eps=1e-3)
     report = testing.check(name, dtype=dtype, only=(*STEPS, *STATE), **options)
     assert set(report.implementations) == {"forloop", "foreach", "fused"}
@@ -45,10 +45,19 @@ def test_lbfgs_holds(dtype: torch.dtype, search: str | None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", [Branching, Mixed, Timed, Product], ids=lambda c: c.__name__)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str)
-def test_others_hold(algorithm: Any, dtype: torch.dtype) -> None:
-    testing.check(algorithm, dtype=dtype, only=(*STEPS, *STATE))
+@pytest.mark.parametrize(
+    ("algorithm", "further"),
+    [
+        (Branching, torch.bfloat16),
+        (Mixed, torch.bfloat16),
+        (Timed, torch.complex64),
+        (Product, torch.complex64),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_others_hold(algorithm: Any, further: torch.dtype) -> None:
+    for dtype in (torch.float32, further):
+        testing.check(algorithm, dtype=dtype, only=(*STEPS, *STATE))
 
 
 @pytest.mark.slow

@@ -64,7 +64,9 @@ def test_names_and_patterns_stand_for_registered_algorithms(run: Run) -> None:
     names = list(dict.fromkeys(name.split("::")[1] for name in found))
     assert names == ["descent", "adam", "adamax", "adamw"]
     tree = run("--optkit", "descent", "--collect-only", *ONE_DTYPE).stdout
-    tree.fnmatch_lines(["<Conformance optkit>", "  <Algorithm descent>", "    <CheckItem step*"])
+    tree.fnmatch_lines(
+        ["<Conformance optkit>", "  <AlgorithmChecks descent>", "    <CheckItem step*"]
+    )
 
 
 def test_a_conftest_may_register_algorithms(pytester: pytest.Pytester) -> None:

@@ -317,7 +317,7 @@ def test_sparse_gradients_step_uncompiled_beside_compiled_ones() -> None:
     for number in range(3):
         for params in found:
             give_gradients(params, number)
-            params[0].grad = params[0].grad.relu().to_sparse()  # type: ignore[union-attr]
+            params[0].grad = params[0].grad.relu().to_sparse()
         step()
         other.step()
         assert_agree(*found)
@@ -380,15 +380,15 @@ def test_hooks_fire_once_per_step_with_the_closures_loss() -> None:
 def test_grad_scaler_skips_a_compiled_step_and_takes_the_scale_out() -> None:
     found = [parameters() for _ in range(2)]
     mine, other = [optkit.create("adamax", params) for params in found]
-    mine.step = compiled(mine)  # type: ignore[method-assign]
+    mine.step = compiled(mine)
     for optimizer, params in zip((mine, other), found, strict=True):
         scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
         for number in range(4):
             loss = sum((p * (number + 1)).square().sum() for p in params)
             optimizer.zero_grad()
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.scale(loss).backward()
             if number == 1:
-                params[0].grad[0] = math.inf  # type: ignore[index]
+                params[0].grad[0] = math.inf
             scaler.step(optimizer)
             scaler.update()
         assert optimizer.state[params[0]]["step"] == 3
@@ -407,7 +407,7 @@ def test_lbfgs_steps_uncompiled_as_torchs_does() -> None:
         def closure(params: Any = params, optimizer: Any = optimizer) -> torch.Tensor:
             optimizer.zero_grad()
             loss: torch.Tensor = sum((p - 3).square().sum() for p in params)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
         compiled(optimizer)(closure)

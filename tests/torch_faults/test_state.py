@@ -46,7 +46,7 @@ class TorchCounting(torch.optim.Optimizer):
     def __init__(self, params: Any) -> None:
         super().__init__(params, {"lr": 1.0})
 
-    step = Counting.advance  # type: ignore[assignment]
+    step = Counting.advance
 
 
 def stepped(cls: type, *shapes: Any, dtype: torch.dtype = torch.float32, **options: Any) -> Any:

@@ -14,7 +14,7 @@ SHOWN = ("optkit", "torch")
 
 
 @attrs.frozen
-class Asked:
+class AskedVersion:
     """One requirement of a distribution.
 
     Args:
@@ -38,7 +38,7 @@ class Asked:
         return self.name in SHOWN or not self.is_met
 
 
-def asked(distribution: Distribution) -> tuple[list[Asked], list[str]]:
+def asked(distribution: Distribution) -> tuple[list[AskedVersion], list[str]]:
     """Return what a distribution asks for in this environment, without its extras.
 
     Args:
@@ -59,14 +59,14 @@ def asked(distribution: Distribution) -> tuple[list[Asked], list[str]]:
     return found, wrong
 
 
-def _asked(requirement: Requirement) -> Asked:
+def _asked(requirement: Requirement) -> AskedVersion:
     name, text = canonicalize_name(requirement.name), str(requirement.specifier)
     try:
         present = version(name)
         # A release before 1.0 that is installed has been chosen: nobody asks whether it may be.
         is_met = requirement.specifier.contains(present, prereleases=True)
     except PackageNotFoundError:
-        return Asked(name, text, None, False)
+        return AskedVersion(name, text, None, False)
     except InvalidVersion:
-        return Asked(name, text, present, not text)
-    return Asked(name, text, present, is_met)
+        return AskedVersion(name, text, present, not text)
+    return AskedVersion(name, text, present, is_met)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 from packaging.version import InvalidVersion, Version
 
-from optkit.cli.doctor.asked_versions import Asked, asked
+from optkit.cli.doctor.asked_versions import AskedVersion, asked
 from optkit.cli.doctor.findings import Finding
 from optkit.cli.doctor.probe import Probed, Registered, probe
 from optkit.cli.isolation import isolated
@@ -60,7 +60,7 @@ class DistributionReport:
     version: str
     location: str
     metadata: tuple[str, ...]
-    requires: tuple[Asked, ...]
+    requires: tuple[AskedVersion, ...]
     plugins: tuple[PluginReport, ...]
 
     @property
@@ -116,7 +116,7 @@ def findings(report: DistributionReport) -> Iterator[Finding]:
             )
 
 
-def _unmet(report: DistributionReport, need: Asked) -> Finding:
+def _unmet(report: DistributionReport, need: AskedVersion) -> Finding:
     there = f"{need.installed} is installed" if need.installed else "it isn't installed"
     way_out = f"pip install '{need}', or another version of {report.name}."
     if need.name == "optkit":
@@ -124,7 +124,7 @@ def _unmet(report: DistributionReport, need: Asked) -> Finding:
     return Finding(report.title, f"asks for {need}, and {there}", way_out)
 
 
-def _metadata(provider: Provider) -> tuple[list[str], list[Asked]]:
+def _metadata(provider: Provider) -> tuple[list[str], list[AskedVersion]]:
     faults = [provider.fault] if provider.fault else []
     try:
         text = provider.distribution.read_text("METADATA")

@@ -63,16 +63,22 @@ def resume(run: TrainingRun, path: Path) -> None:
     """
     content = torch_save_file.loaded(path, "cpu")
     if not isinstance(content, dict) or content.get("format") != FORMAT or content.keys() != KEYS:
-        raise CheckpointFileError(f"{path} isn't a checkpoint of optkit train.")
+        raise CheckpointFileError(
+            f"{path} isn't a checkpoint of optkit train. Give the one that --checkpoint wrote."
+        )
+    if not (isinstance(content["started_with"], dict) and isinstance(content["config"], dict)):
+        raise CheckpointError(f"{path} is damaged: it doesn't tell what it was started with.")
     _require_same(run, path, content)
     try:
         run.network.load_state_dict(content["network"])
         run.figures = [EpochFigures(**figures) for figures in content["figures"]]
         run.order.set_state(content["order"])
         torch.set_rng_state(content["random"])
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise CheckpointError(f"{path} is damaged: {reason:.200}") from error
+    except Exception as error:  # damaged content fails in any way
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CheckpointError(
+            f"{path} is damaged: {reason:.200}. Take another copy, or start anew."
+        ) from error
     run.setup.load_state_dict(content["setup"])
 
 

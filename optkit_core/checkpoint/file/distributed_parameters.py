@@ -29,13 +29,12 @@ def require_none_to_save(optimizer: torch.optim.Optimizer) -> None:
     Raises:
         CheckpointError: it has.
     """
-    where = _first(optimizer)
-    if where:
-        raise CheckpointError(
-            f"{where} is a DTensor, of which each process has a part, and optkit.save writes what "
-            "one process has. torch.distributed.checkpoint writes a folder in which all take part:"
-            f"\n{SAVE}\nAnother number of processes loads it, too, and a single one."
-        )
+    _require_none(
+        optimizer,
+        "optkit.save writes what one process has. torch.distributed.checkpoint writes a folder in "
+        f"which all take part:\n{SAVE}\nAnother number of processes loads it, too, and a single "
+        "one.",
+    )
 
 
 def require_none_to_load(optimizer: torch.optim.Optimizer) -> None:
@@ -47,20 +46,18 @@ def require_none_to_load(optimizer: torch.optim.Optimizer) -> None:
     Raises:
         CheckpointError: it has.
     """
-    where = _first(optimizer)
-    if where:
+    _require_none(
+        optimizer,
+        "optkit.load reads what one process has. What torch.distributed.checkpoint, dcp, has saved "
+        f"is loaded by\n{LOAD}\nTo go on here from a file of optkit.save, load it in one process, "
+        "whose parameters are no DTensors, and save its state by dcp.save.",
+    )
+
+
+def _require_none(optimizer: torch.optim.Optimizer, way_out: str) -> None:
+    groups = optimizer.param_groups
+    first = next((p for group in groups for p in group["params"] if is_distributed(p)), None)
+    if first is not None:
         raise CheckpointError(
-            f"{where} is a DTensor, of which each process has a part, and optkit.load reads what "
-            f"one process has. What torch.distributed.checkpoint, dcp, has saved is loaded by"
-            f"\n{LOAD}\nTo go on here from a file of optkit.save, load it in one process, whose "
-            "parameters are no DTensors, and save its state by dcp.save."
+            f"{label(groups, first)} is a DTensor, of which each process has a part, and {way_out}"
         )
-
-
-def _first(optimizer: torch.optim.Optimizer) -> str:
-    """Return what the first distributed parameter is called, ``""`` if there is none."""
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            if is_distributed(p):
-                return label(optimizer.param_groups, p)
-    return ""

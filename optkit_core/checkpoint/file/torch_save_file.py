@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -81,11 +82,18 @@ def loaded(path: str | os.PathLike[str], device: str) -> Any:
                 # weights_only: unpickling anything else runs code of whoever wrote the file.
                 return torch.load(file, map_location=device, weights_only=True)
         except Exception as error:  # a damaged pickle fails in any way
-            reason = " ".join(str(error).split())
-            raise CheckpointFileError(
-                f"{os.fspath(path)} isn't a file of torch.save that can be read without running "
-                f"code from it, or is damaged: {type(error).__name__}: {reason:.150}"
-            ) from error
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> CheckpointFileError:
+    reason = "its content makes no sense"
+    # Others, a KeyError of 7 for example, tell how torch reads a file, and not what is wrong.
+    if isinstance(error, RuntimeError | pickle.UnpicklingError) and str(error):
+        reason = " ".join(str(error).split())
+    return CheckpointFileError(
+        f"{os.fspath(path)} isn't a file of torch.save that can be read without running code from "
+        f"it, or is damaged: {reason:.150}. Take another copy, or an earlier checkpoint."
+    )
 
 
 def _at(path: str | os.PathLike[str], content: Any, key: str) -> dict[str, Any]:

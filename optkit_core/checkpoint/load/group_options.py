@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from optkit_core.checkpoint.load.matching import MatchedGroup
 from optkit_core.checkpoint.load.parsing import ParsedGroup
 from optkit_core.checkpoint.schema import savable
 from optkit_core.declaration.base import Declared
-from optkit_core.declaration.roles import role_of
+from optkit_core.declaration.roles import ALGORITHM, REQUESTS, role_of
 from optkit_core.errors import CheckpointError, HyperparameterError
 from optkit_core.param_groups.builtin_values import plain
 from optkit_core.param_groups.group_keys import misspelled_name
@@ -60,8 +60,9 @@ def _values(
     position, options = source
     where, before = f"saved group {position}", mismatches.count
     values: dict[str, Any] = {}
+    kept = _kept_names(cast(Any, owner))
     for name, value in options.items():
-        if not _is_restored(owner, name):
+        if name in kept:
             continue
         declared = owner.declarations.get(name)
         # A key that no class declares is loaded as an annotation; a misspelled one would have no
@@ -76,7 +77,7 @@ def _values(
     for name in owner.declarations:
         if name not in options and name in owner.value_names:
             mismatches.missing.append(f"{where} has no {name}")
-        elif _is_restored(owner, name):
+        elif name not in kept:
             _restore(owner, name, values, live, where, mismatches)
     is_allowed = mismatches.count == before
     complaint = owner.values_complaint({**live, **values}) if is_allowed else ""
@@ -104,10 +105,12 @@ def _restore(
         mismatches.refused.append(f"{where}: {error}")
 
 
-def _is_restored(owner: type[Declared], name: str) -> bool:
-    """Whether a group's value of that name comes from the checkpoint; how to run doesn't."""
-    role = role_of(name, owner.declarations)
-    return role is None or role.is_restored
+@cache
+def _kept_names(owner: Any) -> frozenset[str]:
+    """Return the names of values that stay what they are in a group: those that say how to run."""
+    names = {*owner.declarations, *REQUESTS, ALGORITHM}
+    roles = {name: role_of(name, owner.declarations) for name in names}
+    return frozenset(name for name, role in roles.items() if role and not role.is_restored)
 
 
 def _require_agreement(
@@ -119,7 +122,7 @@ def _require_agreement(
     """Say so if the parameters of one group come from saved groups that differ."""
     for other, options in sources[1:]:
         first, expected = sources[0]
-        keys = sorted(filter(partial(_is_restored, owner), options.keys() | expected.keys()))
+        keys = sorted((options.keys() | expected.keys()) - _kept_names(cast(Any, owner)))
         differing = [key for key in keys if not _same(options.get(key), expected.get(key))]
         if differing:
             mismatches.refused.append(

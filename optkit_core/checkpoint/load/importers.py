@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from optkit_core.checkpoint.conversion_registry import importers
@@ -13,6 +13,9 @@ from optkit_core.declaration.base import Declared
 from optkit_core.declaration.roles import ANNOTATIONS
 from optkit_core.errors import CheckpointError
 from optkit_core.param_groups.group_keys import torchs_arguments
+
+TORCHS_KEYS = {"amsgrad", "foreach", "momentum_decay"}
+"""Of a group that lacks something one must be there: many programs save ``betas`` and ``eps``."""
 
 
 def imported(schema: str, source: str, state_dict: Any) -> dict[str, Any]:
@@ -58,7 +61,8 @@ def recognized(
         CheckpointError: nobody knows it, or several do.
     """
     schema = schema_of(algorithm)
-    candidates = {"": state_dict} if _is_torchs(schema, state_dict) else {}
+    release, completed = _completed(algorithm.later_in_torch, state_dict)
+    candidates = {release: completed} if _is_torchs(schema, completed) else {}
     for name, source in list(importers):
         if name == schema.name:
             result = _converted(name, source, state_dict)
@@ -76,6 +80,25 @@ def _converted(schema: str, source: str, state_dict: dict[str, Any]) -> Any:
     function = importers[schema, source]
     copy = parsing.copy_containers(state_dict)
     return call_converter(function, copy, f"the importer from {source}")
+
+
+def _completed(later: Mapping[str, Any], state_dict: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return a state with hyperparameters that torch's class hadn't when it was saved.
+
+    Args:
+        later: these hyperparameters, each with the value that says what was done without it.
+        state_dict: as it was given; it isn't changed.
+
+    Returns:
+        Which release of torch's it is, ``""`` where nothing lacks, and the state.
+    """
+    groups = state_dict["param_groups"]
+    lacking = [name for name in later if not any(name in group for group in groups)]
+    if not lacking or not all(TORCHS_KEYS & group.keys() for group in groups):
+        return "", state_dict
+    known = {name: later[name] for name in lacking}
+    completed = {**state_dict, "param_groups": [known | group for group in groups]}
+    return f"torch before {' and '.join(lacking)}", completed
 
 
 def _is_torchs(schema: Schema, state_dict: dict[str, Any]) -> bool:

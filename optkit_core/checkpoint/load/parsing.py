@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 
 from optkit_core.checkpoint.load import rearranged_groups, structure
-from optkit_core.checkpoint.schema import TAG, WRITER, parse_identity
+from optkit_core.checkpoint.schema import STATES, TAG, WRITER, parse_identity
 from optkit_core.errors import CheckpointError
 
-NO_OPTIONS = frozenset({"params", "param_names", TAG, WRITER})
+NO_OPTIONS = frozenset({"params", "param_names", TAG, WRITER, STATES})
 """Keys of a group that say what it is about, not how it is optimized."""
 
 

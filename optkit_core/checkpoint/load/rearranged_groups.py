@@ -7,7 +7,7 @@ parameters, and leaves everything else in the group as it was, the names of the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from optkit_core.checkpoint.load import parameter_names
 from optkit_core.errors import CheckpointError
@@ -43,7 +43,7 @@ def require_options(groups: Sequence[Any]) -> None:
             )
 
 
-def _is_named(ids: Any) -> bool:
+def _is_named(ids: Any) -> TypeGuard[Sequence[str]]:
     return isinstance(ids, (list, tuple)) and bool(ids) and all(isinstance(i, str) for i in ids)
 
 
@@ -52,8 +52,8 @@ def _are_left_behind(group: Mapping[str, Any]) -> bool:
     ids, names = group.get("params"), group.get("param_names")
     if not _is_named(ids) or not _is_named(names):
         return False
-    if len(ids) != len(names):  # type: ignore[arg-type]  # both are lists of names
+    if len(ids) != len(names):
         return True
-    sources = parameter_names.pair(names, ids).sources  # type: ignore[arg-type]
+    sources = parameter_names.pair(names, ids).sources
     # Names of the user's own choice have nothing to do with the keys.
-    return len(sources) == len(names) and [sources[i] for i in ids] != list(names)  # type: ignore
+    return len(sources) == len(names) and [sources[i] for i in ids] != list(names)

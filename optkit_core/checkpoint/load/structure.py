@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from optkit_core.checkpoint.load import rearranged_groups
+from optkit_core.checkpoint.schema import STATES
 from optkit_core.errors import CheckpointError
 
 LEAVES = frozenset({Tensor, torch.nn.Parameter, bool, int, float, complex, str, type(None)})
@@ -31,7 +32,20 @@ def require(state_dict: Any) -> None:
     _require_top(state_dict)
     _require_named("state", state_dict["state"].values())
     _require_named("a parameter group", state_dict["param_groups"])
+    _require_filled(state_dict)
     rearranged_groups.require_options(state_dict["param_groups"])
+
+
+def _require_filled(state_dict: Any) -> None:
+    """Raise where groups tell of states, and there is none."""
+    told = [group.get(STATES) for group in state_dict["param_groups"]]
+    if any(told) and not state_dict["state"]:
+        raise CheckpointError(
+            "the saved groups tell of state, and there is none: torch.distributed.checkpoint fills "
+            "what is in a state dict already, and this one was of an optimizer without state. Save "
+            'and load by names: state = {"optimizer": get_optimizer_state_dict(model, optimizer)}; '
+            'dcp.load(state); set_optimizer_state_dict(model, optimizer, state["optimizer"]).'
+        )
 
 
 def split_user_entries(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -22,8 +23,11 @@ from optkit_core.selection import requests
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def config_schema() -> Schema:
+def config_schema(left_out: Mapping[str, Container[str]] = MappingProxyType({})) -> Schema:
     """Return the JSON Schema of what `optkit.from_config` takes.
+
+    Args:
+        left_out: names that aren't to be imported, by their kind (default: none).
 
     Returns:
         A schema of draft 2020-12, from the algorithms, schedules and averagings that are
@@ -34,7 +38,7 @@ def config_schema() -> Schema:
     2.0
     """
     entry_points.load_all()
-    named = {kind: _importable(kind) for kind in KINDS}
+    named = {kind: _importable(kind, left_out.get(kind, ())) for kind in KINDS}
     return {
         "$schema": DIALECT,
         "title": "optkit configuration",
@@ -56,10 +60,12 @@ def config_schema() -> Schema:
     }
 
 
-def _importable(kind: str) -> list[str]:
+def _importable(kind: str, left_out: Container[str]) -> list[str]:
     """Return the names of a kind, without those of broken plugins."""
     names = []
     for name in available(kind=kind):
+        if name in left_out:
+            continue
         try:
             entry_points.load(name, kind)
         except OptkitError:

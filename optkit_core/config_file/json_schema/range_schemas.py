@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from optkit_core.config_file.algorithm_options import NONE
-from optkit_core.config_file.setting_ranges import Tables, Text
+from optkit_core.config_file.setting_ranges import SettingText, Tables
 from optkit_core.declaration.choice_ranges import Boolean, OneOf
 from optkit_core.declaration.collection_ranges import Function, PerGroup, Rising
 from optkit_core.declaration.ranges import RealInterval, TupleOf, Whole
@@ -117,7 +117,7 @@ def _(range: AnyOf) -> Schema:
 
 
 @schema_of.register
-def _(range: Text) -> Schema:
+def _(range: SettingText) -> Schema:
     return {"type": "string", "pattern": r"\S"}
 
 

@@ -23,6 +23,9 @@ from optkit_core.tracing.operations.lookup import expression
 from optkit_core.tracing.program import Instruction, Program
 from optkit_core.tracing.reduction_passes import passes_of
 
+ELEMENTWISE, REDUCING = ("streaming.cpp", "kernel.cpp"), ("passes.cpp",)
+"""The files of what surrounds the part that is a program's own."""
+
 COMPUTED = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -35,13 +38,12 @@ def source(program: Program, dtypes: Sequence[torch.dtype]) -> str:
             types are computed in float32, and everything in float64 where one of them is.
     """
     computed = COMPUTED[torch.float64 if torch.float64 in dtypes else torch.float32]
-    widths = ", ".join(str(dtype.itemsize) for dtype in dtypes)
     return "\n".join(
         [
             f"typedef {computed} C;",
             with_layouts(_text("arithmetic.cpp")),
-            *_constants(program, widths),
-            _text("kernel.cpp" if program.is_elementwise else "passes.cpp"),
+            *_constants(program, dtypes),
+            *map(_text, ELEMENTWISE if program.is_elementwise else REDUCING),
             body(program, dtypes),
         ]
     )
@@ -66,7 +68,7 @@ def loop(program: Program, dtypes: Sequence[torch.dtype]) -> str:
         program: what to do with an element.
         dtypes: of the parameter, the gradient and each buffer, in the program's order.
     """
-    operands = range(program.operands)
+    operands, aside = range(program.operands), program.overwritten
     numbers = [
         # Computed in double on the host, and rounded once, as torch does with Python's numbers.
         f"    const C a{i + 1} = (C)job.numbers[{program.numbers} * job.set[r] + {i}];"
@@ -76,6 +78,7 @@ def loop(program: Program, dtypes: Sequence[torch.dtype]) -> str:
         f"    {TYPES[dtypes[i]]} *__restrict {_memory(program, i)} = "
         f"({TYPES[dtypes[i]]} *)job.memory[{i} * job.rows + r];"
         for i in operands
+        if i not in aside
     ]
     read = program.read_values
     loads = [
@@ -85,22 +88,43 @@ def loop(program: Program, dtypes: Sequence[torch.dtype]) -> str:
         f"        {_definition(value, instruction)}"
         for value, instruction in program.definitions.items()
     ]
-    stores = [f"        put({_memory(program, i)}[i], (C)v{value});" for i, value in program.stores]
+    places = {i: f"{_memory(program, i)}[{'i - begin' if i in aside else 'i'}]" for i in operands}
+    stores = [f"        put({places[i]}, (C)v{value});" for i, value in program.stores]
     return "\n".join(
         [
             "static void row(const Job &job, Index r, Index begin, Index end) {",
             *numbers,
             *pointers,
+            *_asides(program, dtypes),
             "#pragma GCC ivdep",  # no element depends on another, though GCC can't know it
             "    for (Index i = begin; i < end; i++) {",
             *loads,
             *definitions,
             *stores,
             "    }",
+            *(f"    if (is_streamed(job)) {_streaming(program, i)}" for i in aside),
             "}",
             "",
         ]
     )
+
+
+def _asides(program: Program, dtypes: Sequence[torch.dtype]) -> list[str]:
+    """Return where a block of what nobody reads goes: aside, if it is streamed from there."""
+    lines = []
+    for i in program.overwritten:
+        name, kind = _memory(program, i), TYPES[dtypes[i]]
+        lines += [
+            f"    alignas(64) {kind} {name}aside[BLOCK];",
+            f"    {kind} *const {name}at = ({kind} *)job.memory[{i} * job.rows + r] + begin;",
+            f"    {kind} *__restrict {name} = is_streamed(job) ? {name}aside : {name}at;",
+        ]
+    return lines
+
+
+def _streaming(program: Program, operand: int) -> str:
+    name = _memory(program, operand)
+    return f"stream({name}at, {name}aside, (end - begin) * (Index)sizeof(*{name}at));"
 
 
 def _definition(value: int, instruction: Instruction) -> str:
@@ -116,10 +140,17 @@ def _memory(program: Program, operand: int) -> str:
     return f"{program.inputs[operand]}_"
 
 
-def _constants(program: Program, widths: str) -> list[str]:
+def _constants(program: Program, dtypes: Sequence[torch.dtype]) -> list[str]:
     """Return what the surrounding source needs to know of the program."""
     if program.is_elementwise:
-        return [f"static const Index OPERANDS = {program.operands}, WIDTHS[] = {{{widths}}};"]
+        read = [i for i in range(program.operands) if i in program.read_values]
+        places = ", ".join(map(str, read))
+        widths = ", ".join(str(dtypes[i].itemsize) for i in read)
+        return [
+            f"static const Index OPERANDS = {program.operands}, READS = {len(read)};",
+            f"static const Index READ[OPERANDS] = {{{places}}}, WIDTHS[OPERANDS] = {{{widths}}};",
+            f"static const bool OVERWRITES = {str(bool(program.overwritten)).lower()};",
+        ]
     passes = passes_of(program)
     slots = max(1, 2 * sum(map(len, passes.reductions)))
     return [

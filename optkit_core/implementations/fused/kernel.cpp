@@ -1,5 +1,5 @@
 // What surrounds the generated loop over the elements of a row: the division of a bucket among
-// torch's own threads, and what is fetched ahead.
+// torch's own threads, and what is fetched ahead: of what the loop reads, and nothing else.
 static void row(const Job &job, Index r, Index begin, Index end);
 
 // The processor fetches ahead by itself, but not beyond a page of memory, and tensors are small.
@@ -16,8 +16,8 @@ __attribute__((always_inline)) static inline void fetch(const Job &job, Ahead &a
     for (; ahead.position < until; ahead.r++) {
         Index start = start_of(job, ahead.r);
         Index stop = job.ends[ahead.r] < until ? job.ends[ahead.r] : until;
-        for (Index k = 0; k < OPERANDS; k++) {
-            const char *memory = (const char *)job.memory[k * job.rows + ahead.r];
+        for (Index k = 0; k < READS; k++) {
+            const char *memory = (const char *)job.memory[READ[k] * job.rows + ahead.r];
             Index end = (stop - start) * WIDTHS[k];
             for (Index i = (ahead.position - start) * WIDTHS[k]; i < end; i += 64)  // a line of cache
                 __builtin_prefetch(memory + i);
@@ -44,6 +44,7 @@ static void share(const Job &job, Index begin, Index end) {
             begin = next;
         }
     }
+    if (is_streamed(job)) end_streams();
 }
 
 static void work(void *given) {

@@ -19,7 +19,13 @@ from optkit_core.implementations.fused.cpp_kernel import KernelJob
 from optkit_core.selection.offer import Launch
 from optkit_core.shards.collectives import Share
 from optkit_core.shards.open_passes import OpenLaunch, OpenPasses, OpenShares
-from optkit_core.shards.spreads import Spread, SpreadDim, reduced_mesh_dims
+from optkit_core.shards.spreads import (
+    Spread,
+    SpreadDim,
+    reduced_mesh_dims,
+    varying_mesh_dims,
+    without,
+)
 from optkit_core.tracing.extent import Extent
 from optkit_core.tracing.program import Program
 from optkit_core.tracing.reduction_passes import Passes, passes_of
@@ -28,7 +34,7 @@ PAIR = SpreadDim(2)
 """The dim of a complex tensor as pairs of real numbers."""
 
 
-class Result(NamedTuple):
+class PartialResult(NamedTuple):
     """Where the results of one reduction of one row lie.
 
     Args:
@@ -57,7 +63,7 @@ class ShardedJob:
         self._table, self._job, self._assign = table, job, assign
         passes = passes_of(program)
         self.is_elementwise = program.is_elementwise
-        self.results: list[list[Result]] = [[]]
+        self.results: list[list[PartialResult]] = [[]]
         if not self.is_elementwise:
             self.results = _results(table, job, passes)
 
@@ -123,29 +129,32 @@ def _shares(jobs: Sequence[ShardedJob], number: int) -> list[Share]:
     return [result.share for result in sorted(found, key=lambda result: result.order)]
 
 
-def _at(results: Sequence[list[Result]], number: int) -> list[Result]:
+def _at(results: Sequence[list[PartialResult]], number: int) -> list[PartialResult]:
     return results[number] if number < len(results) else []
 
 
-def _results(table: AddressTable, job: KernelJob, passes: Passes) -> list[list[Result]]:
+def _results(table: AddressTable, job: KernelJob, passes: Passes) -> list[list[PartialResult]]:
     """Return the results of each pass that other ranks have a share of."""
     slots = [value for reduced in passes.reductions for value in reduced]
     scratch, offsets = job.scratch_of_parts(len(slots))
     computed = torch.float64 if torch.float64 in table.dtypes else torch.float32
-    found: list[list[Result]] = [[] for _ in passes.reductions]
+    found: list[list[PartialResult]] = [[] for _ in passes.reductions]
     for number, reduced in enumerate(passes.reductions):
         for value in reduced:
             slot, extent = slots.index(value), passes.extent(value)
             combine = passes.reduction(value).combine
             for r, row in enumerate(table.bucket.sharded):
-                mesh_dims = _mesh_dims(passes, value, _as_real(row.spread, table))
+                spread = _as_real(row.spread, table)
+                dims = _reduced_dims(passes, value, len(spread))
+                mesh_dims = reduced_mesh_dims(spread, dims)
                 if mesh_dims:
                     size = prod(extent.sizes(table.matrices[6 * r : 6 * r + 3]))
                     dtype = torch.float64 if extent == Extent.TENSOR else computed
                     begin = offsets[r * len(slots) + slot]
                     place = scratch[begin : begin + size * dtype.itemsize].view(dtype)
-                    share = Share(place, row.mesh, mesh_dims, combine)
-                    found[number].append(Result((row.position, slot), share))
+                    left = varying_mesh_dims(without(spread, dims, keepdim=True))
+                    share = Share(place, row.mesh, mesh_dims, combine, left)
+                    found[number].append(PartialResult((row.position, slot), share))
     return found
 
 
@@ -153,10 +162,8 @@ def _as_real(spread: Spread, table: AddressTable) -> Spread:
     return (*spread, PAIR) if table.bucket.key.dtype.is_complex else spread
 
 
-def _mesh_dims(passes: Passes, value: int, spread: Spread) -> tuple[int, ...]:
-    """Return the mesh dims over which a reduction is completed."""
+def _reduced_dims(passes: Passes, value: int, last: int) -> tuple[int, ...]:
+    """Return which of so many dims of a tensor a reduction is over."""
     over = passes.extent(passes.source(value)) & passes.reduction(value).over
-    last = len(spread)
     kinds = {last - 1: Extent.COLUMNS, last - 2: Extent.ROWS}
-    dims = tuple(i for i in range(last) if kinds.get(i, Extent.BATCH) & over)
-    return reduced_mesh_dims(spread, dims)
+    return tuple(i for i in range(last) if kinds.get(i, Extent.BATCH) & over)

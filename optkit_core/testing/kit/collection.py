@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Generator, Iterable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -81,13 +82,13 @@ class Conformance(pytest.Collector):
         super().__init__(ROOT, parent, nodeid=ROOT)
         self.names, self.dtypes, self.device, self.ids = names, dtypes, device, ids
 
-    def collect(self) -> Iterable[Algorithm]:
+    def collect(self) -> Iterable[AlgorithmChecks]:
         """Yield a collector for each algorithm."""
         for name in self.names:
-            yield Algorithm.from_parent(self, name=name)
+            yield AlgorithmChecks.from_parent(self, name=name)
 
 
-class Algorithm(pytest.Collector):
+class AlgorithmChecks(pytest.Collector):
     """All checks of one algorithm."""
 
     def collect(self) -> Iterable[CheckItem]:
@@ -120,9 +121,9 @@ class Algorithm(pytest.Collector):
 class CheckItem(pytest.Item):
     """One check of one algorithm, as a test."""
 
-    def __init__(self, *, check: Check, **keywords: object) -> None:
+    def __init__(self, *, check: Check, **keywords: Any) -> None:
         """Take the check beside what every item has."""
-        super().__init__(**keywords)  # type: ignore[arg-type]
+        super().__init__(**keywords)
         self.check = check
 
     def runtest(self) -> None:

@@ -10,7 +10,7 @@ import attrs
 import torch
 
 from optkit_core.optimizer import Optimizer
-from optkit_core.testing.agreement import TOLERANCES
+from optkit_core.testing.comparisons import TOLERANCES
 from optkit_core.testing.make_subject import subject_of
 from optkit_core.testing.requirement import Requirement
 from optkit_core.testing.subject import Subject

@@ -71,7 +71,8 @@ def span_of(params: Sequence[Tensor], group: ProcessGroup | None) -> Span | None
     if group is not None:
         size = torch.distributed.get_world_size(group)
         return _span((group,), params[0].device, size, None)
-    meshes = list(dict.fromkeys(p.device_mesh for p in params if has_plain_part({}, p)))  # type: ignore[attr-defined]
+    distributed: list[Any] = [p for p in params if has_plain_part({}, p)]
+    meshes = list(dict.fromkeys(p.device_mesh for p in distributed))
     if not meshes:
         return None
     widest: Any = max(meshes, key=lambda mesh: mesh.size())

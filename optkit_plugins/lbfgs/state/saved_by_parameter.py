@@ -64,10 +64,11 @@ class SavedByParameter:
         states = state_dict["state"]
         saved = list(state_dict["param_groups"])
         ids = _in_order(saved, groups)
-        entries: list[Mapping[str, Any]] = [states.get(i, {}) for i in ids]
+        entries: list[Mapping[str, Any]] = [_state_of(i, states) for i in ids]
         shared = next((own for own in entries if "H_diag" in own), {})
         entries[:1] = [{**shared, **own} for own in entries[:1]]
-        others = {key: own for key, own in states.items() if key not in ids}
+        known = {*ids, *map(str, ids)}
+        others = {key: own for key, own in states.items() if key not in known}
         first = saved[0]["params"][0] if saved[0]["params"] else ids[0]
         counts = {name: shared[name] for name in COUNTS if name in shared}
         rest = {**state_dict, "state": {first: counts, **others}}
@@ -107,6 +108,15 @@ class SavedByParameter:
                 if complaint:
                     yield f"{name} of {label} {complaint}"
         yield from _shared_complaints(self.entries[0], self.capacity, len(groups))
+
+
+def _state_of(key: Any, states: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the state of a parameter that stands under a number or a name.
+
+    Where an optimizer itself is loaded by ``torch.distributed.checkpoint``, tensors are filled in
+    place, and what else was saved stands under the number as a string, beside what was there.
+    """
+    return {**states.get(key, {}), **states.get(str(key), {})}
 
 
 def _in_order(saved: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -8,7 +8,13 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Tensor
 
-from optkit_core import CheckpointError, Optimizer, bucket_key_of, require_no_overlap
+from optkit_core import (
+    CheckpointError,
+    Optimizer,
+    bucket_key_of,
+    has_plain_part,
+    require_no_overlap,
+)
 from optkit_plugins.lbfgs import block_groups
 from optkit_plugins.lbfgs.state import by_parameter, persistence
 from optkit_plugins.lbfgs.state.saved_by_parameter import SavedByParameter, is_by_parameter
@@ -55,10 +61,20 @@ class SolverOwner(Optimizer):
         is_asked, self._is_asked = self._is_asked, False
         if is_asked:
             return
-        if self._sync is not None and self._sync.solver.space.is_sharded:
+        if self._is_due_by_parameter():
             self._publish_by_parameter()
         else:
             self._publish_jointly()
+
+    def _is_due_by_parameter(self) -> bool:
+        """Return whether vectors of all parameters together aren't to be had, or of no use."""
+        if self._sync is not None and self._sync.solver.space.is_sharded:
+            return True
+        if self.param_groups[0].get("process_group") is not None:
+            return False
+        # One process may have all of a DTensor, and others go on from its checkpoint.
+        wholes = ((group, p) for group in self.param_groups for p in group["params"])
+        return any(has_plain_part(group, p) and p.numel() for group, p in wholes)
 
     def _publish_jointly(self) -> None:
         self._withdraw_answer()

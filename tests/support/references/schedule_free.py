@@ -49,7 +49,7 @@ def schedulefree_adamw(
     v = average(s, "exp_avg_sq", g**2, betas[1])
     direction = g / (np.sqrt(v / (1 - betas[1] ** t)) + eps) + weight_decay * p
     schedule = {"warmup_steps": warmup_steps, "r": r, "weight_lr_power": weight_lr_power}
-    return averaged(p, direction, s, t, lr=lr, momentum=betas[0], **schedule)  # type: ignore[arg-type]
+    return averaged(p, direction, s, t, lr=lr, momentum=betas[0], **schedule)
 
 
 def schedulefree_sgd(
@@ -67,4 +67,4 @@ def schedulefree_sgd(
 ) -> Array:
     """Defazio et al. 2024, equations 1 to 3, with the decay at y."""
     schedule = {"warmup_steps": warmup_steps, "r": r, "weight_lr_power": weight_lr_power}
-    return averaged(p, g + weight_decay * p, s, t, lr=lr, momentum=momentum, **schedule)  # type: ignore[arg-type]
+    return averaged(p, g + weight_decay * p, s, t, lr=lr, momentum=momentum, **schedule)

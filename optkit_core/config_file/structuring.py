@@ -12,13 +12,13 @@ from cattrs.errors import BaseValidationError, ClassValidationError, ForbiddenEx
 from cattrs.gen import make_dict_structure_fn, override
 
 from optkit_core.config_file.documents import Document
-from optkit_core.config_file.key_paths import KeyPath
+from optkit_core.config_file.key_paths import KeyPath, parsed
 from optkit_core.config_file.sections import SCHEMA, SECTIONS, TOP_KEYS, settings_of
 from optkit_core.config_file.unknown_keys import unknown_key
 from optkit_core.declaration.choice_ranges import Boolean
 from optkit_core.declaration.ranges import Range, converter
 from optkit_core.errors import ConfigFault
-from optkit_core.param_groups.spelling import got
+from optkit_core.param_groups.spelling import got, shown
 
 
 class _RefusedError(ValueError):
@@ -71,11 +71,8 @@ def refusal(range: Range, name: str, value: Any) -> tuple[KeyPath, str] | None:
     # What torch.optim says of the same mistake is for code that matches it.
     own = complaint.rpartition(". [")[0] + "." if complaint.endswith("]") else complaint
     place, _, words = own.partition(" ")
-    position = place.removeprefix(name).strip("[]")
-    if place == name:
-        return (), words
-    if position.isdecimal() and place == f"{name}[{position}]":
-        return (int(position),), words
+    if place == name or place.startswith(f"{name}["):
+        return parsed(place)[1:], words
     return (), f"is refused: {own}"
 
 
@@ -102,7 +99,7 @@ def _section_hook(section: type[Any], made: cattrs.Converter) -> Callable[[Any, 
 
     def hook(value: Any, cls: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise _RefusedError((), f"must be a table, got {value!r:.80}.")
+            raise _RefusedError((), f"must be a table, got {shown(value)}.")
         return structure(value if rest is None else _with_rest(value, settings, rest), cls)
 
     return hook

@@ -1,4 +1,4 @@
-"""Agreement: how far two implementations of one algorithm may differ."""
+"""Comparisons: how far two implementations of one algorithm may differ, and whether they do."""
 
 from __future__ import annotations
 
