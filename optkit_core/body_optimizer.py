@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeGuard
 
@@ -12,6 +12,7 @@ from optkit_core.errors import UnavailableError
 from optkit_core.planning_optimizer import PlanningOptimizer
 from optkit_core.selection.offer import Launch
 from optkit_core.shards import agreement, broken_steps, shared_scaling
+from optkit_core.shards.open_passes import Completions, OpenLaunch, OpenPasses, are_open, passes_of
 from optkit_core.step import graph_capture
 from optkit_core.step.garbage_collector import uncollected
 from optkit_core.step.group_values import GroupValues
@@ -43,6 +44,11 @@ class BodyOptimizer(PlanningOptimizer):
         """
         raise NotImplementedError("none is written for dense gradients")
 
+    def forget_plans(self) -> None:
+        """Choose anew in the next step what runs each bucket, and plan it anew."""
+        super().forget_plans()
+        self._completions = Completions()
+
     def by_buckets(self) -> BucketOptimizer | None:
         """Return the optimizer unless a subclass has an ``advance`` of its own."""
         return self if type(self).advance is BodyOptimizer.advance else None
@@ -57,25 +63,37 @@ class BodyOptimizer(PlanningOptimizer):
         self._run(self._ready_launches())
         return loss
 
-    def prepared_step(self) -> Callable[[], Any]:
+    def prepared_step(self) -> Launch:
         """Return what does a step without a closure, with all refusals behind it."""
         if type(self).advance is not BodyOptimizer.advance:
             return partial(self.advance, None)
         self.require_ready()
-        return partial(self._run, self._ready_launches())
+        launches = self._ready_launches()
+        if are_open(launches):
+            return OpenLaunch(partial(self._passes, launches))
+        return partial(self._run, launches)
 
-    def _run(self, launches: Iterable[tuple[bool, Launch]]) -> None:
+    def _run(self, launches: Sequence[tuple[bool, Launch]]) -> None:
         """Step all buckets, and keep no gradient beyond it, nor a plan that can't hold."""
         try:
-            for differentiable, launch in launches:
-                with torch.set_grad_enabled(differentiable):
-                    launch()
+            self._completions.launch(launches)
         except BaseException as error:
             if self._known.are_shared:
                 broken_steps.tell(error)
             raise
         finally:
             self.hide_gradients()
+        self._release_plan()
+
+    def _passes(self, launches: Sequence[tuple[bool, Launch]]) -> OpenPasses:
+        """Do what `_run` does, with other optimizers side by side."""
+        try:
+            yield from passes_of(launches)
+        finally:
+            self.hide_gradients()
+        self._release_plan()
+
+    def _release_plan(self) -> None:
         if self._plan is not None:
             keeps = self._plan.release_gradients() and self._parts.outlive_steps
             self._plan = self._plan if keeps else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from optkit_core.errors import DeclarationError
 from optkit_core.implementations.measuring import MeasuringBody
 from optkit_core.param_groups import admissible
 from optkit_core.selection.offer import Launch
+from optkit_core.shards.open_passes import OpenLaunch, OpenPasses, passes_of
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.group_values import GroupValues
 from optkit_core.step.measured_buckets import MeasuredBucket
@@ -112,10 +113,17 @@ class WithTotals(BodyOptimizer):
                 self.launch(item.updated)
             plan.is_ready = True
         launches = [(False, self.launch(item)) for item in measured]
-        return [*launches, (False, partial(self._conclude, plan, measured))] if measured else []
+        work = partial(self._measure_and_update, plan, measured, launches)
+        return [(False, OpenLaunch(work))] if measured else []
 
-    def _conclude(self, plan: StepPlan, measured: list[MeasuredBucket]) -> None:
-        """Take in what has been measured, and update all buckets unless there is no need."""
+    def _measure_and_update(
+        self,
+        plan: StepPlan,
+        measured: Sequence[MeasuredBucket],
+        launches: Sequence[tuple[bool, Launch]],
+    ) -> OpenPasses:
+        """Measure all buckets, and update them unless there is no need."""
+        yield from passes_of(launches)
         h = self.values(self.param_groups[0])
         found = self.conclude(totals_of(self.totals, measured), h)
         if found is None:
@@ -125,7 +133,7 @@ class WithTotals(BodyOptimizer):
         plan.renew_values(self)
         for item in measured:
             item.updated.renew()
-            self.launch(item.updated)()
+        yield from passes_of([(False, self.launch(item.updated)) for item in measured])
 
     def _set_estimates(self, found: Mapping[str, Any]) -> None:
         unknown = found.keys() - set(self.estimate_names)

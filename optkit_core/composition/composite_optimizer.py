@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from operator import is_
@@ -24,8 +24,10 @@ from optkit_core.param_groups import groups
 from optkit_core.param_groups.known_groups import KnownGroups
 from optkit_core.plugins import hook_calls
 from optkit_core.selection.explanation import Explanation, joined
+from optkit_core.selection.offer import Launch
 from optkit_core.selection.select_implementation import Choice
-from optkit_core.shards import shared_scaling
+from optkit_core.shards import broken_steps, shared_scaling
+from optkit_core.shards.open_passes import Completions
 from optkit_core.step.bucket_key import BucketKey
 
 SCALING = ("grad_scale", "found_inf")
@@ -67,6 +69,7 @@ class CompositeOptimizer(Optimizer):
         self.algorithm = members.name_of(algorithm)
         owner = members.class_of(self.algorithm)
         self._members: dict[str, Optimizer] = {}
+        self._completions = Completions()
         self._options = options
         self._set_up(*groups.bind(owner, (params,), options))
 
@@ -167,9 +170,17 @@ class CompositeOptimizer(Optimizer):
         if self._known.are_shared:
             shared_scaling.share(self.scaling, self.param_groups)
         with self._scaled(stepping):
-            for step in _prepared(stepping):
-                step()
+            # All of them at once: what they reduce over shards is completed together.
+            self._step_together([(False, step) for step in _prepared(stepping)])
         return loss
+
+    def _step_together(self, launches: Sequence[tuple[bool, Launch]]) -> None:
+        try:
+            self._completions.launch(launches)
+        except BaseException as error:
+            if self._known.are_shared:
+                broken_steps.tell(error)
+            raise
 
     @contextmanager
     def _scaled(self, stepping: Iterable[Optimizer]) -> Iterator[None]:
@@ -203,6 +214,7 @@ class CompositeOptimizer(Optimizer):
         """Choose anew in the next step what runs each bucket, and plan it anew."""
         super().forget_plans()
         self._known = KnownGroups()
+        self._completions = Completions()
         for member in self._members.values():
             member.forget_plans()
 
@@ -247,7 +259,7 @@ class CompositeOptimizer(Optimizer):
             member.publish_state()
 
 
-def _prepared(stepping: Iterable[Optimizer]) -> list[Callable[[], Any]]:
+def _prepared(stepping: Iterable[Optimizer]) -> list[Launch]:
     """Return the steps of all members, ready before the first of them changes anything."""
     with_body = [member for member in stepping if isinstance(member, BodyOptimizer)]
     try:

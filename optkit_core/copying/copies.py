@@ -26,7 +26,9 @@ REQUIRED = frozenset({"defaults", "state", "param_groups", "request", "_members"
 """What no optimizer can be without; an error in copying it is raised."""
 
 CACHES = (
-    frozenset({"chooser", "_plan", "_begun", "_known", "_parts", "_replaced", "scaling"}) | REMADE
+    frozenset({"chooser", "_plan", "_begun", "_known", "_parts", "_replaced", "scaling"})
+    | {"_completions"}
+    | REMADE
 )
 """Attributes that a copy finds out for itself."""
 

@@ -57,6 +57,8 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
         h: hyperparameters of the bucket's only group; None where each group has its own.
     """
     kept_buckets.keep(algorithm, bucket)
+    if bucket.key.sharded:
+        return joint_steps.sharded_launch(algorithm, bucket.under(h))
     return partial(run, algorithm, bucket.under(h), limit(bucket.key.device.type))
 
 
@@ -76,7 +78,7 @@ def run(algorithm: type[UpdateBody], bucket: Bucket, most: int) -> None:
         forloop.run(algorithm, bucket)
         return
     if bucket.key.sharded:
-        joint_steps.run_sharded(algorithm, bucket)
+        joint_steps.sharded_launch(algorithm, bucket)()
         return
     step_counters.advance(bucket.counters)
     is_counted = not bucket.key.capturable

@@ -36,6 +36,8 @@ def make_launcher(algorithm: type[UpdateBody], bucket: Bucket, h: SimpleNamespac
         h: hyperparameters of the bucket's only group; None where each group has its own.
     """
     kept_buckets.keep(algorithm, bucket)
+    if bucket.key.sharded:
+        return joint_steps.sharded_launch(algorithm, bucket.under(h), one_by_one=True)
     return partial(run, algorithm, bucket.under(h))
 
 
@@ -47,7 +49,7 @@ def run(algorithm: type[UpdateBody], bucket: Bucket) -> None:
         bucket: the parameters, gradients and states.
     """
     if bucket.key.sharded:
-        joint_steps.run_sharded(algorithm, bucket, one_by_one=True)
+        joint_steps.sharded_launch(algorithm, bucket, one_by_one=True)()
         return
     step_counters.advance(bucket.counters)  # the body is told the number of this step, from 1
     if bucket.key.layout != torch.strided:

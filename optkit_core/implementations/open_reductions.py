@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor
 
 from optkit_core.shards.collectives import Completion, Share
+from optkit_core.shards.open_passes import OpenShares
 
 
 class Later:
@@ -48,8 +50,14 @@ class OpenReductions:
         self._open.append((values, shares))
         return values
 
-    def _complete(self) -> None:
+    @contextmanager
+    def completed_elsewhere(self) -> Iterator[OpenShares]:
+        """Hand over what is to be completed by the end of the block."""
         found, self._open = self._open, []
-        done = iter(Completion([share for _, shares in found for share in shares])())
+        yield OpenShares([share for _, shares in found for share in shares])
         for values, shares in found:
-            values.known = [next(done) for _ in shares]
+            values.known = [share.value for share in shares]
+
+    def _complete(self) -> None:
+        with self.completed_elsewhere() as opened:
+            Completion(opened.shares)()

@@ -50,6 +50,10 @@ class Rows:
         pairs = zip(tensors, spread, strict=True)
         return ShardedBundle(tensors, [_as_real(tensor, own) for tensor, own in pairs], self)
 
+    def beside(self, other: Bundle) -> ShardedBundle:
+        """Return numbers that don't depend on shards as a bundle of these rows."""
+        return ShardedBundle(other.tensors, [()] * len(other.tensors), self)
+
 
 class ShardedBundle(Bundle):
     """Parts of DTensors, or what has been computed of them.
@@ -87,7 +91,7 @@ class ShardedBundle(Bundle):
 
     def beside(self, other: Bundle) -> ShardedBundle:
         """Return numbers that don't depend on shards as a bundle of the same rows."""
-        return ShardedBundle(other.tensors, [()] * len(other.tensors), self.rows)
+        return self.rows.beside(other)
 
     def frozen(self) -> ShardedBundle:
         """Return the same parts, for what is computed later: the body may change its own."""
@@ -157,11 +161,26 @@ class ShardedBundle(Bundle):
         return [reduced_part(tensor, method, asked) for tensor in self.tensors]
 
 
+def must_complete(method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
+    """Return whether a call needs reductions that are open.
+
+    Args:
+        method: of a tensor; ``""`` for a function.
+        arguments: by position, the bundle of a method among them.
+        keywords: by name.
+    """
+    given = bundles_in((*arguments, *keywords.values()))
+    if method in ("numel", "size") or not any(map(_is_open, given)):
+        return False
+    waits = not (is_in_place(method) or is_reduction(method, arguments[1:]))
+    return not (waits and all(map(_can_wait, given)))
+
+
 def _computed(
     compute: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:
     """Return what is computed of bundles element by element; later, if all of it can wait."""
-    given = _bundles((*arguments, *keywords.values()))
+    given = bundles_in((*arguments, *keywords.values()))
     sharded = [value for value in given if isinstance(value, ShardedBundle)]
     spread, rows = _joined([value.spread for value in sharded]), sharded[0].rows
     if not (any(value.is_open for value in sharded) and all(map(_can_wait, given))):
@@ -177,22 +196,26 @@ def _joined(several: Sequence[Sequence[Spread]]) -> Sequence[Spread]:
     return [spreads.together(*own) for own in zip(*several, strict=True)]
 
 
-def _bundles(values: Iterable[Any]) -> list[Bundle]:
+def bundles_in(values: Iterable[Any]) -> list[Bundle]:
     """Return the bundles among arguments, which may be the arguments of a function."""
     found = []
     for value in values:
         if isinstance(value, Bundle):
             found.append(value)
         elif isinstance(value, (tuple, list)):
-            found += _bundles(value)
+            found += bundles_in(value)
         elif isinstance(value, Mapping):
-            found += _bundles(value.values())
+            found += bundles_in(value.values())
     return found
+
+
+def _is_open(value: Bundle) -> bool:
+    return isinstance(value, ShardedBundle) and value.is_open
 
 
 def _can_wait(value: Bundle) -> bool:
     """Return whether a value stays what it is until it is needed."""
-    return isinstance(value, Sizes) or (isinstance(value, ShardedBundle) and value.is_open)
+    return isinstance(value, Sizes) or _is_open(value)
 
 
 def _frozen(value: Any) -> Any:

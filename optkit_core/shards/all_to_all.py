@@ -1,7 +1,7 @@
 """All-to-all: tensors travel between ranks, however many they are, in one collective.
 
 They are packed as bytes, whatever their dtypes, so that a step communicates as often for a
-thousand matrices as for one.
+thousand matrices as for one. Where each lies in the bytes is found out once.
 """
 
 from __future__ import annotations
@@ -20,33 +20,47 @@ ByRank = Sequence[Sequence[Tensor]]
 """Tensors for, or from, each rank of a group."""
 
 
-def all_to_all(sent: ByRank, received: ByRank, group: Any, device: torch.device) -> None:
-    """Copy tensors into those of other ranks; each rank of the group has to call it.
+class AllToAll:
+    """What copies tensors into those of other ranks.
 
     Args:
-        sent: what goes to each rank. What this rank sends to itself is copied.
-        received: what each rank fills, of the shapes and dtypes that it sends, in its order.
+        sent: like what goes to each rank.
+        received: like what comes from each rank, in the order in which that sends it.
         group: the process group, of gloo, NCCL or any other backend that has all-to-all.
         device: where the group's backend takes tensors.
     """
-    from torch.distributed import all_to_all_single, get_rank  # there, since there is a group
 
-    own = get_rank(group)
-    _copy(received[own], sent[own])
-    sent, received = _without(sent, own), _without(received, own)
-    outgoing, incoming = PackedTensors(sent, device), PackedTensors(received, device)
-    _copy(outgoing.tensors, list(chain.from_iterable(sent)))
-    all_to_all_single(
-        incoming.memory, outgoing.memory, incoming.bytes_by_rank, outgoing.bytes_by_rank, group
-    )
-    _copy(list(chain.from_iterable(received)), incoming.tensors)
+    def __init__(self, sent: ByRank, received: ByRank, group: Any, device: torch.device) -> None:
+        """Find out where each tensor lies in the bytes."""
+        from torch.distributed import get_rank  # there, since there is a group
+
+        self._group, self._own = group, get_rank(group)
+        self._outgoing = PackedTensors(_without(sent, self._own), device)
+        self._incoming = PackedTensors(_without(received, self._own), device)
+
+    def __call__(self, sent: ByRank, received: ByRank) -> None:
+        """Let tensors travel; each rank of the group has to call it.
+
+        Args:
+            sent: what goes to each rank. What this rank sends to itself is copied.
+            received: what each rank fills.
+        """
+        from torch.distributed import all_to_all_single  # there, since there is a group
+
+        own, outgoing, incoming = self._own, self._outgoing, self._incoming
+        _copy(received[own], sent[own])
+        with outgoing, incoming:
+            _copy(outgoing.tensors, _joined(_without(sent, own)))
+            sizes = incoming.bytes_by_rank, outgoing.bytes_by_rank
+            all_to_all_single(incoming.memory, outgoing.memory, *sizes, self._group)
+            _copy(_joined(_without(received, own)), incoming.tensors)
 
 
 class PackedTensors:
-    """Memory in which tensors lie one after the other, without values as yet.
+    """Memory in which tensors lie one after the other; there is none of it until it is entered.
 
     Args:
-        by_rank: the tensors that are to be packed, those of each rank together.
+        by_rank: like the tensors that are to be packed, those of each rank together.
         device: where.
 
     Attributes:
@@ -55,13 +69,30 @@ class PackedTensors:
     """
 
     def __init__(self, by_rank: ByRank, device: torch.device) -> None:
-        """Allocate the memory."""
+        """Lay out the memory."""
         sizes = [[_size(tensor) for tensor in tensors] for tensors in by_rank]
         self.bytes_by_rank = list(map(sum, sizes))
         self.memory = torch.empty(sum(self.bytes_by_rank), dtype=torch.uint8, device=device)
         places = torch.split(self.memory, list(chain.from_iterable(sizes)))
         pairs = zip(places, chain.from_iterable(by_rank), strict=True)
         self.tensors = [_as(place, tensor) for place, tensor in pairs]
+        release(self.memory)
+
+    def __enter__(self) -> None:
+        acquire(self.memory)
+
+    def __exit__(self, *error: object) -> None:
+        release(self.memory)
+
+
+def acquire(tensor: Tensor) -> None:
+    """Give a contiguous tensor memory, without values, in which its views lie too."""
+    tensor.untyped_storage().resize_(tensor.nbytes)
+
+
+def release(tensor: Tensor) -> None:
+    """Take the memory of a tensor and its views away, which stay for `acquire`."""
+    tensor.untyped_storage().resize_(0)
 
 
 def _size(tensor: Tensor) -> int:
@@ -76,6 +107,10 @@ def _as(place: Tensor, tensor: Tensor) -> Tensor:
 
 def _without(by_rank: ByRank, rank: int) -> list[Sequence[Tensor]]:
     return [() if number == rank else tensors for number, tensors in enumerate(by_rank)]
+
+
+def _joined(by_rank: ByRank) -> list[Tensor]:
+    return list(chain.from_iterable(by_rank))
 
 
 def _copy(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:

@@ -1,8 +1,8 @@
 """Collectives: what many tensors are reduced to on each rank, completed over a mesh together.
 
 Values are packed into one vector of float64, so that the number of collectives is that of the
-mesh dims, and not of the tensors. Each rank makes the same ones in the same order, since that
-order is the parameters', and gets the same bits.
+process groups, one for each mesh dim, and not of the tensors, nor of their dtypes. Each rank makes
+the same ones in the same order, since that order is the parameters', and gets the same bits.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from optkit_core.shards.packed_values import Gathered, Listed, split
+
 
 class Share(NamedTuple):
     """What one rank's part of a tensor has been reduced to.
 
     Args:
-        value: a number, or one for each row or column.
+        value: a number, or one for each row or column; it becomes that of the whole tensor.
         mesh: of the tensor.
         mesh_dims: those over which it is yet to be reduced.
         combine: ``"plus"``, ``"larger"`` or ``"smaller"``; ``"hypot"`` for norms, of which the
@@ -37,39 +39,35 @@ class Share(NamedTuple):
     @property
     def kind(self) -> tuple[Any, ...]:
         """What is the same of all values that are packed together."""
-        value = self.value
-        return self.mesh, self.mesh_dims, self.combine, value.dtype, value.device, self.varying
+        return self.mesh, self.mesh_dims, self.combine, self.value.device, self.varying
 
 
 class Completion:
-    """What completes shares, as they are whenever it is called.
+    """What completes shares in place, as they are whenever it is called.
 
     Args:
         shares: what this rank has.
+        is_kept: whether it is worth finding out where each value lies.
     """
 
-    def __init__(self, shares: Sequence[Share]) -> None:
+    def __init__(self, shares: Sequence[Share], is_kept: bool = False) -> None:
         """Sort them by what can be packed together."""
-        self._values = [share.value for share in shares]
-        self._kinds: dict[tuple[Any, ...], list[int]] = {}
-        for position, share in enumerate(shares):
+        kinds: dict[tuple[Any, ...], list[Tensor]] = {}
+        for share in shares:
             if share.mesh_dims:
-                self._kinds.setdefault(share.kind, []).append(position)
+                kinds.setdefault(share.kind, []).append(share.value)
+        self._packs = [PackedShares(kind, values, is_kept) for kind, values in kinds.items()]
 
-    def __call__(self) -> list[Tensor]:
-        """Return the values as they are of the whole tensors, in their own dtypes.
+    def __call__(self) -> None:
+        """Let the values be those of the whole tensors, rounded to their own dtypes.
 
         All ranks of the meshes have to call it, with shares of the same tensors in the same order.
         """
-        values = [*self._values]
-        packs = [
-            PackedShares(kind, [values[i] for i in found]) for kind, found in self._kinds.items()
-        ]
-        _reduce(packs)
-        for pack, positions in zip(packs, self._kinds.values(), strict=True):
-            for position, value in zip(positions, pack.unpacked(), strict=True):
-                values[position] = value
-        return values
+        for pack in self._packs:
+            pack.fill()
+        _reduce(self._packs)
+        for pack in self._packs:
+            pack.empty()
 
 
 class PackedShares:
@@ -78,46 +76,56 @@ class PackedShares:
     Args:
         kind: of the shares.
         values: theirs.
+        is_kept: see `Completion`.
+
+    Attributes:
+        groups: those over which it is reduced.
+        vector: the values, while they are packed.
     """
 
-    def __init__(self, kind: tuple[Any, ...], values: Sequence[Tensor]) -> None:
-        """PackedShares them."""
-        self.mesh, self.mesh_dims, self.combine, self.dtype, _, self.varying = kind
+    vector: Tensor
+
+    def __init__(self, kind: tuple[Any, ...], values: Sequence[Tensor], is_kept: bool) -> None:
+        """Find out where they lie."""
+        self.mesh, mesh_dims, self.combine, self.device, self.varying = kind
+        self.groups = [self.mesh.get_group(mesh_dim) for mesh_dim in mesh_dims]
         self.is_sum = self.combine in ("plus", "hypot")
-        self._shapes = [value.shape for value in values]
-        self.vector = torch.cat([value.reshape(-1) for value in values]).double()
+        self._values = Gathered(values) if is_kept else Listed(values)
+
+    def fill(self) -> None:
+        """Pack the values."""
+        self.vector = self._values.vector()
         if self.combine == "hypot":
             self.vector.square_()
         elif self.combine == "smaller":
             self.vector.neg_()
 
-    def unpacked(self) -> list[Tensor]:
-        """Return the values, which share memory with nothing but each other's."""
-        vector = self.vector
+    def empty(self) -> None:
+        """Write the vector to where the values lie."""
         if self.combine == "hypot":
-            vector.sqrt_()
+            self.vector.sqrt_()
         elif self.combine == "smaller":
-            vector.neg_()
-        parts = _split(vector.to(self.dtype), [shape.numel() for shape in self._shapes])
-        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+            self.vector.neg_()
+        self._values.write(self.vector)
+        del self.vector
 
 
 def _reduce(packs: Sequence[PackedShares]) -> None:
-    """Reduce all packs over their mesh dims, those that go the same way in one collective.
+    """Reduce all packs over their groups, those that go the same way in one collective.
 
     In which order ranks are summed may depend on where a value lies in the vector. So values of
     which there are replicas aren't packed with those that are more on one replica's ranks than on
     another's: they would be rounded otherwise there.
     """
     for way in dict.fromkeys(map(_way, packs)):
-        mesh, *_, is_sum, _ = way
+        *_, is_sum, _ = way
         alike = [p for p in packs if _way(p) == way]
-        for mesh_dim in sorted(set(chain.from_iterable(p.mesh_dims for p in alike))):
-            together = [p for p in alike if mesh_dim in p.mesh_dims]
+        for group in dict.fromkeys(chain.from_iterable(p.groups for p in alike)):
+            together = [p for p in alike if group in p.groups]
             joined = torch.cat([p.vector for p in together]) if len(together) > 1 else None
             vector = together[0].vector if joined is None else joined
-            reduced = _all_reduced(vector, mesh.get_group(mesh_dim), is_sum)
-            parts = _split(reduced, [len(p.vector) for p in together])
+            reduced = _all_reduced(vector, group, is_sum)
+            parts = split(reduced, [len(p.vector) for p in together])
             for p, part in zip(together, parts, strict=True):
                 p.vector = part
 
@@ -125,12 +133,7 @@ def _reduce(packs: Sequence[PackedShares]) -> None:
 def _way(pack: PackedShares) -> tuple[Any, ...]:
     """Return what is the same of packs that may share collectives; the largest has no order."""
     varying = pack.varying if pack.is_sum and pack.mesh.ndim > 1 else ()
-    return pack.mesh, pack.vector.device, pack.is_sum, varying
-
-
-def _split(vector: Tensor, sizes: list[int]) -> Sequence[Tensor]:
-    parts: Sequence[Tensor] = torch.split(vector, sizes)
-    return parts
+    return pack.mesh, pack.device, pack.is_sum, varying
 
 
 def _all_reduced(vector: Tensor, group: Any, is_sum: bool) -> Tensor:

@@ -1,4 +1,8 @@
-"""Exchange: the parts of tensors travel to the rank that owns the whole ones, and back."""
+"""Exchange: the parts of tensors travel to the rank that owns the whole ones, and back.
+
+What travels where is kept from step to step. Whole tensors are, too, but for their memory, which
+is there during a step alone.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,11 @@ import torch
 from torch import Tensor
 
 from optkit_core import torch_private
-from optkit_core.shards.all_to_all import all_to_all
+from optkit_core.shards.all_to_all import acquire, release
 from optkit_core.shards.meshes import MeshRanks
 from optkit_core.shards.placements import is_distributed
 from optkit_core.shards.regions import Box, boxes, has_all
-
-ByRank = list[list[Tensor]]
+from optkit_core.shards.travel import NOTHING, ByRank, Travel, View, Way
 
 
 class SharedTensor:
@@ -28,7 +31,8 @@ class SharedTensor:
         owner: one of them.
 
     Attributes:
-        whole: the whole tensor, None on other ranks than the owner.
+        whole: the whole tensor, None on other ranks than the owner; without memory until
+            `acquire`.
     """
 
     def __init__(
@@ -39,14 +43,15 @@ class SharedTensor:
         ranks: MeshRanks,
         owner: int,
     ) -> None:
-        """Allocate the whole tensor, unless the owner holds all of it anyway."""
-        self._part, self._shape, self._placements = part, shape, placements
+        """Make the whole tensor, unless the owner holds all of it anyway."""
+        self.part, self._shape, self._placements = part, shape, placements
         self._ranks, self._owner = ranks, owner
         self.is_owned = ranks.own == owner
         self._is_there = has_all(part, shape)
         self.whole: Tensor | None = None
         if self.is_owned:
             self.whole = part if self._is_there else part.new_empty(shape)
+            self.release()
 
     @classmethod
     def of(cls, value: Any, ranks: MeshRanks, owner: int) -> SharedTensor:
@@ -55,6 +60,22 @@ class SharedTensor:
             return cls(value, value.shape, None, ranks, owner)
         part = torch_private.local_part(value)
         return cls(part, value.shape, tuple(value.placements), ranks, owner)
+
+    def acquire(self) -> None:
+        """Give the whole tensor memory."""
+        if self.whole is not None and not self._is_there:
+            acquire(self.whole)
+
+    def release(self) -> None:
+        """Take its memory away."""
+        if self.whole is not None and not self._is_there:
+            release(self.whole)
+
+    def replace(self, part: Tensor) -> None:
+        """Take another part of the same shape and dtype, another gradient for example."""
+        self.part = part
+        if self.whole is not None and self._is_there:
+            self.whole = part
 
     def gather(self, sent: ByRank, received: ByRank) -> None:
         """Note what travels to the owner: a part from each rank, of one of its replicas."""
@@ -74,14 +95,12 @@ class SharedTensor:
             if rank != self._owner or not self._is_there:
                 sent[rank] += self._views(rank)
 
-    def _views(self, rank: int) -> Iterable[Tensor]:
+    def _views(self, rank: int) -> Iterable[View]:
         """Return what a rank holds, as views of the whole tensor."""
-        assert self.whole is not None
-        whole = self.whole
-        return [whole[box.of_whole] for box in self._boxes(rank)]
+        return [View(self, True, box.of_whole) for box in self._boxes(rank)]
 
-    def _own_views(self) -> Iterable[Tensor]:
-        return [self._part[box.of_part] for box in self._boxes(self._ranks.own)]
+    def _own_views(self) -> Iterable[View]:
+        return [View(self, False, box.of_part) for box in self._boxes(self._ranks.own)]
 
     def _boxes(self, rank: int) -> tuple[Box, ...]:
         shape, placements = tuple(self._shape), self._placements
@@ -100,6 +119,11 @@ class Exchange:
     Args:
         ranks: those of a mesh.
         group: their process group.
+
+    Attributes:
+        read: what owners need.
+        written: what they may have written.
+        replaced: those whose parts are other tensors in each step.
     """
 
     def __init__(self, ranks: MeshRanks, group: Any) -> None:
@@ -107,22 +131,42 @@ class Exchange:
         self._ranks, self._group = ranks, group
         self.read: list[SharedTensor] = []
         self.written: list[SharedTensor] = []
+        self.replaced: list[SharedTensor] = []
+        self._there: Travel | None = None
+        self._back: Travel | None = None
 
     def gather(self) -> None:
         """Give the owners all they read; all ranks call it."""
-        self._travel(tensor.gather for tensor in self.read)
+        for tensor in self.read:
+            tensor.acquire()
+        self._there = self._there or self._travel(tensor.gather for tensor in self.read)
+        self._there()
 
     def scatter(self) -> None:
         """Give all ranks what the owners may have written; all of them call it."""
-        self._travel(tensor.scatter for tensor in self.written)
+        self._back = self._back or self._travel(tensor.scatter for tensor in self.written)
+        self._back()
 
-    def _travel(self, notes: Iterable[Callable[[ByRank, ByRank], None]]) -> None:
+    def release(self) -> None:
+        """Take the memory of whole tensors away, and hold no part that is replaced."""
+        for tensor in self.read:
+            tensor.release()
+        for tensor in self.replaced:
+            tensor.replace(NOTHING)
+        if self._there is not None:
+            self._there.forget()
+
+    def _travel(self, notes: Iterable[Callable[[ByRank, ByRank], None]]) -> Travel:
         count = len(self._ranks.coordinates)
         sent: ByRank = [[] for _ in range(count)]
         received: ByRank = [[] for _ in range(count)]
         for note in notes:
             note(sent, received)
-        all_to_all(self._in_group(sent), self._in_group(received), self._group, self._ranks.device)
+        replaced = frozenset(map(id, self.replaced))
+        outgoing, incoming = (
+            Way(self._in_group(by_rank), replaced) for by_rank in (sent, received)
+        )
+        return Travel(outgoing, incoming, self._group, self._ranks.device)
 
     def _in_group(self, by_rank: ByRank) -> ByRank:
         """Return what each rank has in the order in which the group counts them."""

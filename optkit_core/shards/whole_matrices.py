@@ -24,6 +24,7 @@ from optkit_core.shards.exchange import Exchange, SharedTensor
 from optkit_core.shards.local_parts import LocalParts
 from optkit_core.shards.local_state import LocalState
 from optkit_core.shards.meshes import Meshes, MeshRanks
+from optkit_core.shards.shared_state import SharedRow, SharedState
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.step_plan import PlannedBucket
 
@@ -35,7 +36,8 @@ class WholeMatrices(LocalParts):
         """Know of no parameter."""
         super().__init__()
         self._meshes = Meshes()
-        self._exchanges: list[Exchange] = []
+        self._kept = SharedState()
+        self._exchanges: Sequence[Exchange] = ()
         self._counters: list[Tensor] = []
 
     @property
@@ -46,7 +48,9 @@ class WholeMatrices(LocalParts):
     def hide_gradients(self) -> None:
         """Hold neither gradients nor whole matrices beyond the step."""
         super().hide_gradients()
-        self._exchanges, self._counters = [], []
+        for exchange in self._exchanges:
+            exchange.release()
+        self._exchanges, self._counters = (), []
 
     def put_into(self, planned: list[PlannedBucket]) -> list[PlannedBucket]:
         """Return buckets of plain tensors, and of the matrices that this rank owns.
@@ -64,9 +68,8 @@ class WholeMatrices(LocalParts):
             is_shared = [item.bucket.key.native and p in self._parts for p in item.bucket.params]
             plain += _only(item, [not shared for shared in is_shared])
             shared += _only(item, is_shared)
-        tensors = self._shared([item.bucket for item in shared])
-        self._exchanges = self._exchanges_of(tensors)
-        return plain + [owned for item in shared for owned in self._owned(item, tensors)]
+        self._share([item.bucket for item in shared])
+        return plain + [owned for item in shared for owned in self._owned(item)]
 
     def surrounded(self, launches: list[tuple[bool, Launch]]) -> list[tuple[bool, Launch]]:
         """Return launches with the exchanges before and after them.
@@ -106,11 +109,9 @@ class WholeMatrices(LocalParts):
     def _ranks(self, p: Any) -> MeshRanks:
         return self._meshes.ranks(p.device_mesh)
 
-    def _owned(
-        self, item: PlannedBucket, shared: Mapping[Tensor, list[SharedTensor]]
-    ) -> list[PlannedBucket]:
+    def _owned(self, item: PlannedBucket) -> list[PlannedBucket]:
         """Return a bucket of the matrices that this rank owns, if there are any."""
-        bucket, own = item.bucket, []
+        bucket, own, shared = item.bucket, [], self._kept.tensors
         for position, (p, state) in enumerate(zip(bucket.params, bucket.states, strict=True)):
             if shared[p][0].is_owned:
                 own.append(position)
@@ -121,22 +122,33 @@ class WholeMatrices(LocalParts):
                 self._counters += bucket.counters[position : position + 1]
         return [PlannedBucket(bucket.subset(own), item.choice)] if own else []
 
-    def _shared(self, buckets: Sequence[Bucket]) -> dict[Tensor, list[SharedTensor]]:
+    def _share(self, buckets: Sequence[Bucket]) -> None:
+        """Let ranks share parameters, gradients and buffers; as before if these are the same."""
+        rows = [
+            SharedRow(p, self._parts[p].tensor, [state[name] for name in bucket.names])
+            for bucket in buckets
+            for p, state in zip(bucket.params, bucket.states, strict=True)
+        ]
+        if not self._kept.is_of(rows):
+            tensors = self._shared(rows)
+            self._kept = SharedState(rows, tensors, self._exchanges_of(tensors))
+        self._exchanges = self._kept.exchanges
+        for p, _, *_ in rows:
+            gradient = self._parts[p].tensor.grad
+            assert gradient is not None
+            self._kept.tensors[p][1].replace(gradient)
+
+    def _shared(self, rows: Sequence[SharedRow]) -> dict[Tensor, list[SharedTensor]]:
         """Return what ranks share of each parameter: itself, its gradient, and its buffers."""
-        owned_by = self._owners([p for bucket in buckets for p in bucket.params])
+        owned_by = self._owners([row.parameter for row in rows])
         found: dict[Tensor, list[SharedTensor]] = {}
-        for bucket in buckets:
-            for p, state in zip(bucket.params, bucket.states, strict=True):
-                ranks, part = self._ranks(p), self._parts[p].tensor
-                placements, owner = cast(Any, p).placements, owned_by[p]
-                assert part.grad is not None
-                found[p] = [
-                    *(
-                        SharedTensor(t, p.shape, placements, ranks, owner)
-                        for t in (part, part.grad)
-                    ),
-                    *(SharedTensor.of(state[name], ranks, owner) for name in bucket.names),
-                ]
+        for p, part, buffers in rows:
+            ranks, placements, owner = self._ranks(p), cast(Any, p).placements, owned_by[p]
+            assert part.grad is not None
+            found[p] = [
+                *(SharedTensor(t, p.shape, placements, ranks, owner) for t in (part, part.grad)),
+                *(SharedTensor.of(buffer, ranks, owner) for buffer in buffers),
+            ]
         return found
 
     def _exchanges_of(self, shared: Mapping[Tensor, list[SharedTensor]]) -> list[Exchange]:
@@ -147,8 +159,9 @@ class WholeMatrices(LocalParts):
                 ranks, group = self._ranks(p), self._meshes.group(cast(Any, p).device_mesh)
                 exchange = found.setdefault(ranks.ranks, Exchange(ranks, group))
                 exchange.read += shared[p]
-                parameter, _, *buffers = shared[p]  # a gradient stays as it is
+                parameter, gradient, *buffers = shared[p]
                 exchange.written += [parameter, *buffers]
+                exchange.replaced.append(gradient)
         return list(found.values())
 
     def _gather(self) -> None:

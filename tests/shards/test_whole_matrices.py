@@ -20,6 +20,7 @@ BY_TWO = [
     exchanged.gradients_that_lie_otherwise,
     exchanged.shares,
     exchanged.nothing_stays,
+    exchanged.what_is_replaced_is_seen,
     exchanged.plain_ones_step_along,
     exchanged.explained,
     exchanged.under_fsdp,
@@ -74,8 +75,13 @@ def test_buffers_take_as_much_memory_as_a_rank_has_of_the_parameter(
     assert [set(of_rank["shares"].values()) for of_rank in seen_by_four] == [{1 / 4}] * 4
 
 
-def test_whole_matrices_are_gone_after_the_step(seen: list[Any]) -> None:
+def test_whole_matrices_take_no_memory_after_the_step(seen: list[Any]) -> None:
+    """There are those of the first step in the second one, of parameter, gradient and momentum."""
     assert [of_rank["nothing_stays"] for of_rank in seen] == [[True] * 6] * 2
+
+
+def test_what_travels_is_found_anew_where_tensors_are_replaced(seen: list[Any]) -> None:
+    assert all(of_rank["what_is_replaced_is_seen"] for of_rank in seen)
 
 
 def test_plain_matrices_step_as_if_alone(seen: list[Any]) -> None:

@@ -215,7 +215,7 @@ def shares(mesh: DeviceMesh) -> dict[str, float]:
 
 
 def nothing_stays(mesh: DeviceMesh) -> list[bool]:
-    """Return for each whole tensor that an owner has made for a step whether it is gone then."""
+    """Return for each whole tensor that an owner has made whether it has memory beyond steps."""
     whole, made = values([(9, 7)] * 2, 0), list[Any]()
     allocate = Tensor.new_empty
 
@@ -232,8 +232,31 @@ def nothing_stays(mesh: DeviceMesh) -> list[bool]:
         for p in params:
             p.grad = p.detach().clone()
         with mock.patch.object(Tensor, "new_empty", noted):
+            for _ in range(2):
+                optimizer.step()
+    return [reference().untyped_storage().nbytes() == 0 for reference in made]
+
+
+def what_is_replaced_is_seen(mesh: DeviceMesh) -> bool:
+    """Put other tensors in the place of those between which parts have travelled in two steps."""
+    value, *gradients = values([(7, 5)] * 5, 0)
+    ends = []
+    for is_placed in (False, True):
+
+        def made(tensor: Tensor, is_placed: bool = is_placed) -> Any:
+            return placed(tensor, mesh, [Shard(0)]) if is_placed else tensor.clone()
+
+        p: Any = nn.Parameter(made(value))
+        optimizer = optkit.create("muon", [p], lr=0.1, implementation="forloop")
+        for step, gradient in enumerate(gradients):
+            p.grad = made(gradient)
             optimizer.step()
-    return [reference() is None for reference in made]
+            if step == 1:
+                optimizer.state[p]["momentum_buffer"] = made(gradient)
+            elif step == 2 and is_placed:
+                p._local_tensor = p._local_tensor.clone()
+        ends.append(p.full_tensor() if is_placed else p.data)
+    return torch.equal(*ends)
 
 
 def compiled(mesh: DeviceMesh) -> bool:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import joint_reductions
 import sharded
 import torch
 import torch.distributed as dist
@@ -157,6 +158,7 @@ def differences(rank: int, names: Sequence[str], implementations: Sequence[str])
         for name, case in tried.items():
             title = f"{name}, {how}, rank {rank}"
             found += [f"{title}: {line}" for line in _compared(case, mesh, placements)]
+        found += [f"together, {how}: {line}" for line in joint_reductions.apart(mesh, placements)]
     return found
 
 

@@ -96,10 +96,12 @@ struct Shared {
     char *memory;
 };
 
+// Every other pass goes backward: it begins with what the one before has left in the cache.
 static void share_pass(const Shared &s, Index thread, Index threads) {
-    Index each = parts(s.begin[2 * s.job.rows], threads);
+    Index each = parts(s.begin[2 * s.job.rows], threads), rows = s.job.rows;
     Index first = each * thread, last = first + each;
-    for (Index r = 0; r < s.job.rows; r++) {
+    for (Index k = 0; k < rows; k++) {
+        Index r = s.number % 2 ? rows - 1 - k : k;
         const Index *begin = s.begin + 2 * r;
         if (begin[2] <= first || begin[0] >= last) continue;
         Sizes x(s.job, r);

@@ -13,12 +13,12 @@ from operator import is_
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from optkit_core.implementations.fused.address_table import AddressTable
 from optkit_core.implementations.fused.cpp_kernel import KernelJob
 from optkit_core.selection.offer import Launch
-from optkit_core.shards.collectives import Completion, Share
+from optkit_core.shards.collectives import Share
+from optkit_core.shards.open_passes import OpenLaunch, OpenPasses, OpenShares
 from optkit_core.shards.spreads import (
     Spread,
     SpreadDim,
@@ -84,8 +84,8 @@ class ShardedJob:
         JointPasses([self])()
 
 
-class JointPasses:
-    """The passes of several jobs, each followed by what completes its results.
+class JointPasses(OpenLaunch):
+    """The passes of several jobs, each of which leaves its results open.
 
     Args:
         launches: jobs, and what is to be done after them.
@@ -93,27 +93,28 @@ class JointPasses:
 
     def __init__(self, launches: Sequence[Launch]) -> None:
         """Put the results of all jobs in the order of the parameters."""
+        super().__init__(self._passes)
         self.launches = [inner for launch in launches for inner in _opened(launch)]
         self._jobs = [launch for launch in self.launches if isinstance(launch, ShardedJob)]
         self._after = [launch for launch in self.launches if not isinstance(launch, ShardedJob)]
         count = max((len(job.results) for job in self._jobs), default=0)
-        self._passes = [_completion(self._jobs, number) for number in range(count)]
+        self._open = [OpenShares(_shares(self._jobs, number)) for number in range(count)]
 
     def is_of(self, launches: Sequence[Launch]) -> bool:
         """Return whether these are the same ones."""
         opened = [inner for launch in launches for inner in _opened(launch)]
         return len(opened) == len(self.launches) and all(map(is_, opened, self.launches))
 
-    def __call__(self) -> None:
+    def _passes(self) -> OpenPasses:
         """Step all rows."""
         for job in self._jobs:
             job.begin()
-        for number, (completion, places) in enumerate(self._passes):
+        for number, opened in enumerate(self._open):
             for job in self._jobs:
                 if number < len(job.results):
                     job.run(number)
-            if places:
-                torch._foreach_copy_(places, completion())
+            if opened.shares:
+                yield [opened]
         for launch in self._after:
             launch()
 
@@ -122,11 +123,10 @@ def _opened(launch: Launch) -> Sequence[Launch]:
     return launch.launches if isinstance(launch, JointPasses) else [launch]
 
 
-def _completion(jobs: Sequence[ShardedJob], number: int) -> tuple[Completion, list[Tensor]]:
-    """Return what completes the results of a pass, and where they lie."""
+def _shares(jobs: Sequence[ShardedJob], number: int) -> list[Share]:
+    """Return the results of a pass, in the order of the parameters."""
     found = [result for job in jobs for result in _at(job.results, number)]
-    shares = [result.share for result in sorted(found, key=lambda result: result.order)]
-    return Completion(shares), [share.value for share in shares]
+    return [result.share for result in sorted(found, key=lambda result: result.order)]
 
 
 def _at(results: Sequence[list[PartialResult]], number: int) -> list[PartialResult]:
