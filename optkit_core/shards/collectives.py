@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from optkit_core.shards.packed_values import Gathered, Listed, split
+from optkit_core.shards.packed_values import Concatenated, Gathered, split
 
 
 class Share(NamedTuple):
@@ -90,7 +90,7 @@ class PackedShares:
         self.mesh, mesh_dims, self.combine, self.device, self.varying = kind
         self.groups = [self.mesh.get_group(mesh_dim) for mesh_dim in mesh_dims]
         self.is_sum = self.combine in ("plus", "hypot")
-        self._values = Gathered(values) if is_kept else Listed(values)
+        self._values = Gathered(values) if is_kept else Concatenated(values)
 
     def fill(self) -> None:
         """Pack the values."""

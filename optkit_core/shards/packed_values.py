@@ -15,7 +15,7 @@ To copy a tensor takes a microsecond, and to find a number a nanosecond and 16 b
 """
 
 
-class Listed:
+class Concatenated:
     """Values that are packed once: in turn.
 
     Args:
