@@ -87,7 +87,7 @@ from optkit_core.selection import requests as _requests
 from optkit_core.selection.offer import Offer
 from optkit_core.selection.requests import use
 from optkit_core.selection.select_implementation import Choice
-from optkit_core.shards.local_parts import LocalPart
+from optkit_core.shards.local_part import LocalPart
 from optkit_core.shards.placements import has_plain_part, is_flattened
 from optkit_core.step.bucket_key import BucketKey, bucket_key_of
 from optkit_core.with_totals import WithTotals

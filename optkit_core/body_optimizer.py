@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import torch
 
@@ -167,7 +167,7 @@ class BodyOptimizer(PlanningOptimizer):
     def _current_plan(self) -> StepPlan:
         """Return the plan of the last step where it still holds, and a new one elsewhere."""
         plan = self._plan
-        if self._parts.show_gradients() and plan is not None and plan.holds(self):
+        if self._holds(plan):
             return plan
         # Before any state is allocated, which starts from values of the groups.
         self.check_groups()
@@ -177,6 +177,14 @@ class BodyOptimizer(PlanningOptimizer):
         with uncollected():  # a state of each parameter comes into being, and no garbage
             self._plan = StepPlan(self, values, self.plan_buckets(values))
         return self._plan
+
+    def _holds(self, plan: StepPlan | None) -> TypeGuard[StepPlan]:
+        """Return whether a plan still holds, with gradients of DTensors' parts ready to be read."""
+        # Compiled code reads shares of gradients by itself, unless these have to be made ready.
+        if plan is not None and plan.holds(self):
+            return True
+        are_current = self._parts.show_gradients()
+        return plan is not None and self._parts.are_any and are_current and plan.holds(self)
 
     def require_ready(self) -> None:
         """Raise where no step can be taken now; a subclass may know more reasons.

@@ -8,6 +8,7 @@ and are no part of the repository.
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from docs.extensions.markup import code, heading, shown, side_by_side, table, wr
 from docs.extensions.overview_table import overview, title
 from docs.extensions.public_names import public_name
 from docs.pictures import algorithm as pictures
+from docs.pictures.effort import FULL, SKETCH
 from docs.pictures.surfaces import SURFACES
 from optkit_core.selection.capabilities import DEVICES
 
@@ -37,7 +39,15 @@ def write_pages(app: Sphinx) -> None:
     for name in names:
         write(PAGES / f"{name}.rst", page(name))
         if pictures.is_drawn(name) and is_outdated(name):
-            pictures.draw(name, PICTURES)
+            pictures.draw(name, PICTURES, SKETCH if app.config.picture_sketches else FULL)
+            app.connect("build-finished", partial(remove_sketches, name=name))
+
+
+def remove_sketches(app: Sphinx, exception: Exception | None, name: str) -> None:
+    """Let the next build draw an algorithm's pictures, where they are sketches."""
+    if app.config.picture_sketches:
+        for sketch in PICTURES.glob(f"{name}-*.svg"):
+            sketch.unlink()
 
 
 def page(name: str) -> list[str]:
@@ -172,6 +182,7 @@ def is_outdated(name: str) -> bool:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx; docstrings are cut before napoleon reads their sections."""
+    app.add_config_value("picture_sketches", False, "", bool)
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", leave_out_mathematics, priority=400)
     return {"parallel_read_safe": True}

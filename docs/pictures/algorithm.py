@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 
 import optkit
 from docs.pictures import digits, surfaces
+from docs.pictures.effort import FULL, Effort
 from docs.pictures.style import Theme, dress, save
 from docs.pictures.surfaces import SURFACES, Surface
 
@@ -26,18 +27,19 @@ def is_drawn(name: str) -> bool:
     return able.dense.is_supported is not False and 1 in (able.parameter_dims or (1,))
 
 
-def draw(name: str, folder: Path) -> None:
+def draw(name: str, folder: Path, effort: Effort = FULL) -> None:
     """Draw the pictures of an algorithm: ``NAME-rosenbrock-light.svg`` and alike.
 
     Args:
         name: as `optkit.create` takes it.
         folder: where to.
+        effort: how much work to put into them.
     """
     for surface in SURFACES:
-        path = surfaces.path(name, surface)
+        path = surfaces.path(name, surface, effort)
         file = folder / f"{name}-{surface.name.lower()}"
         save(file, (4.6, 3.7), partial(_draw_path, surface=surface, path=path))
-    curves = digits.curves(tuple(filter(is_drawn, optkit.available())))
+    curves = digits.curves(tuple(filter(is_drawn, optkit.available())), effort)
     save(folder / f"{name}-digits", (6.4, 3.2), partial(_draw_curves, name=name, curves=curves))
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import attrs
 
+from docs.pictures.effort import FULL, Effort
+
 
 @attrs.frozen
 class Curve:
@@ -26,16 +28,16 @@ class Curve:
 
 
 @cache
-def curves(names: tuple[str, ...]) -> tuple[Curve, ...]:
+def curves(names: tuple[str, ...], effort: Effort = FULL) -> tuple[Curve, ...]:
     """Train the same network with each algorithm, by the learning rate that is found for it."""
-    return tuple(_curve(outcome) for outcome in _compare(names)["outcomes"])
+    return tuple(_curve(outcome) for outcome in _compare(names, effort)["outcomes"])
 
 
-def _compare(names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def _compare(names: Sequence[str], effort: Effort) -> dict[str, list[dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "curves.json"
         picture = Path(folder) / "curves.png"
-        command = [sys.executable, "-m", "optkit", "compare", *names]
+        command = [sys.executable, "-m", "optkit", "compare", *names, *effort.options]
         options = ["--json", str(file), "--picture", str(picture)]
         subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
         found: dict[str, list[dict[str, Any]]] = json.loads(file.read_text())

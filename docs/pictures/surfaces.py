@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 
 import optkit
+from docs.pictures.effort import Effort
 from optkit_core import Optimizer
-
-STEPS = 500
-RATES = tuple(base * 10.0**power for power in range(-4, 2) for base in (1.0, 3.0))
-"""The learning rates that are tried; the path of the one that ends lowest is shown."""
 
 EACH_ITERATION = {"max_iter": 1, "tolerance_change": 0.0}
 """What an algorithm gets that makes several iterations in a step: a point for each of them, and no
@@ -58,7 +55,7 @@ SURFACES = (
 )
 
 
-def path(name: str, surface: Surface) -> Path:
+def path(name: str, surface: Surface, effort: Effort) -> Path:
     """Return the path of an algorithm on a surface, with the learning rate that suits it best.
 
     One that says how it wants to be compared, with a line search for example, is taken at its word.
@@ -67,12 +64,15 @@ def path(name: str, surface: Surface) -> Path:
     algorithm = optkit.get(name)
     chosen = algorithm.comparison_options(algorithm) if issubclass(algorithm, Optimizer) else {}
     fixed = {**chosen, **{key: value for key, value in EACH_ITERATION.items() if key in known}}
-    rates = RATES if "lr" in known and not chosen else (None,)
-    return min((descend(name, surface, fixed, rate) for rate in rates), key=lambda p: p.loss)
+    rates = effort.rates if "lr" in known and not chosen else (None,)
+    paths = (descend(name, surface, fixed, rate, effort.steps) for rate in rates)
+    return min(paths, key=lambda p: p.loss)
 
 
-def descend(name: str, surface: Surface, fixed: Mapping[str, Any], rate: float | None) -> Path:
-    """Take up to `STEPS` steps, and no more once the minimum is reached or left for ever."""
+def descend(
+    name: str, surface: Surface, fixed: Mapping[str, Any], rate: float | None, steps: int
+) -> Path:
+    """Take up to so many steps, and no more once the minimum is reached or left for ever."""
     point = torch.tensor(surface.start, dtype=torch.float64, requires_grad=True)
     given = {**fixed, **({} if rate is None else {"lr": rate})}
     optimizer: Any = optkit.create(name, [point], **given)
@@ -88,7 +88,7 @@ def descend(name: str, surface: Surface, fixed: Mapping[str, Any], rate: float |
         getattr(optimizer, mode, lambda: None)()
 
     points, loss = [surface.start], closure().item()
-    while len(points) <= STEPS and 1e-12 < loss < 1e6:
+    while len(points) <= steps and 1e-12 < loss < 1e6:
         turn_to("train")
         optimizer.step(closure)
         turn_to("eval")

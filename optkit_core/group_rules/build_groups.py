@@ -95,7 +95,10 @@ def _assignments(
 
 def _require_claimed(trained: Sequence[Assignment]) -> None:
     if not trained:
-        raise GroupError("there is nothing to train: every parameter is frozen.")
+        raise GroupError(
+            "there is nothing to train: every parameter is frozen. A rule with 'frozen': False, "
+            "after the others, lets those train that it claims."
+        )
     unclaimed = [item.parameter.name for item in trained if not item.rules]
     if unclaimed:
         raise RuleError(

@@ -36,7 +36,10 @@ def depths_by_patterns(rule: Rule, parameters: Sequence[ModelParameter]) -> dict
     unplaced = [p.name for p in parameters if id(p.tensor) not in keys]
     if unplaced:
         raise RuleError(
-            f"its 'depth' has no place for {shortened(unplaced)}.", index=rule.index, key="depth"
+            f"its 'depth' has no place for {shortened(unplaced)}. Add patterns for them, or let "
+            "the rule claim less.",
+            index=rule.index,
+            key="depth",
         )
     idle = next((pattern for pattern, _ in patterns if pattern not in fitting), None)
     if idle is not None:

@@ -147,7 +147,11 @@ def _parsed(index: int, given: Mapping[str, Any]) -> Rule:
     if rule.blocks and rule.depth:
         raise RuleError("it has 'blocks' and 'depth'; one says it all.", index=index, key="depth")
     if all(key in (*SELECTORS, "exclusive", "blocks", "depth") for key in given):
-        raise RuleError("it says nothing about the parameters that it claims.", index=index)
+        raise RuleError(
+            "it says nothing about the parameters that it claims: it needs a hyperparameter, or "
+            "'algorithm', 'frozen', 'lr_scale' or 'layer_decay'.",
+            index=index,
+        )
     return rule
 
 

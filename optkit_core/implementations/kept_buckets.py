@@ -34,14 +34,19 @@ class KeptBucket:
 
     def holds(self, bucket: Bucket) -> bool:
         """Return whether the bucket is as it was; it has the gradients of now then."""
-        bucket.changed.clear()  # hyperparameters are looked up in each step
+        self.takes_in_values(bucket)
         if self._table is None:
             if not self._can_be_noted(bucket):
                 return False
             self._table = AddressTable(bucket, self._names, self._reader)
-        if not self._table.refresh():
+        if not self._table.refresh() or not (bucket.show is None or bucket.show()):
             return False
         bucket.grads = [p.grad for p in bucket.params if p.grad is not None]
+        return True
+
+    def takes_in_values(self, bucket: Bucket) -> bool:
+        """Return True: hyperparameters are looked up in each step."""
+        bucket.changed.clear()
         return True
 
     def _can_be_noted(self, bucket: Bucket) -> bool:

@@ -52,7 +52,7 @@ extern "C" int find(const Api *api, const Elements *wanted, int gradients) {
         *begin = nullptr;
         if (gradient.is_missing()) continue;
         if (!gradient.is_tensor() ||
-            !find_one(*api, gradient.tensor, example, wanted->sizes[i], begin))
+            !find_one(*api, gradient.value, example, wanted->sizes[i], begin))
             return 0;
     }
     return 1;

@@ -57,7 +57,8 @@ class ApiStruct(ctypes.Structure):
     _fields_ = fields(
         "address attribute type next_item length element call_method pointer release forget_error",
         "address view get_data_ptr get_dim get_sizes get_strides get_dtype get_device_type",
-        "address get_layout is_defined gradient none no grad is_neg tensor parameter",
+        "address get_layout is_defined gradient",
+        "address none no grad is_neg local_part spec tensor parameter",
     )
 
 
@@ -75,7 +76,7 @@ class PlanStruct(ctypes.Structure):
     _fields_ = fields(
         "index rows buffers numbers",
         "address params impls tokens states handles dicts entries counts dims shapes",
-        "address shaped forms operands hints memory",
+        "address shaped forms wholes noted specs operands hints memory",
     )
 
 

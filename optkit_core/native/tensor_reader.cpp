@@ -36,8 +36,9 @@ struct Api {
     int (*get_layout)(Handle, int *);
     int (*is_defined)(Handle, bool *);
     const Handle &(*gradient)(const void *);  // of a tensor; null where torch has no such function
-    Object none, no, grad, is_neg;  // Python's None and False, and two names
-    Object tensor, parameter;       // the classes
+    Object none, no;                        // Python's None and False
+    Object grad, is_neg, local_part, spec;  // names
+    Object tensor, parameter;               // the classes
 };
 
 // What all tensors of a column have in common: the parameters, for example.
@@ -61,18 +62,22 @@ struct Plan {
     const Index *shapes;     // sizes, then strides, of one row after another
     const int *shaped;       // of each buffer: whether it has a shape of its own
     const Index *forms;      // of each of those, row by row: how many dims, sizes, strides
+    const Object *wholes;    // the DTensor that a row is a part of; null for a tensor of its own
+    const Object *noted;     // what each of these DTensors had as its part
+    const Object *specs;     // where their gradients have to be placed, to be read as they are
     Operand *operands;       // parameter, gradient and buffers
     const void **hints;       // row by row: addresses that its reading will need, to be prefetched
     void **memory;           // result: parameters, gradients, then each buffer, row by row
 
     Index columns() const { return 2 + buffers; }
-    // Of each tensor, and of what holds the gradient.
-    const void **hints_of_row(Index r) const { return hints + r * (columns() + 1); }
+    // Of each tensor, of what holds the gradient, and of the DTensor, its gradient and the share.
+    const void **hints_of_row(Index r) const { return hints + r * (columns() + 4); }
 };
 LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, numbers), AT(Plan, params),
        AT(Plan, impls), AT(Plan, tokens), AT(Plan, states), AT(Plan, handles), AT(Plan, dicts),
        AT(Plan, entries), AT(Plan, counts), AT(Plan, dims), AT(Plan, shapes), AT(Plan, shaped),
-       AT(Plan, forms), AT(Plan, operands), AT(Plan, hints), AT(Plan, memory))
+       AT(Plan, forms), AT(Plan, wholes), AT(Plan, noted), AT(Plan, specs), AT(Plan, operands),
+       AT(Plan, hints), AT(Plan, memory))
 
 LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, length),
        AT(Api, element), AT(Api, call_method), AT(Api, pointer), AT(Api, release),
@@ -80,7 +85,8 @@ LAYOUT(Api, AT(Api, attribute), AT(Api, type), AT(Api, next_item), AT(Api, lengt
        AT(Api, get_data_ptr), AT(Api, get_dim), AT(Api, get_sizes), AT(Api, get_strides),
        AT(Api, get_dtype), AT(Api, get_device_type), AT(Api, get_layout),
        AT(Api, is_defined), AT(Api, gradient), AT(Api, none),
-       AT(Api, no), AT(Api, grad), AT(Api, is_neg), AT(Api, tensor), AT(Api, parameter))
+       AT(Api, no), AT(Api, grad), AT(Api, is_neg), AT(Api, local_part), AT(Api, spec),
+       AT(Api, tensor), AT(Api, parameter))
 
 LAYOUT(Operand, AT(Operand, code), AT(Operand, bits), AT(Operand, device),
        AT(Operand, device_index), AT(Operand, dtype), AT(Operand, device_type))
@@ -142,24 +148,30 @@ static bool matches_by_handle(const Api &api, Handle tensor, const Operand &oper
     return !api.get_strides(tensor, &strides) && has_shape(dims, sizes, strides, shape);
 }
 
-// A reference to a parameter's gradient for as long as this object lives.
-struct Gradient {
+// A reference to an object's attribute for as long as this object lives; null where it has none.
+struct Attribute {
     const Api &api;
-    Object tensor;
+    Object value;
 
-    Gradient(const Api &api, Object parameter)
-        : api(api), tensor(api.attribute(parameter, api.grad)) {
-        if (!tensor) api.forget_error();
+    Attribute(const Api &api, Object owner, Object name)
+        : api(api), value(api.attribute(owner, name)) {
+        if (!value) api.forget_error();
     }
-    ~Gradient() { if (tensor) api.release(tensor); }
+    ~Attribute() { if (value) api.release(value); }
 
-    bool is_missing() const { return tensor == api.none; }
-    bool is_tensor() const {  // an ordinary one, whose memory holds its values
-        if (!tensor || tensor == api.none) return false;
-        Object type = api.type(tensor);
+    bool is_of(Object one, Object other) const {  // one of two classes
+        if (!value || value == api.none) return false;
+        Object type = api.type(value);
         api.release(type);
-        return type == api.tensor || type == api.parameter;
+        return type == one || type == other;
     }
+    // Whether it is an ordinary tensor, whose memory holds its values.
+    bool is_tensor() const { return is_of(api.tensor, api.parameter); }
+};
+
+struct Gradient : Attribute {
+    Gradient(const Api &api, Object parameter) : Attribute(api, parameter, api.grad) {}
+    bool is_missing() const { return value == api.none; }
 };
 
 // Reads the gradient of a parameter that is the tensor that it was.
@@ -176,8 +188,34 @@ static bool gradient_matches_by_view(const Api &api, const Plan &plan, Index r,
                                      const Index *shape, const void **hints, void **memory) {
     Gradient gradient(api, plan.params[r]);
     return gradient.is_tensor() &&
-           matches_by_view(api, gradient.tensor, plan.operands[1], plan.dims[r], shape, hints,
+           matches_by_view(api, gradient.value, plan.operands[1], plan.dims[r], shape, hints,
                            memory);
+}
+
+// Reads the share that this rank has of a DTensor's gradient, if it is placed as expected.
+static bool share_matches(const Api &api, const Plan &plan, Index r, const Index *shape,
+                          const void **hints, void **memory) {
+    Gradient gradient(api, plan.wholes[r]);
+    if (!gradient.value || gradient.is_missing()) return false;
+    hints[plan.columns() + 1] = gradient.value;
+    if (Attribute(api, gradient.value, api.spec).value != plan.specs[r]) return false;
+    Attribute share(api, gradient.value, api.local_part);
+    hints[plan.columns() + 2] = share.value;
+    return share.is_of(api.tensor, api.tensor) &&
+           matches_by_view(api, share.value, plan.operands[1], plan.dims[r], shape, hints, memory);
+}
+
+// Returns whether a row is no part of a DTensor, or still is what it was a part of.
+static bool is_as_noted(const Api &api, const Plan &plan, Index r) {
+    Object whole = plan.wholes[r];
+    return !whole || Attribute(api, whole, api.local_part).value == plan.noted[r];
+}
+
+static bool gradient_matches(const Api &api, const Plan &plan, Index r, bool is_same,
+                             const Index *shape, const void **hints, void **memory) {
+    if (plan.specs[r] && share_matches(api, plan, r, shape, hints, memory)) return true;
+    return is_same ? gradient_matches_by_handle(api, plan, r, shape, hints, memory)
+                   : gradient_matches_by_view(api, plan, r, shape, hints, memory);
 }
 
 // Moves on behind the forms of the row.
@@ -186,13 +224,12 @@ static bool read_row(const Api &api, const Plan &plan, Index r, const Index *sha
     const void **hints = plan.hints_of_row(r);
     void **memory = plan.memory + r;
     Index dims = plan.dims[r];
+    if (!is_as_noted(api, plan, r)) return false;
     if (!matches_by_view(api, plan.params[r], plan.operands[0], dims, shape, hints, memory))
         return false;
     bool is_same = api.gradient && *hints && *hints == plan.tokens[r];
     memory += plan.rows;
-    if (is_same ? !gradient_matches_by_handle(api, plan, r, shape, hints + 1, memory)
-                : !gradient_matches_by_view(api, plan, r, shape, hints + 1, memory))
-        return false;
+    if (!gradient_matches(api, plan, r, is_same, shape, hints + 1, memory)) return false;
     for (Index k = 0; k < plan.buffers; k++) {
         Index index = r * plan.buffers + k;
         const Operand &operand = plan.operands[2 + k];
@@ -223,10 +260,16 @@ __attribute__((always_inline)) static inline void fetch_row(const Plan &plan, In
         __builtin_prefetch(hints[k]);
         __builtin_prefetch((const char *)hints[k] + 64);
     }
-    __builtin_prefetch(hints[plan.columns()]);
+    for (Index k = plan.columns(); k < plan.columns() + 4; k++) {
+        __builtin_prefetch(hints[k]);
+        __builtin_prefetch((const char *)hints[k] + 64);
+    }
     for (Index k = 0; plan.handles && k < plan.buffers; k++)
         __builtin_prefetch(plan.handles[r * plan.buffers + k]);
     __builtin_prefetch(plan.params[r]);
+    __builtin_prefetch(plan.wholes[r]);
+    __builtin_prefetch((const char *)plan.wholes[r] + 64);
+    __builtin_prefetch(plan.noted[r]);
     __builtin_prefetch(plan.dicts[r]);
     for (Index k = plan.columns() - plan.numbers; k < plan.columns(); k++)
         __builtin_prefetch(plan.memory[k * plan.rows + r]);
@@ -253,7 +296,7 @@ extern "C" int note(const Api *api, const Plan *plan) {
     Gradient gradient(*api, plan->params[0]);
     Operand *operand = plan->operands;
     if (!gradient.is_tensor() || !note_view(*api, plan->params[0], operand)) return 0;
-    if (!note_view(*api, gradient.tensor, operand + 1)) return 0;
+    if (!note_view(*api, gradient.value, operand + 1)) return 0;
     if (api->gradient && !note_handle(*api, (Handle)&api->gradient(plan->impls[0]), operand + 1))
         return 0;
     for (Index b = 0; b < plan->buffers; b++) {

@@ -88,7 +88,8 @@ class Reader:
         self.release: int | None = release
         gradient = torch_private.gradient_function() if exported else None
         # Nothing here keeps these objects: they are constants of this code, or classes of torch.
-        names = (sys.intern("grad"), sys.intern("is_neg"))
+        spelled = ("grad", "is_neg", torch_private.LOCAL_PART, torch_private.SPEC)
+        names = map(sys.intern, spelled)
         objects = (None, False, *names, Tensor, torch.nn.Parameter)  # in ApiStruct's order
         functions = [*_python_functions(), _view(), *shims, gradient]
         self._api = ApiStruct(*functions, *map(id, objects))

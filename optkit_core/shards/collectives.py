@@ -81,7 +81,7 @@ class PackedShares:
     """
 
     def __init__(self, kind: tuple[Any, ...], values: Sequence[Tensor]) -> None:
-        """Pack them."""
+        """PackedShares them."""
         self.mesh, self.mesh_dims, self.combine, self.dtype, _, self.varying = kind
         self.is_sum = self.combine in ("plus", "hypot")
         self._shapes = [value.shape for value in values]

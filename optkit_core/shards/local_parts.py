@@ -14,73 +14,15 @@ from typing import Any
 
 from torch import Tensor
 
-from optkit_core import torch_private
 from optkit_core.declaration.tensor_types import is_plain
 from optkit_core.selection.offer import Launch
 from optkit_core.shards.completed_bodies import steps_part
+from optkit_core.shards.local_part import LocalPart, has_readable_part
 from optkit_core.shards.local_state import LocalState
 from optkit_core.shards.placements import is_distributed, largest_part
 from optkit_core.shards.sharded_rows import sharded_row
 from optkit_core.step.buckets import Bucket
 from optkit_core.step.step_plan import PlannedBucket
-
-UNKNOWN = object()
-"""What no gradient has."""
-
-
-class LocalPart:
-    """What this rank holds of a DTensor parameter, and of its gradient during a step.
-
-    Args:
-        whole: the parameter.
-    """
-
-    __slots__ = ("_mesh", "_placements", "fitting", "noted", "shown", "tensor", "whole")
-
-    def __init__(self, whole: Any) -> None:
-        """Note which tensor the part is now."""
-        self.whole = whole
-        self._mesh, self._placements = whole.device_mesh, whole.placements
-        self.noted = torch_private.local_part(whole)
-        # An object of its own: its gradient is this class's affair, and not the caller's.
-        self.tensor = self.noted.detach()
-        self.shown: Tensor | None = None
-        # Engines and autograd give each gradient the same object for where it is placed.
-        self.fitting: object = UNKNOWN
-
-    def follow(self) -> None:
-        """Let the part be the tensor in which the parameter keeps its elements now."""
-        now = torch_private.local_part(self.whole)
-        if now is not self.noted:
-            self.noted = now
-            self.tensor.data = now.detach()
-
-    def hide(self) -> None:
-        """Hold the gradient no longer: its memory is the caller's."""
-        self.tensor.grad = self.shown = None
-
-    def show(self, gradient: Any) -> None:
-        """Give the part its share of the parameter's gradient of now.
-
-        A gradient that is placed otherwise, partial sums for example, is redistributed, in which
-        all ranks have to take part, and which happens once in a step.
-
-        Args:
-            gradient: a DTensor, or None.
-        """
-        self.tensor.grad = self._share_of(gradient)
-        self.shown = gradient
-
-    def _share_of(self, gradient: Any) -> Tensor | None:
-        if gradient is None or not _has_readable_part(gradient):
-            return None
-        if gradient.placements != self._placements or gradient.device_mesh != self._mesh:
-            gradient = gradient.redistribute(self._mesh, self._placements)
-        else:
-            self.fitting = torch_private.spec_of(gradient) or UNKNOWN
-        local: Any = torch_private.local_part(gradient)
-        ready: Tensor = local if is_plain(local) else local.wait()
-        return ready
 
 
 class LocalParts:
@@ -89,6 +31,8 @@ class LocalParts:
     def __init__(self) -> None:
         """Know of no parameter."""
         self._parts: dict[Tensor, LocalPart] = {}
+        self._are_shown = False
+        self._are_hidden = True
 
     def note(
         self,
@@ -111,30 +55,36 @@ class LocalParts:
         ]
         self._parts = {p: self._parts.get(p) or LocalPart(p) for p in distributed}
 
+    @property
+    def are_any(self) -> bool:
+        """Whether there is a parameter that is stepped by its part."""
+        return bool(self._parts)
+
     def show_gradients(self) -> bool:
         """Give every part its gradient; return whether all parts are those that were noted."""
         parts, are_current = self._parts, True
-        for p, part in parts.items():  # a µs for each, and so without a call that can be saved
-            if torch_private.local_part(p) is not part.noted:
+        self._are_hidden = False
+        for p, part in parts.items():
+            if not part.is_current:
                 parts[p] = part = LocalPart(p)
                 are_current = False
             gradient: Any = p.grad
-            if gradient is part.shown:
-                continue
-            try:
-                local, spec = torch_private.PART_AND_SPEC(gradient)
-            except AttributeError:
-                spec = None
-            if spec is part.fitting and type(local) is Tensor:
-                part.tensor.grad, part.shown = local, gradient
-            else:
+            if gradient is not part.shown:
                 part.show(gradient)
+        self._are_shown = are_current
         return are_current
+
+    def are_shown(self) -> bool:
+        """Give parts their gradients unless they have them; return whether all are as noted."""
+        return self._are_shown or self.show_gradients()
 
     def hide_gradients(self) -> None:
         """Hold no gradient beyond the step: their memory is the caller's."""
+        if self._are_hidden:
+            return
         for part in self._parts.values():
             part.hide()
+        self._are_shown, self._are_hidden = False, True
 
     def take(self, p: Tensor, gradient: Tensor | None) -> bool:
         """Return whether a parameter with such a gradient is stepped by its part.
@@ -143,7 +93,7 @@ class LocalParts:
             p: the parameter.
             gradient: its gradient, None where it has none.
         """
-        return p in self._parts and (gradient is None or _has_readable_part(gradient))
+        return p in self._parts and (gradient is None or has_readable_part(gradient))
 
     def part_of(self, p: Tensor) -> Tensor:
         """Return what stands for a parameter in a bucket: its part, or the parameter itself."""
@@ -190,6 +140,7 @@ class LocalParts:
         if not bucket.key.native or self._parts.keys().isdisjoint(bucket.params):
             return
         wholes = bucket.params
+        bucket.parts, bucket.show = [self._parts.get(p) for p in wholes], self.are_shown
         bucket.params = [self.part_of(p) for p in wholes]
         bucket.shapes = [p.shape for p in bucket.params]
         # What steps together is decided by sizes that all ranks know.
@@ -205,12 +156,3 @@ class LocalParts:
     ) -> list[dict[str, Any]]:
         pairs = zip(wholes, states, strict=True)
         return [LocalState(state) if p in self._parts else state for p, state in pairs]
-
-
-def _has_readable_part(gradient: Any) -> bool:
-    """Return whether a gradient is a DTensor whose elements can be had as a plain tensor."""
-    if not is_distributed(gradient):
-        return False
-    local = torch_private.local_part(gradient)
-    # What a collective returns is a promise at first, which has a method for it.
-    return is_plain(local) or hasattr(local, "wait")

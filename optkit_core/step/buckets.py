@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from optkit_core.declaration.buffers import STEP
 from optkit_core.deprecation import warn_of_former_name
+from optkit_core.shards.local_part import LocalPart
 from optkit_core.shards.sharded_rows import ShardedRow
 from optkit_core.step.bucket_key import BucketKey
 from optkit_core.step.grad_scaler import Scaling
@@ -45,6 +46,10 @@ class Bucket:
         is_new: whether this is the step in which buffers come into being that the body sets.
         scalars: the names of the buffers that are numbers.
         sharded: for each of them how it is spread over its mesh, if the key says that they are.
+        parts: for each of them what it is of a DTensor, None for a tensor of its own; empty where
+            none is a part.
+        show: gives all parts their gradients, whichever bucket they are in; returns whether they
+            still are the parameters' parts. None where there are no parts.
 
     Attributes:
         changed: the hyperparameters that have changed since `kept` was made or took them in.
@@ -67,6 +72,8 @@ class Bucket:
     is_new: bool = False
     scalars: tuple[str, ...] = ()
     sharded: list[ShardedRow] = attrs.Factory(list)
+    parts: list[LocalPart | None] = attrs.Factory(list)
+    show: Callable[[], bool] | None = None
     changed: list[Change] = attrs.field(factory=list, init=False)
     new: frozenset[int] = attrs.field(default=frozenset(), init=False)
     unset: frozenset[int] = attrs.field(default=frozenset(), init=False)
@@ -122,6 +129,10 @@ class Bucket:
         """Return whether what an implementation has kept finds the bucket as it was."""
         return self.kept is not None and bool(self.kept.holds(self))
 
+    def takes_in_values(self) -> bool:
+        """Return whether what is kept goes on with changed hyperparameters, all else as it was."""
+        return self.kept is not None and bool(self.kept.takes_in_values(self))
+
     @property
     def inverse_scale(self) -> Tensor | None:
         """What the gradients are to be multiplied by, None where they aren't scaled."""
@@ -137,6 +148,8 @@ class Bucket:
 
         Kernels look at addresses alone, and leave the gradients of an earlier step in `grads`.
         """
+        if self.show is not None and not self.show():
+            return False
         grads = [p.grad for p in self.params]
         # Only what anybody may have changed since the plan was made: assigning `p.data`, `p.grad`.
         alike = all(
@@ -224,6 +237,7 @@ class Bucket:
             sizes=[self.sizes[i] for i in positions] if self.sizes else [],
             groups=[self.groups[i] for i in positions],
             sharded=[self.sharded[i] for i in positions] if self.sharded else [],
+            parts=[self.parts[i] for i in positions] if self.parts else [],
         )
 
 

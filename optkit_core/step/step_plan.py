@@ -36,8 +36,8 @@ class PlannedBucket:
         return self.bucket.refresh() if asked is None else asked(self.bucket)
 
     def renew(self) -> None:
-        """Take in values that have changed, and forget what doesn't hold with them."""
-        if not self.holds():
+        """Take in values that have changed since `holds`, and forget what doesn't go with them."""
+        if not self.bucket.takes_in_values():
             self.bucket.kept = None
             self.bucket.refresh()
 

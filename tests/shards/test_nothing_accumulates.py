@@ -60,7 +60,8 @@ def test_no_operation_of_a_step_is_one_of_whole_tensors(
             optimizer.step()
         return seen.operations
 
-    step(), step()
+    for _ in range(4):  # by when all is noted that tells whether another step is the same
+        step()
     before = kept()
     assert [step() for _ in range(STEPS)] == [[]] * STEPS
     assert kept() <= before

@@ -112,7 +112,10 @@ def _require_same(run: TrainingRun, path: Path, content: Mapping[str, Any]) -> N
                 "Give the same again, or start anew with another --checkpoint."
             )
     if before.get("rows") != now["rows"]:
-        raise OptionError(f"{path} was started with other rows of {run.settings.data}.")
+        raise OptionError(
+            f"{path} was started with other rows of {run.settings.data}. Restore them, or start "
+            "anew with another --checkpoint."
+        )
     for key, old, new in _differences(content["config"], run.setup.config()):
         if key[0] == "implementation":  # how to run is a choice of now
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -60,7 +60,7 @@ def _values(
     position, options = source
     where, before = f"saved group {position}", mismatches.count
     values: dict[str, Any] = {}
-    kept = _kept_names(owner)
+    kept = _kept_names(cast(Any, owner))
     for name, value in options.items():
         if name in kept:
             continue
@@ -106,7 +106,7 @@ def _restore(
 
 
 @cache
-def _kept_names(owner: type[Any]) -> frozenset[str]:
+def _kept_names(owner: Any) -> frozenset[str]:
     """Return the names of values that stay what they are in a group: those that say how to run."""
     names = {*owner.declarations, *REQUESTS, ALGORITHM}
     roles = {name: role_of(name, owner.declarations) for name in names}
@@ -122,7 +122,7 @@ def _require_agreement(
     """Say so if the parameters of one group come from saved groups that differ."""
     for other, options in sources[1:]:
         first, expected = sources[0]
-        keys = sorted((options.keys() | expected.keys()) - _kept_names(owner))
+        keys = sorted((options.keys() | expected.keys()) - _kept_names(cast(Any, owner)))
         differing = [key for key in keys if not _same(options.get(key), expected.get(key))]
         if differing:
             mismatches.refused.append(

@@ -63,7 +63,9 @@ def parse(state_dict: Mapping[str, Any]) -> ParsedState:
     groups = tuple(_group(position, g) for position, g in enumerate(given))
     ids = [key for group in groups for key in group.ids]
     if len(set(ids)) < len(ids):
-        raise CheckpointError("a parameter stands twice in the saved groups.")
+        raise CheckpointError(
+            "a parameter stands twice in the saved groups. Take another copy, or an earlier one."
+        )
     return ParsedState(groups, state_dict["state"])
 
 

@@ -6,7 +6,8 @@ import ctypes
 from array import array
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import accumulate, chain, starmap
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from optkit_core import torch_private
 from optkit_core.implementations import step_counters
 from optkit_core.native.shared_structures import WORD, OperandStruct, PlanStruct, address
 from optkit_core.native.tensor_reader import Reader
+from optkit_core.shards.local_part import LocalPart
 from optkit_core.step.buckets import Bucket
 from optkit_core.tracing.extent import as_matrices
 
@@ -125,8 +127,12 @@ class Watched:
             )
         ]
         # A gradient of one element may have a lazy negation or conjugation, unseen by its strides.
-        self._uncertain = [p for p in bucket.params if p.is_complex() or p.numel() == 1]
+        rows = zip(bucket.params, bucket.parts or [None] * table.rows, strict=True)
+        self._uncertain = [row for row in rows if row[0].is_complex() or row[0].numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
+        self._parts = [part and part.noted for part in bucket.parts]
+        self._placements: list[Any] = [None] * table.rows
+        self._specs = array("Q", bytes(WORD * table.rows))
         self._handles = reader.handles(self._tensors)
         dicts = bucket.dicts
         self._entries = [entry for state in dicts for entry in state.values()]
@@ -145,8 +151,10 @@ class Watched:
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
             *_forms(table),
+            *_wholes(bucket),
+            self._specs,
             # `hints_of_row` in tensor_reader.cpp: each tensor, and what holds the gradient.
-            array("Q", bytes(WORD * table.rows * (columns + 2))),
+            _hints(bucket, columns + 5),
         )
         params, impls, tokens, states, *others, hints = map(address, self._arrays)
         self.plan = PlanStruct(
@@ -164,14 +172,25 @@ class Watched:
             address(table.memory),
         )
         self._address = ctypes.addressof(self.plan)
+        self._note_placements()
         self._is_readable = bool(reader.note(reader.api, self._address))
         self._counters = (table.counters, table.rows, int(table.is_wide))
 
     def refresh(self) -> bool:
         """Read all addresses anew; return whether all but the addresses is as it was."""
-        if not self._is_readable or any(map(_is_lazy, self._uncertain)):
+        if not self._is_readable or any(starmap(_is_lazy, self._uncertain)):
             return False
-        return bool(self.reader.refresh(self.reader.api, self._address))
+        is_same = bool(self.reader.refresh(self.reader.api, self._address))
+        if not is_same:
+            self._note_placements()
+        return is_same
+
+    def _note_placements(self) -> None:
+        """Let shares be read of gradients that are placed as the last shown ones were."""
+        for row, part in enumerate(self._table.bucket.parts):
+            if part is not None:
+                self._placements[row] = part.fitting
+                self._specs[row] = 0 if part.fitting is None else id(part.fitting)
 
     def next_counts(self) -> Sequence[float]:
         """Return what each row's step counter will say: one number where all agree."""
@@ -200,7 +219,24 @@ def real_dtype(tensor: Tensor) -> torch.dtype:
     return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
 
 
-def _is_lazy(parameter: Tensor) -> bool:
+def _hints(bucket: Bucket, each: int) -> array[int]:
+    """Return room for addresses that a row's reading needs; one of them never changes."""
+    hints = array("Q", bytes(WORD * len(bucket) * each))
+    for row, part in enumerate(bucket.parts):
+        if part is not None:
+            hints[row * each + each - 3] = torch_private.implementation_of(part.whole)
+    return hints
+
+
+def _wholes(bucket: Bucket) -> tuple[array[int], array[int]]:
+    """Return the DTensors that rows are parts of, 0 for a tensor of its own, and their parts."""
+    parts = bucket.parts or [None] * len(bucket)
+    wholes = [0 if part is None else id(part.whole) for part in parts]
+    noted = [0 if part is None else id(part.noted) for part in parts]
+    return array("Q", wholes), array("Q", noted)
+
+
+def _is_lazy(parameter: Tensor, part: LocalPart | None) -> bool:
     """Return whether a gradient is yet to be conjugated or negated in memory."""
-    g = parameter.grad
+    g = parameter.grad if part is None else part.current_share()
     return g is not None and (g.is_conj() or g.is_neg())

@@ -94,7 +94,12 @@ class Parts:
         for part in self.parts:
             if not part.table.refresh():
                 return False
-        return not bucket.changed or self._take_in(bucket)
+        return not bucket.changed or self.takes_in_values(bucket)
+
+    def takes_in_values(self, bucket: Bucket) -> bool:
+        """Take in hyperparameters that have changed; whether bodies may go on as recorded."""
+        changed, bucket.changed = bucket.changed, []
+        return all(part.numbers is None or part.numbers.take_in(changed) for part in self.parts)
 
     def joined(self, bucket: Bucket, launches: Sequence[Launch]) -> Launch:
         """Return what does all of these; the same as in the step before if they are the same.
@@ -108,11 +113,6 @@ class Parts:
         if self.joint is None or not self.joint.is_of(launches):
             self.joint = JointPasses(launches)
         return self.joint
-
-    def _take_in(self, bucket: Bucket) -> bool:
-        """Take in hyperparameters that have changed; whether bodies may go on as recorded."""
-        changed, bucket.changed = bucket.changed, []
-        return all(part.numbers is None or part.numbers.take_in(changed) for part in self.parts)
 
     def _is_still_odd(self) -> bool:
         """Return whether the rows that are copied have their buffers, and need to be copied."""
