@@ -106,7 +106,7 @@ def _restore(
 
 
 @cache
-def _kept_names(owner: type[Any]) -> frozenset[str]:
+def _kept_names(owner: Any) -> frozenset[str]:
     """Return the names of values that stay what they are in a group: those that say how to run."""
     names = {*owner.declarations, *REQUESTS, ALGORITHM}
     roles = {name: role_of(name, owner.declarations) for name in names}
