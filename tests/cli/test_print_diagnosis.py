@@ -17,7 +17,7 @@ from rich.console import Console
 from optkit.cli import main
 from optkit.cli.doctor import diagnosis as diagnoses
 from optkit.cli.doctor import print_diagnosis as printing
-from optkit.cli.doctor.asked_versions import Asked
+from optkit.cli.doctor.asked_versions import AskedVersion
 from optkit.cli.doctor.compiler_trial import Compiler
 from optkit.cli.doctor.device_trial import Device
 from optkit.cli.doctor.diagnosis import Diagnosis
@@ -43,7 +43,7 @@ REPORT = DistributionReport(
     "1.0",
     "/somewhere",
     ("it has no version",),
-    (Asked("torch", ">=99", "2.13.0", False), Asked("numpy", ">=1", "2.0", True)),
+    (AskedVersion("torch", ">=99", "2.13.0", False), AskedVersion("numpy", ">=1", "2.0", True)),
     (LION, PRIDE, attrs.evolve(PRIDE, name="loud", output="hello")),
 )
 
