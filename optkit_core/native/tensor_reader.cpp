@@ -62,6 +62,7 @@ struct Plan {
     const Index *shapes;     // sizes, then strides, of one row after another
     const int *shaped;       // of each buffer: whether it has a shape of its own
     const Index *forms;      // of each of those, row by row: how many dims, sizes, strides
+    // Null where no row is a part of a DTensor, as the next two are.
     const Object *wholes;    // the DTensor that a row is a part of; null for a tensor of its own
     const Object *noted;     // what each of these DTensors had as its part
     const Object *specs;     // where their gradients have to be placed, to be read as they are
@@ -70,8 +71,10 @@ struct Plan {
     void **memory;           // result: parameters, gradients, then each buffer, row by row
 
     Index columns() const { return 2 + buffers; }
-    // Of each tensor, of what holds the gradient, and of the DTensor, its gradient and the share.
-    const void **hints_of_row(Index r) const { return hints + r * (columns() + 4); }
+    // Of each tensor, of what holds the gradient and, where there are parts, of the DTensor, its
+    // gradient and the share.
+    Index hints_each() const { return columns() + (wholes ? 4 : 1); }
+    const void **hints_of_row(Index r) const { return hints + r * hints_each(); }
 };
 LAYOUT(Plan, AT(Plan, rows), AT(Plan, buffers), AT(Plan, numbers), AT(Plan, params),
        AT(Plan, impls), AT(Plan, tokens), AT(Plan, states), AT(Plan, handles), AT(Plan, dicts),
@@ -207,13 +210,13 @@ static bool share_matches(const Api &api, const Plan &plan, Index r, const Index
 
 // Returns whether a row is no part of a DTensor, or still is what it was a part of.
 static bool is_as_noted(const Api &api, const Plan &plan, Index r) {
-    Object whole = plan.wholes[r];
+    Object whole = plan.wholes ? plan.wholes[r] : nullptr;
     return !whole || Attribute(api, whole, api.local_part).value == plan.noted[r];
 }
 
 static bool gradient_matches(const Api &api, const Plan &plan, Index r, bool is_same,
                              const Index *shape, const void **hints, void **memory) {
-    if (plan.specs[r] && share_matches(api, plan, r, shape, hints, memory)) return true;
+    if (plan.specs && plan.specs[r] && share_matches(api, plan, r, shape, hints, memory)) return true;
     return is_same ? gradient_matches_by_handle(api, plan, r, shape, hints, memory)
                    : gradient_matches_by_view(api, plan, r, shape, hints, memory);
 }
@@ -251,8 +254,20 @@ static bool read_row(const Api &api, const Plan &plan, Index r, const Index *sha
     return true;
 }
 
-// Prefetches what a row to come will need. Inlined by force: GCC takes what only prefetches for one
-// without effect, and drops its calls.
+// Prefetches what a row to come will need if it is a part of a DTensor. Inlined by force, as the
+// next one: GCC takes what only prefetches for one without effect, and drops its calls.
+__attribute__((always_inline)) static inline void fetch_whole(const Plan &plan, Index r) {
+    const void **hints = plan.hints_of_row(r);
+    for (Index k = plan.columns() + 1; k < plan.hints_each(); k++) {
+        __builtin_prefetch(hints[k]);
+        __builtin_prefetch((const char *)hints[k] + 64);
+    }
+    __builtin_prefetch(plan.wholes[r]);
+    __builtin_prefetch((const char *)plan.wholes[r] + 64);
+    __builtin_prefetch(plan.noted[r]);
+}
+
+// Prefetches what a row to come will need.
 __attribute__((always_inline)) static inline void fetch_row(const Plan &plan, Index r) {
     const void **hints = plan.hints_of_row(r);
     for (Index k = 0; k < plan.columns(); k++) {
@@ -260,17 +275,12 @@ __attribute__((always_inline)) static inline void fetch_row(const Plan &plan, In
         __builtin_prefetch(hints[k]);
         __builtin_prefetch((const char *)hints[k] + 64);
     }
-    for (Index k = plan.columns(); k < plan.columns() + 4; k++) {
-        __builtin_prefetch(hints[k]);
-        __builtin_prefetch((const char *)hints[k] + 64);
-    }
+    __builtin_prefetch(hints[plan.columns()]);
     for (Index k = 0; plan.handles && k < plan.buffers; k++)
         __builtin_prefetch(plan.handles[r * plan.buffers + k]);
     __builtin_prefetch(plan.params[r]);
-    __builtin_prefetch(plan.wholes[r]);
-    __builtin_prefetch((const char *)plan.wholes[r] + 64);
-    __builtin_prefetch(plan.noted[r]);
     __builtin_prefetch(plan.dicts[r]);
+    if (plan.wholes) fetch_whole(plan, r);
     for (Index k = plan.columns() - plan.numbers; k < plan.columns(); k++)
         __builtin_prefetch(plan.memory[k * plan.rows + r]);
 }

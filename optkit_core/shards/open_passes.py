@@ -61,6 +61,11 @@ def passes_of(launches: Launches) -> OpenPasses:
     Args:
         launches: in an order that all ranks share.
     """
+    return side_by_side(_begun(launches))
+
+
+def _begun(launches: Launches) -> list[OpenPasses]:
+    """Do what needs no other rank; return the passes of the rest."""
     opened = []
     for is_recorded, launch in launches:
         if isinstance(launch, OpenLaunch):
@@ -68,7 +73,7 @@ def passes_of(launches: Launches) -> OpenPasses:
         else:
             with torch.set_grad_enabled(is_recorded):
                 launch()
-    return side_by_side(opened)
+    return opened
 
 
 def are_open(launches: Launches) -> bool:
@@ -117,9 +122,9 @@ class Completions:
 
     def launch(self, launches: Launches) -> None:
         """Do all pieces of work; all ranks that have a share in one call this."""
-        passes = passes_of(launches)
-        if are_open(launches):  # elsewhere nothing is left to do
-            self.run(passes)
+        opened = _begun(launches)
+        if opened:
+            self.run(side_by_side(opened))
 
     def run(self, passes: OpenPasses) -> None:
         """Do work to its end; all ranks that have a share in it call this."""

@@ -7,13 +7,13 @@ from array import array
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate, chain, starmap
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from optkit_core import torch_private
 from optkit_core.implementations import step_counters
+from optkit_core.implementations.fused.watched_wholes import WatchedWholes
 from optkit_core.native.shared_structures import WORD, OperandStruct, PlanStruct, address
 from optkit_core.native.tensor_reader import Reader
 from optkit_core.shards.local_part import LocalPart
@@ -130,9 +130,7 @@ class Watched:
         rows = zip(bucket.params, bucket.parts or [None] * table.rows, strict=True)
         self._uncertain = [row for row in rows if row[0].is_complex() or row[0].numel() == 1]
         self._counts = array("d", bytes(WORD * table.rows))
-        self._parts = [part and part.noted for part in bucket.parts]
-        self._placements: list[Any] = [None] * table.rows
-        self._specs = array("Q", bytes(WORD * table.rows))
+        self._wholes = WatchedWholes(bucket.parts)
         self._handles = reader.handles(self._tensors)
         dicts = bucket.dicts
         self._entries = [entry for state in dicts for entry in state.values()]
@@ -151,10 +149,8 @@ class Watched:
             array("q", (p.dim() for p in bucket.params)),
             array("q", chain.from_iterable((*p.shape, *p.stride()) for p in bucket.params)),
             *_forms(table),
-            *_wholes(bucket),
-            self._specs,
             # `hints_of_row` in tensor_reader.cpp: each tensor, and what holds the gradient.
-            _hints(bucket, columns + 5),
+            self._wholes.hints(table.rows, columns + 2),
         )
         params, impls, tokens, states, *others, hints = map(address, self._arrays)
         self.plan = PlanStruct(
@@ -167,12 +163,12 @@ class Watched:
             states,
             self._handles.address if self._handles else None,
             *others,
+            *self._wholes.addresses,
             ctypes.addressof(self._operands),
             hints,
             address(table.memory),
         )
         self._address = ctypes.addressof(self.plan)
-        self._note_placements()
         self._is_readable = bool(reader.note(reader.api, self._address))
         self._counters = (table.counters, table.rows, int(table.is_wide))
 
@@ -182,15 +178,8 @@ class Watched:
             return False
         is_same = bool(self.reader.refresh(self.reader.api, self._address))
         if not is_same:
-            self._note_placements()
+            self._wholes.note_placements()
         return is_same
-
-    def _note_placements(self) -> None:
-        """Let shares be read of gradients that are placed as the last shown ones were."""
-        for row, part in enumerate(self._table.bucket.parts):
-            if part is not None:
-                self._placements[row] = part.fitting
-                self._specs[row] = 0 if part.fitting is None else id(part.fitting)
 
     def next_counts(self) -> Sequence[float]:
         """Return what each row's step counter will say: one number where all agree."""
@@ -217,23 +206,6 @@ def _forms(table: AddressTable) -> tuple[array[int], array[int]]:
 def real_dtype(tensor: Tensor) -> torch.dtype:
     """Return the dtype of a tensor's elements, for a complex one that of their parts."""
     return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
-
-
-def _hints(bucket: Bucket, each: int) -> array[int]:
-    """Return room for addresses that a row's reading needs; one of them never changes."""
-    hints = array("Q", bytes(WORD * len(bucket) * each))
-    for row, part in enumerate(bucket.parts):
-        if part is not None:
-            hints[row * each + each - 3] = torch_private.implementation_of(part.whole)
-    return hints
-
-
-def _wholes(bucket: Bucket) -> tuple[array[int], array[int]]:
-    """Return the DTensors that rows are parts of, 0 for a tensor of its own, and their parts."""
-    parts = bucket.parts or [None] * len(bucket)
-    wholes = [0 if part is None else id(part.whole) for part in parts]
-    noted = [0 if part is None else id(part.noted) for part in parts]
-    return array("Q", wholes), array("Q", noted)
 
 
 def _is_lazy(parameter: Tensor, part: LocalPart | None) -> bool:
