@@ -11,7 +11,7 @@ import torch
 from optkit_core.errors import UnavailableError
 from optkit_core.planning_optimizer import PlanningOptimizer
 from optkit_core.selection.offer import Launch
-from optkit_core.shards import agreement, broken_steps, shared_scaling
+from optkit_core.shards import agreement, shared_scaling
 from optkit_core.shards.open_passes import Completions, OpenLaunch, OpenPasses, are_open, passes_of
 from optkit_core.step import graph_capture
 from optkit_core.step.garbage_collector import uncollected
@@ -76,11 +76,7 @@ class BodyOptimizer(PlanningOptimizer):
     def _run(self, launches: Sequence[tuple[bool, Launch]]) -> None:
         """Step all buckets, and keep no gradient beyond it, nor a plan that can't hold."""
         try:
-            self._completions.launch(launches)
-        except BaseException as error:
-            if self._known.are_shared:
-                broken_steps.tell(error)
-            raise
+            self._completions.launch(launches, self._known.are_shared)
         finally:
             self.hide_gradients()
         self._release_plan()

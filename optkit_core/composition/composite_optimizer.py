@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from operator import is_
@@ -26,7 +26,7 @@ from optkit_core.plugins import hook_calls
 from optkit_core.selection.explanation import Explanation, joined
 from optkit_core.selection.offer import Launch
 from optkit_core.selection.select_implementation import Choice
-from optkit_core.shards import broken_steps, shared_scaling
+from optkit_core.shards import shared_scaling
 from optkit_core.shards.open_passes import Completions
 from optkit_core.step.bucket_key import BucketKey
 
@@ -171,16 +171,9 @@ class CompositeOptimizer(Optimizer):
             shared_scaling.share(self.scaling, self.param_groups)
         with self._scaled(stepping):
             # All of them at once: what they reduce over shards is completed together.
-            self._step_together([(False, step) for step in _prepared(stepping)])
+            steps = [(False, step) for step in _prepared(stepping)]
+            self._completions.launch(steps, self._known.are_shared)
         return loss
-
-    def _step_together(self, launches: Sequence[tuple[bool, Launch]]) -> None:
-        try:
-            self._completions.launch(launches)
-        except BaseException as error:
-            if self._known.are_shared:
-                broken_steps.tell(error)
-            raise
 
     @contextmanager
     def _scaled(self, stepping: Iterable[Optimizer]) -> Iterator[None]:

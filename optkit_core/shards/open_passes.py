@@ -16,6 +16,7 @@ from weakref import ref
 import attrs
 import torch
 
+from optkit_core.shards import broken_steps
 from optkit_core.shards.collectives import Completion, Share
 
 
@@ -120,11 +121,22 @@ class Completions:
         """Know of no pass."""
         self._kept: list[tuple[tuple[Any, ...], Completion | None]] = []
 
-    def launch(self, launches: Launches) -> None:
-        """Do all pieces of work; all ranks that have a share in one call this."""
-        opened = _begun(launches)
-        if opened:
-            self.run(side_by_side(opened))
+    def launch(self, launches: Launches, are_shared: bool) -> None:
+        """Do all pieces of work; all ranks that have a share in one call this.
+
+        Args:
+            launches: in an order that all ranks share.
+            are_shared: whether other ranks hold what is stepped, too; an error says then what
+                has become of the step.
+        """
+        try:
+            opened = _begun(launches)
+            if opened:
+                self.run(side_by_side(opened))
+        except BaseException as error:
+            if are_shared:
+                broken_steps.tell(error)
+            raise
 
     def run(self, passes: OpenPasses) -> None:
         """Do work to its end; all ranks that have a share in it call this."""
