@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -109,15 +110,20 @@ def test_steps_are_those_of_the_parts(
 
 
 @pytest.mark.skipif(tensor_reader_loader.reader() is None, reason="nothing reads shares in place")
-def test_nothing_is_shown_once_placements_are_known(mesh: DeviceMesh, shown: list[Any]) -> None:
+@pytest.mark.parametrize("is_first_other", [False, True])
+def test_nothing_is_shown_once_placements_are_known(
+    mesh: DeviceMesh, shown: list[Any], is_first_other: bool
+) -> None:
+    """Whether or not the first gradient was placed by an object of its own."""
     pairs = pair(mesh, torch.float32)
     optimizers = [optkit.create("adamax", ps, implementation="fused") for ps in pairs]
     specs = [p._spec for p in pairs[0]]
     for number in range(6):
         for p, q, spec in zip(*pairs, specs, strict=True):
             own = torch.full_like(q, number + 1.0)
-            p.grad, q.grad = DTensor(own, spec, requires_grad=False), own.clone()
-        if number == 2:
+            placed = copy.copy(spec) if is_first_other and number == 0 else spec
+            p.grad, q.grad = DTensor(own, placed, requires_grad=False), own.clone()
+        if number == 4:
             shown.clear()
         for optimizer in optimizers:
             optimizer.step()
