@@ -39,7 +39,7 @@ def shown(value: Any) -> str:
     """Return a value as messages show it: its beginning, where it is long.
 
     >>> shown("1e-3"), shown(list(range(1000)))[-12:]
-    ("'1e-3'", '4, 45, 46, 4...')
+    ("'1e-3'", '50, 51, 5...')
     """
     try:
         text = repr(value)
